@@ -1,0 +1,77 @@
+/* What the journal's own files share, and nobody else includes. */
+#ifndef DRAINWATCH_COMMON_JOURNAL_IMPL_H
+#define DRAINWATCH_COMMON_JOURNAL_IMPL_H
+
+#include "common/journal.h"
+
+#include <sqlite3.h>
+
+enum journal_stmt {
+    JOURNAL_BEGIN,
+    JOURNAL_COMMIT,
+    JOURNAL_ROLLBACK,
+    JOURNAL_APPEND,
+    JOURNAL_TRIM,
+    JOURNAL_FIRST,
+    JOURNAL_LAST,
+    JOURNAL_READ,
+    JOURNAL_GET,
+    JOURNAL_PUT,
+    JOURNAL_PAGES,
+    JOURNAL_FREE_PAGES,
+    JOURNAL_STMTS,
+};
+
+/* Where there is room, and how much of it is taken. All in bytes but the pages. */
+struct journal_room {
+    int64_t max_bytes;  /* 0: no bound */
+    int64_t unit_bytes; /* file and WAL grow in these */
+    int64_t checkpoint_bytes;
+    int64_t page_bytes;
+    int64_t pages;      /* of the file as of the last commit, taken or free */
+    int64_t free_pages; /* of them, those that the next records will use */
+    int64_t file_bytes; /* on the disk, with what was taken ahead */
+    int64_t wal_bytes;  /* likewise */
+    int64_t wal_used;   /* what of the WAL the next commit will not overwrite */
+    int64_t appended;   /* what the open transaction's records will cost */
+};
+
+struct journal_ends {
+    int64_t first;
+    int64_t last;
+};
+
+struct journal {
+    sqlite3 *db;
+    sqlite3_stmt *stmts[JOURNAL_STMTS];
+    char *path;
+    int lock_fd; /* -1: none */
+    bool read_only;
+    bool sync_full;
+    bool in_transaction; /* as the owner sees it; SQLite may have ended it on a failure */
+    bool synced;         /* the open transaction is of journal_begin_synced */
+    int lost;            /* why SQLite ended it: the code that commit answers */
+    struct journal_ends ends;
+    struct journal_ends committed;
+    struct journal_room room;
+};
+
+/* Turns SQLite's last failure into a code and a message that names file and remedy. */
+int journal_fail(struct journal *j, int sqlite_code, const char *doing, struct err *err);
+/* The one number that a prepared statement answers; 0 for NULL. */
+int journal_number(struct journal *j, enum journal_stmt which, int64_t *out, struct err *err);
+
+/* journal_open.c */
+void journal_mark_suspect(const struct journal *j);
+
+/* journal_room.c: the units are set before the file is opened, and room is looked at after open and
+ * each commit. */
+void journal_room_bound(struct journal_room *room, int64_t max_bytes);
+int64_t journal_room_wal_limit(const struct journal_room *room);
+void journal_room_begin(struct journal *j);
+void journal_room_refresh(struct journal *j);
+/* 0 where a record of `n` bytes fits, or ERR_FULL. */
+int journal_room_fits(struct journal *j, size_t n, struct err *err);
+int64_t journal_room_cost(const struct journal_room *room, size_t n);
+
+#endif

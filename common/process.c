@@ -1,0 +1,123 @@
+#include "common/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* LeakSanitizer stops its process with ptrace, which one that may not be dumped refuses. */
+#if defined(__SANITIZE_ADDRESS__)
+#define UNDER_LEAK_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UNDER_LEAK_SANITIZER 1
+#endif
+#endif
+#ifndef UNDER_LEAK_SANITIZER
+#define UNDER_LEAK_SANITIZER 0
+#endif
+
+void process_harden(void)
+{
+    struct rlimit none = {0, 0}, files;
+
+    setrlimit(RLIMIT_CORE, &none);
+    /* A core pattern that pipes to a program is asked even with a limit of 0; this one is heeded.
+     */
+    if (!UNDER_LEAK_SANITIZER)
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    umask(077);
+    signal(SIGPIPE, SIG_IGN);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max < 65536 ? files.rlim_max : 65536;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+static sigset_t our_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
+    return set;
+}
+
+int process_signals(struct err *err)
+{
+    sigset_t set = our_signals();
+    int fd;
+
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    return fd >= 0 ? fd : err_set(err, ERR_IO, "signalfd: %s", strerror(errno));
+}
+
+int process_next_signal(int fd)
+{
+    struct signalfd_siginfo info;
+
+    return read(fd, &info, sizeof info) == (ssize_t)sizeof info ? (int)info.ssi_signo : 0;
+}
+
+void process_unblock_signals(void)
+{
+    sigset_t set = our_signals();
+
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_DFL);
+}
+
+int process_read_file(const char *path, struct buf *out, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = 1;
+    int rc = 0;
+
+    if (fd < 0)
+        return err_set(err, ERR_IO, "%s: %s", path, strerror(errno));
+    while (rc == 0 && n > 0) {
+        char chunk[8192];
+
+        n = read(fd, chunk, sizeof chunk);
+        if (n < 0)
+            rc = err_set(err, ERR_IO, "%s: %s", path, strerror(errno));
+        else if (n > 0 && (rc = buf_append(out, chunk, (size_t)n)) == ERR_FULL)
+            err_set(err, rc, "%s: larger than %zu bytes", path, out->max_bytes);
+        else if (rc != 0)
+            err_set(err, rc, "%s: out of memory", path);
+    }
+    close(fd);
+    return rc;
+}
+
+int process_make_folder(const char *path, struct err *err)
+{
+    char part[4096];
+    size_t n = strlen(path);
+
+    if (n >= sizeof part)
+        return err_set(err, ERR_IO, "%.60s…: the path is too long", path);
+    memcpy(part, path, n + 1);
+    for (size_t i = 1; i <= n; i++) {
+        if (part[i] != '/' && part[i] != '\0')
+            continue;
+        part[i] = '\0';
+        if (mkdir(part, 0700) != 0 && errno != EEXIST)
+            return err_set(err, ERR_IO, "%s: cannot make this folder: %s", part, strerror(errno));
+        part[i] = path[i];
+    }
+    if (access(path, R_OK | W_OK | X_OK) != 0)
+        return err_set(err, ERR_IO, "%s: cannot be used as the state folder: %s", path,
+                       strerror(errno));
+    return 0;
+}

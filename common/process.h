@@ -1,0 +1,28 @@
+/* What a daemon owes its machine: limits, signals, files. */
+#ifndef DRAINWATCH_COMMON_PROCESS_H
+#define DRAINWATCH_COMMON_PROCESS_H
+
+#include "common/buf.h"
+#include "common/err.h"
+
+/* No core file and no debugger (both would show secrets), files only for the owner, a write to a
+ * closed socket is an error and no signal, and as many descriptors as the machine lets us have. */
+void process_harden(void);
+
+/* A descriptor that reads SIGTERM, SIGINT, SIGHUP and SIGCHLD, which from now on do nothing else.
+ * Returns it, or ERR_IO. */
+int process_signals(struct err *err);
+/* The next signal that came, 0 if none did. */
+int process_next_signal(int fd);
+/* Gives a child process, between fork and exec, its signals back. */
+void process_unblock_signals(void);
+
+/* Appends the whole file. Returns 0, ERR_IO (no such file, unreadable), ERR_FULL (larger than the
+ * buffer's ceiling) or ERR_NOMEM. */
+int process_read_file(const char *path, struct buf *out, struct err *err);
+
+/* Makes the folder with all above it, for the owner alone, unless it is there. Returns 0 or ERR_IO.
+ */
+int process_make_folder(const char *path, struct err *err);
+
+#endif

@@ -1,0 +1,13 @@
+/* cmocka, with the headers that it wants before itself in the order that it wants them. */
+#ifndef DRAINWATCH_TESTS_UNIT_UNIT_H
+#define DRAINWATCH_TESTS_UNIT_UNIT_H
+
+/* clang-format off */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#endif
