@@ -1,0 +1,97 @@
+#include "ingest/expressions.h"
+
+#include "common/buf.h"
+
+#include <hs/hs.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_CAP = 16 };
+
+static int grow(struct expressions *list)
+{
+    size_t cap = list->cap > 0 ? list->cap * 2 : FIRST_CAP;
+    char **texts = reallocarray(list->texts, cap, sizeof *texts);
+    unsigned *flags, *ids;
+
+    if (texts == NULL)
+        return ERR_NOMEM;
+    list->texts = texts;
+    flags = reallocarray(list->flags, cap, sizeof *flags);
+    if (flags == NULL)
+        return ERR_NOMEM;
+    list->flags = flags;
+    ids = reallocarray(list->ids, cap, sizeof *ids);
+    if (ids == NULL)
+        return ERR_NOMEM;
+    list->ids = ids;
+    list->cap = cap;
+    return 0;
+}
+
+int expressions_add(struct expressions *list, const char *text, unsigned flags, unsigned id)
+{
+    int rc = list->n == list->cap ? grow(list) : 0;
+
+    if (rc != 0)
+        return rc;
+    list->texts[list->n] = strdup(text);
+    if (list->texts[list->n] == NULL)
+        return ERR_NOMEM;
+    list->flags[list->n] = flags;
+    list->ids[list->n] = id;
+    list->n++;
+    return 0;
+}
+
+int expressions_add_literal(struct expressions *list, const char *bytes, unsigned flags,
+                            unsigned id)
+{
+    struct buf text;
+    int rc = 0;
+
+    /* Literals and expressions cannot share a database, but an escaped literal is an expression. */
+    buf_init(&text, SIZE_MAX / 8);
+    for (const char *s = bytes; rc == 0 && *s != '\0'; s++)
+        rc = buf_printf(&text, "\\x%02x", (unsigned char)*s);
+    if (rc == 0)
+        rc = expressions_add(list, buf_text(&text), flags, id);
+    buf_close(&text);
+    return rc;
+}
+
+void expressions_close(struct expressions *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        free(list->texts[i]);
+    free(list->texts);
+    free(list->flags);
+    free(list->ids);
+    *list = (struct expressions){0};
+}
+
+int expressions_compile(const struct expressions *list, struct hs_database **out, struct err *err)
+{
+    hs_compile_error_t *complaint = NULL;
+    hs_error_t rc;
+    int code;
+
+    *out = NULL;
+    rc = hs_compile_multi((const char *const *)list->texts, list->flags, list->ids,
+                          (unsigned)list->n, HS_MODE_BLOCK, NULL, out, &complaint);
+    if (rc == HS_SUCCESS)
+        return 0;
+    /* Hyperscan tells a lack of memory from a bad expression in words alone. */
+    if (complaint == NULL || strstr(complaint->message, "allocate memory") != NULL)
+        code = err_set(err, ERR_NOMEM, "no memory to compile expressions");
+    else if (complaint->expression >= 0)
+        code = err_set(err, ERR_INPUT, "expression \"%.200s\": %.300s",
+                       list->texts[complaint->expression], complaint->message);
+    else
+        code =
+            err_set(err, ERR_INPUT, "all expressions together: %.300s (use fewer, or simpler ones)",
+                    complaint->message);
+    hs_free_compile_error(complaint);
+    return code;
+}

@@ -1,0 +1,133 @@
+#include "ingest/solo.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/process.h"
+#include "common/time.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char ALERTER[] = "drainwatch-alerter";
+static const int64_t PAUSE_FIRST_US = TIME_S;
+static const int64_t PAUSE_MAX_US = 30 * TIME_S;
+/* Who lived so long died for a new reason. */
+static const int64_t STEADY_US = TIME_MINUTE;
+
+static int find_alerter(struct solo *s, struct err *err)
+{
+    ssize_t n = readlink("/proc/self/exe", s->path, sizeof s->path - 1);
+    char *slash;
+
+    if (n <= 0)
+        return err_set(err, ERR_IO, "cannot find my own program: %s", strerror(errno));
+    s->path[n] = '\0';
+    slash = strrchr(s->path, '/');
+    if (slash == NULL || (size_t)(slash + 1 - s->path) + sizeof ALERTER > sizeof s->path)
+        return err_set(err, ERR_IO, "cannot find %s beside %s", ALERTER, s->path);
+    memcpy(slash + 1, ALERTER, sizeof ALERTER);
+    if (access(s->path, X_OK) != 0)
+        return err_set(err, ERR_IO, "%s: %s (DRAINWATCH_SOLO starts it)", s->path, strerror(errno));
+    return 0;
+}
+
+static int spawn(struct solo *s, int64_t now_us, struct err *err)
+{
+    pid_t parent = getpid();
+    pid_t pid = fork();
+
+    if (pid < 0)
+        return err_set(err, ERR_IO, "cannot start %s: %s", ALERTER, strerror(errno));
+    if (pid == 0) {
+        char *argv[] = {s->path, NULL};
+
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() != parent) /* it died before the line above */
+            _exit(0);
+        process_unblock_signals();
+        execv(s->path, argv);
+        _exit(127);
+    }
+    s->pid = pid;
+    s->started_us = now_us;
+    s->start_again_us = INT64_MAX;
+    return 0;
+}
+
+int solo_start(struct solo *s, int64_t now_us, struct err *err)
+{
+    int rc;
+
+    *s = (struct solo){.pause_us = PAUSE_FIRST_US, .start_again_us = INT64_MAX};
+    rc = find_alerter(s, err);
+    return rc != 0 ? rc : spawn(s, now_us, err);
+}
+
+void solo_signal(struct solo *s, int sig)
+{
+    if (s->pid > 0)
+        kill(s->pid, sig);
+}
+
+static void say_how_it_died(int status, int64_t pause_us)
+{
+    if (WIFSIGNALED(status))
+        log_error("%s was killed by signal %d (%s); it is started again in %lld s", ALERTER,
+                  WTERMSIG(status), strsignal(WTERMSIG(status)), (long long)(pause_us / TIME_S));
+    else
+        log_error("%s ended with exit code %d; it is started again in %lld s", ALERTER,
+                  WEXITSTATUS(status), (long long)(pause_us / TIME_S));
+}
+
+void solo_child_died(struct solo *s, int64_t now_us)
+{
+    int status;
+
+    if (s->pid <= 0 || waitpid(s->pid, &status, WNOHANG) != s->pid)
+        return;
+    s->pid = 0;
+    if (s->stopping)
+        return;
+    if (now_us - s->started_us >= STEADY_US)
+        s->pause_us = PAUSE_FIRST_US;
+    say_how_it_died(status, s->pause_us);
+    s->start_again_us = now_us + s->pause_us;
+    s->pause_us = 2 * s->pause_us < PAUSE_MAX_US ? 2 * s->pause_us : PAUSE_MAX_US;
+}
+
+void solo_run(struct solo *s, int64_t now_us)
+{
+    struct err err;
+
+    if (s->stopping || now_us < s->start_again_us)
+        return;
+    if (spawn(s, now_us, &err) != 0) {
+        log_error("%s", err.text);
+        s->start_again_us = now_us + s->pause_us;
+    }
+}
+
+void solo_stop(struct solo *s, int64_t patience_us)
+{
+    int64_t give_up_us = clock_boot_us() + patience_us;
+
+    s->stopping = true;
+    solo_signal(s, SIGTERM);
+    while (s->pid > 0) {
+        solo_child_died(s, clock_boot_us());
+        if (s->pid > 0 && clock_boot_us() >= give_up_us) {
+            log_warning("%s did not stop in time and is killed", ALERTER);
+            solo_signal(s, SIGKILL);
+            waitpid(s->pid, NULL, 0);
+            s->pid = 0;
+        }
+        if (s->pid > 0)
+            poll(NULL, 0, 20);
+    }
+}

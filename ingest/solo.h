@@ -1,0 +1,32 @@
+/* DRAINWATCH_SOLO: the alerter as a child of ingest, for a host or dyno that runs one process type.
+ *
+ * The child is the drainwatch-alerter that lies beside this program. It is restarted when it dies,
+ * after 1 s, doubling to 30 s while it keeps dying, and never outlives its parent. */
+#ifndef DRAINWATCH_INGEST_SOLO_H
+#define DRAINWATCH_INGEST_SOLO_H
+
+#include "common/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct solo {
+    char path[4096];
+    pid_t pid; /* 0: not running */
+    bool stopping;
+    int64_t started_us;
+    int64_t start_again_us; /* INT64_MAX: no restart is due */
+    int64_t pause_us;
+};
+
+/* Finds and starts the alerter. Returns 0 or ERR_IO. Times are clock_boot_us. */
+int solo_start(struct solo *s, int64_t now_us, struct err *err);
+void solo_signal(struct solo *s, int signal);         /* passes it on */
+void solo_child_died(struct solo *s, int64_t now_us); /* on SIGCHLD */
+void solo_run(struct solo *s, int64_t now_us);        /* starts it again when that is due */
+
+/* Sends SIGTERM and waits, at most `patience_us`; then SIGKILL. */
+void solo_stop(struct solo *s, int64_t patience_us);
+
+#endif

@@ -1,0 +1,55 @@
+/* The matches of one delivery, by rule, source and process, on their way into wire records.
+ *
+ * Each match is kept with its time, none is ever left out. What would make one record too large for
+ * the queue becomes several. Memory is kept for the next delivery. Pure. */
+#ifndef DRAINWATCH_INGEST_TALLY_H
+#define DRAINWATCH_INGEST_TALLY_H
+
+#include "common/rules.h"
+#include "common/wire.h"
+#include "ingest/logplex.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    /* Groups of (rule, source, process), and two more for each rule: what goes beyond is put into
+     * one group of its rule without source and process. A process name can come from anywhere. */
+    TALLY_GROUPS_MAX = 4096,
+    TALLY_NAME_MAX = 64, /* bytes of a source or process, shown as printable text */
+    /* 64 MiB of times: no rule file of some rules gets there within 8 MiB of lines. */
+    TALLY_MATCHES_MAX = 8 << 20,
+    /* Bytes of the matches in one record. Half of what the queue takes, as a time can take eight
+     * bytes of memory for one on the wire where it is unpacked (WIRE_MEMORY_MAX). */
+    TALLY_RECORD_BYTES = WIRE_MESSAGE_MAX / 2,
+};
+
+struct tally;
+
+struct tally *tally_new(void); /* NULL: no memory */
+void tally_free(struct tally *t);
+
+/* Forgets all and begins anew. The rules must live as long as the records are used. */
+void tally_begin(struct tally *t, const struct rules *rules, int64_t received_us);
+
+/* Counts a line that matched these rules, once for each. Returns 0, ERR_FULL (TALLY_MATCHES_MAX) or
+ * ERR_NOMEM. The line's bytes must stay until tally_settle. */
+int tally_add(struct tally *t, const struct logplex_line *line, int64_t time_us,
+              const uint32_t *rules, size_t n_rules);
+
+/* Takes copies of the samples: the lines that were added may go. Returns 0 or ERR_NOMEM. */
+int tally_settle(struct tally *t);
+
+size_t tally_matches(const struct tally *t);
+
+/* The matches of one record. */
+struct tally_part {
+    const struct wire_matches *matches;
+    size_t n;
+};
+
+/* All that was added since begin, in parts that fit a record each: none where nothing was added.
+ * Valid until the next begin. Returns 0 or ERR_NOMEM. */
+int tally_parts(struct tally *t, const struct tally_part **parts, size_t *n);
+
+#endif

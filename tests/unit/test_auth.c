@@ -1,0 +1,106 @@
+#include "tests/unit/unit.h"
+
+#include "ingest/auth.h"
+
+#include <string.h>
+
+/* RFC 4231, test case 2: key "Jefe", data "what do ya want for nothing?". */
+static const char NAME[] = "what do ya want for nothing?";
+static const char LOWER[] = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+static const char UPPER[] = "5BDCC146BF60754E6A042426089575C75A003F089D2739839DEC58B964EC3843";
+
+static struct auth *with(const char *const *secrets)
+{
+    struct auth *a = auth_new();
+
+    assert_non_null(a);
+    for (; *secrets != NULL; secrets++)
+        assert_true(auth_add_secret(a, *secrets, strlen(*secrets)));
+    return a;
+}
+
+static void test_right_token_in_either_case(void **state)
+{
+    struct auth *a = with((const char *const[]){"Jefe", NULL});
+
+    (void)state;
+    for (int i = 0; i < 3; i++) { /* the context is reused: each answer is the same */
+        assert_true(auth_check(a, NAME, LOWER));
+        assert_true(auth_check(a, NAME, UPPER));
+        assert_false(auth_check(a, "another name", LOWER));
+    }
+    auth_free(a);
+}
+
+static void test_any_secret_will_do(void **state)
+{
+    struct auth *a = with((const char *const[]){"new", "Jefe", NULL});
+    struct auth *b = with((const char *const[]){"Jefe", "old", NULL});
+    struct auth *c = with((const char *const[]){"new", "old", NULL});
+
+    (void)state;
+    assert_true(auth_check(a, NAME, LOWER));
+    assert_true(auth_check(b, NAME, LOWER));
+    assert_false(auth_check(c, NAME, LOWER));
+    auth_free(a);
+    auth_free(b);
+    auth_free(c);
+}
+
+static void test_what_is_no_token(void **state)
+{
+    struct auth *a = with((const char *const[]){"Jefe", NULL});
+    char text[80];
+
+    (void)state;
+    assert_false(auth_check(a, NAME, ""));
+    for (size_t i = 0; i < 64; i++) { /* each digit counts */
+        strcpy(text, LOWER);
+        text[i] = text[i] == '0' ? '1' : '0';
+        assert_false(auth_check(a, NAME, text));
+    }
+    strcpy(text, LOWER);
+    text[63] = '\0';
+    assert_false(auth_check(a, NAME, text));
+    strcpy(text, LOWER);
+    strcat(text, "0");
+    assert_false(auth_check(a, NAME, text));
+    strcpy(text, LOWER);
+    text[5] = 'g';
+    assert_false(auth_check(a, NAME, text));
+    auth_free(a);
+}
+
+static void test_no_secret_lets_nobody_in(void **state)
+{
+    struct auth *a = auth_new();
+
+    (void)state;
+    assert_false(auth_check(a, NAME, LOWER));
+    auth_free(a);
+}
+
+static void test_secrets_are_bounded(void **state)
+{
+    struct auth *a = auth_new();
+
+    (void)state;
+    for (int i = 0; i < AUTH_SECRETS_MAX; i++)
+        assert_true(auth_add_secret(a, "Jefe", 4));
+    assert_false(auth_add_secret(a, "Jefe", 4));
+    assert_true(auth_check(a, NAME, LOWER));
+    auth_free(a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_right_token_in_either_case),
+        cmocka_unit_test(test_any_secret_will_do),
+        cmocka_unit_test(test_what_is_no_token),
+        cmocka_unit_test(test_no_secret_lets_nobody_in),
+        cmocka_unit_test(test_secrets_are_bounded),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,454 @@
+#include "tests/unit/unit.h"
+
+#include "ingest/match.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ITEMS_MAX = 4 };
+
+/* A rule as a test writes it: lists end with NULL. */
+struct sketch {
+    const char *sources[ITEMS_MAX];
+    const char *processes[ITEMS_MAX];
+    struct rules_field fields[ITEMS_MAX];
+    const char *matches[ITEMS_MAX];
+};
+
+static size_t count(const char *const *items)
+{
+    size_t n = 0;
+
+    while (n < ITEMS_MAX && items[n] != NULL)
+        n++;
+    return n;
+}
+
+struct fixture {
+    struct rule rule[16];
+    struct rules rules;
+    struct match *match;
+};
+
+static void setup(struct fixture *f, const struct sketch *sketches, size_t n)
+{
+    struct err err = {.text = ""};
+
+    memset(f, 0, sizeof *f);
+    for (size_t i = 0; i < n; i++) {
+        const struct sketch *s = &sketches[i];
+        struct rule *r = &f->rule[i];
+
+        r->name = "rule";
+        r->sources = (struct rules_list){s->sources, count(s->sources)};
+        r->processes = (struct rules_list){s->processes, count(s->processes)};
+        r->matches = (struct rules_list){s->matches, count(s->matches)};
+        r->fields = s->fields;
+        while (r->n_fields < ITEMS_MAX && s->fields[r->n_fields].key != NULL)
+            r->n_fields++;
+    }
+    f->rules = (struct rules){.app = "app", .rules = f->rule, .n = n};
+    if (match_new(&f->rules, &f->match, &err) != 0)
+        fail_msg("%s", err.text);
+}
+
+static struct logplex_text text(const char *s)
+{
+    return (struct logplex_text){s, strlen(s)};
+}
+
+static struct logplex_line line_of(const char *source, const char *process, const char *message)
+{
+    return (struct logplex_line){.form = source == NULL ? LOGPLEX_BARE : LOGPLEX_SYSLOG,
+                                 .source = text(source == NULL ? "" : source),
+                                 .process = text(process == NULL ? "" : process),
+                                 .message = text(message)};
+}
+
+static struct match_result judge(struct fixture *f, const char *source, const char *process,
+                                 const char *message)
+{
+    struct logplex_line line = line_of(source, process, message);
+    struct match_result result;
+
+    assert_int_equal(match_line(f->match, &line, &result), 0);
+    return result;
+}
+
+static bool matches(struct fixture *f, const char *source, const char *process, const char *message)
+{
+    return judge(f, source, process, message).n_rules > 0;
+}
+
+/* Which of the lines, which lie one behind the other with `gap` before each, are candidates, as a
+ * string of digits. */
+static const char *candidates(struct fixture *f, const char *gap, const char *const *lines,
+                              size_t n)
+{
+    static char shown[LOGPLEX_BATCH_MAX + 1];
+    static char region[1 << 16];
+    struct logplex_span spans[16];
+    uint32_t found[16];
+    size_t len = 0;
+    int n_found;
+
+    for (size_t i = 0; i < n; i++) {
+        len += (size_t)snprintf(region + len, sizeof region - len, "%s", gap);
+        spans[i] = (struct logplex_span){(uint32_t)len, (uint32_t)strlen(lines[i])};
+        len += (size_t)snprintf(region + len, sizeof region - len, "%s", lines[i]);
+    }
+    n_found = match_candidates(f->match, region, len, spans, n, found);
+    assert_true(n_found >= 0 && (size_t)n_found <= n);
+    for (int i = 0; i < n_found; i++) {
+        assert_true(i == 0 || found[i] > found[i - 1]);
+        shown[i] = (char)('0' + found[i]);
+    }
+    shown[n_found] = 0;
+    return shown;
+}
+
+static void test_source_and_process(void **state)
+{
+    static const struct sketch rules[] = {
+        {.sources = {"heroku", "app"}, .matches = {"x"}},
+        {.processes = {"router", "web.*"}, .matches = {"x"}},
+        {.matches = {"x"}},
+        {.sources = {"app"}, .processes = {"web.1"}, .matches = {"x"}},
+    };
+    static const struct {
+        const char *source, *process;
+        const char *expected;
+    } cases[] = {
+        {"heroku", "router", "012"}, {"app", "web.1", "0123"},
+        {"app", "web.", "012"},      {"app", "web", "02"},
+        {"addon", "web.12", "12"},   {"herok", "route", "2"},
+        {"heroku2", "router2", "2"}, {"", "", "2"},
+        {NULL, NULL, "0123"},
+    };
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 4);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct match_result r = judge(&f, cases[i].source, cases[i].process, "a x b");
+
+        assert_int_equal(r.n_rules, strlen(cases[i].expected));
+        for (size_t j = 0; j < r.n_rules; j++)
+            assert_int_equal(r.rules[j], cases[i].expected[j] - '0');
+    }
+    match_free(f.match);
+}
+
+static void test_any_item_and_all_parts(void **state)
+{
+    static const struct sketch rules[] = {
+        {.fields = {{"code", "H12"}, {"code", "H13"}}, .matches = {"POST", "PUT"}},
+    };
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 1);
+    assert_true(matches(&f, "heroku", "router", "code=H12 method=POST"));
+    assert_true(matches(&f, "heroku", "router", "method=PUT code=H13"));
+    assert_true(matches(&f, "heroku", "router", "method=PUT code=\"H13\""));
+    assert_false(matches(&f, "heroku", "router", "code=H12 method=GET"));
+    assert_false(matches(&f, "heroku", "router", "code=H14 method=POST"));
+    assert_false(matches(&f, "heroku", "router", "fwd=\"code=H12\" method=POST"));
+    match_free(f.match);
+}
+
+static void test_shared_expressions(void **state)
+{
+    static const struct sketch rules[] = {
+        {.matches = {"same", "same"}},
+        {.sources = {"app"}, .matches = {"same"}},
+        {.fields = {{"same", "1"}, {"same", "1"}}},
+        {.matches = {"other"}},
+    };
+    struct match_result r;
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 4);
+    r = judge(&f, "app", "web.1", "same=1 same=\"1\" same=1");
+    assert_int_equal(r.n_rules, 3);
+    r = judge(&f, "heroku", "web.1", "other same");
+    assert_int_equal(r.n_rules, 2);
+    assert_int_equal(r.rules[0], 0);
+    assert_int_equal(r.rules[1], 3);
+    match_free(f.match);
+}
+
+/* The next byte behind each of these is the length of the next frame. */
+static void test_frames_without_newline(void **state)
+{
+    static const struct sketch rules[] = {{.matches = {"code=H12$"}}};
+    static const char *const lines[] = {"<1>1 - h a p - code=H12", "<1>1 - h a p - code=H12",
+                                        "<1>1 - h a p - code=H123", "<1>1 - h a p - code=H12"};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 1);
+    assert_string_equal(candidates(&f, "23 ", lines, 4), "0123");
+    assert_true(matches(&f, "heroku", "router", "code=H12"));
+    assert_false(matches(&f, "heroku", "router", "code=H123"));
+    match_free(f.match);
+}
+
+static void test_expressions_see_the_message_alone(void **state)
+{
+    static const struct sketch rules[] = {
+        {.matches = {"^start"}}, {.matches = {"\\bword\\b"}},      {.matches = {"\\Aa.c\\z"}},
+        {.matches = {"end\\Z"}}, {.matches = {"(?:^|;)k(?:;|$)"}},
+    };
+    static const char *const lines[] = {"start", "word", "abc", "end", "k"};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 5);
+    assert_string_equal(candidates(&f, "x", lines, 5), "01234");
+    for (uint32_t i = 0; i < 5; i++) {
+        struct match_result r = judge(&f, "app", "p", lines[i]);
+
+        assert_int_equal(r.n_rules, 1);
+        assert_int_equal(r.rules[0], i);
+    }
+    assert_false(matches(&f, "app", "p", "xstart words abcd endx kk"));
+    match_free(f.match);
+}
+
+static void test_newlines_and_dotall(void **state)
+{
+    static const struct sketch rules[] = {
+        {.matches = {"(?s)Traceback.*Error"}},
+        {.matches = {"one.two"}},
+        {.matches = {"(?m)^Fatal$"}},
+    };
+    static const char *const lines[] = {
+        "Traceback\n  File\nError", "one\ntwo", "a\nFatal\nb", "Traceback", "Error", "aFatal",
+    };
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 3);
+    /* The pass also sees the traceback that spans two lines; the exact look does not. */
+    assert_string_equal(candidates(&f, "\n", lines, 6), "0245");
+    assert_int_equal(judge(&f, "app", "p", lines[0]).n_rules, 1);
+    assert_int_equal(judge(&f, "app", "p", lines[1]).n_rules, 0);
+    assert_int_equal(judge(&f, "app", "p", lines[2]).n_rules, 1);
+    assert_int_equal(judge(&f, "app", "p", lines[4]).n_rules, 0);
+    match_free(f.match);
+}
+
+static void test_gaps_are_nobodys(void **state)
+{
+    static const struct sketch rules[] = {{.matches = {"needle"}}};
+    static const char *const lines[] = {"hay", "needle", "hay"};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 1);
+    assert_string_equal(candidates(&f, "needle", lines, 3), "1");
+    match_free(f.match);
+}
+
+/* Such a rule cannot be looked for in many lines at once; the rules reader refuses most of them. */
+static void test_line_by_line(void **state)
+{
+    static const struct sketch rules[] = {{.matches = {"^$"}}, {.matches = {"(*UTF8)\xc3\xa9+"}}};
+    static const char *const lines[] = {"a", "b", "c"};
+    struct fixture f;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        setup(&f, &rules[i], 1);
+        assert_true(match_is_line_by_line(f.match));
+        assert_string_equal(candidates(&f, "\n", lines, 3), "012");
+        assert_true(matches(&f, "app", "p", i == 0 ? "" : "caf\xc3\xa9"));
+        assert_false(matches(&f, "app", "p", "cafe"));
+        match_free(f.match);
+    }
+    setup(&f, &(struct sketch){.matches = {"a"}}, 1);
+    assert_false(match_is_line_by_line(f.match));
+    match_free(f.match);
+}
+
+static void test_visitors_cannot_fake_a_field(void **state)
+{
+    static const struct sketch rules[] = {{.sources = {"heroku"}, .fields = {{"code", "H12"}}}};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 1);
+    assert_true(matches(&f, "heroku", "router", "at=error code=H12 desc=\"Request timeout\""));
+    assert_false(matches(&f, "heroku", "router", "at=info path=\"/?code=H12\" status=200"));
+    assert_false(matches(&f, "heroku", "router", "at=info path=\"/\" fwd=\"a code=H12 b\""));
+    assert_false(matches(&f, "heroku", "router", "at=info path=\"/\" fwd=\"\\\" code=H12 \""));
+    assert_false(matches(&f, "app", "web.1", "code=H12"));
+    assert_true(matches(&f, NULL, NULL, "code=H12"));
+    match_free(f.match);
+}
+
+static void test_fields_hold_any_bytes(void **state)
+{
+    static const struct sketch rules[] = {
+        {.fields = {{"a.b", "x*y"}}}, {.fields = {{"k", "^(["}}}, {.fields = {{"k", "\xc3\xa9"}}}};
+    static const char *const lines[] = {"a.b=x*y", "k=^([", "k=\xc3\xa9", "aXb=xy", "k=\"^([\""};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 3);
+    assert_string_equal(candidates(&f, " ", lines, 5), "0124");
+    assert_int_equal(judge(&f, "a", "p", lines[0]).rules[0], 0);
+    assert_int_equal(judge(&f, "a", "p", lines[1]).rules[0], 1);
+    assert_int_equal(judge(&f, "a", "p", lines[2]).rules[0], 2);
+    assert_int_equal(judge(&f, "a", "p", lines[3]).n_rules, 0);
+    assert_int_equal(judge(&f, "a", "p", lines[4]).n_rules, 1);
+    match_free(f.match);
+}
+
+static void test_what_logplex_lost(void **state)
+{
+    static const struct {
+        const char *message;
+        uint64_t lost;
+    } cases[] = {
+        {"Error L10 (output buffer overflow): 491 messages dropped since 2026-05-07T08:06:12Z.",
+         491},
+        {"Error L10 (output buffer overflow): 1 message dropped since 2026-05-07T08:06:12Z.", 1},
+        {"Error L10 (output buffer overflow): drain 'd.8' dropped 63 messages since x", 63},
+        {"drain 'd.0ab' dropped 7 messages", 7},
+        {"drain 'd.0ab' dropped 1 message", 1},
+        {"dropped dropped 12 messages", 12},
+        {"99999999999999999999999999 messages dropped", UINT64_C(1000000000)},
+        {"messages dropped", 0},
+        {"x messages dropped", 0},
+        {"dropped messages", 0},
+        {"dropped 12 parcels", 0},
+        {"dropped 12", 0},
+        {"dropped ", 0},
+        {"12 messages sent", 0},
+        {"", 0},
+    };
+    struct fixture f;
+
+    (void)state;
+    setup(&f, NULL, 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *const lines[] = {"quiet", cases[i].message, "quiet"};
+
+        assert_int_equal(judge(&f, "heroku", "logplex", cases[i].message).lost, cases[i].lost);
+        assert_int_equal(judge(&f, "app", "logplex", cases[i].message).lost, 0);
+        assert_int_equal(judge(&f, "heroku", "router", cases[i].message).lost, 0);
+        assert_int_equal(judge(&f, NULL, NULL, cases[i].message).lost, 0);
+        if (cases[i].lost > 0)
+            assert_string_equal(candidates(&f, "\n", lines, 3), "1");
+    }
+    match_free(f.match);
+}
+
+static void test_own_lines(void **state)
+{
+    static const struct sketch rules[] = {{.matches = {"."}}, {.fields = {{"code", "H12"}}}};
+    static const char ours[] = "at=error code=H12 path=\"/api/internal/heroku-log-drain?a=b\"";
+    struct match_result r;
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 2);
+    r = judge(&f, "app", "web.1", "heroku_log_drain: processed 3 lines code=H12");
+    assert_true(r.own && r.n_rules == 0);
+    r = judge(&f, NULL, NULL, "drainwatch-ingest: code=H12");
+    assert_true(r.own && r.n_rules == 0);
+    r = judge(&f, "app", "web.1", "see drainwatch code=H12");
+    assert_true(!r.own && r.n_rules == 2);
+    /* An H12 on our own path is an H12. */
+    r = judge(&f, "heroku", "router", ours);
+    assert_true(r.own && r.n_rules == 2);
+    assert_false(judge(&f, "app", "router", ours).own);
+    assert_false(judge(&f, "heroku", "web.1", ours).own);
+    assert_false(judge(&f, NULL, NULL, ours).own);
+    assert_false(judge(&f, "heroku", "router",
+                       "path=\"/x\" fwd=\" path=\\\"/api/internal/heroku-log-drain\"")
+                     .own);
+    match_free(f.match);
+}
+
+static void test_own_lines_are_candidates(void **state)
+{
+    static const char *const lines[] = {
+        "<1>1 - h app web.1 - heroku_log_drain: processed 1 lines from logplex delivery",
+        "<1>1 - h app web.1 - drainwatch-alerter: ready",
+        "<1>1 - h heroku router - path=\"/api/internal/heroku-log-drain\"",
+        "<1>1 - h heroku router - path=/api/internal/heroku-log-drain",
+        "<1>1 - h heroku router - path=\"/api/internal\"",
+    };
+    struct fixture f;
+
+    (void)state;
+    setup(&f, NULL, 0);
+    assert_string_equal(candidates(&f, "70 ", lines, 5), "0123");
+    match_free(f.match);
+}
+
+static void test_a_pattern_that_cannot_be_compiled(void **state)
+{
+    static const char *const patterns[] = {"a{2,1}"};
+    const struct rule rule = {.name = "r", .matches = {patterns, 1}};
+    const struct rules rules = {.app = "a", .rules = &rule, .n = 1};
+    struct err err = {.text = ""};
+    struct match *m;
+
+    (void)state;
+    assert_int_equal(match_new(&rules, &m, &err), ERR_INPUT);
+    assert_null(m);
+    assert_non_null(strstr(err.text, "a{2,1}"));
+}
+
+/* A full batch in which every line matches, and one in which the reports come out of order. */
+static void test_full_batch(void **state)
+{
+    static const struct sketch rules[] = {{.matches = {"ab.*z", "b"}}, {.matches = {"a"}}};
+    static char region[LOGPLEX_BATCH_MAX * 8];
+    struct logplex_span spans[LOGPLEX_BATCH_MAX];
+    uint32_t found[LOGPLEX_BATCH_MAX];
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 2);
+    for (uint32_t i = 0; i < LOGPLEX_BATCH_MAX; i++) {
+        memcpy(region + (size_t)i * 8, i % 3 ? "4 xxab z" : "4 yyyy y", 8);
+        spans[i] = (struct logplex_span){i * 8 + 2, 6};
+    }
+    assert_int_equal(
+        match_candidates(f.match, region, sizeof region, spans, LOGPLEX_BATCH_MAX, found),
+        LOGPLEX_BATCH_MAX - (LOGPLEX_BATCH_MAX + 2) / 3);
+    for (uint32_t i = 0; i < LOGPLEX_BATCH_MAX - (LOGPLEX_BATCH_MAX + 2) / 3; i++)
+        assert_int_equal(found[i], i / 2 * 3 + i % 2 + 1);
+    match_free(f.match);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_source_and_process),
+        cmocka_unit_test(test_any_item_and_all_parts),
+        cmocka_unit_test(test_shared_expressions),
+        cmocka_unit_test(test_frames_without_newline),
+        cmocka_unit_test(test_expressions_see_the_message_alone),
+        cmocka_unit_test(test_newlines_and_dotall),
+        cmocka_unit_test(test_gaps_are_nobodys),
+        cmocka_unit_test(test_line_by_line),
+        cmocka_unit_test(test_visitors_cannot_fake_a_field),
+        cmocka_unit_test(test_fields_hold_any_bytes),
+        cmocka_unit_test(test_what_logplex_lost),
+        cmocka_unit_test(test_own_lines),
+        cmocka_unit_test(test_own_lines_are_candidates),
+        cmocka_unit_test(test_a_pattern_that_cannot_be_compiled),
+        cmocka_unit_test(test_full_batch),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

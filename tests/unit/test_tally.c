@@ -1,0 +1,239 @@
+#include "tests/unit/unit.h"
+
+#include "common/err.h"
+#include "ingest/tally.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct rule two_rules[] = {{.name = "first"}, {.name = "second"}};
+static const struct rules rules = {.app = "a", .rules = two_rules, .n = 2};
+static const uint32_t first = 0, both[] = {0, 1};
+
+static struct logplex_text text(const char *s)
+{
+    return (struct logplex_text){s, strlen(s)};
+}
+
+static int add(struct tally *t, const char *source, const char *process, const char *message,
+               int64_t time_us, const uint32_t *which, size_t n)
+{
+    struct logplex_line line = {
+        .source = text(source), .process = text(process), .message = text(message)};
+
+    return tally_add(t, &line, time_us, which, n);
+}
+
+static const struct tally_part *parts_of(struct tally *t, size_t *n)
+{
+    const struct tally_part *parts;
+
+    assert_int_equal(tally_settle(t), 0);
+    assert_int_equal(tally_parts(t, &parts, n), 0);
+    return parts;
+}
+
+static size_t packed_size(const struct tally_part *part, int64_t received_us)
+{
+    struct wire_record record = {.received_us = received_us,
+                                 .drain = "",
+                                 .frame_id = "",
+                                 .matches = part->matches,
+                                 .n_matches = part->n};
+    struct buf out;
+    size_t n;
+
+    buf_init(&out, WIRE_MESSAGE_MAX);
+    assert_int_equal(wire_pack_record(&record, &out), 0);
+    n = out.len;
+    buf_close(&out);
+    return n;
+}
+
+static void test_grouping(void **state)
+{
+    struct tally *t = tally_new();
+    const struct tally_part *parts;
+    const struct wire_matches *m;
+    size_t n;
+
+    (void)state;
+    tally_begin(t, &rules, 100);
+    assert_int_equal(add(t, "heroku", "router", "one", 101, both, 2), 0);
+    assert_int_equal(add(t, "heroku", "router", "two", 99, &first, 1), 0);
+    assert_int_equal(add(t, "herok", "urouter", "three", 102, &first, 1), 0);
+    assert_int_equal(tally_matches(t), 4);
+    parts = parts_of(t, &n);
+    assert_int_equal(n, 1);
+    assert_int_equal(parts[0].n, 3);
+    m = parts[0].matches;
+    assert_string_equal(m[0].rule, "first");
+    assert_string_equal(m[0].source, "heroku");
+    assert_string_equal(m[0].process, "router");
+    assert_int_equal(m[0].n_times, 2);
+    assert_int_equal(m[0].times_us[0], 101);
+    assert_int_equal(m[0].times_us[1], 99);
+    assert_int_equal(m[0].sample.len, 3);
+    assert_memory_equal(m[0].sample.data, "two", 3);
+    assert_string_equal(m[1].rule, "second");
+    assert_memory_equal(m[1].sample.data, "one", 3);
+    assert_string_equal(m[2].process, "urouter");
+    tally_begin(t, &rules, 100);
+    parts_of(t, &n);
+    assert_int_equal(n, 0);
+    tally_free(t);
+}
+
+static void test_names_are_made_fit(void **state)
+{
+    char longest[200];
+    struct tally *t = tally_new();
+    const struct tally_part *parts;
+    size_t n;
+
+    (void)state;
+    memset(longest, 'p', sizeof longest - 1);
+    longest[sizeof longest - 1] = 0;
+    tally_begin(t, &rules, 0);
+    assert_int_equal(add(t, "a\nb\xff", longest, "x", 0, &first, 1), 0);
+    assert_int_equal(add(t, "", "", "", 0, &first, 1), 0);
+    parts = parts_of(t, &n);
+    assert_string_equal(parts[0].matches[0].source, "a\\x0ab\\xff");
+    assert_int_equal(strlen(parts[0].matches[0].process), TALLY_NAME_MAX);
+    assert_string_equal(parts[0].matches[1].source, "");
+    assert_int_equal(parts[0].matches[1].sample.len, 0);
+    tally_free(t);
+}
+
+static void test_samples_are_cut_and_redacted(void **state)
+{
+    static const char token[] = "POST /x?drain_token=0123456789abcdef&a=b ";
+    static char message[5000];
+    struct tally *t = tally_new();
+    const struct tally_part *parts;
+    struct wire_bytes sample;
+    size_t n;
+
+    (void)state;
+    memset(message, 'm', sizeof message - 1);
+    memcpy(message, token, sizeof token - 1);
+    memcpy(message + 990, "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac", 15);
+    memcpy(message + 1995, "drain_token=0123456789abcdef", 28);
+    tally_begin(t, &rules, 0);
+    assert_int_equal(add(t, "a", "p", message, 0, &first, 1), 0);
+    parts = parts_of(t, &n);
+    sample = parts[0].matches[0].sample;
+    assert_true(sample.len <= WIRE_SAMPLE_MAX && sample.len > WIRE_SAMPLE_MAX - 4);
+    assert_null(memmem(sample.data, sample.len, "012345", 6));
+    assert_non_null(memmem(sample.data, sample.len, "drain_token=\xe2\x80\xa6&a=b", 19));
+    assert_memory_equal(sample.data + sample.len - 3, "mmm", 3);
+    tally_free(t);
+}
+
+/* Process names can come from anywhere: their number is bounded, and no match goes missing. */
+static void test_groups_are_bounded(void **state)
+{
+    enum { NAMES = 3 * TALLY_GROUPS_MAX };
+    struct tally *t = tally_new();
+    const struct tally_part *parts;
+    size_t n, groups = 0, matches = 0, folded = 0;
+
+    (void)state;
+    tally_begin(t, &rules, 1000);
+    for (int i = 0; i < NAMES; i++) {
+        static char message[WIRE_SAMPLE_MAX + 1];
+        char process[32];
+
+        memset(message, 'x', WIRE_SAMPLE_MAX);
+        snprintf(process, sizeof process, "web.%d", i);
+        assert_int_equal(add(t, "app", process, message, 1000 + i, both, 2), 0);
+    }
+    parts = parts_of(t, &n);
+    assert_true(n > 1); /* the samples alone are 4 MB */
+    for (size_t i = 0; i < n; i++) {
+        assert_true(packed_size(&parts[i], 1000) <= TALLY_RECORD_BYTES);
+        groups += parts[i].n;
+        for (size_t j = 0; j < parts[i].n; j++) {
+            const struct wire_matches *m = &parts[i].matches[j];
+
+            matches += m->n_times;
+            folded += m->process[0] == 0 ? m->n_times : 0;
+            assert_int_equal(m->sample.len, WIRE_SAMPLE_MAX);
+        }
+    }
+    assert_int_equal(matches, 2 * NAMES);
+    assert_int_equal(tally_matches(t), 2 * NAMES);
+    assert_true(groups <= TALLY_GROUPS_MAX + 4 + n);
+    assert_true(folded > NAMES);
+    tally_free(t);
+}
+
+/* What is too much for one record becomes several, time for time. */
+static void test_parts_hold_every_time(void **state)
+{
+    enum { LINES = 400000 };
+    struct tally *t = tally_new();
+    const struct tally_part *parts;
+    size_t n, seen[2] = {0};
+
+    (void)state;
+    tally_begin(t, &rules, 0);
+    for (int64_t i = 0; i < LINES; i++) /* far apart, back and forth: five bytes each */
+        assert_int_equal(add(t, "a", "p", "m", i % 2 ? i : -3600000000 + i, both, 2), 0);
+    parts = parts_of(t, &n);
+    assert_in_range(n, 4, 5);
+    for (size_t i = 0; i < n; i++) {
+        size_t size = packed_size(&parts[i], 0);
+
+        assert_true(size <= TALLY_RECORD_BYTES);
+        assert_true(i + 1 == n || size > TALLY_RECORD_BYTES - 4096);
+        for (size_t j = 0; j < parts[i].n; j++) {
+            const struct wire_matches *m = &parts[i].matches[j];
+            size_t which = strcmp(m->rule, "first") == 0 ? 0 : 1;
+
+            for (size_t k = 0; k < m->n_times; k++) {
+                int64_t at = (int64_t)seen[which]++;
+
+                assert_int_equal(m->times_us[k], at % 2 ? at : -3600000000 + at);
+            }
+        }
+    }
+    assert_int_equal(seen[0], LINES);
+    assert_int_equal(seen[1], LINES);
+    tally_free(t);
+}
+
+static void test_matches_are_bounded(void **state)
+{
+    enum { MANY = 1 << 20 };
+    uint32_t *which = calloc(MANY, sizeof *which);
+    struct tally *t = tally_new();
+
+    (void)state;
+    assert_non_null(which);
+    tally_begin(t, &rules, 0);
+    for (int i = 0; i < TALLY_MATCHES_MAX / MANY; i++)
+        assert_int_equal(add(t, "a", "p", "m", 0, which, MANY), 0);
+    assert_int_equal(add(t, "a", "p", "m", 0, which, 1), ERR_FULL);
+    assert_int_equal(tally_matches(t), TALLY_MATCHES_MAX);
+    tally_begin(t, &rules, 0);
+    assert_int_equal(add(t, "a", "p", "m", 0, which, 1), 0);
+    assert_int_equal(tally_matches(t), 1);
+    tally_free(t);
+    free(which);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_grouping),
+        cmocka_unit_test(test_names_are_made_fit),
+        cmocka_unit_test(test_samples_are_cut_and_redacted),
+        cmocka_unit_test(test_groups_are_bounded),
+        cmocka_unit_test(test_parts_hold_every_time),
+        cmocka_unit_test(test_matches_are_bounded),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
