@@ -1,0 +1,398 @@
+#include "alerter/driver.h"
+
+#include "alerter/dispatch.h"
+#include "alerter/fold.h"
+#include "alerter/inbox.h"
+#include "alerter/store.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/process.h"
+#include "common/time.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A dyno gets 30 s from SIGTERM to SIGKILL. */
+static const int64_t STOP_US = 25 * TIME_S;
+/* The pace of a channel is a message a second: what waits for no more than that is still sent. */
+static const int64_t STOP_DUE_US = 1500 * TIME_MS;
+/* How much a start has to fold again at the most. */
+static const int64_t SNAPSHOT_US = 10 * TIME_MINUTE;
+static const int64_t SAY_AGAIN_US = TIME_MINUTE;
+/* After a turn that failed: the disk may need a moment, and ingest keeps everything meanwhile. */
+static const int64_t FAILED_PAUSE_US = 500 * TIME_MS;
+
+struct driver {
+    const struct settings *settings;
+    int signals;
+    struct clock_steady clock;
+    struct store *store;
+    struct fold fold;
+    struct inbox *inbox;
+    struct dispatch *dispatch;
+    int64_t now_us;      /* of the turn in hand */
+    bool in_transaction; /* begun when the first thing is to be stored */
+    bool snapshot_wanted;
+    int64_t pause_until_us; /* 0: the last turn went well */
+    bool is_failing;
+    int64_t say_failing_us;
+    int64_t say_minute_us;
+    uint64_t said_strangers;
+    int64_t stop_by_us; /* 0: nobody asked us to stop */
+};
+
+/* ---- what a turn stores ---- */
+
+static int need_transaction(struct driver *d, struct err *err)
+{
+    int rc = d->in_transaction ? 0 : store_begin(d->store, err);
+
+    if (rc == 0)
+        d->in_transaction = true;
+    return rc;
+}
+
+static int last_taken(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t *taken,
+                      struct err *err)
+{
+    struct driver *d = ctx;
+
+    return store_taken(d->store, sender, taken, err);
+}
+
+static int set_taken(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t taken,
+                     struct err *err)
+{
+    struct driver *d = ctx;
+    int rc = need_transaction(d, err);
+
+    return rc != 0 ? rc : store_take(d->store, sender, taken, d->now_us, err);
+}
+
+static int put_alert(struct driver *d, const struct wire_alert *alert, struct err *err)
+{
+    int64_t row;
+    int rc = outbox_put(store_outbox(d->store), alert, &row, err);
+
+    if (rc != 0)
+        return rc;
+    log_info("alert %s: %s: %" PRIu64 " (more than %" PRIu64 ") in %s, %" PRIu64 " suppressed",
+             alert->id, alert->rule, alert->count, alert->threshold, alert->app, alert->suppressed);
+    if (d->settings->enabled)
+        return 0;
+    /* Decided while alerting is off, it must not go out when somebody turns it on. */
+    return outbox_mark(store_outbox(d->store), row,
+                       &(struct outbox_mark){.state = OUTBOX_EXPIRED,
+                                             .now_us = d->now_us,
+                                             .answer = "alerting was switched off"},
+                       err);
+}
+
+/* Append, then decide: what the engine was fed is in the stream, in the same transaction. */
+static int take(void *ctx, struct wire_bytes bytes, const struct wire_record *record,
+                struct err *err)
+{
+    struct driver *d = ctx;
+    const struct wire_entry entry = {d->now_us, WIRE_INPUT_RECORD, bytes};
+    struct engine_alerts alerts;
+    int rc = need_transaction(d, err);
+
+    if (rc == 0)
+        rc = store_append_entry(d->store, &entry, NULL, err);
+    if (rc == 0)
+        rc = fold_record(&d->fold, record, d->now_us, &alerts, err);
+    for (size_t i = 0; rc == 0 && i < alerts.n; i++)
+        rc = put_alert(d, &alerts.alerts[i], err);
+    return rc;
+}
+
+static int set_aside(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t sequence,
+                     struct wire_bytes bytes, const char *why, struct err *err)
+{
+    struct driver *d = ctx;
+    int rc = need_transaction(d, err);
+
+    log_error("a record of %zu bytes from ingest can never be read and is set aside: %s", bytes.len,
+              why);
+    return rc != 0 ? rc : store_refuse(d->store, sender, sequence, bytes, why, d->now_us, err);
+}
+
+static bool snapshot_due(const struct driver *d)
+{
+    return d->fold.since_saved > 0 &&
+           (d->snapshot_wanted || d->now_us - d->fold.saved_us >= SNAPSHOT_US);
+}
+
+/* What is not a delivery's but goes along with its transaction: a snapshot, trimming, the marks of
+ * what was posted. */
+static int keep_house(struct driver *d, struct err *err)
+{
+    const struct settings *s = d->settings;
+    enum store_next next = STORE_DONE;
+    int rc = 0;
+
+    if (snapshot_due(d) || outbox_unsaved(store_outbox(d->store)) ||
+        store_history_due(d->store, d->now_us, s->history_us, s->history_max_bytes))
+        rc = need_transaction(d, err);
+    if (rc == 0 && snapshot_due(d))
+        rc = fold_save(&d->fold, d->store, d->now_us, err);
+    if (rc == 0 && d->in_transaction)
+        rc = store_history(d->store, d->now_us, s->history_us, s->history_max_bytes, &next, err);
+    d->snapshot_wanted = next == STORE_SNAPSHOT;
+    return rc;
+}
+
+static int commit(struct driver *d, struct err *err)
+{
+    if (!d->in_transaction)
+        return 0;
+    d->in_transaction = false;
+    return store_commit(d->store, err);
+}
+
+/* ---- a turn that fails ---- */
+
+/* The engine has seen what was not kept: it is thrown away and folded anew. Nobody was acked, so
+ * ingest sends it all again. */
+static int start_over(struct driver *d, int why, struct err *err)
+{
+    if (d->in_transaction)
+        store_rollback(d->store);
+    d->in_transaction = false;
+    inbox_rollback(d->inbox);
+    if (!d->is_failing || d->now_us >= d->say_failing_us) {
+        log_error("nothing is recorded or decided, ingest keeps it meanwhile: %s", err->text);
+        d->say_failing_us = d->now_us + SAY_AGAIN_US;
+    }
+    d->is_failing = true;
+    d->pause_until_us = d->now_us + FAILED_PAUSE_US;
+    if (why == ERR_FULL && store_free_room(d->store, err) == 0) {
+        log_warning("the disk is full: the oldest history was dropped to go on");
+        d->pause_until_us = 0;
+    }
+    return fold_restore(&d->fold, d->store, err);
+}
+
+static void went_well(struct driver *d)
+{
+    if (d->is_failing)
+        log_info("records are taken again");
+    d->is_failing = false;
+    d->pause_until_us = 0;
+}
+
+/* receive → append → step → outbox → commit → ack */
+static int take_turn(struct driver *d, struct err *err)
+{
+    int rc;
+
+    if (d->now_us < d->pause_until_us)
+        return 0;
+    rc = inbox_receive(d->inbox, d->now_us, err);
+    if (rc == 0)
+        rc = keep_house(d, err);
+    if (rc == 0)
+        rc = commit(d, err);
+    if (rc != 0)
+        return start_over(d, rc, err);
+    went_well(d);
+    inbox_ack(d->inbox);
+    return 0;
+}
+
+/* ---- the loop ---- */
+
+static void say_minute(struct driver *d)
+{
+    uint64_t strangers = inbox_queue_counts(d->inbox).failed;
+    const char *refused = inbox_refused(d->inbox);
+
+    if (d->now_us < d->say_minute_us)
+        return;
+    d->say_minute_us = d->now_us + SAY_AGAIN_US;
+    if (refused[0] != '\0')
+        log_error("records are NOT taken: %s", refused);
+    if (strangers > d->said_strangers)
+        log_warning("%" PRIu64 " connections to the queue were refused: they do not hold the "
+                    "secret, or are no ingest",
+                    strangers - d->said_strangers);
+    d->said_strangers = strangers;
+}
+
+static int unpark(struct driver *d, struct err *err)
+{
+    size_t n = 0;
+    int rc = store_begin(d->store, err);
+
+    if (rc == 0)
+        rc = outbox_unpark(store_outbox(d->store), &n, err);
+    if (rc == 0)
+        rc = store_commit(d->store, err);
+    else
+        store_rollback(d->store);
+    if (rc == 0 && n > 0)
+        log_info("%zu alerts that could not be delivered are tried again", n);
+    return rc;
+}
+
+static void take_signals(struct driver *d)
+{
+    struct err err;
+    int sig;
+
+    while ((sig = process_next_signal(d->signals)) != 0) {
+        if (sig == SIGHUP) {
+            if (unpark(d, &err) != 0)
+                log_error("%s", err.text);
+        } else if (sig != SIGCHLD && d->stop_by_us == 0) {
+            log_info("stopping: taking what ingest still has");
+            d->stop_by_us = d->now_us + STOP_US;
+        }
+    }
+}
+
+static bool is_done(struct driver *d)
+{
+    if (d->stop_by_us == 0)
+        return false;
+    if (d->now_us >= d->stop_by_us)
+        return true;
+    return inbox_all_gone(d->inbox, d->now_us) && !inbox_pending(d->inbox) &&
+           !dispatch_is_busy(d->dispatch, d->now_us + STOP_DUE_US) &&
+           !outbox_unsaved(store_outbox(d->store));
+}
+
+static int wait_ms(struct driver *d)
+{
+    int64_t until_us = d->now_us + (d->stop_by_us != 0 ? 20 * TIME_MS : TIME_S);
+    int64_t send_us = dispatch_wake_us(d->dispatch);
+
+    if (d->pause_until_us > d->now_us)
+        return (int)((d->pause_until_us - d->now_us) / TIME_MS) + 1;
+    if (inbox_pending(d->inbox) || outbox_unsaved(store_outbox(d->store)))
+        return 0;
+    if (send_us < until_us)
+        until_us = send_us;
+    return until_us <= d->now_us ? 0 : (int)((until_us - d->now_us + 999) / 1000);
+}
+
+int driver_serve(struct driver *d, struct err *err)
+{
+    struct pollfd fds[] = {
+        {.fd = d->signals, .events = POLLIN},
+        {.fd = inbox_fd(d->inbox), .events = POLLIN}, /* last: left out while a pause lasts */
+    };
+    const unsigned all = sizeof fds / sizeof fds[0];
+    int rc = 0;
+
+    log_info("ready; queue %s; %s", d->settings->queue,
+             !d->settings->enabled      ? "alerting is off, nothing is posted"
+             : d->settings->slack_token ? "alerts go to Slack"
+                                        : "SLACK_BOT_TOKEN is unset, alerts are printed");
+    while (rc == 0 && !is_done(d)) {
+        rc = dispatch_wait(d->dispatch, fds, d->pause_until_us != 0 ? all - 1 : all, wait_ms(d),
+                           err);
+        d->now_us = clock_steady_us(&d->clock);
+        if (rc == 0)
+            rc = dispatch_collect(d->dispatch, d->now_us, err);
+        if (rc == 0)
+            rc = dispatch_expire(d->dispatch, d->now_us, err);
+        if (rc == 0)
+            rc = take_turn(d, err);
+        if (rc == 0)
+            rc = dispatch_send(d->dispatch, d->now_us, err);
+        say_minute(d);
+        take_signals(d);
+    }
+    if (rc == 0)
+        log_info("stopped");
+    return rc;
+}
+
+/* ---- start and end ---- */
+
+static int open_store(struct driver *d, struct err *err)
+{
+    char path[4096], aside[512];
+    int rc;
+
+    snprintf(path, sizeof path, "%s/alerter.db", d->settings->state_dir);
+    rc = store_open(&(struct store_options){.path = path, .sync_full = d->settings->sync_full},
+                    &d->store, aside, err);
+    if (rc == 0 && aside[0] != '\0')
+        log_error("the journal was damaged and is set aside as %s: windows and cooldowns start "
+                  "empty, alerts that waited are lost",
+                  aside);
+    return rc;
+}
+
+/* Rules are an input like any other: recorded, then fed. */
+static int feed_rules(struct driver *d, const struct driver_options *options, struct err *err)
+{
+    const struct wire_entry entry = {
+        d->now_us, WIRE_INPUT_RULES, {(const uint8_t *)options->rules_text, options->rules_len}};
+    struct engine_alerts none;
+    int rc;
+
+    if (engine_has_rules_text(d->fold.engine, options->rules_text, options->rules_len))
+        return 0;
+    rc = need_transaction(d, err);
+    if (rc == 0)
+        rc = store_append_entry(d->store, &entry, NULL, err);
+    if (rc == 0)
+        rc = fold_entry(&d->fold, &entry, &none, err);
+    return rc != 0 ? rc : commit(d, err);
+}
+
+static int open_all(struct driver *d, const struct driver_options *options, struct err *err)
+{
+    const struct settings *s = d->settings;
+    const struct queue_options queue = {s->queue, s->secrets, s->n_secrets};
+    const struct inbox_calls calls = {d, last_taken, take, set_aside, set_taken};
+    int rc = open_store(d, err);
+
+    if (rc == 0)
+        rc = fold_restore(&d->fold, d->store, err);
+    if (rc != 0)
+        return rc;
+    d->clock = clock_steady_start(d->fold.last_us);
+    d->now_us = clock_steady_us(&d->clock);
+    rc = feed_rules(d, options, err);
+    if (rc == 0)
+        rc = unpark(d, err);
+    if (rc == 0)
+        rc = dispatch_open(s, store_outbox(d->store), &d->dispatch, err);
+    return rc != 0 ? rc : inbox_open(&queue, &calls, &d->inbox, err);
+}
+
+int driver_open(const struct driver_options *options, struct driver **out, struct err *err)
+{
+    struct driver *d = calloc(1, sizeof *d);
+    int rc;
+
+    if (d == NULL)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    d->settings = options->settings;
+    d->signals = options->signals;
+    rc = open_all(d, options, err);
+    if (rc != 0) {
+        driver_close(d);
+        return rc;
+    }
+    *out = d;
+    return 0;
+}
+
+void driver_close(struct driver *d)
+{
+    if (d == NULL)
+        return;
+    inbox_close(d->inbox);
+    dispatch_close(d->dispatch);
+    fold_close(&d->fold);
+    store_close(d->store);
+    free(d);
+}

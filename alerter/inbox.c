@@ -1,0 +1,376 @@
+#include "alerter/inbox.h"
+
+#include "common/buf.h"
+#include "common/text.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+struct sender {
+    uint8_t id[WIRE_SENDER_BYTES];
+    uint64_t taken;     /* with what this turn took */
+    uint64_t committed; /* without */
+    bool heard;         /* in this turn: an ack is due */
+    bool again;         /* in this turn: something did not follow */
+    bool goodbye;
+    int64_t heard_us;
+    struct queue_peer peer; /* whom to answer: where it was last heard */
+    char refused[INBOX_REFUSED_SIZE];
+    UT_hash_handle hh;
+};
+
+struct inbox {
+    struct queue *queue;
+    struct inbox_calls calls;
+    struct wire *push_wire;
+    struct wire *record_wire; /* its own, because a record is read while its push is held */
+    struct sender *senders;   /* by id */
+    struct buf ack;
+    size_t turn_records;
+    size_t turn_bytes;
+    struct inbox_counts counts;
+};
+
+enum inbox_verdict inbox_judge(uint64_t taken, uint64_t base, uint64_t sequence)
+{
+    if (sequence <= taken)
+        return INBOX_SEEN;
+    if (sequence == taken + 1 || sequence == base)
+        return INBOX_TAKE;
+    return INBOX_GAP;
+}
+
+int inbox_open(const struct queue_options *options, const struct inbox_calls *calls,
+               struct inbox **out, struct err *err)
+{
+    struct inbox *i = calloc(1, sizeof *i);
+    int rc;
+
+    if (i == NULL)
+        return err_set(err, ERR_NOMEM, "no memory for the inbox");
+    i->calls = *calls;
+    buf_init(&i->ack, WIRE_MESSAGE_MAX);
+    i->push_wire = wire_new();
+    i->record_wire = wire_new();
+    rc = i->push_wire == NULL || i->record_wire == NULL
+             ? err_set(err, ERR_NOMEM, "no memory for the inbox")
+             : queue_bind(options, &i->queue, err);
+    if (rc != 0) {
+        inbox_close(i);
+        return rc;
+    }
+    *out = i;
+    return 0;
+}
+
+void inbox_close(struct inbox *i)
+{
+    struct sender *s, *next;
+
+    if (i == NULL)
+        return;
+    HASH_ITER(hh, i->senders, s, next)
+    {
+        HASH_DEL(i->senders, s);
+        free(s);
+    }
+    queue_close(i->queue);
+    wire_free(i->record_wire);
+    wire_free(i->push_wire);
+    buf_close(&i->ack);
+    free(i);
+}
+
+/* ---- Senders ---- */
+
+/* Makes room for one more. Whoever was heard in this turn stays: its ack is due. */
+static void forget_stalest(struct inbox *i)
+{
+    struct sender *s, *next, *stalest = NULL;
+
+    if (HASH_COUNT(i->senders) < INBOX_SENDERS_MAX)
+        return;
+    HASH_ITER(hh, i->senders, s, next)
+    if (!s->heard && (stalest == NULL || s->heard_us < stalest->heard_us))
+        stalest = s;
+    if (stalest == NULL)
+        return;
+    HASH_DEL(i->senders, stalest);
+    free(stalest);
+}
+
+static int add_sender(struct inbox *i, const uint8_t id[WIRE_SENDER_BYTES], struct sender **out,
+                      struct err *err)
+{
+    struct sender *s;
+    uint64_t taken = 0;
+    int rc = i->calls.last_taken(i->calls.ctx, id, &taken, err);
+
+    if (rc != 0)
+        return rc;
+    forget_stalest(i);
+    s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return err_set(err, ERR_NOMEM, "no memory for a sender");
+    memcpy(s->id, id, sizeof s->id);
+    s->taken = s->committed = taken;
+    HASH_ADD(hh, i->senders, id, WIRE_SENDER_BYTES, s);
+    *out = s;
+    return 0;
+}
+
+/* The sender of a message that just came. */
+static int hear(struct inbox *i, const uint8_t id[WIRE_SENDER_BYTES], const struct queue_peer *peer,
+                int64_t now_us, struct sender **out, struct err *err)
+{
+    struct sender *s;
+    int rc = 0;
+
+    HASH_FIND(hh, i->senders, id, WIRE_SENDER_BYTES, s);
+    if (s == NULL)
+        rc = add_sender(i, id, &s, err);
+    if (rc != 0)
+        return rc;
+    s->heard = true;
+    s->heard_us = now_us;
+    s->goodbye = false;
+    s->peer = *peer;
+    *out = s;
+    return 0;
+}
+
+/* ---- Records ---- */
+
+static void refuse(struct inbox *i, struct sender *s, const char *why)
+{
+    struct buf shown;
+
+    i->counts.refused++;
+    buf_init(&shown, sizeof s->refused - 1);
+    (void)text_append_printable(&shown, why, strlen(why));
+    memcpy(s->refused, buf_text(&shown), shown.len);
+    s->refused[shown.len] = '\0';
+    buf_close(&shown);
+}
+
+static int read_record(struct inbox *i, const struct sender *s, uint64_t sequence,
+                       struct wire_bytes bytes, struct wire_record *record, struct err *err)
+{
+    int rc = wire_unpack_record(i->record_wire, bytes.data, bytes.len, record, err);
+
+    if (rc == 0 &&
+        (record->sequence != sequence || memcmp(record->sender, s->id, sizeof record->sender) != 0))
+        rc = err_set(err, ERR_INPUT, "record: names another sender or sequence than its message");
+    return rc;
+}
+
+static void note_taken(struct inbox *i, struct sender *s, uint64_t sequence)
+{
+    const uint64_t mask = (UINT64_C(1) << WIRE_SEQUENCE_BITS) - 1;
+
+    /* A new sender begins anywhere; what a known one skips was lost. */
+    i->counts.holes += s->taken != 0 && (sequence & mask) != (s->taken & mask) + 1;
+    s->taken = sequence;
+    s->refused[0] = '\0';
+}
+
+/* Takes one record whose turn it is. False in *taken: it must stay with its sender. */
+static int take(struct inbox *i, struct sender *s, uint64_t sequence, struct wire_bytes bytes,
+                bool *taken, struct err *err)
+{
+    struct wire_record record;
+    struct err why;
+    int rc = read_record(i, s, sequence, bytes, &record, &why);
+
+    *taken = false;
+    switch (rc) {
+    case 0:
+        rc = i->calls.take(i->calls.ctx, bytes, &record, err);
+        i->counts.records += rc == 0;
+        break;
+    case ERR_INPUT:
+        rc = i->calls.set_aside(i->calls.ctx, s->id, sequence, bytes, why.text, err);
+        i->counts.set_aside += rc == 0;
+        break;
+    case ERR_VERSION:
+        refuse(i, s, why.text);
+        return 0;
+    default:
+        return err_set(err, rc, "%s", why.text);
+    }
+    *taken = rc == 0;
+    if (rc == 0)
+        note_taken(i, s, sequence);
+    return rc;
+}
+
+static int take_records(struct inbox *i, struct sender *s, const struct wire_push *push,
+                        struct err *err)
+{
+    uint64_t before = s->taken;
+    bool taken = true;
+    int rc = 0;
+
+    for (size_t k = 0; k < push->n_records && taken && rc == 0; k++) {
+        switch (inbox_judge(s->taken, push->base, push->first + k)) {
+        case INBOX_SEEN:
+            i->counts.seen++;
+            break;
+        case INBOX_TAKE:
+            rc = take(i, s, push->first + k, push->records[k], &taken, err);
+            break;
+        case INBOX_GAP:
+            i->counts.gaps++;
+            s->again = true;
+            taken = false;
+            break;
+        }
+    }
+    if (rc == 0 && s->taken != before)
+        rc = i->calls.set_taken(i->calls.ctx, s->id, s->taken, err);
+    return rc;
+}
+
+/* ---- A turn ---- */
+
+static bool is_nobody(const uint8_t id[WIRE_SENDER_BYTES])
+{
+    static const uint8_t nobody[WIRE_SENDER_BYTES];
+
+    return memcmp(id, nobody, sizeof nobody) == 0;
+}
+
+/* A message of a newer build: its sender is told, if it can be made out. */
+static int refuse_push(struct inbox *i, const struct wire_push *push, const struct queue_peer *peer,
+                       int64_t now_us, const char *why, struct err *err)
+{
+    struct sender *s;
+    int rc;
+
+    if (is_nobody(push->sender)) {
+        i->counts.malformed++;
+        return 0;
+    }
+    rc = hear(i, push->sender, peer, now_us, &s, err);
+    if (rc == 0)
+        refuse(i, s, why);
+    return rc;
+}
+
+static int take_push(struct inbox *i, const struct queue_peer *peer, const void *bytes, size_t n,
+                     int64_t now_us, struct err *err)
+{
+    struct wire_push push;
+    struct sender *s;
+    struct err why;
+    int rc = wire_unpack_push(i->push_wire, bytes, n, &push, &why);
+
+    if (rc == ERR_VERSION)
+        return refuse_push(i, &push, peer, now_us, why.text, err);
+    if (rc == ERR_NOMEM)
+        return err_set(err, rc, "%s", why.text);
+    if (rc != 0 || push.first > UINT64_MAX - push.n_records) {
+        i->counts.malformed++;
+        return 0;
+    }
+    rc = hear(i, push.sender, peer, now_us, &s, err);
+    if (rc != 0)
+        return rc;
+    s->goodbye = push.goodbye;
+    i->turn_records += push.n_records;
+    i->turn_bytes += n;
+    return take_records(i, s, &push, err);
+}
+
+int inbox_receive(struct inbox *i, int64_t now_us, struct err *err)
+{
+    struct queue_peer peer;
+    const void *bytes;
+    size_t n;
+    int rc = 0;
+
+    i->turn_records = i->turn_bytes = 0;
+    queue_tend(i->queue, now_us);
+    for (int k = 0; k < INBOX_TURN_MESSAGES && rc == 0; k++) {
+        if (i->turn_records >= INBOX_TURN_RECORDS || i->turn_bytes >= INBOX_TURN_BYTES)
+            break;
+        if (queue_receive(i->queue, &peer, &bytes, &n) <= 0)
+            break;
+        rc = take_push(i, &peer, bytes, n, now_us, err);
+    }
+    return rc;
+}
+
+/* An ack that cannot be sent is not missed: its sender asks again. */
+static void send_ack(struct inbox *i, const struct sender *s)
+{
+    struct wire_ack ack = {.taken = s->taken, .refused = s->refused, .again = s->again};
+
+    memcpy(ack.sender, s->id, sizeof ack.sender);
+    buf_clear(&i->ack);
+    if (wire_pack_ack(&ack, &i->ack) == 0)
+        (void)queue_send(i->queue, &s->peer, i->ack.data, i->ack.len);
+}
+
+void inbox_ack(struct inbox *i)
+{
+    struct sender *s, *next;
+
+    HASH_ITER(hh, i->senders, s, next)
+    {
+        if (!s->heard)
+            continue;
+        s->committed = s->taken;
+        send_ack(i, s);
+        s->heard = s->again = false;
+    }
+}
+
+void inbox_rollback(struct inbox *i)
+{
+    struct sender *s, *next;
+
+    HASH_ITER(hh, i->senders, s, next)
+    {
+        s->taken = s->committed;
+        s->heard = s->again = false;
+    }
+}
+
+int inbox_fd(const struct inbox *i)
+{
+    return queue_fd(i->queue);
+}
+
+bool inbox_pending(struct inbox *i)
+{
+    return queue_pending(i->queue);
+}
+
+bool inbox_all_gone(const struct inbox *i, int64_t now_us)
+{
+    for (const struct sender *s = i->senders; s != NULL; s = s->hh.next)
+        if (!s->goodbye && now_us - s->heard_us < INBOX_SILENCE_US)
+            return false;
+    return true;
+}
+
+const char *inbox_refused(const struct inbox *i)
+{
+    for (const struct sender *s = i->senders; s != NULL; s = s->hh.next)
+        if (s->refused[0] != '\0')
+            return s->refused;
+    return "";
+}
+
+struct inbox_counts inbox_counts(const struct inbox *i)
+{
+    return i->counts;
+}
+
+struct queue_counts inbox_queue_counts(const struct inbox *i)
+{
+    return queue_counts(i->queue);
+}

@@ -1,0 +1,62 @@
+/* The keys of the engine: what it knows of each (app, rule, group).
+ *
+ * Found by their name, and in a list from the one that was longest without a match to the one that
+ * was touched last, so that the stalest can go first. Pure.
+ *
+ * Memory: about 320 bytes a key with its first four distinct times (the names included, where they
+ * are some 40 bytes), plus what window.h says for each further time. */
+#ifndef DRAINWATCH_ALERTER_KEYS_H
+#define DRAINWATCH_ALERTER_KEYS_H
+
+#include "alerter/snapshot.h"
+#include "alerter/window.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct keys;
+
+struct key {
+    struct window window;
+    int64_t alerted_us; /* step time of its last alert; KEY_NEVER: there was none */
+    uint64_t since;     /* matches put in since then; 0 while there was none */
+    uint64_t touched;   /* the engine's: the step that touched it last, and as which */
+    size_t touch;
+};
+#define KEY_NEVER INT64_C(-1)
+
+struct keys_counts {
+    size_t keys;
+    size_t times; /* distinct times in all windows */
+};
+
+struct keys *keys_new(void); /* NULL: no memory */
+void keys_free(struct keys *k);
+
+/* Finds a key or makes it; makes it the last of the list. NULL: no memory. */
+struct key *keys_touch(struct keys *k, const char *app, const char *rule);
+const char *key_app(const struct key *key);
+const char *key_rule(const struct key *key);
+
+/* Puts runs into the key's window as window_put does, keeping the count of times. */
+int keys_put(struct keys *k, struct key *key, const struct window_run *runs, size_t n,
+             int64_t keep_ms, size_t max_times);
+
+/* Drops the stalest keys while there are more than `max_keys`, or more than one and in all more
+ * than `max_times` distinct times. Returns how many. */
+size_t keys_keep(struct keys *k, size_t max_keys, size_t max_times);
+
+/* Drops each key of whose rule `keep` says false. */
+typedef bool keys_keep_fn(void *ctx, const char *rule);
+void keys_drop(struct keys *k, keys_keep_fn *keep, void *ctx);
+
+struct keys_counts keys_counts(const struct keys *k);
+
+void keys_save(const struct keys *k, struct snapshot_writer *out);
+/* Into keys just made: at most `max_keys`, each with at most `max_times` distinct times, of a rule
+ * that `known` says true of, alerted at `step_us` at the latest. Returns 0, ERR_DAMAGED or
+ * ERR_NOMEM. */
+int keys_load(struct keys *k, struct snapshot_reader *in, size_t max_keys, size_t max_times,
+              int64_t step_us, keys_keep_fn *known, void *ctx);
+
+#endif

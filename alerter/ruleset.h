@@ -1,0 +1,30 @@
+/* Rules in force: the text they were read from, and each found by its name. Pure. */
+#ifndef DRAINWATCH_ALERTER_RULESET_H
+#define DRAINWATCH_ALERTER_RULESET_H
+
+#include "common/err.h"
+#include "common/rules.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct ruleset {
+    char *text;
+    size_t len;
+    const struct rules *rules;
+    const struct rule **by_name; /* sorted */
+};
+
+/* Reads a text. Returns 0, ERR_INPUT (err holds the first fault and how many more there are) or
+ * ERR_NOMEM; if it is not 0, there is nothing to close. */
+int ruleset_read(struct ruleset *set, const char *text, size_t len, struct err *err);
+void ruleset_close(struct ruleset *set); /* also of one that is all zeros */
+
+/* NULL: there is none of this name. */
+const struct rule *ruleset_find(const struct ruleset *set, const char *name);
+
+/* Whether two rules take the same lines: source, process, field and match are equal, item for
+ * item. */
+bool ruleset_same_matching(const struct rule *a, const struct rule *b);
+
+#endif

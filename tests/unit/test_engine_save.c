@@ -1,0 +1,158 @@
+#include "alerter/hash.h"
+#include "tests/unit/engine_feed.h"
+
+#include <stdlib.h>
+
+static void fill(struct engine *e)
+{
+    int64_t times[4];
+    struct wire_matches matches = group("h12", times, 4, NOW);
+    struct wire_record record = record_of(&matches, 1, NOW);
+
+    record.frame_id = "frame 1";
+    assert_int_equal(step(e, &record, NOW).n, 1);
+    record.drain = "d.2";
+    assert_int_equal(step(e, &record, NOW + 1).n, 0);
+    record.frame_id = "frame 2";
+    assert_int_equal(step(e, &record, NOW + 2).n, 0);
+    assert_int_equal(feed(e, "worker", 2, NOW + TIME_S).n, 0);
+}
+
+static void save(const struct engine *e, struct buf *out)
+{
+    buf_init(out, 1 << 20);
+    assert_int_equal(engine_save(e, out), 0);
+}
+
+static void a_loaded_engine_goes_on_alike(void **state)
+{
+    struct engine_counts is, was;
+    struct engine *loaded;
+    struct engine_alerts alerts;
+    struct buf bytes;
+    struct err err;
+
+    fill(*state);
+    save(*state, &bytes);
+    assert_int_equal(engine_load(&loaded, bytes.data, bytes.len, &err), 0);
+    is = engine_counts(loaded);
+    was = engine_counts(*state);
+    assert_memory_equal(&is, &was, sizeof is);
+    alerts = feed(loaded, "h12", 1, NOW + 5 * TIME_MINUTE - 4 * TIME_S);
+    assert_int_equal(alerts.n, 0);
+    alerts = feed(loaded, "h12", 1, NOW + 5 * TIME_MINUTE);
+    assert_int_equal(alerts.n, 0);
+    alerts = feed(loaded, "h12", 3, NOW + 5 * TIME_MINUTE + TIME_S);
+    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.alerts[0].suppressed, 10);
+    assert_int_equal(feed(loaded, "worker", 1, NOW + 5 * TIME_MINUTE + TIME_S).n, 0);
+    engine_free(loaded);
+    buf_close(&bytes);
+}
+
+static void an_engine_without_anything_is_saved_too(void **state)
+{
+    struct engine *e = engine_new(), *loaded;
+    struct buf bytes;
+    struct err err;
+
+    (void)state;
+    assert_non_null(e);
+    save(e, &bytes);
+    assert_int_equal(engine_load(&loaded, bytes.data, bytes.len, &err), 0);
+    assert_null(engine_rules(loaded));
+    engine_free(loaded);
+    engine_free(e);
+    buf_close(&bytes);
+}
+
+static void a_buffer_too_small_keeps_what_it_held(void **state)
+{
+    struct buf bytes, small;
+
+    fill(*state);
+    save(*state, &bytes);
+    for (size_t max = 4; max < bytes.len + 4; max += 7) {
+        buf_init(&small, max);
+        assert_int_equal(buf_puts(&small, "held"), 0);
+        assert_int_equal(engine_save(*state, &small), ERR_FULL);
+        assert_string_equal(buf_text(&small), "held");
+        buf_close(&small);
+    }
+    buf_close(&bytes);
+}
+
+/* Loads bytes that are not what was written; if an engine comes of it, it works. */
+static void load_damaged(const uint8_t *bytes, size_t n)
+{
+    struct engine_alerts alerts;
+    struct engine *e = NULL;
+    struct err err;
+    int64_t times[4];
+    struct wire_matches matches = group("h12", times, 4, NOW);
+    struct wire_record record = record_of(&matches, 1, NOW);
+    int rc = engine_load(&e, bytes, n, &err);
+
+    assert_true(rc == 0 || rc == ERR_DAMAGED || rc == ERR_VERSION);
+    assert_true((rc == 0) == (e != NULL));
+    if (rc != 0)
+        return;
+    record.frame_id = "frame 3";
+    assert_int_equal(engine_step(e, &record, NOW + TIME_S, &alerts), 0);
+    engine_free(e);
+}
+
+static void seal(uint8_t *bytes, size_t n)
+{
+    uint64_t checksum = hash_finish(hash_add(HASH_START, bytes, n - 8));
+
+    for (size_t i = 0; i < 8; i++)
+        bytes[n - 8 + i] = (uint8_t)(checksum >> (8 * i));
+}
+
+/* The checksum finds all of these. So that the checks behind it are tried as well, each damaged
+ * form is sealed anew. Copies are of the exact size, so that the sanitizer sees one byte beyond. */
+static void damaged_bytes_never_crash(void **state)
+{
+    struct buf bytes;
+
+    fill(*state);
+    save(*state, &bytes);
+    for (size_t n = 0; n <= bytes.len; n++) {
+        uint8_t *cut = malloc(n + 1);
+
+        memcpy(cut, bytes.data, n);
+        load_damaged(cut, n);
+        if (n >= 8) {
+            seal(cut, n);
+            load_damaged(cut, n);
+        }
+        free(cut);
+    }
+    for (size_t i = 0; i < bytes.len - 8; i++) {
+        static const uint8_t with[] = {0x01, 0x80, 0xff, 0x7f};
+        uint8_t *copy = malloc(bytes.len);
+
+        for (size_t w = 0; w < sizeof with; w++) {
+            memcpy(copy, bytes.data, bytes.len);
+            copy[i] ^= with[w];
+            load_damaged(copy, bytes.len);
+            seal(copy, bytes.len);
+            load_damaged(copy, bytes.len);
+        }
+        free(copy);
+    }
+    buf_close(&bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ENGINE_TEST(a_loaded_engine_goes_on_alike),
+        cmocka_unit_test(an_engine_without_anything_is_saved_too),
+        ENGINE_TEST(a_buffer_too_small_keeps_what_it_held),
+        ENGINE_TEST(damaged_bytes_never_crash),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
