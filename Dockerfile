@@ -1,0 +1,25 @@
+# Two stages: one that builds, one that holds the two programs and the libraries that they load.
+# What each needs is listed in scripts/setup and nowhere else.
+
+FROM debian:12-slim AS build
+WORKDIR /src
+# Packages first: they change less often than the sources.
+COPY scripts/setup scripts/lib.sh scripts/
+RUN scripts/setup
+COPY . .
+RUN cmake --preset release && cmake --build build --parallel "$(nproc)"
+
+FROM debian:12-slim
+WORKDIR /app
+COPY scripts/setup scripts/lib.sh scripts/
+RUN scripts/setup --runtime && rm -rf /var/lib/apt/lists/*
+# Heroku runs the container under a user id of its own choosing, so that any must be able to write
+# the state folder.
+RUN useradd --system --no-create-home --home-dir /app drainwatch && install -d -m 1777 state
+COPY --from=build /src/build/bin/ build/bin/
+COPY rules.yaml ./
+USER drainwatch
+# A container is one process type; with a second one for the alerter set this to false.
+ENV DRAINWATCH_SOLO=true
+EXPOSE 8080
+CMD ["build/bin/drainwatch-ingest"]

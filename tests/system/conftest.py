@@ -1,0 +1,49 @@
+import pytest
+
+from drainwatch import Site
+from router import Pair, RouterStandIn
+from slack import SlackStandIn
+
+
+@pytest.fixture
+def site(tmp_path):
+    """Makes sites; what they started is stopped at the end."""
+    made = []
+
+    def make(name="site", **kw):
+        made.append(Site(tmp_path / name, **kw))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def slack():
+    with SlackStandIn() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def router(tmp_path):
+    """Makes stand-ins for a site's alerter, not started yet."""
+    made = []
+
+    def make(site):
+        made.append(RouterStandIn(site.endpoint, tmp_path))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+        assert not one.faults, one.faults
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """An ingest with its stand-in alerter that the tests of a file share."""
+    folder = tmp_path_factory.mktemp("pair")
+    shared = Pair(Site(folder / "site"), folder)
+    yield shared
+    shared.stop()

@@ -1,0 +1,123 @@
+"""scripts/run and its --demo, with the real programs."""
+
+import os
+import re
+import signal
+import stat
+import subprocess
+import time
+
+import pytest
+
+from drainwatch import ALERTER, BIN, INGEST, Program, free_port, token
+from scripting import SCRIPTS, Answers, Terminal, environment, script, told
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Starts scripts/run on a state folder and port of its own."""
+    started = []
+
+    def start(*args, **settings):
+        env = environment(**{"DRAINWATCH_BIN": BIN, "PORT": free_port(),
+                             "DRAINWATCH_STATE_DIR": tmp_path / "state", **settings})
+        program = Program([SCRIPTS / "run", *args], env, "/")
+        program.port = env["PORT"]
+        started.append(program)
+        return program
+
+    yield start
+    for program in started:
+        program.stop()
+
+
+def test_run_prints_a_curl_line_that_works(run):
+    program = run()
+    curl = program.wait_said("curl -i ")[0]
+    program.wait_said("no SLACK_BOT_TOKEN")
+    for _ in range(4):
+        answer = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, timeout=60)
+        assert answer.stdout.startswith("HTTP/1.1 204"), answer
+    program.wait_said("heroku_log_drain: processed 1 lines from logplex delivery")
+    program.wait_said("drainwatch alert:")
+    assert all(re.match(r"\d\d:\d\d:\d\d (web\.1   |worker\.1|system  ) \|", line)
+               for line in program.lines if line != curl), program.lines
+
+
+def test_run_stops_in_order(run):
+    program = run()
+    program.wait_said("curl -i ")
+    assert program.stop() == 0
+    pids = [int(line.rsplit(" ", 1)[1]) for line in program.said(", pid ")]
+    assert len(pids) == 2 and not [p for p in pids if os.path.exists(f"/proc/{p}")]
+    assert program.lines[-1].endswith("| stopped")
+
+
+def test_run_on_ctrl_c_stops_ingest_first(tmp_path):
+    terminal = Terminal("run", DRAINWATCH_BIN=BIN, PORT=free_port(), DRAINWATCH_STATE_DIR=tmp_path)
+    terminal.wait_for("curl -i ")
+    ingest = int(re.search(r"drainwatch-ingest, pid (\d+)", terminal.text)[1])
+    alerter = int(re.search(r"drainwatch-alerter, pid (\d+)", terminal.text)[1])
+    os.kill(ingest, signal.SIGSTOP)
+    terminal.type("\x03")
+    terminal.wait_for("stopping both")
+    time.sleep(0.5)
+    # A terminal's Ctrl-C must not have reached the alerter while ingest still holds something.
+    assert os.path.exists(f"/proc/{alerter}/exe")
+    os.kill(ingest, signal.SIGCONT)
+    assert terminal.wait() == 0
+    assert "\x1b[" in terminal.text
+
+
+def test_run_keeps_one_secret(run, tmp_path):
+    tokens = set()
+    for _ in range(2):
+        program = run()
+        tokens.add(re.search(r"drain_token=(\w+)", program.wait_said("curl -i ")[0])[1])
+        program.stop()
+    file = tmp_path / "state" / "secret"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert re.fullmatch("[0-9a-f]{64}", file.read_text())
+    assert tokens == {token("d.test", file.read_text())}
+
+
+def test_run_tells_which_one_died(run):
+    program = run()
+    program.wait_said("curl -i ")
+    pid = int(re.search(r"drainwatch-alerter, pid (\d+)", "\n".join(program.lines))[1])
+    os.kill(pid, signal.SIGKILL)
+    assert program.wait() == 137
+    assert program.said("worker.1 exited by itself with code 137")
+    assert program.lines[-1].endswith("| stopped")
+
+
+def test_run_on_a_busy_port(run):
+    with Answers() as other:
+        program = run(PORT=other.port)
+        assert program.wait() == 1
+    assert program.said("web.1 exited by itself with code 1")
+    assert [line for line in program.said(str(other.port)) if " web.1 " in line]
+    assert not program.said("curl -i ")
+
+
+def test_run_passes_on_a_fault_of_the_settings(run):
+    program = run(DRAINWATCH_SYNC="sometimes")
+    assert program.wait() == 78
+
+
+def test_demo_shows_an_alert_and_never_posts(slack):
+    result = script("run", "--demo", DRAINWATCH_BIN=BIN, SLACK_BOT_TOKEN=slack.token,
+                    SLACK_API_URL=slack.url, PORT=1, DRAINWATCH_RULES="/nowhere",
+                    FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING="off")
+    assert result.returncode == 0, told(result)
+    assert result.stdout.count("drainwatch alert:") >= 2
+    assert "raxx-console-prod" in result.stdout.rsplit("as Slack would have got it", 1)[1]
+    assert slack.posts == [] and slack.refusals == [] and slack.connections == 0
+
+
+def test_demo_without_an_alerter_fails(tmp_path):
+    (tmp_path / INGEST.name).symlink_to(INGEST)
+    (tmp_path / ALERTER.name).write_text("#!/bin/sh\nexit 3\n")
+    (tmp_path / ALERTER.name).chmod(0o755)
+    result = script("run", "--demo", DRAINWATCH_BIN=tmp_path)
+    assert result.returncode == 1 and "demo failed" in result.stdout
