@@ -1,5 +1,7 @@
 /* drainwatch-alerter: counts what ingest found, decides, and tells Slack. */
 #include "alerter/driver.h"
+#include "alerter/export.h"
+#include "alerter/replay.h"
 #include "alerter/show.h"
 #include "common/err.h"
 #include "common/log.h"
@@ -15,7 +17,11 @@ static const struct startup_program program = {
         "counts the matches that ingest found, decides on alerts, and delivers them to Slack",
     .usage = "  drainwatch-alerter            serve\n"
              "  drainwatch-alerter outbox [--format text|json]\n"
-             "      list the alerts that wait, were delivered, failed or expired\n",
+             "      list the alerts that wait, were delivered, failed or expired\n"
+             "  drainwatch-alerter export [--since DURATION]\n"
+             "      write the recorded event stream to standard output\n"
+             "  drainwatch-alerter replay [--format text|json] [FILE]\n"
+             "      run the engine over a captured stream, post nothing, print what it decides\n",
 };
 
 static int serve(const struct startup_config *config)
@@ -39,9 +45,18 @@ static int serve(const struct startup_config *config)
     return rc == 0 ? STARTUP_OK : startup_fail(&program, err.text);
 }
 
+static int command(int argc, char **argv)
+{
+    if (strcmp(argv[1], "outbox") == 0)
+        return show_outbox(&program, argc, argv);
+    if (strcmp(argv[1], "export") == 0)
+        return export_stream(&program, argc, argv);
+    return replay_stream(&program, argc, argv);
+}
+
 int main(int argc, char **argv)
 {
-    static const char *const commands[] = {"outbox", NULL};
+    static const char *const commands[] = {"outbox", "export", "replay", NULL};
     struct startup_config config;
     int exit_code;
     enum startup_verb verb = startup_arguments(&program, argc, argv, commands, &exit_code);
@@ -51,7 +66,7 @@ int main(int argc, char **argv)
     process_harden();
     log_open(program.name);
     if (verb == STARTUP_COMMAND)
-        return show_outbox(&program, argc, argv);
+        return command(argc, argv);
     exit_code = startup_configure(&program, false, &config);
     if (exit_code != STARTUP_OK)
         return exit_code;

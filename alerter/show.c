@@ -47,39 +47,71 @@ static json_t *delivery_json(const struct outbox_message *m)
                      "last_answer", m->last_answer);
 }
 
-static int print_json(struct show *show, const struct outbox_message *m)
+/* Prints the object as one line and lets it go; it may be NULL. */
+static int print_object(json_t *object, struct err *err)
 {
-    json_t *object = alertjson_new(&m->alert);
-    char *text = NULL;
+    char *text = object == NULL ? NULL : json_dumps(object, JSON_COMPACT);
 
-    if (object != NULL && json_object_set_new(object, "delivery", delivery_json(m)) == 0)
-        text = json_dumps(object, JSON_COMPACT);
     json_decref(object);
     if (text == NULL)
-        return err_set(show->err, ERR_NOMEM, "no memory to print an alert");
+        return err_set(err, ERR_NOMEM, "no memory to print an alert");
     puts(text);
     free(text);
     return 0;
 }
 
-static int print_text(struct show *show, const struct outbox_message *m)
+/* What a line of text says of an alert, wherever it is shown; without a line end. */
+static void print_line(const struct wire_alert *alert)
 {
-    char at[TIME_UTC_SIZE], next[TIME_UTC_SIZE], answer[OUTBOX_ANSWER_SIZE * 4 + 1] = "";
-    struct buf line;
+    char at[TIME_UTC_SIZE], window[TIME_WORDS_SIZE];
 
-    (void)show;
-    time_format_utc(m->alert.at_us, at);
-    time_format_utc(m->next_try_us, next);
-    buf_init(&line, sizeof answer - 1);
-    if (text_append_printable(&line, m->last_answer, strlen(m->last_answer)) == 0)
-        snprintf(answer, sizeof answer, "%s", buf_text(&line));
-    buf_close(&line);
-    printf("%s  %s  %-9s  %s  %" PRIu64 " in %s to %s, %d tries%s%s%s%s\n", at, m->alert.id,
-           state_names[m->state], m->alert.rule, m->alert.count, m->alert.app, m->channel,
-           m->facts.tries, answer[0] != '\0' ? ", last answer: " : "", answer,
-           m->state == OUTBOX_WAITING && m->next_try_us > 0 ? ", next try: " : "",
-           m->state == OUTBOX_WAITING && m->next_try_us > 0 ? next : "");
+    time_format_utc(alert->at_us, at);
+    time_format_words(alert->window_us, window);
+    printf("%s  %s  %s: %s%" PRIu64 " in %s (more than %" PRIu64 "), %s, %" PRIu64 " suppressed",
+           at, alert->id, alert->rule,
+           alert->at_least ? "at least "
+           : alert->about  ? "about "
+                           : "",
+           alert->count, window, alert->threshold, alert->app, alert->suppressed);
+}
+
+int show_alert(const struct wire_alert *alert, bool json, struct err *err)
+{
+    if (json)
+        return print_object(alertjson_new(alert), err);
+    print_line(alert);
+    putchar('\n');
     return 0;
+}
+
+static int print_json(struct show *show, const struct outbox_message *m)
+{
+    json_t *object = alertjson_new(&m->alert);
+
+    if (object != NULL && json_object_set_new(object, "delivery", delivery_json(m)) != 0) {
+        json_decref(object);
+        object = NULL;
+    }
+    return print_object(object, show->err);
+}
+
+static void print_text(const struct outbox_message *m)
+{
+    char next[TIME_UTC_SIZE];
+    struct buf answer;
+
+    buf_init(&answer, OUTBOX_ANSWER_SIZE * 4);
+    (void)text_append_printable(&answer, m->last_answer, strlen(m->last_answer)); /* or cut */
+    time_format_utc(m->next_try_us, next);
+    print_line(&m->alert);
+    printf("  %s to %s, %d %s", state_names[m->state], m->channel, m->facts.tries,
+           m->facts.tries == 1 ? "try" : "tries");
+    if (answer.len > 0)
+        printf(", last answer: %s", buf_text(&answer));
+    if (m->state == OUTBOX_WAITING && m->next_try_us > 0)
+        printf(", next try: %s", next);
+    putchar('\n');
+    buf_close(&answer);
 }
 
 static int show_message(void *ctx, const struct outbox_message *m)
@@ -91,7 +123,10 @@ static int show_message(void *ctx, const struct outbox_message *m)
                 m->row);
         return 0;
     }
-    return show->json ? print_json(show, m) : print_text(show, m);
+    if (show->json)
+        return print_json(show, m);
+    print_text(m);
+    return 0;
 }
 
 static int list(const struct settings *settings, struct show *show)
@@ -110,6 +145,15 @@ static int list(const struct settings *settings, struct show *show)
     return rc;
 }
 
+bool show_format(const struct startup_program *program, const char *value, bool *json)
+{
+    *json = strcmp(value, "json") == 0;
+    if (*json || strcmp(value, "text") == 0)
+        return true;
+    startup_usage(program, "--format takes text or json, not", value);
+    return false;
+}
+
 int show_outbox(const struct startup_program *program, int argc, char **argv)
 {
     struct settings settings;
@@ -120,10 +164,8 @@ int show_outbox(const struct startup_program *program, int argc, char **argv)
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--format") != 0)
             return startup_usage(program, "unknown argument", argv[i]);
-        if (++i == argc || (strcmp(argv[i], "json") != 0 && strcmp(argv[i], "text") != 0))
-            return startup_usage(program, "--format takes text or json, not",
-                                 i == argc ? "" : argv[i]);
-        show.json = strcmp(argv[i], "json") == 0;
+        if (!show_format(program, ++i < argc ? argv[i] : "", &show.json))
+            return STARTUP_USAGE;
     }
     code = startup_settings(program, &settings);
     if (code != STARTUP_OK)

@@ -1,10 +1,20 @@
-/* Alerts as an operator or a script reads them: `drainwatch-alerter outbox`. */
+/* Alerts as an operator or a script reads them: what `replay` prints, and `outbox`. */
 #ifndef DRAINWATCH_ALERTER_SHOW_H
 #define DRAINWATCH_ALERTER_SHOW_H
 
+#include "common/err.h"
 #include "common/startup.h"
+#include "common/wire.h"
 
-/* Runs the command, beside a running alerter or without one; returns the exit code. */
+#include <stdbool.h>
+
+/* Prints one alert on standard output, as one line of text or one JSON object. 0 or ERR_NOMEM. */
+int show_alert(const struct wire_alert *alert, bool json, struct err *err);
+
+/* Reads the value of --format. False: it is neither text nor json, which was said. */
+bool show_format(const struct startup_program *program, const char *value, bool *json);
+
+/* Runs `outbox`, beside a running alerter or without one; returns the exit code. */
 int show_outbox(const struct startup_program *program, int argc, char **argv);
 
 #endif

@@ -9,7 +9,8 @@
 enum startup_exit {
     STARTUP_OK = 0,
     STARTUP_FAILED = 1,  /* cannot serve: a port in use, a second instance */
-    STARTUP_USAGE = 64,  /* EX_USAGE of sysexits.h */
+    STARTUP_USAGE = 64,  /* EX_USAGE of sysexits.h, and so the next two */
+    STARTUP_DATA = 65,   /* EX_DATAERR: a capture is damaged */
     STARTUP_CONFIG = 78, /* EX_CONFIG */
 };
 

@@ -52,7 +52,8 @@ struct ingest {
     struct receipt receipt;
     int signals;
     int64_t started_us;
-    int64_t stop_by_us; /* 0: nobody asked us to stop */
+    int64_t stopped_us; /* when somebody asked us to stop */
+    int64_t stop_by_us; /* 0: nobody did */
     struct trouble alerter_away;
     struct trouble journal_bad;
     char journal_error[sizeof(struct err)];
@@ -264,6 +265,15 @@ static void speak_to_alerter(struct ingest *in, int64_t now_us)
     trim_alone(in, now_us);
 }
 
+static void begin_stopping(struct ingest *in, int64_t now_us)
+{
+    log_info("stopping: handing over what is here, for %lld s at most",
+             (long long)(HAND_OVER_US / TIME_S));
+    in->stopped_us = now_us;
+    in->stop_by_us = now_us + HAND_OVER_US;
+    http_stop(in->http);
+}
+
 static void take_signals(struct ingest *in, int64_t now_us)
 {
     int sig;
@@ -273,12 +283,8 @@ static void take_signals(struct ingest *in, int64_t now_us)
             solo_child_died(&in->solo, now_us);
             continue;
         }
-        if (sig != SIGHUP && in->stop_by_us == 0) {
-            log_info("stopping: handing over what is here");
-            in->stop_by_us = now_us + HAND_OVER_US;
-            in->solo.stopping = true;
-            http_stop(in->http);
-        }
+        if (sig != SIGHUP && in->stop_by_us == 0)
+            begin_stopping(in, now_us);
         solo_signal(&in->solo, sig);
     }
 }
@@ -324,7 +330,8 @@ static void serve(struct ingest *in)
 
     in->started_us = now_us;
     while (!is_done(in, now_us)) {
-        poll(fds, sizeof fds / sizeof fds[0], wait_ms(in, now_us));
+        if (poll(fds, sizeof fds / sizeof fds[0], wait_ms(in, now_us)) == 0)
+            journal_rest(in->journal);
         take_deliveries(in);
         now_us = clock_boot_us();
         speak_to_alerter(in, now_us);
@@ -436,7 +443,6 @@ static void say_goodbye(struct ingest *in)
 
 static int run(struct ingest *in)
 {
-    int64_t began_stopping_us;
     struct err err;
 
     in->signals = -1;
@@ -448,13 +454,12 @@ static int run(struct ingest *in)
     log_info("listening on port %u; %zu rules for %s; queue %s", in->config.settings.port,
              in->config.rules->n, in->config.rules->app, in->config.settings.queue);
     serve(in);
-    began_stopping_us = in->stop_by_us - HAND_OVER_US;
     say_goodbye(in);
     http_close(in->http);
     courier_close(in->courier);
     in->http = NULL;
     in->courier = NULL;
-    solo_stop(&in->solo, began_stopping_us + CHILD_STOP_US - clock_boot_us());
+    solo_stop(&in->solo, in->stopped_us + CHILD_STOP_US - clock_boot_us());
     close_all(in);
     return STARTUP_OK;
 }

@@ -19,7 +19,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BIN = pathlib.Path(os.environ.get("DRAINWATCH_BIN", ROOT / "build" / "bin"))
+BIN = pathlib.Path(os.environ.get("DRAINWATCH_BIN", ROOT / "build" / "bin")).resolve()
 INGEST = BIN / "drainwatch-ingest"
 ALERTER = BIN / "drainwatch-alerter"
 SECRET = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -117,6 +117,21 @@ class Program:
     def drain(self):
         for thread in self._threads:
             thread.join(PATIENCE)
+
+    def cpu_seconds(self):
+        """What the process used of the processors so far."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def sockets(self):
+        """How many it has open."""
+        n = 0
+        for fd in pathlib.Path(f"/proc/{self.process.pid}/fd").iterdir():
+            try:
+                n += os.readlink(fd).startswith("socket:")
+            except FileNotFoundError:  # closed meanwhile
+                pass
+        return n
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -249,8 +264,11 @@ class Site:
                               cwd=self.folder, capture_output=True, timeout=timeout, input=stdin)
 
     def stop(self):
-        """Stops what still runs, ingest before alerter; returns the exit codes."""
-        return [p.stop() for p in reversed(self.programs) if p.process.poll() is None]
+        """Stops what still runs, ingest first, for the alerter waits until it has said goodbye;
+        returns the exit codes."""
+        running = [p for p in self.programs if p.process.poll() is None]
+        running.sort(key=lambda p: p.process.args[0] != str(INGEST))
+        return [p.stop() for p in running]
 
     def connect(self, port=None):
         return http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=PATIENCE)
