@@ -1,6 +1,6 @@
 /* The memory of Frame-Ids: has this drain's frame been taken within the last hour?
  *
- * Logplex keeps a frame's id when it tries again, though the bytes may differ (facts.md). What is
+ * Logplex keeps a frame's id when it tries again, though the bytes may differ (docs/facts.md). What is
  * remembered of an id is a 64-bit hash: two ids of one drain within an hour are mistaken for each
  * other once in some 10^15 frames. Pure; the time is the engine's step time.
  *

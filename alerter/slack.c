@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Slack's limits (facts.md) are in characters, and whether before or after escaping is not said.
+/* Slack's limits (docs/facts.md) are in characters, and whether before or after escaping is not said.
  * Held in bytes after escaping they hold in every reading. What a name or a runbook may take is our
  * own, lower bound: Slack echoes the message in its answer, which has to stay in poster.h's bound
  * with every character escaped. */
@@ -343,7 +343,7 @@ int slack_print(const struct wire_alert *alert, struct buf *out)
     return d.rc;
 }
 
-/* --- what Slack answers (facts.md, "Slack chat.postMessage") --- */
+/* --- what Slack answers (docs/facts.md) --- */
 
 #define REMEDY_TOKEN "set SLACK_BOT_TOKEN to the bot token (xoxb-…) of an installed Slack app"
 #define REMEDY_CHANNEL                                                                             \
