@@ -49,6 +49,7 @@ struct journal {
     bool read_only;
     bool sync_full;
     bool in_transaction; /* as the owner sees it; SQLite may have ended it on a failure */
+    bool suspect;        /* stored bytes turned out to be wrong */
     bool synced;         /* the open transaction is of journal_begin_synced */
     int lost;            /* why SQLite ended it: the code that commit answers */
     struct journal_ends ends;

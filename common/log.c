@@ -36,8 +36,12 @@ void log_hide(const char *secret, size_t len)
     state.n_secrets++;
 }
 
-/* Takes every registered secret out of `text`, in place. */
-static size_t hide_secrets(char *text, size_t len)
+void log_forget_secrets(void)
+{
+    state.n_secrets = 0;
+}
+
+size_t log_without_secrets(char *text, size_t len)
 {
     static const char mark[] = "…";
 
@@ -79,7 +83,7 @@ __attribute__((format(printf, 2, 0))) static void say(const char *level, const c
     int n = vsnprintf(text, sizeof text, fmt, ap);
     size_t len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
 
-    len = hide_secrets(text, len);
+    len = log_without_secrets(text, len);
     len = text_redact_token(text, len);
     buf_init(&line, LINE_MAX_BYTES * 4 + 256);
     if (buf_printf(&line, "%s level=%s msg=\"", state.program, level) == 0 &&

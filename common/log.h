@@ -15,6 +15,10 @@ void log_open(const char *program);
  * shorter than 4 bytes are ignored, for they would eat every line. */
 enum { LOG_SECRETS_MAX = 40 };
 void log_hide(const char *secret, size_t len);
+void log_forget_secrets(void); /* before their memory goes */
+/* Takes them out of `text`, in place, for what is shown by other ways. Returns the new length,
+ * which is never larger. */
+size_t log_without_secrets(char *text, size_t len);
 
 /* Severities by consequence. info: as it should be. warning: it goes on, and somebody should look.
  * error: something that was asked for does not happen until somebody acts. */

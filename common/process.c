@@ -34,6 +34,7 @@ void process_harden(void)
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     umask(077);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
         files.rlim_cur = files.rlim_max < 65536 ? files.rlim_max : 65536;
         setrlimit(RLIMIT_NOFILE, &files);
@@ -75,6 +76,7 @@ void process_unblock_signals(void)
 
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
 }
 
 int process_read_file(const char *path, struct buf *out, struct err *err)

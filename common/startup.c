@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { REPORT_MAX = 8 << 20 }; /* of RULES_MAX rules */
+
 int startup_fail(const struct startup_program *program, const char *text)
 {
     fprintf(stderr, "%s: %s\n", program->name, text);
@@ -64,15 +66,21 @@ enum startup_verb startup_arguments(const struct startup_program *program, int a
     return STARTUP_DONE;
 }
 
-static void print_lines(const struct startup_program *program, const struct buf *lines)
+/* Prints each line with the program's name before it, and without any secret: an operator may have
+ * put one into the wrong setting. */
+static void print_lines(const struct startup_program *program, struct buf *lines, FILE *out)
 {
-    const char *at = buf_text(lines);
+    char *at = (char *)lines->data;
+    size_t left = lines->len > 0 ? log_without_secrets(at, lines->len) : 0;
 
-    while (*at != '\0') {
-        size_t n = strcspn(at, "\n");
+    while (left > 0) {
+        char *end = memchr(at, '\n', left);
+        size_t n = end != NULL ? (size_t)(end - at) : left;
 
-        fprintf(stderr, "%s: %.*s\n", program->name, (int)n, at);
-        at += n + (at[n] == '\n');
+        fprintf(out, "%s: %.*s\n", program->name, (int)n, at);
+        n += end != NULL;
+        at += n;
+        left -= n;
     }
 }
 
@@ -123,9 +131,9 @@ int startup_configure(const struct startup_program *program, bool quiet,
     if (config->settings.rules_path != NULL)
         rules_rc = read_rules(config, &faults);
     hide_secrets(&config->settings);
-    print_lines(program, &faults);
+    print_lines(program, &faults, stderr);
     if (!quiet && faults.len == 0)
-        print_lines(program, &notes);
+        print_lines(program, &notes, stderr);
     buf_close(&faults);
     buf_close(&notes);
     if (settings_rc == 0 && queue_rc == 0 && rules_rc == 0)
@@ -144,7 +152,9 @@ int startup_settings(const struct startup_program *program, struct settings *set
     buf_init(&faults, SETTINGS_FAULTS_MAX);
     buf_init(&notes, SETTINGS_FAULTS_MAX);
     rc = settings_read(settings, &faults, &notes);
-    print_lines(program, &faults);
+    hide_secrets(settings);
+    print_lines(program, &faults, stderr);
+    log_forget_secrets(); /* the settings are not ours to keep */
     buf_close(&faults);
     buf_close(&notes);
     if (rc == 0)
@@ -158,25 +168,40 @@ void startup_release(struct startup_config *config)
     rules_free(config->rules);
     config->rules = NULL;
     buf_close(&config->rules_text);
+    log_forget_secrets();
     settings_close(&config->settings);
 }
 
-void startup_report(const struct startup_program *program, const struct startup_config *config)
+static int describe(const struct startup_config *config, struct buf *out)
 {
     const struct settings *s = &config->settings;
+    int rc = buf_printf(out,
+                        "alerting is %s\n%zu secret%s; Slack token %s; state in %s; queue %s\n"
+                        "%s: app %s, %zu rule%s\n",
+                        s->enabled ? "on" : "off", s->n_secrets, s->n_secrets == 1 ? "" : "s",
+                        s->slack_token ? "set" : "unset", s->state_dir, s->queue, s->rules_path,
+                        config->rules->app, config->rules->n, config->rules->n == 1 ? "" : "s");
 
-    printf("%s: alerting is %s\n", program->name, s->enabled ? "on" : "off");
-    printf("%s: %zu secret%s; Slack token %s; state in %s; queue %s\n", program->name, s->n_secrets,
-           s->n_secrets == 1 ? "" : "s", s->slack_token ? "set" : "unset", s->state_dir, s->queue);
-    printf("%s: %s: app %s, %zu rule%s\n", program->name, s->rules_path, config->rules->app,
-           config->rules->n, config->rules->n == 1 ? "" : "s");
-    for (size_t i = 0; i < config->rules->n; i++) {
+    for (size_t i = 0; rc == 0 && i < config->rules->n; i++) {
         const struct rule *rule = &config->rules->rules[i];
         char within[TIME_WORDS_SIZE], cooldown[TIME_WORDS_SIZE];
 
         time_format_words(rule->within_us, within);
         time_format_words(rule->cooldown_us, cooldown);
-        printf("%s:   %s: more than %llu in %s, at most one alert per %s, to %s\n", program->name,
-               rule->name, (unsigned long long)rule->more_than, within, cooldown, rule->channel);
+        rc = buf_printf(out, "  %s: more than %llu in %s, at most one alert per %s, to %s\n",
+                        rule->name, (unsigned long long)rule->more_than, within, cooldown,
+                        rule->channel);
     }
+    return rc;
+}
+
+void startup_report(const struct startup_program *program, const struct startup_config *config)
+{
+    struct buf text;
+
+    buf_init(&text, REPORT_MAX);
+    if (describe(config, &text) != 0)
+        startup_fail(program, "out of memory");
+    print_lines(program, &text, stdout);
+    buf_close(&text);
 }

@@ -7,8 +7,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-enum { MAC_BYTES = AUTH_HEX / 2 };
+enum {
+    MAC_BYTES = AUTH_HEX / 2,
+    PAIR_SIZE = AUTH_NAME_SIZE + AUTH_HEX + 8,
+    BASE64_MAX = PAIR_SIZE / 3 * 4,
+};
 
 /* A context that was made with its key once and is set back for each name costs a seventh of a new
  * one: the key's two blocks are hashed only once. */
@@ -106,4 +111,53 @@ bool auth_check(struct auth *a, const char *name, const char *hex)
     }
     OPENSSL_cleanse(right, sizeof right);
     return ok != 0;
+}
+
+/* The bytes of a whole base64 text, with a zero behind them. False: it is none, or holds a zero. */
+static bool read_base64(const char *text, char out[PAIR_SIZE])
+{
+    size_t n = strlen(text), padding;
+    int made;
+
+    if (n == 0 || n % 4 != 0 || n > BASE64_MAX)
+        return false;
+    padding = (size_t)(text[n - 1] == '=') + (size_t)(text[n - 2] == '=');
+    made = EVP_DecodeBlock((unsigned char *)out, (const unsigned char *)text, (int)n);
+    if (made < 3)
+        return false;
+    n = (size_t)made - padding; /* padding was decoded, too */
+    out[n] = '\0';
+    return strlen(out) == n;
+}
+
+bool auth_check_basic(struct auth *a, const char *header, char name[AUTH_NAME_SIZE])
+{
+    static const char scheme[] = "basic";
+    const size_t len = sizeof scheme - 1;
+    char pair[PAIR_SIZE + 1];
+    char *colon;
+    bool ok = false;
+
+    name[0] = '\0';
+    if (strncasecmp(header, scheme, len) != 0 || header[len] != ' ')
+        return false;
+    if (!read_base64(header + len + strspn(header + len, " "), pair))
+        return false;
+    colon = strchr(pair, ':');
+    if (colon != NULL && colon > pair && colon - pair < AUTH_NAME_SIZE) {
+        *colon = '\0';
+        ok = auth_check(a, pair, colon + 1);
+        strcpy(name, pair);
+    }
+    OPENSSL_cleanse(pair, sizeof pair);
+    return ok;
+}
+
+bool auth_may_show(const char *name)
+{
+    size_t digits = 0;
+
+    for (; *name != '\0' && digits < AUTH_HEX; name++)
+        digits = hex_digit(*name) < 0 ? 0 : digits + 1;
+    return digits < AUTH_HEX;
 }

@@ -9,7 +9,8 @@
 
 enum {
     AUTH_SECRETS_MAX = 16,
-    AUTH_HEX = 64, /* characters of an HMAC-SHA256 in hex */
+    AUTH_HEX = 64,        /* characters of an HMAC-SHA256 in hex */
+    AUTH_NAME_SIZE = 512, /* of Basic credentials, with a zero; a longer one is refused */
 };
 
 struct auth;
@@ -23,5 +24,13 @@ bool auth_add_secret(struct auth *a, const char *secret, size_t len);
 
 /* Whether `hex` (lower- or upper-case) is the HMAC of `name` under any of the secrets. */
 bool auth_check(struct auth *a, const char *name, const char *hex);
+
+/* Whether an Authorization header holds Basic credentials (RFC 7617) NAME:T with a T that is right.
+ * The scheme is of any case (RFC 9110 section 11.1), which libmicrohttpd 0.9.75 does not know.
+ * `name` becomes the name that was claimed, "" where none can be read. */
+bool auth_check_basic(struct auth *a, const char *header, char name[AUTH_NAME_SIZE]);
+
+/* False for a claimed name that may be a token, put in its place by mistake. */
+bool auth_may_show(const char *name);
 
 #endif

@@ -94,7 +94,10 @@ static bool inflate_some(struct body *b, unsigned char out[INFLATED_BYTES], size
     *made = INFLATED_BYTES - b->inflate.avail_out;
     b->stream_ended = rc == Z_STREAM_END;
     b->stream_damaged = rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR;
-    return !b->stream_damaged && (b->inflate.avail_in > 0 || b->inflate.avail_out == 0);
+    if (b->inflate.avail_in > 0)
+        return !b->stream_damaged;
+    /* Where `out` is full zlib may hold back more, unless the stream ended with it. */
+    return b->inflate.avail_out == 0 && !b->stream_ended;
 }
 
 static int push_gzip(struct body *b, const void *bytes, size_t n)

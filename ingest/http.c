@@ -16,6 +16,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <utlist.h>
+
+static const int64_t LOOK_US = TIME_S;
 
 enum {
     /* The pool of a connection is cleared for every request: 18 µs a request at 32 to 48 KiB, 27 at
@@ -27,10 +30,16 @@ enum {
     CONNECTIONS_MAX = 4096,
     RETRY_AFTER_SECONDS = 5,
     SPARE_REQUESTS = 64,
+    /* A chunk extension that does not fit into the pool leaves libmicrohttpd (0.9.75) saying "at
+     * once" for as long as the connection lasts. Nothing healthy needs so many runs before a
+     * request shows; from then on the rest is looked at so often. */
+    STUCK_RUNS = 32,
+    STUCK_MS = 10,
 };
 
 enum state {
     RECEIVING,
+    FAILED,  /* what is left of the body is read and forgotten: an answer can only follow it */
     WAITING, /* suspended until its record is in the journal */
     DECIDED, /* http_answer has resumed it */
 };
@@ -38,9 +47,18 @@ enum state {
 struct request {
     struct http_delivery delivery; /* first, so that the caller's pointer leads back here */
     struct MHD_Connection *connection;
+    struct client *client; /* NULL: there was no memory for it */
     struct body *body;
     enum state state;
     struct request *next_spare;
+};
+
+/* A connection. */
+struct client {
+    int fd;
+    bool at_end;             /* when last looked at, it had sent all that it will */
+    struct request *request; /* NULL: no delivery has begun, or it is answered */
+    struct client *prev, *next;
 };
 
 struct refusals {
@@ -57,6 +75,11 @@ struct http {
     int64_t now_us;
     bool stopping;
     size_t open;
+    struct client *clients;
+    int64_t looked_us; /* when they were last looked at */
+    int64_t failed_us; /* when a failure was last said */
+    uint64_t calls;    /* of on_request */
+    unsigned stuck_runs;
     struct http_delivery **pending;
     size_t n_pending, cap_pending;
     struct http_delivery **answering; /* the other half: a turn is emptied before it is answered */
@@ -97,6 +120,8 @@ static struct request *request_take(struct http *h)
 static void request_give_back(struct http *h, struct request *r)
 {
     h->open--;
+    if (r->client != NULL)
+        r->client->request = NULL;
     if (h->n_spare == SPARE_REQUESTS) {
         request_free(r);
         return;
@@ -104,6 +129,64 @@ static void request_give_back(struct http *h, struct request *r)
     r->next_spare = h->spare;
     h->spare = r;
     h->n_spare++;
+}
+
+/* ---- connections ---- */
+
+static void on_connection(void *ctx, struct MHD_Connection *connection, void **slot,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct http *h = ctx;
+    struct client *c = *slot;
+
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        c = calloc(1, sizeof *c);
+        *slot = c;
+        if (c == NULL)
+            return;
+        c->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        DL_APPEND(h->clients, c);
+    } else if (c != NULL) {
+        DL_DELETE(h->clients, c);
+        free(c);
+    }
+}
+
+static struct client *client_of(struct MHD_Connection *connection)
+{
+    return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+/* Whether nothing can come of a connection any more. */
+static bool is_broken_off(struct client *c)
+{
+    char byte;
+    bool was_at_end = c->at_end;
+
+    c->at_end = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    if (!c->at_end)
+        return false;
+    if (c->request != NULL)
+        return c->request->state <= FAILED;
+    return was_at_end; /* the first time, an answer may be on its way */
+}
+
+/* libmicrohttpd (0.9.75) overlooks an end of stream that was there before it read the bytes in
+ * front of it: its epoll tells of both at once, and a short read makes it wait for news that never
+ * come. What breaks off so would stay open until the idle timeout, fill the table of connections,
+ * and hold up our own end. Shutting the socket down is news. */
+static void end_broken_off(struct http *h)
+{
+    struct client *c;
+
+    if (h->now_us >= h->looked_us && h->now_us - h->looked_us < LOOK_US)
+        return;
+    h->looked_us = h->now_us;
+    DL_FOREACH(h->clients, c)
+    {
+        if (is_broken_off(c))
+            shutdown(c->fd, SHUT_RDWR);
+    }
 }
 
 /* ---- answers ---- */
@@ -171,13 +254,14 @@ static enum MHD_Result answer_accepted(struct http *h, struct request *r)
                               h->stopping ? h->accepted_last : h->accepted);
 }
 
-static enum MHD_Result answer_full(struct http *h, struct request *r)
+static enum MHD_Result answer_unavailable(struct http *h, struct request *r)
 {
     char seconds[16];
 
     snprintf(seconds, sizeof seconds, "%d", RETRY_AFTER_SECONDS);
     return answer_text(h, r->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-                       "the journal is full or cannot be written; nothing was recorded\n",
+                       "nothing was recorded: the journal is full or cannot be written, or the "
+                       "delivery is more than can be taken\n",
                        MHD_HTTP_HEADER_RETRY_AFTER, seconds);
 }
 
@@ -221,8 +305,13 @@ static void say_refusals(struct http *h)
 static void note_refusal(struct http *h, const char *why, const char *name)
 {
     struct refusals *f = &h->refusals;
+    char shown[AUTH_NAME_SIZE] = "a token where the name should be";
 
-    snprintf(f->last, sizeof f->last, "%s%s%.100s", why, *name ? ": " : "", name);
+    if (auth_may_show(name)) {
+        snprintf(shown, sizeof shown, "%s", name);
+        shown[log_without_secrets(shown, strlen(shown))] = '\0'; /* before it is cut */
+    }
+    snprintf(f->last, sizeof f->last, "%s%s%.100s", why, *shown ? ": " : "", shown);
     if (f->say_again_us == 0) {
         log_warning("401: a delivery was refused: %s", f->last);
         f->say_again_us = h->now_us + TIME_MINUTE;
@@ -231,43 +320,27 @@ static void note_refusal(struct http *h, const char *why, const char *name)
     }
 }
 
-/* NAME:T of the Basic credentials (RFC 7617). True where T is right; `name` is then the drain's. */
-static bool check_basic(struct http *h, struct MHD_Connection *connection, char *name, size_t size)
-{
-    char *password = NULL;
-    char *user = MHD_basic_auth_get_username_password(connection, &password);
-    bool ok = user != NULL && password != NULL && *user != '\0' && strlen(user) < size &&
-              auth_check(h->options.auth, user, password);
-
-    if (user != NULL)
-        snprintf(name, size, "%s", user);
-    MHD_free(user);
-    MHD_free(password);
-    return ok;
-}
-
-enum { NAME_SIZE = 512 };
-
 /* Either form is enough. `name` gets the drain's name where one was right, and the name that was
  * claimed where none was. */
 static const char *authenticate(struct http *h, struct MHD_Connection *connection,
-                                char name[NAME_SIZE])
+                                char name[AUTH_NAME_SIZE])
 {
     const char *drain = header(connection, "Logplex-Drain-Token");
+    const char *credentials = header(connection, MHD_HTTP_HEADER_AUTHORIZATION);
     const char *token =
         MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "drain_token");
 
     name[0] = '\0';
-    if (token != NULL && *drain != '\0' && strlen(drain) < NAME_SIZE &&
+    if (token != NULL && *drain != '\0' && strlen(drain) < AUTH_NAME_SIZE &&
         auth_check(h->options.auth, drain, token)) {
-        snprintf(name, NAME_SIZE, "%s", drain);
+        snprintf(name, AUTH_NAME_SIZE, "%s", drain);
         return NULL;
     }
-    if (check_basic(h, connection, name, NAME_SIZE))
+    if (auth_check_basic(h->options.auth, credentials, name))
         return NULL;
-    if (*header(connection, MHD_HTTP_HEADER_AUTHORIZATION) != '\0')
+    if (*credentials != '\0')
         return "the Basic credentials are not NAME:HMAC-SHA256(secret, NAME)";
-    snprintf(name, NAME_SIZE, "%s", drain);
+    snprintf(name, AUTH_NAME_SIZE, "%s", drain);
     if (token == NULL)
         return "neither drain_token in the URL nor Basic credentials";
     return *drain == '\0' ? "drain_token needs the header Logplex-Drain-Token"
@@ -304,11 +377,28 @@ static bool is_declared_too_large(const struct http *h, struct MHD_Connection *c
     return strtoll(length, NULL, 10) > h->options.max_body_bytes;
 }
 
+/* `rc` is what body answered. A delivery that cannot be taken is answered 503 in the end, so that
+ * its client tries again. */
+static enum MHD_Result note_failure(struct http *h, struct request *r, int rc)
+{
+    if (rc == 0)
+        return MHD_YES;
+    r->state = FAILED;
+    if (h->now_us >= h->failed_us + TIME_MINUTE || h->now_us < h->failed_us) {
+        h->failed_us = h->now_us;
+        log_error("a delivery is answered 503: %s", rc == ERR_FULL
+                                                        ? "it matches more often than one may"
+                                                    : rc == ERR_NOMEM ? "out of memory"
+                                                                      : "it cannot be scanned");
+    }
+    return MHD_YES;
+}
+
 /* The headers are there, the body is not: everything that they can decide is decided here. */
 static enum MHD_Result begin_delivery(struct http *h, struct MHD_Connection *connection,
                                       struct request **out)
 {
-    char name[NAME_SIZE];
+    char name[AUTH_NAME_SIZE];
     const char *encoding = header(connection, MHD_HTTP_HEADER_CONTENT_ENCODING);
     const char *why;
     struct request *r;
@@ -329,21 +419,23 @@ static enum MHD_Result begin_delivery(struct http *h, struct MHD_Connection *con
     if (r == NULL)
         return MHD_NO;
     r->connection = connection;
+    r->client = client_of(connection);
+    if (r->client != NULL)
+        r->client->request = r;
     r->state = RECEIVING;
     r->delivery = (struct http_delivery){0};
     *out = r;
-    return body_begin(r->body, h->options.match,
-                      &(struct delivery_head){
-                          .received_us = h->now_us,
-                          .drain = name,
-                          .frame_id = find(connection, "Logplex-Frame-Id"),
-                          .msg_count = find(connection, "Logplex-Msg-Count"),
-                          .drop_count = find(connection, "Logplex-Drop-Count"),
-                          .lost_count = find(connection, "Logplex-Lost-Count"),
-                      },
-                      is_gzip(encoding), h->options.max_body_bytes) == 0
-               ? MHD_YES
-               : MHD_NO;
+    return note_failure(h, r,
+                        body_begin(r->body, h->options.match,
+                                   &(struct delivery_head){
+                                       .received_us = h->now_us,
+                                       .drain = name,
+                                       .frame_id = find(connection, "Logplex-Frame-Id"),
+                                       .msg_count = find(connection, "Logplex-Msg-Count"),
+                                       .drop_count = find(connection, "Logplex-Drop-Count"),
+                                       .lost_count = find(connection, "Logplex-Lost-Count"),
+                                   },
+                                   is_gzip(encoding), h->options.max_body_bytes));
 }
 
 static bool reserve_pending(struct http *h)
@@ -363,16 +455,19 @@ static bool reserve_pending(struct http *h)
 
 static enum MHD_Result finish_delivery(struct http *h, struct request *r)
 {
-    enum body_verdict verdict;
+    enum body_verdict verdict = BODY_COMPLETE;
 
-    if (body_finish(r->body, &verdict, &r->delivery.records, &r->delivery.n_records) != 0)
-        return MHD_NO;
+    if (r->state == RECEIVING)
+        note_failure(h, r,
+                     body_finish(r->body, &verdict, &r->delivery.records, &r->delivery.n_records));
+    if (r->state == FAILED)
+        return answer_unavailable(h, r);
     if (verdict == BODY_TOO_LARGE)
         return answer_too_large(h, r->connection);
     if (r->delivery.n_records == 0)
         return answer_accepted(h, r);
     if (!reserve_pending(h))
-        return answer_full(h, r);
+        return answer_unavailable(h, r);
     h->pending[h->n_pending++] = &r->delivery;
     r->state = WAITING;
     MHD_suspend_connection(r->connection);
@@ -382,12 +477,12 @@ static enum MHD_Result finish_delivery(struct http *h, struct request *r)
 static enum MHD_Result go_on(struct http *h, struct request *r, const char *data, size_t *n)
 {
     if (r->state == DECIDED)
-        return r->delivery.accepted ? answer_accepted(h, r) : answer_full(h, r);
-    assert(r->state == RECEIVING);
+        return r->delivery.accepted ? answer_accepted(h, r) : answer_unavailable(h, r);
+    assert(r->state == RECEIVING || r->state == FAILED);
     if (*n == 0)
         return finish_delivery(h, r);
-    if (body_push(r->body, data, *n) != 0)
-        return MHD_NO;
+    if (r->state == RECEIVING)
+        note_failure(h, r, body_push(r->body, data, *n));
     *n = 0;
     return MHD_YES;
 }
@@ -400,6 +495,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
     bool is_get = strcmp(method, MHD_HTTP_METHOD_GET) == 0;
 
     (void)version;
+    h->calls++;
     if (*slot != NULL)
         return go_on(h, *slot, data, n);
     if (strcmp(url, HTTP_HEALTH_PATH) == 0) {
@@ -486,7 +582,8 @@ static struct MHD_Daemon *start_daemon(struct http *h, int fd)
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, h->options.port, NULL, NULL, on_request, h,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)CONNECTIONS_MAX, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_END);
+        (unsigned)CONNECTIONS_MAX, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_END);
 }
 
 int http_open(const struct http_options *options, struct http **out, struct err *err)
@@ -565,14 +662,23 @@ int http_timeout_ms(const struct http *h)
 
     if (MHD_get_timeout(h->daemon, &ms) != MHD_YES)
         return h->refusals.say_again_us != 0 ? 60000 : -1;
+    if (ms == 0 && h->stuck_runs >= STUCK_RUNS)
+        return STUCK_MS;
     return ms > 60000 ? 60000 : (int)ms;
 }
 
 void http_run(struct http *h, int64_t now_us)
 {
+    uint64_t before = h->calls;
+    MHD_UNSIGNED_LONG_LONG ms;
+    bool at_once;
+
     h->now_us = now_us;
     say_refusals(h);
     MHD_run(h->daemon);
+    at_once = MHD_get_timeout(h->daemon, &ms) == MHD_YES && ms == 0;
+    h->stuck_runs = at_once && h->calls == before ? h->stuck_runs + 1 : 0;
+    end_broken_off(h);
 }
 
 size_t http_pending(struct http *h, struct http_delivery ***out)

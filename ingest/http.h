@@ -40,8 +40,11 @@ int http_open(const struct http_options *options, struct http **out, struct err 
 /* Ends all connections at once; what was not answered is not. NULL is fine. */
 void http_close(struct http *h);
 
-int http_fd(const struct http *h);         /* readable: call http_run */
-int http_timeout_ms(const struct http *h); /* call http_run after this at the latest; -1: never */
+int http_fd(const struct http *h); /* readable: call http_run */
+/* Call http_run after so long at the latest, and once a second while anybody is connected. -1:
+ * never.
+ */
+int http_timeout_ms(const struct http *h);
 /* `now_us`: the wall clock, which deliveries are stamped with. */
 void http_run(struct http *h, int64_t now_us);
 

@@ -24,6 +24,10 @@
 static const int64_t HAND_OVER_US = 25 * TIME_S;
 static const int64_t CHILD_STOP_US = 28 * TIME_S;
 static const int64_t SAY_AGAIN_US = TIME_MINUTE;
+/* A journal that is nearly full has room for one delivery and not for the next, many times a
+ * second.
+ */
+static const int64_t SETTLED_US = 5 * TIME_S;
 /* What waits so long for an ack is said: an alerter out of reach must not look like peace. */
 static const int64_t UNACKED_US = 30 * TIME_S;
 /* Committing when the sockets run dry batches best; a stream that never does is cut off here. */
@@ -38,7 +42,9 @@ static const struct startup_program program = {
 /* Something that is wrong for a while: said at once, again each minute, and when it is over. */
 struct trouble {
     bool now;
+    bool said; /* and not yet that it is over */
     int64_t say_again_us;
+    int64_t last_us; /* when it was last there */
 };
 
 struct ingest {
@@ -64,20 +70,22 @@ struct ingest {
 /* True where it is to be said now that the trouble is there. */
 static bool trouble_due(struct trouble *t, int64_t now_us)
 {
-    if (t->now && now_us < t->say_again_us)
-        return false;
     t->now = true;
+    t->last_us = now_us;
+    if (t->said && now_us < t->say_again_us)
+        return false;
+    t->said = true;
     t->say_again_us = now_us + SAY_AGAIN_US;
     return true;
 }
 
-/* True where it is to be said that the trouble is over. */
-static bool trouble_over(struct trouble *t)
+/* True where it is to be said that the trouble is over, which it is after so long without it. */
+static bool trouble_settled(struct trouble *t, int64_t quiet_us, int64_t now_us)
 {
-    bool was = t->now;
-
-    t->now = false;
-    return was;
+    if (!t->said || t->now || now_us - t->last_us < quiet_us)
+        return false;
+    t->said = false;
+    return true;
 }
 
 static void say_receipt(const char line[RECEIPT_SIZE])
@@ -109,7 +117,8 @@ static void say_alerter(struct ingest *in, int64_t now_us)
 
     courier_health(in->courier, now_us, &health);
     if (health.ok && health.waiting_us < UNACKED_US) {
-        if (trouble_over(&in->alerter_away))
+        in->alerter_away.now = false;
+        if (trouble_settled(&in->alerter_away, 0, now_us))
             log_info("the alerter answers again");
         return;
     }
@@ -134,7 +143,12 @@ static void journal_failed(struct ingest *in, int64_t now_us, const struct err *
 
 static void journal_worked(struct ingest *in)
 {
-    if (trouble_over(&in->journal_bad))
+    in->journal_bad.now = false;
+}
+
+static void say_journal(struct ingest *in, int64_t now_us)
+{
+    if (trouble_settled(&in->journal_bad, SETTLED_US, now_us))
         log_info("the journal takes records again");
 }
 
@@ -337,6 +351,7 @@ static void serve(struct ingest *in)
         speak_to_alerter(in, now_us);
         say_receipts(in, now_us, false);
         say_alerter(in, now_us);
+        say_journal(in, now_us);
         take_signals(in, now_us);
         if (in->config.settings.solo)
             solo_run(&in->solo, now_us);

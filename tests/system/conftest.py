@@ -16,7 +16,7 @@ def site(tmp_path):
 
     yield make
     for one in made:
-        one.stop()
+        one.close()
 
 
 @pytest.fixture

@@ -1,0 +1,348 @@
+"""How ingest starts and what it refuses; and what it must never show."""
+
+import base64
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+
+import pytest
+
+from drainwatch import DRAIN, INGEST, PATH, SECRET, frame, free_port, h12, head, token, whole
+
+OK, FAILED, USAGE, CONFIG = 0, 1, 64, 78
+SLACK_TOKEN = "xoxb-1234567890-abcdefghijkl"
+OTHER = "another-secret-of-more-than-32-characters"
+
+
+def lines(data):
+    return data.decode().splitlines()
+
+
+# ---- arguments ----
+
+def test_help(site):
+    done = site().run(INGEST, "--help")
+    assert done.returncode == OK and not done.stderr
+    for name in ("--check", "HEROKU_LOG_DRAIN_HMAC_SECRET", "PORT", "DRAINWATCH_SPOOL_MAX_BYTES",
+                 "FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING"):
+        assert name in done.stdout.decode()
+
+
+def test_help_and_version_need_no_settings(site):
+    s = site(PORT="x", DRAINWATCH_RULES="/nowhere")
+    assert s.run(INGEST, "--help").returncode == OK
+    done = s.run(INGEST, "--version")
+    assert done.returncode == OK and lines(done.stdout)[0].startswith("drainwatch-ingest ")
+
+
+@pytest.mark.parametrize("args", [["x"], ["--x"], ["-h"], ["--check", "x"], ["serve"], [""],
+                                  ["--version", "--help"]])
+def test_unknown_arguments(site, args):
+    done = site().run(INGEST, *args)
+    assert (done.returncode, done.stdout) == (USAGE, b"")
+    assert len(lines(done.stderr)) == 1 and "--help" in done.stderr.decode()
+
+
+def test_check(site):
+    s = site(SLACK_BOT_TOKEN=SLACK_TOKEN)
+    done = s.run(INGEST, "--check")
+    assert done.returncode == OK and not done.stderr
+    text = done.stdout.decode()
+    for part in ("h12-request-timeout", "gunicorn-worker-timeout", "raxx-console-prod", "5 minutes",
+                 "2 minutes", "D0AJ7K184TV", "on"):
+        assert part in text
+    assert SECRET not in text and SLACK_TOKEN not in text
+    assert not (s.folder / "state").exists()
+
+
+def test_check_beside_a_running_one(site):
+    s = site()
+    s.ingest()
+    assert s.run(INGEST, "--check").returncode == OK
+
+
+# ---- settings ----
+
+MALFORMED = {
+    "PORT": ["x", "0", "65536", "-1", "80 80", "0x50", "8080.0", "99999999999999999999"],
+    "DRAINWATCH_MAX_BODY_BYTES": ["x", "0", "-1", "8 XB", "1", "9999999999999999999", "8 MiB x"],
+    "DRAINWATCH_SPOOL_MAX_BYTES": ["x", "0", "1k", "nan"],
+    "DRAINWATCH_SYNC": ["x", "off", "normal full"],
+    "DRAINWATCH_SOLO": ["x", "2"],
+    "DRAINWATCH_HISTORY": ["x", "7", "0d", "1s"],
+    "DRAINWATCH_QUEUE": ["x", "http://x:1", "tcp://", "tcp://x", "tcp://127.0.0.1:99999", "ipc://",
+                         "ipc://" + "x" * 200],
+    "SLACK_API_URL": ["x", "ftp://x", "http://"],
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_settings(site, name):
+    s = site()
+    for value in MALFORMED[name]:
+        for args in ([], ["--check"]):
+            done = s.run(INGEST, *args, **{name: value})
+            assert (done.returncode, done.stdout) == (CONFIG, b""), (value, done)
+            line, = lines(done.stderr)
+            assert line.startswith(f"drainwatch-ingest: {name}: ") and "(" in line, line
+            assert value[:20] in line
+
+
+def test_all_faults_are_said_at_once(site):
+    s = site(PORT="x", DRAINWATCH_SYNC="y", rules="app: a\nrules:\n  - nme: x\n    within: 5x\n")
+    done = s.run(INGEST)
+    assert done.returncode == CONFIG
+    said = lines(done.stderr)
+    assert len(said) >= 4 and all(line.startswith("drainwatch-ingest: ") for line in said)
+    text = "\n".join(said)
+    assert "PORT" in text and "DRAINWATCH_SYNC" in text and f"{s.rules}:3:" in text
+
+
+RULES = {
+    "empty": "", "no yaml": "a: [", "a tab": "rules:\n\t- x", "no map": "- x", "zero byte": "a\0b",
+    "unknown key": "app: a\nslack: {channel: C}\nruels: []\n",
+    "bad duration": "app: a\nslack: {channel: C}\nrules:\n  - {name: a, field: a=b, more_than: 3, "
+                    "within: 5x, cooldown: 5m}\n",
+    "bad expression": "app: a\nslack: {channel: C}\nrules:\n  - {name: a, match: '(', more_than: 3, "
+                      "within: 5m, cooldown: 5m}\n",
+    "matches nothing": "app: a\nslack: {channel: C}\nrules:\n  - {name: a, match: 'x*', "
+                       "more_than: 3, within: 5m, cooldown: 5m}\n",
+    "too large": "# " + "x" * (1 << 20),
+    "invalid UTF-8": "app: \udcff\n",
+}
+
+
+@pytest.mark.parametrize("kind", RULES)
+def test_malformed_rules(site, kind):
+    s = site()
+    s.rules.write_bytes(RULES[kind].encode("utf-8", "surrogateescape"))
+    for args in ([], ["--check"]):
+        done = s.run(INGEST, *args)
+        assert (done.returncode, done.stdout) == (CONFIG, b""), done
+        said = lines(done.stderr)
+        assert said and all(line.startswith(f"drainwatch-ingest: {s.rules}") for line in said), said
+
+
+@pytest.mark.parametrize("path", ["/nowhere/rules.yaml", "/", "/dev/null"])
+def test_rules_that_are_no_file(site, path):
+    done = site().run(INGEST, DRAINWATCH_RULES=path)
+    assert done.returncode == CONFIG and path in done.stderr.decode()
+    assert len(lines(done.stderr)) == 1
+
+
+def test_a_queue_over_the_network_needs_a_good_secret(site):
+    for secret in ("", "short"):
+        done = site().run(INGEST, DRAINWATCH_QUEUE="tcp://127.0.0.1:5555",
+                          HEROKU_LOG_DRAIN_HMAC_SECRET=secret)
+        line, = lines(done.stderr)
+        assert done.returncode == CONFIG and "HEROKU_LOG_DRAIN_HMAC_SECRET" in line
+        assert "short" not in line.replace("too short", "")
+
+
+def test_a_short_secret_is_warned_of(site):
+    s = site(HEROKU_LOG_DRAIN_HMAC_SECRET="short-secret")
+    program = s.ingest()
+    assert program.said("under 32 characters") and not program.said("short-secret")
+    assert s.post(frame("x"), secret="short-secret") == 204
+
+
+def test_what_is_off_is_said(site):
+    s = site(FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING="maybe")
+    assert s.ingest().said("alerting is off")
+
+
+# ---- what is in use ----
+
+def test_a_port_in_use(site):
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = site().run(INGEST, PORT=port)
+    line, = lines(done.stderr)
+    assert done.returncode == FAILED and f"port {port} is in use" in line and "PORT" in line
+
+
+def test_a_second_instance_on_one_folder(site):
+    s = site()
+    first = s.ingest()
+    done = s.run(INGEST, PORT=site("other").port)
+    line, = lines(done.stderr)
+    assert done.returncode == FAILED
+    assert str(s.folder / "state") in line and "DRAINWATCH_STATE_DIR" in line
+    assert s.post(frame("x")) == 204 and first.stop() == OK
+    assert s.ingest().process.poll() is None  # and the folder is free again
+
+
+def test_folders_that_cannot_be(site):
+    s = site()
+    file = s.folder / "file"
+    file.write_text("")
+    for path in (file, file / "x", "/proc/x", "/dev/null"):
+        done = s.run(INGEST, DRAINWATCH_STATE_DIR=path, DRAINWATCH_QUEUE="ipc:///tmp/x")
+        line, = lines(done.stderr)
+        assert done.returncode == FAILED and str(path) in line, done
+
+
+def test_a_folder_is_made_for_its_owner_alone(site):
+    s = site(DRAINWATCH_STATE_DIR="deep/er/state")
+    s.ingest()
+    folder = s.folder / "deep/er/state"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert all(f.stat().st_mode & 0o077 == 0 for f in folder.iterdir())
+
+
+# ---- what is never shown ----
+
+def everything_goes_wrong(s):
+    """Every kind of failure that a client can cause, with secrets in the wrong places."""
+    t = token(DRAIN)
+
+    def basic(user, password):
+        return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+    requests = [
+        whole(b"x", path=f"{PATH}?drain_token={SECRET}", drain=None, Logplex_Drain_Token=DRAIN),
+        whole(b"x", path=f"{PATH}?drain_token={t}", drain=None),
+        whole(b"x", path=f"{PATH}?drain_token={t}", drain=None, Logplex_Drain_Token=t),
+        whole(b"x", path=f"{PATH}/x?drain_token={t}", drain=None, Logplex_Drain_Token=DRAIN),
+        whole(b"x", path=f"{PATH}?drain_token={t}x", drain=None, Logplex_Drain_Token=DRAIN),
+        head(method="GET"),
+        whole(b"x", drain=None, Authorization=basic(t, DRAIN)),
+        whole(b"x", drain=None, Authorization=basic(SECRET, "x")),
+        whole(b"x", drain=None, Authorization=basic("x", SECRET)),
+        whole(b"x", drain=None, Authorization=basic(SLACK_TOKEN, SLACK_TOKEN)),
+        whole(b"x", drain=None, Authorization="Bearer " + SECRET),
+        whole(b"x", drain=None, Logplex_Drain_Token=f"drain_token={t}"),
+        whole(b"x", drain=None, Logplex_Drain_Token="x" * 70 + SECRET),
+        whole(b"x", drain=None, Logplex_Drain_Token="x" * 70 + t),
+        whole(b"x", Content_Encoding="br"), whole(b"x" * 70000), head(Content_Length="x"),
+        whole(frame(f'at=info path="{PATH}?drain_token={t}" code=H12')), b"\0\xff\r\n\r\n"]
+    for request in requests:
+        with s.raw() as client:
+            client.socket.settimeout(1)  # rubbish may have no answer
+            try:
+                client.send(request).answer()
+            except OSError:
+                pass
+    assert s.post(h12(), frame_id=t) == 204
+    s.health()
+
+
+def hidden(said, *more):
+    """Neither a secret nor a good part of one, as a message that is cut might show."""
+    text = "\n".join(said)
+    for secret in (SECRET, OTHER, SLACK_TOKEN, token(DRAIN), *more):
+        for i in range(0, len(secret) - 19):
+            assert secret[i:i + 20] not in text
+
+
+def test_no_secret_is_shown_while_serving(site):
+    """Each failure meets a new process, so that it is the one that is said at once."""
+    s = site(HEROKU_LOG_DRAIN_HMAC_SECRET=f"{OTHER},{SECRET}", SLACK_BOT_TOKEN=SLACK_TOKEN,
+             DRAINWATCH_MAX_BODY_BYTES="64 KiB")
+    program = s.ingest()
+    everything_goes_wrong(s)
+    s.ingest(ready=False, PORT=site("b").port).wait()  # the folder is in use
+    s.ingest(ready=False, DRAINWATCH_STATE_DIR=s.folder / "b").wait()  # the port is
+    program.kill()
+    assert program.said("401")
+    for p in s.programs:
+        hidden(p.lines + p.errors)
+
+
+@pytest.mark.parametrize("which", range(9))
+def test_no_secret_is_shown_by_a_refusal(site, which):
+    t = token(DRAIN)
+    user, password = [(t, DRAIN), (SECRET, "x"), ("x", SECRET), (SLACK_TOKEN, "x"), (t + "x", "x"),
+                      ("x" + t, ""), ("n" * 70 + SECRET, "x"), ("n" * 70 + t, "x"),
+                      ("n" * 70 + OTHER, "x")][which]
+    s = site(HEROKU_LOG_DRAIN_HMAC_SECRET=f"{OTHER},{SECRET}", SLACK_BOT_TOKEN=SLACK_TOKEN)
+    program = s.ingest()
+    credentials = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    with s.raw() as client:
+        code, _, text = client.send(whole(b"x", drain=None, Authorization=credentials)).answer()
+    assert code == 401
+    program.wait_said("401")
+    hidden(program.lines + program.errors + [text.decode()])
+
+
+@pytest.mark.parametrize("name", ["PORT", "SLACK_API_URL", "DRAINWATCH_QUEUE", "DRAINWATCH_SYNC",
+                                  "DRAINWATCH_STATE_DIR", "DRAINWATCH_RULES", "SLACK_BOT_TOKEN",
+                                  "FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING"])
+def test_no_secret_is_shown_by_a_fault(site, name):
+    """A value that an operator put into the wrong setting."""
+    s = site(HEROKU_LOG_DRAIN_HMAC_SECRET=f"{OTHER},{SECRET}", SLACK_BOT_TOKEN=SLACK_TOKEN)
+    for value in (SECRET, SLACK_TOKEN, f"{SLACK_TOKEN} {SECRET}", f"ftp://{SLACK_TOKEN}"):
+        more = {"DRAINWATCH_STATE_DIR": f"/proc/{value}"} if name == "DRAINWATCH_STATE_DIR" else {
+            name: value}
+        done = s.run(INGEST, "--check", **more)
+        hidden(lines(done.stdout) + lines(done.stderr))
+
+
+def test_too_many_secrets(site):
+    secrets = [f"{i:02}-" + "s" * 40 for i in range(17)]
+    s = site(HEROKU_LOG_DRAIN_HMAC_SECRET=",".join(secrets))
+    done = s.run(INGEST)
+    assert done.returncode == CONFIG
+    hidden(lines(done.stderr), *secrets)
+
+
+def is_sanitized():
+    return b"__asan_init" in INGEST.read_bytes()
+
+
+def limit_nothing():
+    resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def died_with_a_core(process, number):
+    process.send_signal(number)
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT).si_code == os.CLD_DUMPED
+
+
+def test_no_core_can_be_made(site):
+    s = site()
+    program = s.ingest()
+    limits = open(f"/proc/{program.process.pid}/limits").read()
+    assert [line.split()[4:6] for line in limits.splitlines() if "core file" in line] == [["0", "0"]]
+    program.kill()
+    process = subprocess.Popen([INGEST], env=s.env(), cwd=s.folder, preexec_fn=limit_nothing,
+                               stderr=subprocess.PIPE)
+    assert b"listening" in process.stderr.readline()
+    assert not died_with_a_core(process, signal.SIGABRT)
+    process.communicate()
+    assert not list(s.folder.glob("core*"))
+
+
+@pytest.mark.skipif(is_sanitized(), reason="LeakSanitizer needs what this test forbids")
+def test_nobody_looks_into_its_memory():
+    """Who may not be dumped may not be traced either, so its owner cannot read its environment."""
+    nobody = {"user": 65534, "group": 65534} if os.geteuid() == 0 else {}
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        binary, rules = folder + "/ingest", folder + "/rules.yaml"
+        shutil.copy(INGEST, binary)
+        shutil.copy(os.path.join(os.path.dirname(__file__), "../../rules.yaml"), rules)
+        os.chmod(rules, 0o644)
+        env = {"HEROKU_LOG_DRAIN_HMAC_SECRET": SECRET, "DRAINWATCH_RULES": rules, "PORT": str(free_port()),
+               "FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING": "1", "DRAINWATCH_STATE_DIR": folder + "/s"}
+        ours = subprocess.Popen([binary], env=env, stderr=subprocess.PIPE, **nobody)
+        other = subprocess.Popen(["sleep", "60"], env=env, **nobody)
+        try:
+            assert b"listening" in ours.stderr.readline()
+            for pid, readable in ((other.pid, True), (ours.pid, False)):
+                for name in ("environ", "mem", "maps"):
+                    done = subprocess.run(["head", "-c", "0", f"/proc/{pid}/{name}"],
+                                          capture_output=True, **nobody)
+                    assert (done.returncode == 0) == readable, (name, readable, done)
+        finally:
+            ours.terminate()
+            other.kill()
+            ours.communicate()
+            other.wait()
+
