@@ -11,8 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { FDS_MAX = 4 };
+static const int64_t PRINT_AGAIN_US = 5 * TIME_S;
 
 /* A message that is being posted. */
 struct flight {
@@ -29,6 +31,7 @@ struct dispatch {
     bool print;
     struct flight flights[POSTER_SLOTS];
     struct buf text;
+    int64_t say_unprinted_us;
     int64_t now_us; /* of the call in hand */
     struct err *err;
 };
@@ -166,16 +169,36 @@ static int mark(struct dispatch *d, int64_t row, enum outbox_state state, const 
                        d->err);
 }
 
+/* Not by stdio, which would keep what could not be written, and print it twice. */
+static bool write_all(int fd, const uint8_t *bytes, size_t n)
+{
+    while (n > 0) {
+        ssize_t wrote = write(fd, bytes, n);
+
+        if (wrote < 0 && errno != EINTR)
+            return false;
+        bytes += wrote > 0 ? wrote : 0;
+        n -= wrote > 0 ? (size_t)wrote : 0;
+    }
+    return true;
+}
+
 static int print_message(struct dispatch *d, const struct outbox_message *m)
 {
     buf_clear(&d->text);
     if (slack_print(&m->alert, &d->text) != 0)
         return err_set(d->err, ERR_NOMEM, "no memory to print an alert");
-    if (fwrite(d->text.data, 1, d->text.len, stdout) != d->text.len || fflush(stdout) != 0) {
-        outbox_defer(d->outbox, m->row, d->now_us + TIME_S);
-        return 0;
+    if (write_all(STDOUT_FILENO, d->text.data, d->text.len)) {
+        d->say_unprinted_us = 0;
+        return mark(d, m->row, OUTBOX_DELIVERED, "printed");
     }
-    return mark(d, m->row, OUTBOX_DELIVERED, "printed");
+    if (d->now_us >= d->say_unprinted_us) {
+        log_error("alert %s (%s) cannot be printed: %s; it waits", m->alert.id, m->alert.rule,
+                  strerror(errno));
+        d->say_unprinted_us = d->now_us + TIME_MINUTE;
+    }
+    outbox_defer(d->outbox, m->row, d->now_us + PRINT_AGAIN_US);
+    return 0;
 }
 
 static int post_message(struct dispatch *d, const struct outbox_message *m)

@@ -17,6 +17,9 @@
 
 /* A dyno gets 30 s from SIGTERM to SIGKILL. */
 static const int64_t STOP_US = 25 * TIME_S;
+/* An ingest that lives on is not waited for: what it still takes in waits in its journal. One that
+ * was told to stop, too, may have a last delivery under way, which Logplex gives 5 s (docs/facts.md). */
+static const int64_t STOP_IDLE_US = 5 * TIME_S;
 /* The pace of a channel is a message a second: what waits for no more than that is still sent. */
 static const int64_t STOP_DUE_US = 1500 * TIME_MS;
 /* How much a start has to fold again at the most. */
@@ -35,13 +38,16 @@ struct driver {
     struct dispatch *dispatch;
     int64_t now_us;      /* of the turn in hand */
     bool in_transaction; /* begun when the first thing is to be stored */
+    size_t taken;        /* records, in this turn */
     bool snapshot_wanted;
     int64_t pause_until_us; /* 0: the last turn went well */
     bool is_failing;
     int64_t say_failing_us;
-    int64_t say_minute_us;
+    int64_t say_refused_us;
+    int64_t say_strangers_us;
     uint64_t said_strangers;
     int64_t stop_by_us; /* 0: nobody asked us to stop */
+    int64_t busy_us;    /* when a record was last taken, or when we were asked to stop */
 };
 
 /* ---- what a turn stores ---- */
@@ -100,8 +106,12 @@ static int take(void *ctx, struct wire_bytes bytes, const struct wire_record *re
     struct engine_alerts alerts;
     int rc = need_transaction(d, err);
 
+    d->busy_us = d->now_us;
     if (rc == 0)
         rc = store_append_entry(d->store, &entry, NULL, err);
+    if (rc == ERR_FULL && d->taken > 0)
+        return INBOX_NOT_NOW; /* the disk is full: room is made for the next turn */
+    d->taken++;
     if (rc == 0)
         rc = fold_record(&d->fold, record, d->now_us, &alerts, err);
     for (size_t i = 0; rc == 0 && i < alerts.n; i++)
@@ -139,6 +149,8 @@ static int keep_house(struct driver *d, struct err *err)
         rc = need_transaction(d, err);
     if (rc == 0 && snapshot_due(d))
         rc = fold_save(&d->fold, d->store, d->now_us, err);
+    if (rc == ERR_FULL) /* nothing was changed, and no record is held up for it */
+        rc = 0;
     if (rc == 0 && d->in_transaction)
         rc = store_history(d->store, d->now_us, s->history_us, s->history_max_bytes, &next, err);
     d->snapshot_wanted = next == STORE_SNAPSHOT;
@@ -155,10 +167,51 @@ static int commit(struct driver *d, struct err *err)
 
 /* ---- a turn that fails ---- */
 
+/* A snapshot in a transaction of its own, if there is anything new and room for it. */
+static int save_now(struct driver *d, bool *saved, struct err *err)
+{
+    struct err full;
+    int rc = 0;
+
+    *saved = false;
+    if (d->fold.since_saved == 0)
+        return 0;
+    if (store_begin(d->store, &full) != 0)
+        return 0;
+    if (fold_save(&d->fold, d->store, d->now_us, &full) != 0)
+        store_rollback(d->store);
+    else
+        *saved = store_commit(d->store, &full) == 0;
+    if (!*saved)
+        rc = fold_restore(&d->fold, d->store, err);
+    return rc;
+}
+
+/* On a full disk history goes first. What lies behind the newest snapshot cannot go; so each time
+ * that some room was won a new one is taken of it, and all before that can go the next time. */
+static int make_room(struct driver *d, struct err *err)
+{
+    struct err full;
+    bool saved, won = store_free_room(d->store, &full) == 0;
+    int rc = save_now(d, &saved, err);
+
+    if (rc != 0)
+        return rc;
+    if (!won && saved)
+        won = store_free_room(d->store, &full) == 0;
+    if (won) {
+        log_warning("the disk is full: the oldest history was dropped to go on");
+        d->pause_until_us = 0;
+    }
+    return 0;
+}
+
 /* The engine has seen what was not kept: it is thrown away and folded anew. Nobody was acked, so
  * ingest sends it all again. */
 static int start_over(struct driver *d, int why, struct err *err)
 {
+    int rc;
+
     if (d->in_transaction)
         store_rollback(d->store);
     d->in_transaction = false;
@@ -169,11 +222,8 @@ static int start_over(struct driver *d, int why, struct err *err)
     }
     d->is_failing = true;
     d->pause_until_us = d->now_us + FAILED_PAUSE_US;
-    if (why == ERR_FULL && store_free_room(d->store, err) == 0) {
-        log_warning("the disk is full: the oldest history was dropped to go on");
-        d->pause_until_us = 0;
-    }
-    return fold_restore(&d->fold, d->store, err);
+    rc = fold_restore(&d->fold, d->store, err);
+    return rc == 0 && why == ERR_FULL ? make_room(d, err) : rc;
 }
 
 static void went_well(struct driver *d)
@@ -181,45 +231,59 @@ static void went_well(struct driver *d)
     if (d->is_failing)
         log_info("records are taken again");
     d->is_failing = false;
-    d->pause_until_us = 0;
 }
 
 /* receive → append → step → outbox → commit → ack */
 static int take_turn(struct driver *d, struct err *err)
 {
+    bool stored;
     int rc;
 
     if (d->now_us < d->pause_until_us)
         return 0;
+    d->pause_until_us = 0;
+    d->taken = 0;
     rc = inbox_receive(d->inbox, d->now_us, err);
     if (rc == 0)
         rc = keep_house(d, err);
+    stored = d->in_transaction;
     if (rc == 0)
         rc = commit(d, err);
     if (rc != 0)
         return start_over(d, rc, err);
-    went_well(d);
+    if (stored) /* a turn that had nothing to store shows nothing */
+        went_well(d);
     inbox_ack(d->inbox);
     return 0;
 }
 
 /* ---- the loop ---- */
 
-static void say_minute(struct driver *d)
+/* Said at once, and each minute while it lasts. */
+static void say_refused(struct driver *d)
 {
-    uint64_t strangers = inbox_queue_counts(d->inbox).failed;
     const char *refused = inbox_refused(d->inbox);
 
-    if (d->now_us < d->say_minute_us)
-        return;
-    d->say_minute_us = d->now_us + SAY_AGAIN_US;
-    if (refused[0] != '\0')
+    if (refused[0] == '\0') {
+        d->say_refused_us = 0;
+    } else if (d->now_us >= d->say_refused_us) {
+        d->say_refused_us = d->now_us + SAY_AGAIN_US;
         log_error("records are NOT taken: %s", refused);
-    if (strangers > d->said_strangers)
-        log_warning("%" PRIu64 " connections to the queue were refused: they do not hold the "
-                    "secret, or are no ingest",
-                    strangers - d->said_strangers);
+    }
+}
+
+/* The first at once, those of the next minute summed up at its end. */
+static void say_strangers(struct driver *d)
+{
+    uint64_t strangers = inbox_queue_counts(d->inbox).failed;
+
+    if (strangers == d->said_strangers || d->now_us < d->say_strangers_us)
+        return;
+    log_warning("%" PRIu64 " connections to the queue were refused: they do not hold the "
+                "secret, or are no ingest",
+                strangers - d->said_strangers);
     d->said_strangers = strangers;
+    d->say_strangers_us = d->now_us + SAY_AGAIN_US;
 }
 
 static int unpark(struct driver *d, struct err *err)
@@ -234,8 +298,20 @@ static int unpark(struct driver *d, struct err *err)
     else
         store_rollback(d->store);
     if (rc == 0 && n > 0)
-        log_info("%zu alerts that could not be delivered are tried again", n);
+        log_info("%zu alert%s that could not be delivered %s tried again", n, n == 1 ? "" : "s",
+                 n == 1 ? "is" : "are");
     return rc;
+}
+
+/* A second signal changes nothing: in a dyno that runs solo there are two by nature, the platform's
+ * and ingest's. */
+static void ask_to_stop(struct driver *d)
+{
+    if (d->stop_by_us != 0)
+        return;
+    log_info("stopping: taking what ingest still has");
+    d->stop_by_us = d->now_us + STOP_US;
+    d->busy_us = d->now_us;
 }
 
 static void take_signals(struct driver *d)
@@ -244,13 +320,10 @@ static void take_signals(struct driver *d)
     int sig;
 
     while ((sig = process_next_signal(d->signals)) != 0) {
-        if (sig == SIGHUP) {
-            if (unpark(d, &err) != 0)
-                log_error("%s", err.text);
-        } else if (sig != SIGCHLD && d->stop_by_us == 0) {
-            log_info("stopping: taking what ingest still has");
-            d->stop_by_us = d->now_us + STOP_US;
-        }
+        if (sig == SIGTERM || sig == SIGINT)
+            ask_to_stop(d);
+        else if (sig == SIGHUP && unpark(d, &err) != 0)
+            log_error("%s", err.text);
     }
 }
 
@@ -260,8 +333,8 @@ static bool is_done(struct driver *d)
         return false;
     if (d->now_us >= d->stop_by_us)
         return true;
-    return inbox_all_gone(d->inbox, d->now_us) && !inbox_pending(d->inbox) &&
-           !dispatch_is_busy(d->dispatch, d->now_us + STOP_DUE_US) &&
+    return (inbox_all_gone(d->inbox, d->now_us) || d->now_us - d->busy_us >= STOP_IDLE_US) &&
+           !inbox_pending(d->inbox) && !dispatch_is_busy(d->dispatch, d->now_us + STOP_DUE_US) &&
            !outbox_unsaved(store_outbox(d->store));
 }
 
@@ -304,7 +377,8 @@ int driver_serve(struct driver *d, struct err *err)
             rc = take_turn(d, err);
         if (rc == 0)
             rc = dispatch_send(d->dispatch, d->now_us, err);
-        say_minute(d);
+        say_refused(d);
+        say_strangers(d);
         take_signals(d);
     }
     if (rc == 0)

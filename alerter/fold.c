@@ -64,6 +64,8 @@ int fold_entry(struct fold *f, const struct wire_entry *entry, struct engine_ale
     switch (entry->input) {
     case WIRE_INPUT_RECORD:
         rc = wire_unpack_record(f->wire, entry->bytes.data, entry->bytes.len, &record, err);
+        if (rc == ERR_INPUT) /* what was taken could be read once */
+            rc = ERR_DAMAGED;
         return rc != 0 ? rc : fold_record(f, &record, entry->step_us, alerts, err);
     case WIRE_INPUT_RULES:
         return take_rules(f, entry, err);

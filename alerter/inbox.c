@@ -189,6 +189,10 @@ static int take(struct inbox *i, struct sender *s, uint64_t sequence, struct wir
     case 0:
         rc = i->calls.take(i->calls.ctx, bytes, &record, err);
         i->counts.records += rc == 0;
+        if (rc == INBOX_NOT_NOW) {
+            s->again = true;
+            return 0;
+        }
         break;
     case ERR_INPUT:
         rc = i->calls.set_aside(i->calls.ctx, s->id, sequence, bytes, why.text, err);

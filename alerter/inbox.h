@@ -24,6 +24,7 @@ enum {
     INBOX_TURN_RECORDS = 4096,  /* as well; the message that reaches it is finished */
     INBOX_TURN_BYTES = 8 << 20, /* as well */
     INBOX_SENDERS_MAX = 4096,   /* remembered; the longest silent one is forgotten */
+    INBOX_NOT_NOW = 1,
     INBOX_REFUSED_SIZE = 300,
 };
 #define INBOX_SILENCE_US INT64_C(2000000) /* a sender without a word for so long is gone */
@@ -37,7 +38,9 @@ struct inbox_calls {
     /* The last sequence taken from a sender, as it was last committed; 0 where none ever was. */
     int (*last_taken)(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t *taken,
                       struct err *err);
-    /* A record to store and to decide on: as it came, and what it says. */
+    /* A record to store and to decide on: as it came, and what it says. INBOX_NOT_NOW: there is no
+     * room for it in this turn, what was taken before is to be committed; its sender will send it
+     * again at once. */
     int (*take)(void *ctx, struct wire_bytes bytes, const struct wire_record *record,
                 struct err *err);
     /* One that can never be read. `why` is one line. */

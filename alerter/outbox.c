@@ -58,8 +58,9 @@ static const char *const sql[OUTBOX_STMTS] = {
                          "retry_after_us = ?4, next_try_us = ?5, ended_us = ?6, last_answer = ?7 "
                          "WHERE row = ?1",
     /* Being given up is no try, and why the last one failed is worth keeping. */
-    [OUTBOX_STMT_MARK_EXPIRED] =
-        "UPDATE outbox SET state = ?2, next_try_us = 0, ended_us = ?3 WHERE row = ?1",
+    [OUTBOX_STMT_MARK_EXPIRED] = "UPDATE outbox SET state = ?2, next_try_us = 0, ended_us = ?3, "
+                                 "last_answer = coalesce(nullif(?4, ''), last_answer) "
+                                 "WHERE row = ?1",
     [OUTBOX_STMT_MARK_CHANNEL] =
         "INSERT INTO channels (channel, last_try_us) "
         "SELECT channel, ?2 FROM outbox WHERE row = ?1 "

@@ -76,7 +76,7 @@ struct outbox_mark {
     int64_t now_us;
     int64_t retry_after_us; /* what the answer asked for, 0: nothing */
     int64_t next_try_us;    /* while WAITING */
-    const char *answer;     /* copied */
+    const char *answer;     /* copied; "" with EXPIRED: the last one stays */
 };
 
 /* What became of a row; any state but EXPIRED counts as a try. Stored by the next store_commit;

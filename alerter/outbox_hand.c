@@ -109,6 +109,7 @@ static int save_expired(struct outbox *o, const struct outbox_in_hand *h, struct
     sqlite3_bind_int64(stmt, 1, h->row);
     sqlite3_bind_int(stmt, 2, (int)h->mark.state);
     sqlite3_bind_int64(stmt, 3, h->mark.now_us);
+    sqlite3_bind_text(stmt, 4, h->answer, -1, SQLITE_STATIC);
     return journal_run(o->journal, stmt, "cannot note that an alert expired", err);
 }
 

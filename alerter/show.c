@@ -7,6 +7,7 @@
 #include "common/text.h"
 #include "common/time.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -141,6 +142,8 @@ static int list(const struct settings *settings, struct show *show)
     if (rc != 0)
         return rc;
     rc = outbox_list(store_outbox(store), show_message, show, show->err);
+    if (rc == 0 && (fflush(stdout) != 0 || ferror(stdout)))
+        rc = err_set(show->err, ERR_IO, "cannot write to standard output: %s", strerror(errno));
     store_close(store);
     return rc;
 }

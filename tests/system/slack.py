@@ -320,6 +320,12 @@ class SlackStandIn:
             script = self._script if channel is None else self._scripts.setdefault(channel, [])
             script.extend(behaviours)
 
+    def recover(self):
+        """Forgets what is scripted: from now on all is answered as `mode` says."""
+        with self._changed:
+            self._script.clear()
+            self._scripts.clear()
+
     @property
     def posts(self):
         """All tries that had the right form, in the order in which they came."""
