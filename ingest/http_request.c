@@ -1,0 +1,335 @@
+/* One request: where it goes, who may deliver, what it is answered. */
+#include "common/log.h"
+#include "common/time.h"
+#include "ingest/http_impl.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RETRY_AFTER_SECONDS = 5 };
+
+/* ---- answers ---- */
+
+static struct MHD_Response *new_response(const struct http *h, const char *text)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer_with_free_callback(strlen(text), strdup(text), free);
+
+    if (response != NULL && h->stopping)
+        http_add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    return response;
+}
+
+static enum MHD_Result send_response(struct MHD_Connection *connection, unsigned status,
+                                     struct MHD_Response *response)
+{
+    enum MHD_Result result = MHD_queue_response(connection, status, response);
+
+    MHD_destroy_response(response);
+    return result;
+}
+
+/* One line of plain text that says what is wrong and what would be right. `name` and `value` are a
+ * header that the status calls for, or NULL. */
+static enum MHD_Result answer_text(struct http *h, struct MHD_Connection *connection,
+                                   unsigned status, const char *text, const char *name,
+                                   const char *value)
+{
+    struct MHD_Response *response = new_response(h, text);
+
+    if (response == NULL)
+        return MHD_NO;
+    http_add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; charset=utf-8");
+    if (name != NULL)
+        http_add_header(response, name, value);
+    return send_response(connection, status, response);
+}
+
+static enum MHD_Result answer_health(struct http *h, struct MHD_Connection *connection)
+{
+    char reason[512], text[sizeof reason + 2];
+    bool healthy = h->options.is_healthy(h->options.ctx, reason, sizeof reason);
+
+    snprintf(text, sizeof text, "%s\n", healthy ? "ok" : reason);
+    return answer_text(h, connection, healthy ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, text,
+                       MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+}
+
+static enum MHD_Result answer_accepted(struct http *h, struct request *r)
+{
+    struct delivery_counts counts = body_counts(r->body);
+
+    /* A drain may watch the app that we run in: without this, each receipt would be delivered to us
+     * as a line, and be receipted. */
+    if (counts.own_lines < counts.lines || counts.lines == 0)
+        h->options.on_receipt(h->options.ctx, counts.lines);
+    return MHD_queue_response(r->connection, MHD_HTTP_NO_CONTENT,
+                              h->stopping ? h->accepted_last : h->accepted);
+}
+
+static enum MHD_Result answer_unavailable(struct http *h, struct request *r)
+{
+    char seconds[16];
+
+    snprintf(seconds, sizeof seconds, "%d", RETRY_AFTER_SECONDS);
+    return answer_text(h, r->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+                       "nothing was recorded: the journal is full or cannot be written, or the "
+                       "delivery is more than can be taken\n",
+                       MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+}
+
+static enum MHD_Result answer_too_large(struct http *h, struct MHD_Connection *connection)
+{
+    char text[128];
+
+    snprintf(text, sizeof text, "the body is over %lld bytes (DRAINWATCH_MAX_BODY_BYTES)\n",
+             (long long)h->options.max_body_bytes);
+    return answer_text(h, connection, MHD_HTTP_CONTENT_TOO_LARGE, text, NULL, NULL);
+}
+
+/* ---- who may deliver ---- */
+
+static const char *find(struct MHD_Connection *connection, const char *name)
+{
+    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+static const char *header(struct MHD_Connection *connection, const char *name)
+{
+    const char *value = find(connection, name);
+
+    return value == NULL ? "" : value;
+}
+
+/* The first refusal is said at once, those of the next minute are summed up at its end. */
+void http_say_refusals(struct http *h)
+{
+    struct refusals *f = &h->refusals;
+
+    if (f->say_again_us == 0 || h->now_us < f->say_again_us)
+        return;
+    if (f->since_said > 0)
+        log_warning("401: %llu more deliveries were refused in the last minute, the last one: %s",
+                    (unsigned long long)f->since_said, f->last);
+    f->say_again_us = f->since_said > 0 ? h->now_us + TIME_MINUTE : 0;
+    f->since_said = 0;
+}
+
+static void note_refusal(struct http *h, const char *why, const char *name)
+{
+    struct refusals *f = &h->refusals;
+    char shown[AUTH_NAME_SIZE] = "a token where the name should be";
+
+    if (auth_may_show(name)) {
+        snprintf(shown, sizeof shown, "%s", name);
+        shown[log_without_secrets(shown, strlen(shown))] = '\0'; /* before it is cut */
+    }
+    snprintf(f->last, sizeof f->last, "%s%s%.100s", why, *shown ? ": " : "", shown);
+    if (f->say_again_us == 0) {
+        log_warning("401: a delivery was refused: %s", f->last);
+        f->say_again_us = h->now_us + TIME_MINUTE;
+    } else {
+        f->since_said++;
+    }
+}
+
+/* Either form is enough. `name` gets the drain's name where one was right, and the name that was
+ * claimed where none was. */
+static const char *authenticate(struct http *h, struct MHD_Connection *connection,
+                                char name[AUTH_NAME_SIZE])
+{
+    const char *drain = header(connection, "Logplex-Drain-Token");
+    const char *credentials = header(connection, MHD_HTTP_HEADER_AUTHORIZATION);
+    const char *token =
+        MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "drain_token");
+
+    name[0] = '\0';
+    if (token != NULL && *drain != '\0' && strlen(drain) < AUTH_NAME_SIZE &&
+        auth_check(h->options.auth, drain, token)) {
+        snprintf(name, AUTH_NAME_SIZE, "%s", drain);
+        return NULL;
+    }
+    if (auth_check_basic(h->options.auth, credentials, name))
+        return NULL;
+    if (*credentials != '\0')
+        return "the Basic credentials are not NAME:HMAC-SHA256(secret, NAME)";
+    snprintf(name, AUTH_NAME_SIZE, "%s", drain);
+    if (token == NULL)
+        return "neither drain_token in the URL nor Basic credentials";
+    return *drain == '\0' ? "drain_token needs the header Logplex-Drain-Token"
+                          : "drain_token is not HMAC-SHA256(secret, Logplex-Drain-Token)";
+}
+
+/* ---- a delivery ---- */
+
+static bool is_gzip(const char *encoding)
+{
+    return strcasecmp(encoding, "gzip") == 0 || strcasecmp(encoding, "x-gzip") == 0;
+}
+
+static bool is_identity(const char *encoding)
+{
+    return *encoding == '\0' || strcasecmp(encoding, "identity") == 0;
+}
+
+static enum MHD_Result refuse(struct http *h, struct MHD_Connection *connection, const char *why,
+                              const char *name)
+{
+    char text[256];
+
+    note_refusal(h, why, name);
+    snprintf(text, sizeof text, "%s\n", why);
+    return answer_text(h, connection, MHD_HTTP_UNAUTHORIZED, text, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+                       "Basic realm=\"drainwatch\"");
+}
+
+static bool is_declared_too_large(const struct http *h, struct MHD_Connection *connection)
+{
+    const char *length = header(connection, MHD_HTTP_HEADER_CONTENT_LENGTH);
+
+    return strtoll(length, NULL, 10) > h->options.max_body_bytes;
+}
+
+/* `rc` is what body answered. A delivery that cannot be taken is answered 503 in the end, so that
+ * its client tries again. */
+static enum MHD_Result note_failure(struct http *h, struct request *r, int rc)
+{
+    if (rc == 0)
+        return MHD_YES;
+    r->state = FAILED;
+    if (h->now_us >= h->failed_us + TIME_MINUTE || h->now_us < h->failed_us) {
+        h->failed_us = h->now_us;
+        log_error("a delivery is answered 503: %s", rc == ERR_FULL
+                                                        ? "it matches more often than one may"
+                                                    : rc == ERR_NOMEM ? "out of memory"
+                                                                      : "it cannot be scanned");
+    }
+    return MHD_YES;
+}
+
+/* The headers are there, the body is not: everything that they can decide is decided here. */
+static enum MHD_Result begin_delivery(struct http *h, struct MHD_Connection *connection,
+                                      struct request **out)
+{
+    char name[AUTH_NAME_SIZE];
+    const char *encoding = header(connection, MHD_HTTP_HEADER_CONTENT_ENCODING);
+    const char *why;
+    struct request *r;
+
+    if (h->options.auth == NULL)
+        return answer_text(h, connection, MHD_HTTP_NOT_IMPLEMENTED, h->options.off_reason, NULL,
+                           NULL);
+    why = authenticate(h, connection, name);
+    if (why != NULL)
+        return refuse(h, connection, why, name);
+    if (is_declared_too_large(h, connection))
+        return answer_too_large(h, connection);
+    if (!is_gzip(encoding) && !is_identity(encoding))
+        return answer_text(h, connection, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                           "Content-Encoding must be gzip or identity\n",
+                           MHD_HTTP_HEADER_ACCEPT_ENCODING, "gzip, identity");
+    r = http_take_request(h, connection);
+    if (r == NULL)
+        return MHD_NO;
+    r->state = RECEIVING;
+    r->delivery = (struct http_delivery){0};
+    *out = r;
+    return note_failure(h, r,
+                        body_begin(r->body, h->options.match,
+                                   &(struct delivery_head){
+                                       .received_us = h->now_us,
+                                       .drain = name,
+                                       .frame_id = find(connection, "Logplex-Frame-Id"),
+                                       .msg_count = find(connection, "Logplex-Msg-Count"),
+                                       .drop_count = find(connection, "Logplex-Drop-Count"),
+                                       .lost_count = find(connection, "Logplex-Lost-Count"),
+                                   },
+                                   is_gzip(encoding), h->options.max_body_bytes));
+}
+
+static bool reserve_pending(struct http *h)
+{
+    size_t cap = h->cap_pending ? 2 * h->cap_pending : 64;
+    struct http_delivery **grown;
+
+    if (h->n_pending < h->cap_pending)
+        return true;
+    grown = realloc(h->pending, cap * sizeof *grown);
+    if (grown == NULL)
+        return false;
+    h->pending = grown;
+    h->cap_pending = cap;
+    return true;
+}
+
+static enum MHD_Result finish_delivery(struct http *h, struct request *r)
+{
+    enum body_verdict verdict = BODY_COMPLETE;
+
+    if (r->state == RECEIVING)
+        note_failure(h, r,
+                     body_finish(r->body, &verdict, &r->delivery.records, &r->delivery.n_records));
+    if (r->state == FAILED)
+        return answer_unavailable(h, r);
+    if (verdict == BODY_TOO_LARGE)
+        return answer_too_large(h, r->connection);
+    if (r->delivery.n_records == 0)
+        return answer_accepted(h, r);
+    if (!reserve_pending(h))
+        return answer_unavailable(h, r);
+    h->pending[h->n_pending++] = &r->delivery;
+    r->state = WAITING;
+    MHD_suspend_connection(r->connection);
+    return MHD_YES;
+}
+
+static enum MHD_Result go_on(struct http *h, struct request *r, const char *data, size_t *n)
+{
+    if (r->state == DECIDED)
+        return r->delivery.accepted ? answer_accepted(h, r) : answer_unavailable(h, r);
+    assert(r->state == RECEIVING || r->state == FAILED);
+    if (*n == 0)
+        return finish_delivery(h, r);
+    if (r->state == RECEIVING)
+        note_failure(h, r, body_push(r->body, data, *n));
+    *n = 0;
+    return MHD_YES;
+}
+
+enum MHD_Result http_on_request(void *ctx, struct MHD_Connection *connection, const char *url,
+                                const char *method, const char *version, const char *data,
+                                size_t *n, void **slot)
+{
+    struct http *h = ctx;
+    bool is_get = strcmp(method, MHD_HTTP_METHOD_GET) == 0;
+
+    (void)version;
+    h->calls++;
+    if (*slot != NULL)
+        return go_on(h, *slot, data, n);
+    if (strcmp(url, HTTP_HEALTH_PATH) == 0) {
+        if (is_get || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0)
+            return answer_health(h, connection);
+        return answer_text(h, connection, MHD_HTTP_METHOD_NOT_ALLOWED,
+                           HTTP_HEALTH_PATH " takes GET\n", MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    }
+    if (strcmp(url, HTTP_DRAIN_PATH) != 0)
+        return answer_text(h, connection, MHD_HTTP_NOT_FOUND,
+                           "there are " HTTP_DRAIN_PATH " and " HTTP_HEALTH_PATH "\n", NULL, NULL);
+    if (strcmp(method, MHD_HTTP_METHOD_POST) != 0)
+        return answer_text(h, connection, MHD_HTTP_METHOD_NOT_ALLOWED,
+                           HTTP_DRAIN_PATH " takes POST\n", MHD_HTTP_HEADER_ALLOW, "POST");
+    return begin_delivery(h, connection, (struct request **)slot);
+}
+
+void http_on_completed(void *ctx, struct MHD_Connection *connection, void **slot,
+                       enum MHD_RequestTerminationCode code)
+{
+    (void)connection;
+    (void)code; /* an incomplete delivery counts for nothing: its client will try again */
+    if (*slot != NULL)
+        http_give_back_request(ctx, *slot);
+    *slot = NULL;
+}
