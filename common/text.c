@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
 
 /* The length of the well-formed UTF-8 character at `s`, 0 where there is none. The bounds of the
  * second byte are those of RFC 3629 section 4: they leave out overlong forms, surrogates and what
@@ -112,22 +113,37 @@ static size_t write_redacted(char *to, size_t n)
     return n;
 }
 
+/* Where the value behind the next `drain_token=` begins, or `n`. Of any case: libmicrohttpd knows
+ * an argument's name in each. */
+static size_t find_token(const char *bytes, size_t from, size_t n)
+{
+    static const char key[] = "drain_token";
+    const size_t key_len = sizeof key - 1;
+    size_t at = from;
+    const char *equals;
+
+    while (at < n && (equals = memchr(bytes + at, '=', n - at)) != NULL) {
+        at = (size_t)(equals - bytes);
+        if (at - from >= key_len && strncasecmp(equals - key_len, key, key_len) == 0)
+            return at + 1;
+        at++;
+    }
+    return n;
+}
+
 size_t text_redact_token(char *bytes, size_t n)
 {
-    static const char key[] = "drain_token=";
-    const size_t key_len = sizeof key - 1;
     size_t from = 0, to = 0;
 
     for (;;) {
-        char *hit = from < n ? memmem(bytes + from, n - from, key, key_len) : NULL;
-        size_t keep = hit == NULL ? n - from : (size_t)(hit - (bytes + from)) + key_len;
-        size_t value;
+        size_t begin = find_token(bytes, from, n);
+        size_t keep = begin - from, value;
 
         if (keep > 0 && to != from)
             memmove(bytes + to, bytes + from, keep);
         from += keep;
         to += keep;
-        if (hit == NULL)
+        if (from == n)
             return to;
         for (value = from; from < n && !ends_value(bytes[from]); from++)
             ;

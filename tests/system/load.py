@@ -45,7 +45,7 @@ class Crowd:
         return answered
 
     def volley(self, requests, patience):
-        """All connections post at the same moment, once. Returns how often each was answered 204."""
+        """All connections post at the same moment, once. Returns as run does."""
         began, answered = {}, [0] * len(requests)
         place = {fd: i for i, fd in enumerate(self.by_fd)}
         for fd, i in place.items():

@@ -1,4 +1,4 @@
-"""Ingest and the queue: what was answered 204 arrives, once and in order, whatever dies or fills."""
+"""Ingest and the queue: what was answered 204 arrives, once and in order, whatever fails."""
 
 import resource
 import signal
@@ -9,7 +9,6 @@ import pytest
 
 from drainwatch import (DRAIN, OK_LINE, PATH, PATIENCE, Site, chunked, frame, h12, head, token,
                         wait_for, whole)
-
 
 GOOD = frame(OK_LINE)
 SILENCE_S = 10  # without an answer: the alerter is away

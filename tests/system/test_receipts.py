@@ -42,6 +42,14 @@ def test_the_first_at_once_the_rest_in_sums(site):
     program.wait_said("processed 1 lines from logplex delivery", 5)
 
 
+def test_the_curl_line_of_the_manual(site):
+    s = site()
+    program = s.ingest()
+    line = b'2026-05-07T08:06:12Z heroku[router]: at=error code=H12 desc="Request timeout"'
+    assert s.post(line) == 204
+    program.wait_said("heroku_log_drain: processed 1 lines from logplex delivery")
+
+
 def test_what_is_held_back_is_said_at_the_end(site):
     s = site()
     program = s.ingest()

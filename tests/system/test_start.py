@@ -309,7 +309,8 @@ def test_no_core_can_be_made(site):
     s = site()
     program = s.ingest()
     limits = open(f"/proc/{program.process.pid}/limits").read()
-    assert [line.split()[4:6] for line in limits.splitlines() if "core file" in line] == [["0", "0"]]
+    line, = [line for line in limits.splitlines() if "core file" in line]
+    assert line.split()[4:6] == ["0", "0"]
     program.kill()
     process = subprocess.Popen([INGEST], env=s.env(), cwd=s.folder, preexec_fn=limit_nothing,
                                stderr=subprocess.PIPE)
@@ -329,7 +330,8 @@ def test_nobody_looks_into_its_memory():
         shutil.copy(INGEST, binary)
         shutil.copy(os.path.join(os.path.dirname(__file__), "../../rules.yaml"), rules)
         os.chmod(rules, 0o644)
-        env = {"HEROKU_LOG_DRAIN_HMAC_SECRET": SECRET, "DRAINWATCH_RULES": rules, "PORT": str(free_port()),
+        env = {"HEROKU_LOG_DRAIN_HMAC_SECRET": SECRET, "DRAINWATCH_RULES": rules,
+               "PORT": str(free_port()),
                "FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING": "1", "DRAINWATCH_STATE_DIR": folder + "/s"}
         ours = subprocess.Popen([binary], env=env, stderr=subprocess.PIPE, **nobody)
         other = subprocess.Popen(["sleep", "60"], env=env, **nobody)

@@ -149,6 +149,8 @@ static void tokens_are_redacted(void **state)
     assert_redacted("drain_token=a", "drain_token=*");
     assert_redacted("drain_token=ab c", "drain_token=** c");
     assert_redacted("drain_token=abc", "drain_token=" ELLIPSIS);
+    assert_redacted("Drain_TOKEN=abc a=b", "Drain_TOKEN=" ELLIPSIS " a=b");
+    assert_redacted("=drain_toke=abc rain_token=", "=drain_toke=abc rain_token=");
     assert_redacted("path=\"/api?drain_token=0123456789abcdef\" host=x",
                     "path=\"/api?drain_token=" ELLIPSIS "\" host=x");
     assert_redacted("?a=1&drain_token=ABCDEF&b=2 drain_token='0123'\ndrain_token=dead\tx",
