@@ -133,7 +133,6 @@ static int take_answer(struct dispatch *d, const struct poster_result *r, struct
                                        .body_len = r->body_len,
                                        .tries = f->facts.tries},
                  &verdict);
-    f->facts.id = f->id;
     f->facts.last_try_us = d->now_us;
     f->facts.retry_after_us = verdict.retry_after_us;
     again_us = retry_delay_us(&f->facts);
@@ -223,6 +222,7 @@ static int post_message(struct dispatch *d, const struct outbox_message *m)
     }
     *f = (struct flight){.row = m->row, .facts = m->facts};
     memcpy(f->id, m->alert.id, sizeof f->id);
+    f->facts.id = f->id;
     snprintf(f->rule, sizeof f->rule, "%s", m->alert.rule);
     snprintf(f->channel, sizeof f->channel, "%s", m->channel);
     return 0;

@@ -18,7 +18,8 @@
 /* A dyno gets 30 s from SIGTERM to SIGKILL. */
 static const int64_t STOP_US = 25 * TIME_S;
 /* An ingest that lives on is not waited for: what it still takes in waits in its journal. One that
- * was told to stop, too, may have a last delivery under way, which Logplex gives 5 s (docs/facts.md). */
+ * was told to stop, too, may have a last delivery under way, which Logplex gives 5 s
+ * (docs/facts.md). */
 static const int64_t STOP_IDLE_US = 5 * TIME_S;
 /* The pace of a channel is a message a second: what waits for no more than that is still sent. */
 static const int64_t STOP_DUE_US = 1500 * TIME_MS;
@@ -222,6 +223,8 @@ static int start_over(struct driver *d, int why, struct err *err)
     }
     d->is_failing = true;
     d->pause_until_us = d->now_us + FAILED_PAUSE_US;
+    if (why == ERR_DAMAGED) /* the next start sets the file aside */
+        return why;
     rc = fold_restore(&d->fold, d->store, err);
     return rc == 0 && why == ERR_FULL ? make_room(d, err) : rc;
 }
@@ -403,6 +406,23 @@ static int open_store(struct driver *d, struct err *err)
     return rc;
 }
 
+/* In a large file damage only shows when it is read; then it is opened once more, which sets it
+ * aside. */
+static int open_folded(struct driver *d, struct err *err)
+{
+    int rc = open_store(d, err);
+
+    if (rc == 0)
+        rc = fold_restore(&d->fold, d->store, err);
+    if (rc != ERR_DAMAGED)
+        return rc;
+    log_error("%s", err->text);
+    store_close(d->store);
+    d->store = NULL;
+    rc = open_store(d, err);
+    return rc != 0 ? rc : fold_restore(&d->fold, d->store, err);
+}
+
 /* Rules are an input like any other: recorded, then fed. */
 static int feed_rules(struct driver *d, const struct driver_options *options, struct err *err)
 {
@@ -426,10 +446,8 @@ static int open_all(struct driver *d, const struct driver_options *options, stru
     const struct settings *s = d->settings;
     const struct queue_options queue = {s->queue, s->secrets, s->n_secrets};
     const struct inbox_calls calls = {d, last_taken, take, set_aside, set_taken};
-    int rc = open_store(d, err);
+    int rc = open_folded(d, err);
 
-    if (rc == 0)
-        rc = fold_restore(&d->fold, d->store, err);
     if (rc != 0)
         return rc;
     d->clock = clock_steady_start(d->fold.last_us);

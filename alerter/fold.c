@@ -110,6 +110,13 @@ static int restore_from(struct fold *f, struct store *store, int64_t from, struc
     return rc != 0 ? rc : store_fold(store, from, restore_entry, &r, err);
 }
 
+/* A fold from an earlier snapshot helps where this one cannot be loaded, and not where it is what
+ * lies behind it that cannot be read. */
+static bool snapshot_failed(const struct fold *f, int rc)
+{
+    return (rc == ERR_VERSION || rc == ERR_DAMAGED) && f->last_us == 0;
+}
+
 int fold_restore(struct fold *f, struct store *store, struct err *err)
 {
     int64_t before = INT64_MAX, from;
@@ -119,12 +126,15 @@ int fold_restore(struct fold *f, struct store *store, struct err *err)
         rc = store_snapshot(store, INT64_MAX, before, &from, err);
         if (rc == 0)
             rc = restore_from(f, store, from, err);
-        if (from == 0 || (rc != ERR_VERSION && rc != ERR_DAMAGED))
-            return rc;
-        log_warning("a fold from the snapshot at %lld fails (%s); trying the one before",
+        if (from == 0 || !snapshot_failed(f, rc))
+            break;
+        log_warning("the snapshot at %lld cannot be loaded (%s); trying the one before",
                     (long long)from, err->text);
         before = from;
     } while (true);
+    if (rc == ERR_DAMAGED)
+        store_suspect(store);
+    return rc;
 }
 
 int fold_save(struct fold *f, struct store *store, int64_t step_us, struct err *err)

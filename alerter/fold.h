@@ -39,7 +39,8 @@ int fold_record(struct fold *f, const struct wire_record *record, int64_t step_u
                 struct engine_alerts *alerts, struct err *err);
 
 /* Makes the fold anew from the store: from its newest snapshot that can be loaded, else from where
- * the stream begins. What was decided then is not decided again: alerts are dropped. */
+ * the stream begins. What was decided then is not decided again: alerts are dropped. Returns as
+ * fold_entry and the store do; after ERR_DAMAGED the next store_open sets the file aside. */
 int fold_restore(struct fold *f, struct store *store, struct err *err);
 
 /* Appends a snapshot to the store, within a transaction. */

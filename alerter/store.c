@@ -169,6 +169,11 @@ void store_close(struct store *s)
     free(s);
 }
 
+void store_suspect(struct store *s)
+{
+    journal_suspect(s->journal);
+}
+
 int store_begin(struct store *s, struct err *err)
 {
     return journal_begin(s->journal, err);

@@ -27,6 +27,8 @@ struct store_options {
 int store_open(const struct store_options *options, struct store **out, char set_aside[512],
                struct err *err);
 void store_close(struct store *s); /* rolls back what is not committed; NULL is fine */
+/* What it keeps turned out to be wrong: the next store_open sets the file aside. */
+void store_suspect(struct store *s);
 
 /* As the journal's. commit also stores the outbox's marks; after a commit that failed, or a
  * rollback, they wait for the next one. */

@@ -334,8 +334,14 @@ int journal_put(struct journal *j, const char *name, const void *bytes, size_t n
 
 void journal_suspect(struct journal *j)
 {
+    j->suspect = true;
     if (!j->read_only)
         journal_mark_suspect(j);
+}
+
+bool journal_is_suspect(const struct journal *j)
+{
+    return j->suspect;
 }
 
 struct sqlite3 *journal_db(struct journal *j)

@@ -99,8 +99,8 @@ int journal_run(struct journal *j, struct sqlite3_stmt *stmt, const char *doing,
 int journal_step(struct journal *j, struct sqlite3_stmt *stmt, const char *doing, struct err *err);
 /* The owner found stored bytes that are wrong: the next open sets the file aside. */
 void journal_suspect(struct journal *j);
-/* Whether any were found, by the owner or here. What is committed from then on is lost with the file,
- * so the owner should open it anew. */
+/* Whether any were found, by the owner or here. What is committed from then on is lost with the
+ * file, so the owner should open it anew. */
 bool journal_is_suspect(const struct journal *j);
 
 #endif

@@ -308,9 +308,12 @@ static int connect_db(struct journal *j, const struct journal_options *options, 
     sqlite3_busy_timeout(j->db, BUSY_MS);
     /* A file that turns out to be a newer build's is left exactly as it is. */
     sqlite3_db_config(j->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    rc = run_sql(j, "PRAGMA cell_size_check=ON; PRAGMA cache_size=-8000", err);
-    if (rc == 0 && options->exclusive)
+    /* Before all that reads the file: only then there is no PATH-shm, for which a full disk may
+     * have no room. */
+    if (options->exclusive)
         rc = run_sql(j, "PRAGMA locking_mode=EXCLUSIVE", err);
+    if (rc == 0)
+        rc = run_sql(j, "PRAGMA cell_size_check=ON; PRAGMA cache_size=-8000", err);
     if (rc == 0)
         rc = recognise(j, &empty, err);
     if (rc == 0 && empty && options->read_only)

@@ -23,10 +23,23 @@
 #define UNDER_LEAK_SANITIZER 0
 #endif
 
+/* Whoever starts us may have closed them. Then the next file or socket would be standard output,
+ * and what is printed would go there. */
+static void open_standard_streams(void)
+{
+    int fd = open("/dev/null", O_RDWR);
+
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/dev/null", O_RDWR);
+    if (fd >= 0)
+        close(fd);
+}
+
 void process_harden(void)
 {
     struct rlimit none = {0, 0}, files;
 
+    open_standard_streams();
     setrlimit(RLIMIT_CORE, &none);
     /* A core pattern that pipes to a program is asked even with a limit of 0; this one is heeded.
      */

@@ -6,8 +6,8 @@
 #include "common/err.h"
 
 /* No core file and no debugger (both would show secrets), files only for the owner, a write to a
- * closed socket or beyond a limit is an error and no signal, and as many descriptors as the machine
- * lets us have. */
+ * closed socket or beyond a limit is an error and no signal, standard streams that are there, and
+ * as many descriptors as the machine lets us have. */
 void process_harden(void);
 
 /* A descriptor that reads SIGTERM, SIGINT, SIGHUP and SIGCHLD, which from now on do nothing else.

@@ -188,9 +188,11 @@ int http_open(const struct http_options *options, struct http **out, struct err 
     return 0;
 }
 
-/* A suspended connection cannot be ended: wake them all. */
+/* libmicrohttpd aborts where a connection is still suspended at its end: wake them all, and let
+ * none be suspended any more. */
 static void abandon_pending(struct http *h)
 {
+    h->closing = true;
     for (size_t i = 0; i < h->n_pending; i++) {
         struct request *r = (struct request *)h->pending[i];
 

@@ -45,6 +45,7 @@ struct http {
     struct MHD_Response *accepted_last;
     int64_t now_us;
     bool stopping;
+    bool closing; /* nothing is recorded any more */
     size_t open;
     struct client *clients;
     int64_t looked_us; /* when they were last looked at */

@@ -277,7 +277,7 @@ static enum MHD_Result finish_delivery(struct http *h, struct request *r)
         return answer_too_large(h, r->connection);
     if (r->delivery.n_records == 0)
         return answer_accepted(h, r);
-    if (!reserve_pending(h))
+    if (h->closing || !reserve_pending(h))
         return answer_unavailable(h, r);
     h->pending[h->n_pending++] = &r->delivery;
     r->state = WAITING;

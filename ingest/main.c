@@ -279,6 +279,46 @@ static void speak_to_alerter(struct ingest *in, int64_t now_us)
     trim_alone(in, now_us);
 }
 
+static int open_journal(struct ingest *in, struct err *err)
+{
+    const struct settings *s = &in->config.settings;
+    char path[4096], set_aside[512];
+    int rc;
+
+    snprintf(path, sizeof path, "%s/ingest.db", s->state_dir);
+    rc = journal_open(&(struct journal_options){.path = path,
+                                                .sync_full = s->sync_full,
+                                                .exclusive = true,
+                                                .max_bytes = s->spool_max_bytes},
+                      &in->journal, set_aside, err);
+    if (rc == 0 && set_aside[0] != '\0')
+        log_error("the journal was damaged and is set aside as %s; what it held is not delivered",
+                  set_aside);
+    return rc;
+}
+
+static int open_courier(struct ingest *in, struct err *err)
+{
+    const struct settings *s = &in->config.settings;
+    const struct queue_options queue = {s->queue, s->secrets, s->n_secrets};
+
+    return courier_open(&queue, in->journal, clock_boot_us(), &in->courier, err);
+}
+
+/* A journal that turned out to be damaged in mid-run is set aside at once: what it took from here
+ * on would be answered 204 and be lost with it. */
+static int replace_journal(struct ingest *in, struct err *err)
+{
+    int rc;
+
+    courier_close(in->courier);
+    in->courier = NULL;
+    journal_close(in->journal);
+    in->journal = NULL;
+    rc = open_journal(in, err);
+    return rc != 0 ? rc : open_courier(in, err);
+}
+
 static void begin_stopping(struct ingest *in, int64_t now_us)
 {
     log_info("stopping: handing over what is here, for %lld s at most",
@@ -333,7 +373,7 @@ static bool is_done(const struct ingest *in, int64_t now_us)
            (http_open_requests(in->http) == 0 && courier_waiting(in->courier) == 0);
 }
 
-static void serve(struct ingest *in)
+static int serve(struct ingest *in, struct err *err)
 {
     struct pollfd fds[] = {
         {.fd = http_fd(in->http), .events = POLLIN},
@@ -341,9 +381,10 @@ static void serve(struct ingest *in)
         {.fd = in->signals, .events = POLLIN},
     };
     int64_t now_us = clock_boot_us();
+    int rc = 0;
 
     in->started_us = now_us;
-    while (!is_done(in, now_us)) {
+    while (rc == 0 && !is_done(in, now_us)) {
         if (poll(fds, sizeof fds / sizeof fds[0], wait_ms(in, now_us)) == 0)
             journal_rest(in->journal);
         take_deliveries(in);
@@ -355,7 +396,12 @@ static void serve(struct ingest *in)
         take_signals(in, now_us);
         if (in->config.settings.solo)
             solo_run(&in->solo, now_us);
+        if (journal_is_suspect(in->journal)) {
+            rc = replace_journal(in, err);
+            fds[1].fd = rc == 0 ? courier_fd(in->courier) : -1;
+        }
     }
+    return rc;
 }
 
 /* ---- start and end ---- */
@@ -374,24 +420,6 @@ static int open_auth(struct ingest *in)
     return in->auth == NULL ? ERR_NOMEM : 0;
 }
 
-static int open_journal(struct ingest *in, struct err *err)
-{
-    const struct settings *s = &in->config.settings;
-    char path[4096], set_aside[512];
-    int rc;
-
-    snprintf(path, sizeof path, "%s/ingest.db", s->state_dir);
-    rc = journal_open(&(struct journal_options){.path = path,
-                                                .sync_full = s->sync_full,
-                                                .exclusive = true,
-                                                .max_bytes = s->spool_max_bytes},
-                      &in->journal, set_aside, err);
-    if (rc == 0 && set_aside[0] != '\0')
-        log_error("the journal was damaged and is set aside as %s; what it held is not delivered",
-                  set_aside);
-    return rc;
-}
-
 static const char *off_reason(const struct settings *s)
 {
     return s->enabled ? "no secret is set (HEROKU_LOG_DRAIN_HMAC_SECRET)\n"
@@ -401,7 +429,6 @@ static const char *off_reason(const struct settings *s)
 static int open_all(struct ingest *in, struct err *err)
 {
     const struct settings *s = &in->config.settings;
-    const struct queue_options queue = {s->queue, s->secrets, s->n_secrets};
     int rc;
 
     in->signals = process_signals(err);
@@ -415,7 +442,7 @@ static int open_all(struct ingest *in, struct err *err)
     if (rc == 0)
         rc = open_journal(in, err);
     if (rc == 0)
-        rc = courier_open(&queue, in->journal, clock_boot_us(), &in->courier, err);
+        rc = open_courier(in, err);
     if (rc == 0)
         rc = http_open(&(struct http_options){.port = s->port,
                                               .max_body_bytes = s->max_body_bytes,
@@ -459,6 +486,7 @@ static void say_goodbye(struct ingest *in)
 static int run(struct ingest *in)
 {
     struct err err;
+    int rc;
 
     in->signals = -1;
     in->solo.start_again_us = INT64_MAX;
@@ -468,15 +496,18 @@ static int run(struct ingest *in)
     }
     log_info("listening on port %u; %zu rules for %s; queue %s", in->config.settings.port,
              in->config.rules->n, in->config.rules->app, in->config.settings.queue);
-    serve(in);
-    say_goodbye(in);
+    rc = serve(in, &err);
+    if (rc == 0)
+        say_goodbye(in);
+    else
+        begin_stopping(in, clock_boot_us());
     http_close(in->http);
     courier_close(in->courier);
     in->http = NULL;
     in->courier = NULL;
     solo_stop(&in->solo, in->stopped_us + CHILD_STOP_US - clock_boot_us());
     close_all(in);
-    return STARTUP_OK;
+    return rc == 0 ? STARTUP_OK : startup_fail(&program, err.text);
 }
 
 int main(int argc, char **argv)

@@ -75,14 +75,19 @@ void solo_signal(struct solo *s, int sig)
         kill(s->pid, sig);
 }
 
-static void say_how_it_died(int status, int64_t pause_us)
+static void say_how_it_died(const struct solo *s, int status)
 {
+    char how[80], then[48] = "";
+
     if (WIFSIGNALED(status))
-        log_error("%s was killed by signal %d (%s); it is started again in %lld s", ALERTER,
-                  WTERMSIG(status), strsignal(WTERMSIG(status)), (long long)(pause_us / TIME_S));
+        snprintf(how, sizeof how, "was killed by signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
     else
-        log_error("%s ended with exit code %d; it is started again in %lld s", ALERTER,
-                  WEXITSTATUS(status), (long long)(pause_us / TIME_S));
+        snprintf(how, sizeof how, "ended with exit code %d", WEXITSTATUS(status));
+    if (!s->stopping)
+        snprintf(then, sizeof then, "; it is started again in %lld s",
+                 (long long)(s->pause_us / TIME_S));
+    log_error("%s %s%s", ALERTER, how, then);
 }
 
 void solo_child_died(struct solo *s, int64_t now_us)
@@ -92,11 +97,12 @@ void solo_child_died(struct solo *s, int64_t now_us)
     if (s->pid <= 0 || waitpid(s->pid, &status, WNOHANG) != s->pid)
         return;
     s->pid = 0;
-    if (s->stopping)
-        return;
     if (now_us - s->started_us >= STEADY_US)
         s->pause_us = PAUSE_FIRST_US;
-    say_how_it_died(status, s->pause_us);
+    if (!s->stopping || status != 0)
+        say_how_it_died(s, status);
+    if (s->stopping)
+        return;
     s->start_again_us = now_us + s->pause_us;
     s->pause_us = 2 * s->pause_us < PAUSE_MAX_US ? 2 * s->pause_us : PAUSE_MAX_US;
 }

@@ -1,7 +1,8 @@
 /* DRAINWATCH_SOLO: the alerter as a child of ingest, for a host or dyno that runs one process type.
  *
  * The child is the drainwatch-alerter that lies beside this program. It is restarted when it dies,
- * after 1 s, doubling to 30 s while it keeps dying, and never outlives its parent. */
+ * after 1 s, doubling to 30 s while it keeps dying, also while ingest hands over before its end,
+ * and never outlives its parent. */
 #ifndef DRAINWATCH_INGEST_SOLO_H
 #define DRAINWATCH_INGEST_SOLO_H
 
@@ -13,8 +14,8 @@
 
 struct solo {
     char path[4096];
-    pid_t pid; /* 0: not running */
-    bool stopping;
+    pid_t pid;     /* 0: not running */
+    bool stopping; /* by solo_stop: it is not started again */
     int64_t started_us;
     int64_t start_again_us; /* INT64_MAX: no restart is due */
     int64_t pause_us;

@@ -1,5 +1,7 @@
 """Ingest and the queue: what was answered 204 arrives, once and in order, whatever fails."""
 
+import http.client
+import random
 import resource
 import signal
 import threading
@@ -389,6 +391,39 @@ def test_sigterm_hands_over(site, router):
     assert len(r.wait_for(10)) == 10
     wait_for(lambda: r.goodbyes == 1, "a goodbye")
     assert program.errors[-1].endswith('"stopped"')
+
+
+def test_the_end_comes_in_order_under_load(site, router):
+    """Clients that never pause, and SIGTERM at any moment: exit 0, and what was answered is there."""
+    s = site()
+    r = router(s).start()
+    answered, rng = 0, random.Random(7)
+    for _ in range(12):
+        ingest, stopping = s.ingest(), threading.Event()
+        counts = []
+
+        def deliver():
+            connection, n = None, 0
+            while not stopping.is_set():
+                try:
+                    connection = connection or s.connect()
+                    n += s.post(h12(), connection=connection) == 204
+                except (OSError, http.client.HTTPException):
+                    connection = None
+            counts.append(n)
+
+        threads = [threading.Thread(target=deliver) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        time.sleep(rng.uniform(0.02, 0.2))
+        ingest.signal(signal.SIGTERM)
+        code = ingest.wait()
+        stopping.set()
+        for thread in threads:
+            thread.join()
+        assert code == 0, ingest.errors
+        answered += sum(counts)
+    wait_for(lambda: r.matches() >= answered, "what was answered")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import time
 
 import pytest
@@ -120,6 +121,7 @@ def test_a_slack_that_hangs_holds_up_nothing(site, slack):
         both.post(h12())
         time.sleep(0.1)
     assert 15 < both.messages("C-stuck")[0].monotonic - started < 20  # the limit, and 1 s
+    assert both.alerter.cpu_seconds() < 4, "it waits busily"
     assert "imed out" in both.alerter.said("(stuck) to C-stuck: Slack:")[0]
     wait_state(both, "delivered", "slow")
     both.post(line("later"))
@@ -266,3 +268,23 @@ def test_told_to_stop_it_waits_for_slacks_answer(site, slack):
     both.ingest.stop()
     assert both.alerter.stop() == 0
     assert state(both)["state"] == "delivered" and len(slack.posts) == 1
+
+
+def test_what_cannot_be_delivered_for_a_day_is_given_up(site, slack):
+    """The clock is not ours to set, so the alert is made a day older where it waits."""
+    both = Both(site(rules=rules()), slack)
+    slack.behave(*["503"] * 100)
+    both.post(h12(4))
+    wait_for(lambda: state(both).get("tries", 0) >= 1, "a try")
+    both.ingest.stop()
+    both.end_alerter()
+    with sqlite3.connect(both.site.folder / "state" / "alerter.db") as db:
+        assert db.execute("UPDATE outbox SET decided_us = decided_us - 86400000000").rowcount == 1
+    db.close()
+    tried = state(both)["tries"]
+    both.alerter = both.site.alerter()
+    said, = both.alerter.wait_said("could not be delivered for a day and is given up")
+    assert "level=error" in said and "HTTP 503" in said
+    delivery = wait_state(both, "expired")
+    assert (delivery["tries"], delivery["last_answer"]) == (tried, "HTTP 503")
+    assert delivery["ended"] and delivery["next_try"] is None
