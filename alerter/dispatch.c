@@ -4,6 +4,7 @@
 #include "alerter/slack.h"
 #include "common/buf.h"
 #include "common/log.h"
+#include "common/process.h"
 #include "common/time.h"
 
 #include <assert.h>
@@ -168,28 +169,15 @@ static int mark(struct dispatch *d, int64_t row, enum outbox_state state, const 
                        d->err);
 }
 
-/* Not by stdio, which would keep what could not be written, and print it twice. */
-static bool write_all(int fd, const uint8_t *bytes, size_t n)
-{
-    while (n > 0) {
-        ssize_t wrote = write(fd, bytes, n);
-
-        if (wrote < 0 && errno != EINTR)
-            return false;
-        bytes += wrote > 0 ? wrote : 0;
-        n -= wrote > 0 ? (size_t)wrote : 0;
-    }
-    return true;
-}
-
 static int print_message(struct dispatch *d, const struct outbox_message *m)
 {
     buf_clear(&d->text);
     if (slack_print(&m->alert, &d->text) != 0)
         return err_set(d->err, ERR_NOMEM, "no memory to print an alert");
-    if (write_all(STDOUT_FILENO, d->text.data, d->text.len)) {
+    /* Not by stdio, which would keep what could not be written, and print it twice. */
+    if (process_write(STDOUT_FILENO, d->text.data, d->text.len)) {
         d->say_unprinted_us = 0;
-        return mark(d, m->row, OUTBOX_DELIVERED, "printed");
+        return mark(d, m->row, OUTBOX_DELIVERED, "printed, for SLACK_BOT_TOKEN is unset");
     }
     if (d->now_us >= d->say_unprinted_us) {
         log_error("alert %s (%s) cannot be printed: %s; it waits", m->alert.id, m->alert.rule,

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A dyno gets 30 s from SIGTERM to SIGKILL. */
 static const int64_t STOP_US = 25 * TIME_S;
@@ -47,6 +48,9 @@ struct driver {
     int64_t say_refused_us;
     int64_t say_strangers_us;
     uint64_t said_strangers;
+    int64_t say_unknown_us;
+    uint64_t said_unknown;
+    int64_t look_us;    /* when the state folder is looked at again */
     int64_t stop_by_us; /* 0: nobody asked us to stop */
     int64_t busy_us;    /* when a record was last taken, or when we were asked to stop */
 };
@@ -282,11 +286,43 @@ static void say_strangers(struct driver *d)
 
     if (strangers == d->said_strangers || d->now_us < d->say_strangers_us)
         return;
-    log_warning("%" PRIu64 " connections to the queue were refused: they do not hold the "
-                "secret, or are no ingest",
-                strangers - d->said_strangers);
+    log_warning("%" PRIu64 " connections to the queue were refused: %s",
+                strangers - d->said_strangers,
+                strncmp(d->settings->queue, "tcp://", 6) == 0
+                    ? "they do not hold the secret, or are no ingest"
+                    : "they are no ingest; perhaps another alerter was started on this socket");
     d->said_strangers = strangers;
     d->say_strangers_us = d->now_us + SAY_AGAIN_US;
+}
+
+/* Ingest and alerter read the same rules file, unless one of them was not started anew with it. */
+static void say_unknown_rules(struct driver *d)
+{
+    uint64_t unknown = engine_counts(d->fold.engine).unknown_rule;
+
+    if (unknown < d->said_unknown) /* the engine was folded anew */
+        d->said_unknown = unknown;
+    if (unknown == d->said_unknown || d->now_us < d->say_unknown_us)
+        return;
+    log_error("%" PRIu64 " matches of rules that this alerter does not have count for nothing: "
+              "restart it with the rules file that ingest has",
+              unknown - d->said_unknown);
+    d->said_unknown = unknown;
+    d->say_unknown_us = d->now_us + SAY_AGAIN_US;
+}
+
+/* What would otherwise be written where nobody can read it again. */
+static int check_folder(struct driver *d, struct err *err)
+{
+    if (d->now_us < d->look_us)
+        return 0;
+    d->look_us = d->now_us + TIME_S;
+    return store_is_gone(d->store)
+               ? err_set(
+                     err, ERR_IO,
+                     "%s was removed or replaced while in use; starting again is all that helps",
+                     d->settings->state_dir)
+               : 0;
 }
 
 static int unpark(struct driver *d, struct err *err)
@@ -382,7 +418,10 @@ int driver_serve(struct driver *d, struct err *err)
             rc = dispatch_send(d->dispatch, d->now_us, err);
         say_refused(d);
         say_strangers(d);
+        say_unknown_rules(d);
         take_signals(d);
+        if (rc == 0)
+            rc = check_folder(d, err);
     }
     if (rc == 0)
         log_info("stopped");

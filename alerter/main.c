@@ -42,7 +42,7 @@ static int serve(const struct startup_config *config)
     driver_close(driver);
     if (signals >= 0)
         close(signals);
-    return rc == 0 ? STARTUP_OK : startup_fail(&program, err.text);
+    return rc == 0 ? STARTUP_OK : startup_cannot(&program, rc, err.text);
 }
 
 static int command(int argc, char **argv)

@@ -10,10 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Slack's limits (docs/facts.md) are in characters, and whether before or after escaping is not said.
- * Held in bytes after escaping they hold in every reading. What a name or a runbook may take is our
- * own, lower bound: Slack echoes the message in its answer, which has to stay in poster.h's bound
- * with every character escaped. */
+/* Slack's limits (docs/facts.md) are in characters, and whether before or after escaping is not
+ * said. Held in bytes after escaping they hold in every reading. What a name or a runbook may take
+ * is our own, lower bound: Slack echoes the message in its answer, which has to stay in poster.h's
+ * bound with every character escaped. */
 enum {
     HEADER_MAX = 150,
     NAME_MAX_BYTES = 200,

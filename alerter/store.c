@@ -169,6 +169,11 @@ void store_close(struct store *s)
     free(s);
 }
 
+bool store_is_gone(const struct store *s)
+{
+    return journal_is_gone(s->journal);
+}
+
 void store_suspect(struct store *s)
 {
     journal_suspect(s->journal);

@@ -26,7 +26,8 @@ struct store_options {
 /* Returns as journal_open does; a reader gets ERR_IO where no alerter has made the file yet. */
 int store_open(const struct store_options *options, struct store **out, char set_aside[512],
                struct err *err);
-void store_close(struct store *s); /* rolls back what is not committed; NULL is fine */
+void store_close(struct store *s);         /* rolls back what is not committed; NULL is fine */
+bool store_is_gone(const struct store *s); /* as journal_is_gone */
 /* What it keeps turned out to be wrong: the next store_open sets the file aside. */
 void store_suspect(struct store *s);
 

@@ -1,4 +1,4 @@
-/* The event stream as a file: what `export` and `scan` write and `replay` reads. Pure.
+/* The event stream as a file: what `export` writes and `replay` reads. Pure.
  *
  * A sequence of protobuf messages, each behind its length as a varint: a CaptureHeader, then one
  * Captured for each entry, with a checksum (proto/drainwatch.proto). So any protobuf implementation

@@ -102,5 +102,8 @@ void journal_suspect(struct journal *j);
 /* Whether any were found, by the owner or here. What is committed from then on is lost with the
  * file, so the owner should open it anew. */
 bool journal_is_suspect(const struct journal *j);
+/* Whether the owner's files were removed or replaced under it, as PATH.lock tells: what is written
+ * from then on nobody can read. */
+bool journal_is_gone(const struct journal *j);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define APPLICATION_ID 0x4457414a /* "DWAJ" */
@@ -59,6 +60,18 @@ static int join(char out[PATH_SIZE], const char *path, const char *suffix, struc
     if (n < 0 || n >= PATH_SIZE)
         return err_set(err, ERR_IO, "%.60s…: the path is too long (choose a shorter one)", path);
     return 0;
+}
+
+bool journal_is_gone(const struct journal *j)
+{
+    char name[PATH_SIZE];
+    struct stat ours, there;
+    struct err err;
+
+    if (j->lock_fd < 0 || join(name, j->path, ".lock", &err) != 0)
+        return false;
+    return fstat(j->lock_fd, &ours) == 0 &&
+           (stat(name, &there) != 0 || ours.st_ino != there.st_ino || ours.st_dev != there.st_dev);
 }
 
 static int lock(struct journal *j, struct err *err)

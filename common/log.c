@@ -2,6 +2,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "common/process.h"
 #include "common/text.h"
 
 #include <assert.h>
@@ -88,10 +89,9 @@ __attribute__((format(printf, 2, 0))) static void say(const char *level, const c
     buf_init(&line, LINE_MAX_BYTES * 4 + 256);
     if (buf_printf(&line, "%s level=%s msg=\"", state.program, level) == 0 &&
         append_quoted(&line, text, len) == 0 && buf_puts(&line, "\"\n") == 0) {
-        /* One write, so that lines of two processes on one pipe do not mix. What cannot be said
+        /* In one go, so that lines of two processes on one pipe do not mix. What cannot be said
          * cannot be complained about either. */
-        ssize_t unused = write(STDERR_FILENO, line.data, line.len);
-        (void)unused;
+        (void)process_write(STDERR_FILENO, line.data, line.len);
     }
     buf_close(&line);
 }

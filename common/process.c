@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,13 +26,14 @@
 #endif
 
 /* Whoever starts us may have closed them. Then the next file or socket would be standard output,
- * and what is printed would go there. */
+ * and what is printed would go there. For reading only: an alert that nobody can read is not to
+ * count as printed. */
 static void open_standard_streams(void)
 {
-    int fd = open("/dev/null", O_RDWR);
+    int fd = open("/dev/null", O_RDONLY);
 
     while (fd >= 0 && fd <= STDERR_FILENO)
-        fd = open("/dev/null", O_RDWR);
+        fd = open("/dev/null", O_RDONLY);
     if (fd >= 0)
         close(fd);
 }
@@ -64,6 +67,29 @@ static sigset_t our_signals(void)
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGCHLD);
     return set;
+}
+
+bool process_write(int fd, const void *bytes, size_t n)
+{
+    const char *at = bytes;
+
+    while (n > 0) {
+        struct pollfd ready = {.fd = fd, .events = POLLOUT};
+        /* A pipe that is ready has room for so much: pipe(7). */
+        size_t part = n < PIPE_BUF ? n : PIPE_BUF;
+        ssize_t wrote;
+
+        if (poll(&ready, 1, 0) == 0) {
+            errno = EAGAIN;
+            return false;
+        }
+        wrote = write(fd, at, part);
+        if (wrote < 0 && errno != EINTR)
+            return false;
+        at += wrote > 0 ? wrote : 0;
+        n -= wrote > 0 ? (size_t)wrote : 0;
+    }
+    return true;
 }
 
 int process_signals(struct err *err)
@@ -118,21 +144,28 @@ int process_read_file(const char *path, struct buf *out, struct err *err)
 int process_make_folder(const char *path, struct err *err)
 {
     char part[4096];
+    struct stat there;
     size_t n = strlen(path);
 
     if (n >= sizeof part)
-        return err_set(err, ERR_IO, "%.60s…: the path is too long", path);
+        return err_set(err, ERR_INPUT, "DRAINWATCH_STATE_DIR: %.60s…: the path is too long", path);
     memcpy(part, path, n + 1);
     for (size_t i = 1; i <= n; i++) {
         if (part[i] != '/' && part[i] != '\0')
             continue;
         part[i] = '\0';
         if (mkdir(part, 0700) != 0 && errno != EEXIST)
-            return err_set(err, ERR_IO, "%s: cannot make this folder: %s", part, strerror(errno));
+            return err_set(err, ERR_INPUT,
+                           "DRAINWATCH_STATE_DIR: \"%s\": cannot make %s: %s (name a folder that "
+                           "can be written)",
+                           path, part, strerror(errno));
         part[i] = path[i];
     }
-    if (access(path, R_OK | W_OK | X_OK) != 0)
-        return err_set(err, ERR_IO, "%s: cannot be used as the state folder: %s", path,
-                       strerror(errno));
-    return 0;
+    if (stat(path, &there) != 0 || !S_ISDIR(there.st_mode))
+        errno = ENOTDIR;
+    else if (access(path, R_OK | W_OK | X_OK) == 0)
+        return 0;
+    return err_set(err, ERR_INPUT,
+                   "DRAINWATCH_STATE_DIR: \"%s\": %s (name a folder that can be written)", path,
+                   strerror(errno));
 }

@@ -5,6 +5,9 @@
 #include "common/buf.h"
 #include "common/err.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 /* No core file and no debugger (both would show secrets), files only for the owner, a write to a
  * closed socket or beyond a limit is an error and no signal, standard streams that are there, and
  * as many descriptors as the machine lets us have. */
@@ -13,6 +16,11 @@ void process_harden(void);
 /* A descriptor that reads SIGTERM, SIGINT, SIGHUP and SIGCHLD, which from now on do nothing else.
  * Returns it, or ERR_IO. */
 int process_signals(struct err *err);
+/* Writes to standard output or error unless that would wait: a reader that has stopped reading must
+ * not stop us. False, with errno, where it would (EAGAIN) or cannot be written; what did not fit is
+ * dropped. */
+bool process_write(int fd, const void *bytes, size_t n);
+
 /* The next signal that came, 0 if none did. */
 int process_next_signal(int fd);
 /* Gives a child process, between fork and exec, its signals back. */
@@ -22,8 +30,8 @@ void process_unblock_signals(void);
  * buffer's ceiling) or ERR_NOMEM. */
 int process_read_file(const char *path, struct buf *out, struct err *err);
 
-/* Makes the folder with all above it, for the owner alone, unless it is there. Returns 0 or ERR_IO.
- */
+/* Makes the folder with all above it, for the owner alone, unless it is there. Returns 0 or
+ * ERR_INPUT. */
 int process_make_folder(const char *path, struct err *err);
 
 #endif

@@ -18,6 +18,12 @@ int startup_fail(const struct startup_program *program, const char *text)
     return STARTUP_FAILED;
 }
 
+int startup_cannot(const struct startup_program *program, int rc, const char *text)
+{
+    startup_fail(program, text);
+    return rc == ERR_INPUT ? STARTUP_CONFIG : STARTUP_FAILED;
+}
+
 static int help(const struct startup_program *program)
 {
     struct buf table;

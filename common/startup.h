@@ -55,6 +55,10 @@ int startup_usage(const struct startup_program *program, const char *what, const
 /* --check: prints what was found. */
 void startup_report(const struct startup_program *program, const struct startup_config *config);
 
+/* Prints why the program cannot begin to serve; a setting that only then shows to be wrong
+ * (ERR_INPUT) is STARTUP_CONFIG, all else STARTUP_FAILED. */
+int startup_cannot(const struct startup_program *program, int rc, const char *text);
+
 /* Prints "PROGRAM: TEXT" on standard error and returns STARTUP_FAILED. */
 int startup_fail(const struct startup_program *program, const char *text);
 

@@ -16,8 +16,8 @@
 int text_append_printable(struct buf *out, const char *bytes, size_t n);
 
 /* Overwrites in place the value of each `drain_token=`, of any case, with "…" (a value shorter than
- * that with "*"): all behind it goes, up to white space, a control byte, a quote or "&". Returns the
- * new length, which is never larger. */
+ * that with "*"): all behind it goes, up to white space, a control byte, a quote or "&". Returns
+ * the new length, which is never larger. */
 size_t text_redact_token(char *bytes, size_t n);
 
 /* The length of the longest prefix of at most `max` bytes that does not end within a UTF-8
