@@ -261,6 +261,8 @@ static int take_turn(struct driver *d, struct err *err)
     if (stored) /* a turn that had nothing to store shows nothing */
         went_well(d);
     inbox_ack(d->inbox);
+    if (!stored)
+        store_rest(d->store);
     return 0;
 }
 

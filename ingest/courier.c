@@ -303,8 +303,3 @@ struct courier_counts courier_counts(const struct courier *c)
 {
     return c->counts;
 }
-
-struct queue_counts courier_queue_counts(const struct courier *c)
-{
-    return queue_counts(c->queue);
-}

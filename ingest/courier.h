@@ -97,6 +97,5 @@ void courier_health(const struct courier *c, int64_t now_us, struct courier_heal
 /* Why the alerter does not take the oldest record, as it says; "" where it does. */
 const char *courier_refused(const struct courier *c);
 struct courier_counts courier_counts(const struct courier *c);
-struct queue_counts courier_queue_counts(const struct courier *c);
 
 #endif
