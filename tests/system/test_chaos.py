@@ -384,7 +384,7 @@ def test_a_copy_of_an_older_disk_of_the_alerter(counting):
     c.ingest()
     assert c.post(30) == 204
     assert c.total() == 30
-    assert alerter.stop() == 0
+    alerter.kill()
     shutil.copytree(c.alerter_folder, c.site.folder / "copy")
     c.alerter()
     assert c.post(5) == 204
@@ -442,7 +442,8 @@ def test_a_damaged_journal_of_the_alerter(counting, how):
     with Burst(c.site.port, DRAIN) as burst:
         assert burst.send(500, marker(COUNTED)) == {204: 500}
     assert c.total() == 500
-    assert alerter.stop() == 0
+    alerter.kill()
+    checkpoint(c.alerter_folder / "alerter.db")
     damage(c.alerter_folder / "alerter.db", how)
     assert c.post(3) == 204
     alerter = c.alerter()
