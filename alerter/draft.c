@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define ELLIPSIS "…"
+_Static_assert(sizeof ELLIPSIS - 1 == DRAFT_SHOW_MIN, "an ellipsis is the least that is shown");
 
 void draft_init(struct draft *d, enum draft_form form)
 {
@@ -112,7 +113,7 @@ void draft_show_bytes(struct draft *d, const void *bytes, size_t n, size_t max)
 {
     struct buf copy, clean;
 
-    assert(max >= strlen(ELLIPSIS));
+    assert(max >= DRAFT_SHOW_MIN);
     if (d->rc != 0 || n == 0)
         return;
     buf_init(&copy, n);

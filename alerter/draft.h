@@ -11,7 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { DRAFT_MAX = 16 << 10 }; /* bytes of one text */
+enum {
+    DRAFT_MAX = 16 << 10, /* bytes of one text */
+    DRAFT_SHOW_MIN = 3,   /* an ellipsis */
+};
 
 enum draft_form {
     DRAFT_PRINT,  /* standard output */
@@ -33,9 +36,9 @@ void draft_say_number(struct draft *d, uint64_t n);
 void draft_say_time(struct draft *d, int64_t us); /* 2026-05-07 08:06:12 UTC */
 void draft_say_bold(struct draft *d);             /* begins or ends it, where there is any */
 
-/* A text from outside in at most `max` bytes: drain tokens out, one line of printable UTF-8, for
- * Slack with its three control characters as entities. What is longer ends in an ellipsis, never
- * within a character or an entity. */
+/* A text from outside in at most `max` bytes (at least DRAFT_SHOW_MIN): drain tokens out, one line
+ * of printable UTF-8, for Slack with its three control characters as entities. What is longer ends
+ * in an ellipsis, never within a character or an entity. */
 void draft_show(struct draft *d, const char *text, size_t max);
 void draft_show_bytes(struct draft *d, const void *bytes, size_t n, size_t max);
 /* The same for an operator's text; in markup a web address at its beginning becomes a link. */

@@ -3,13 +3,15 @@
 #include "alerter/dispatch.h"
 #include "alerter/fold.h"
 #include "alerter/inbox.h"
+#include "alerter/rulesfile.h"
+#include "alerter/show.h"
 #include "alerter/store.h"
+#include "alerter/troubles.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/process.h"
 #include "common/time.h"
 
-#include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -26,7 +28,6 @@ static const int64_t STOP_IDLE_US = 5 * TIME_S;
 static const int64_t STOP_DUE_US = 1500 * TIME_MS;
 /* How much a start has to fold again at the most. */
 static const int64_t SNAPSHOT_US = 10 * TIME_MINUTE;
-static const int64_t SAY_AGAIN_US = TIME_MINUTE;
 /* After a turn that failed: the disk may need a moment, and ingest keeps everything meanwhile. */
 static const int64_t FAILED_PAUSE_US = 500 * TIME_MS;
 
@@ -43,16 +44,11 @@ struct driver {
     size_t taken;        /* records, in this turn */
     bool snapshot_wanted;
     int64_t pause_until_us; /* 0: the last turn went well */
-    bool is_failing;
-    int64_t say_failing_us;
-    int64_t say_refused_us;
-    int64_t say_strangers_us;
-    uint64_t said_strangers;
-    int64_t say_unknown_us;
-    uint64_t said_unknown;
-    int64_t look_us;    /* when the state folder is looked at again */
-    int64_t stop_by_us; /* 0: nobody asked us to stop */
-    int64_t busy_us;    /* when a record was last taken, or when we were asked to stop */
+    struct troubles troubles;
+    struct rulesfile rules; /* read anew, and not yet in force */
+    int64_t look_us;        /* when the state folder is looked at again */
+    int64_t stop_by_us;     /* 0: nobody asked us to stop */
+    int64_t busy_us;        /* when a record was last taken, or when we were asked to stop */
 };
 
 /* ---- what a turn stores ---- */
@@ -90,8 +86,7 @@ static int put_alert(struct driver *d, const struct wire_alert *alert, struct er
 
     if (rc != 0)
         return rc;
-    log_info("alert %s: %s: %" PRIu64 " (more than %" PRIu64 ") in %s, %" PRIu64 " suppressed",
-             alert->id, alert->rule, alert->count, alert->threshold, alert->app, alert->suppressed);
+    show_decided(alert);
     if (d->settings->enabled)
         return 0;
     /* Decided while alerting is off, it must not go out when somebody turns it on. */
@@ -162,6 +157,22 @@ static int keep_house(struct driver *d, struct err *err)
     return rc;
 }
 
+/* Rules are an input like any other: recorded, then fed. */
+static int feed_rules(struct driver *d, const char *text, size_t len, struct err *err)
+{
+    const struct wire_entry entry = {
+        d->now_us,
+        WIRE_INPUT_RULES,
+        {(const uint8_t *)text, len},
+    };
+    struct engine_alerts none;
+    int rc = need_transaction(d, err);
+
+    if (rc == 0)
+        rc = store_append_entry(d->store, &entry, NULL, err);
+    return rc != 0 ? rc : fold_entry(&d->fold, &entry, &none, err);
+}
+
 static int commit(struct driver *d, struct err *err)
 {
     if (!d->in_transaction)
@@ -221,11 +232,7 @@ static int start_over(struct driver *d, int why, struct err *err)
         store_rollback(d->store);
     d->in_transaction = false;
     inbox_rollback(d->inbox);
-    if (!d->is_failing || d->now_us >= d->say_failing_us) {
-        log_error("nothing is recorded or decided, ingest keeps it meanwhile: %s", err->text);
-        d->say_failing_us = d->now_us + SAY_AGAIN_US;
-    }
-    d->is_failing = true;
+    troubles_turn_failed(&d->troubles, err, d->now_us);
     d->pause_until_us = d->now_us + FAILED_PAUSE_US;
     if (why == ERR_DAMAGED) /* the next start sets the file aside */
         return why;
@@ -233,11 +240,21 @@ static int start_over(struct driver *d, int why, struct err *err)
     return rc == 0 && why == ERR_FULL ? make_room(d, err) : rc;
 }
 
-static void went_well(struct driver *d)
+/* Rules that were read anew come before the turn's records. They wait in the driver until they are
+ * committed, so a turn that fails leaves the old ones in force and the next one tries again. */
+static int feed_new_rules(struct driver *d, struct err *err)
 {
-    if (d->is_failing)
-        log_info("records are taken again");
-    d->is_failing = false;
+    int rc;
+
+    if (!d->rules.is_new)
+        return 0;
+    rc = feed_rules(d, buf_text(&d->rules.text), d->rules.text.len, err);
+    if (rc != ERR_INPUT)
+        return rc;
+    /* The reader took them, so the engine does, too; but a fault of ours is to hold up nothing. */
+    log_error("the new rules are refused, the old ones stay in force: %s", err->text);
+    rulesfile_close(&d->rules);
+    return 0;
 }
 
 /* receive → append → step → outbox → commit → ack */
@@ -250,7 +267,9 @@ static int take_turn(struct driver *d, struct err *err)
         return 0;
     d->pause_until_us = 0;
     d->taken = 0;
-    rc = inbox_receive(d->inbox, d->now_us, err);
+    rc = feed_new_rules(d, err);
+    if (rc == 0)
+        rc = inbox_receive(d->inbox, d->now_us, err);
     if (rc == 0)
         rc = keep_house(d, err);
     stored = d->in_transaction;
@@ -258,8 +277,10 @@ static int take_turn(struct driver *d, struct err *err)
         rc = commit(d, err);
     if (rc != 0)
         return start_over(d, rc, err);
-    if (stored) /* a turn that had nothing to store shows nothing */
-        went_well(d);
+    if (stored) { /* a turn that had nothing to store shows nothing */
+        troubles_turn_went_well(&d->troubles);
+        rulesfile_in_force(&d->rules);
+    }
     inbox_ack(d->inbox);
     if (!stored)
         store_rest(d->store);
@@ -267,51 +288,6 @@ static int take_turn(struct driver *d, struct err *err)
 }
 
 /* ---- the loop ---- */
-
-/* Said at once, and each minute while it lasts. */
-static void say_refused(struct driver *d)
-{
-    const char *refused = inbox_refused(d->inbox);
-
-    if (refused[0] == '\0') {
-        d->say_refused_us = 0;
-    } else if (d->now_us >= d->say_refused_us) {
-        d->say_refused_us = d->now_us + SAY_AGAIN_US;
-        log_error("records are NOT taken: %s", refused);
-    }
-}
-
-/* The first at once, those of the next minute summed up at its end. */
-static void say_strangers(struct driver *d)
-{
-    uint64_t strangers = inbox_queue_counts(d->inbox).failed;
-
-    if (strangers == d->said_strangers || d->now_us < d->say_strangers_us)
-        return;
-    log_warning("%" PRIu64 " connections to the queue were refused: %s",
-                strangers - d->said_strangers,
-                strncmp(d->settings->queue, "tcp://", 6) == 0
-                    ? "they do not hold the secret, or are no ingest"
-                    : "they are no ingest; perhaps another alerter was started on this socket");
-    d->said_strangers = strangers;
-    d->say_strangers_us = d->now_us + SAY_AGAIN_US;
-}
-
-/* Ingest and alerter read the same rules file, unless one of them was not started anew with it. */
-static void say_unknown_rules(struct driver *d)
-{
-    uint64_t unknown = engine_counts(d->fold.engine).unknown_rule;
-
-    if (unknown < d->said_unknown) /* the engine was folded anew */
-        d->said_unknown = unknown;
-    if (unknown == d->said_unknown || d->now_us < d->say_unknown_us)
-        return;
-    log_error("%" PRIu64 " matches of rules that this alerter does not have count for nothing: "
-              "restart it with the rules file that ingest has",
-              unknown - d->said_unknown);
-    d->said_unknown = unknown;
-    d->say_unknown_us = d->now_us + SAY_AGAIN_US;
-}
 
 /* What would otherwise be written where nobody can read it again. */
 static int check_folder(struct driver *d, struct err *err)
@@ -363,7 +339,10 @@ static void take_signals(struct driver *d)
     while ((sig = process_next_signal(d->signals)) != 0) {
         if (sig == SIGTERM || sig == SIGINT)
             ask_to_stop(d);
-        else if (sig == SIGHUP && unpark(d, &err) != 0)
+        if (sig != SIGHUP)
+            continue;
+        rulesfile_read(&d->rules, d->settings->rules_path, d->fold.engine);
+        if (unpark(d, &err) != 0)
             log_error("%s", err.text);
     }
 }
@@ -386,7 +365,7 @@ static int wait_ms(struct driver *d)
 
     if (d->pause_until_us > d->now_us)
         return (int)((d->pause_until_us - d->now_us) / TIME_MS) + 1;
-    if (inbox_pending(d->inbox) || outbox_unsaved(store_outbox(d->store)))
+    if (d->rules.is_new || inbox_pending(d->inbox) || outbox_unsaved(store_outbox(d->store)))
         return 0;
     if (send_us < until_us)
         until_us = send_us;
@@ -402,10 +381,7 @@ int driver_serve(struct driver *d, struct err *err)
     const unsigned all = sizeof fds / sizeof fds[0];
     int rc = 0;
 
-    log_info("ready; queue %s; %s", d->settings->queue,
-             !d->settings->enabled      ? "alerting is off, nothing is posted"
-             : d->settings->slack_token ? "alerts go to Slack"
-                                        : "SLACK_BOT_TOKEN is unset, alerts are printed");
+    troubles_begin(&d->troubles, d->settings, d->fold.engine);
     while (rc == 0 && !is_done(d)) {
         rc = dispatch_wait(d->dispatch, fds, d->pause_until_us != 0 ? all - 1 : all, wait_ms(d),
                            err);
@@ -418,9 +394,7 @@ int driver_serve(struct driver *d, struct err *err)
             rc = take_turn(d, err);
         if (rc == 0)
             rc = dispatch_send(d->dispatch, d->now_us, err);
-        say_refused(d);
-        say_strangers(d);
-        say_unknown_rules(d);
+        troubles_say(&d->troubles, d->inbox, d->fold.engine, d->settings->queue, d->now_us);
         take_signals(d);
         if (rc == 0)
             rc = check_folder(d, err);
@@ -464,24 +438,6 @@ static int open_folded(struct driver *d, struct err *err)
     return rc != 0 ? rc : fold_restore(&d->fold, d->store, err);
 }
 
-/* Rules are an input like any other: recorded, then fed. */
-static int feed_rules(struct driver *d, const struct driver_options *options, struct err *err)
-{
-    const struct wire_entry entry = {
-        d->now_us, WIRE_INPUT_RULES, {(const uint8_t *)options->rules_text, options->rules_len}};
-    struct engine_alerts none;
-    int rc;
-
-    if (engine_has_rules_text(d->fold.engine, options->rules_text, options->rules_len))
-        return 0;
-    rc = need_transaction(d, err);
-    if (rc == 0)
-        rc = store_append_entry(d->store, &entry, NULL, err);
-    if (rc == 0)
-        rc = fold_entry(&d->fold, &entry, &none, err);
-    return rc != 0 ? rc : commit(d, err);
-}
-
 static int open_all(struct driver *d, const struct driver_options *options, struct err *err)
 {
     const struct settings *s = d->settings;
@@ -493,7 +449,10 @@ static int open_all(struct driver *d, const struct driver_options *options, stru
         return rc;
     d->clock = clock_steady_start(d->fold.last_us);
     d->now_us = clock_steady_us(&d->clock);
-    rc = feed_rules(d, options, err);
+    if (!engine_has_rules_text(d->fold.engine, options->rules_text, options->rules_len))
+        rc = feed_rules(d, options->rules_text, options->rules_len, err);
+    if (rc == 0)
+        rc = commit(d, err);
     if (rc == 0)
         rc = unpark(d, err);
     if (rc == 0)
@@ -526,6 +485,7 @@ void driver_close(struct driver *d)
     inbox_close(d->inbox);
     dispatch_close(d->dispatch);
     fold_close(&d->fold);
+    rulesfile_close(&d->rules);
     store_close(d->store);
     free(d);
 }

@@ -1,13 +1,10 @@
 #include "alerter/engine.h"
 
 #include "alerter/engine_impl.h"
-#include "alerter/hash.h"
 #include "common/time.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +13,8 @@ enum { RUNS_KEPT = 16384 };
 
 static const struct engine_limits DEFAULT_LIMITS = {
     .keys = ENGINE_KEYS_MAX,
+    .groups = ENGINE_GROUPS_MAX,
+    .apps = ENGINE_APPS_MAX,
     .key_times = ENGINE_KEY_TIMES_MAX,
     .times = ENGINE_TIMES_MAX,
     .frames_per_drain = ENGINE_FRAMES_PER_DRAIN,
@@ -35,6 +34,7 @@ struct engine *engine_new(void)
         return NULL;
     }
     frames_init(&e->frames);
+    losses_init(&e->losses);
     e->limits = DEFAULT_LIMITS;
     return e;
 }
@@ -47,6 +47,7 @@ void engine_free(struct engine *e)
     free(e->alerts);
     free(e->next_group);
     free(e->touches);
+    losses_close(&e->losses);
     frames_close(&e->frames);
     keys_free(e->keys);
     ruleset_close(&e->rules);
@@ -56,6 +57,8 @@ void engine_free(struct engine *e)
 void engine_set_limits(struct engine *e, const struct engine_limits *limits)
 {
     assert(limits->keys >= 1 && limits->keys <= ENGINE_KEYS_MAX);
+    assert(limits->groups >= 1 && limits->groups <= ENGINE_GROUPS_MAX);
+    assert(limits->apps >= 1 && limits->apps <= ENGINE_APPS_MAX);
     assert(limits->key_times >= 1 && limits->key_times <= ENGINE_KEY_TIMES_MAX);
     assert(limits->times >= 1 && limits->times <= ENGINE_TIMES_MAX);
     assert(limits->frames_per_drain >= 1 && limits->frames_per_drain <= ENGINE_FRAMES_PER_DRAIN);
@@ -72,6 +75,11 @@ bool engine_has_rules_text(const struct engine *e, const char *text, size_t len)
 const struct rules *engine_rules(const struct engine *e)
 {
     return e->rules.rules;
+}
+
+const struct rule *engine_rule(const struct engine *e, const char *name)
+{
+    return ruleset_find(&e->rules, name);
 }
 
 struct reload {
@@ -120,24 +128,27 @@ static int reserve_groups(struct engine *e, size_t n)
     return 0;
 }
 
-static int reserve_runs(struct engine *e, size_t n)
+const char *engine_group_value(const struct wire_matches *matches, const char *key)
 {
-    if (n <= e->runs_cap)
-        return 0;
-    free(e->runs);
-    e->runs_cap = 0;
-    e->runs = calloc(n, sizeof *e->runs);
-    if (e->runs == NULL)
-        return ERR_NOMEM;
-    e->runs_cap = n;
-    return 0;
+    if (strcmp(key, "process") == 0)
+        return matches->process;
+    for (size_t i = 0; i < matches->n_group; i++) {
+        if (strcmp(matches->group[i].key, key) == 0)
+            return matches->group[i].value;
+    }
+    return "";
 }
 
 /* Finds the key that a group of matches belongs to, and notes the group as its first or next. */
-static int touch(struct engine *e, const char *app, const struct rule *rule, size_t group)
+static int touch(struct engine *e, const struct rule *rule, const struct wire_matches *matches,
+                 size_t group)
 {
-    struct key *key = keys_touch(e->keys, app, rule->name);
+    const char *values[RULES_GROUP_BY_MAX];
+    struct key *key;
 
+    for (size_t i = 0; i < rule->group_by.n; i++)
+        values[i] = engine_group_value(matches, rule->group_by.items[i]);
+    key = keys_touch(e->keys, e->app, rule->name, values, rule->group_by.n);
     if (key == NULL)
         return ERR_NOMEM;
     e->next_group[group] = SIZE_MAX;
@@ -155,179 +166,51 @@ static int touch(struct engine *e, const char *app, const struct rule *rule, siz
     return 0;
 }
 
+static bool takes_app(const struct rule *rule, const char *app)
+{
+    for (size_t i = 0; i < rule->apps.n; i++) {
+        if (strcmp(rule->apps.items[i], app) == 0)
+            return true;
+    }
+    return rule->apps.n == 0;
+}
+
 static int touch_all(struct engine *e, const struct wire_record *record)
 {
-    const char *app = e->rules.rules == NULL ? "" : rules_app(e->rules.rules, record->drain);
-
     for (size_t i = 0; i < record->n_matches; i++) {
         const struct wire_matches *matches = &record->matches[i];
         const struct rule *rule = ruleset_find(&e->rules, matches->rule);
 
         if (rule == NULL)
             e->counts.unknown_rule += matches->n_times;
-        else if (matches->n_times > 0 && touch(e, app, rule, i) != 0)
+        else if (matches->n_times > 0 && takes_app(rule, e->app) && touch(e, rule, matches, i) != 0)
             return ERR_NOMEM;
     }
     return 0;
 }
 
-static bool is_near(int64_t time_us, int64_t other_us)
+static const char *app_of(const struct engine *e, const char *drain)
 {
-    int64_t ahead;
+    const char *app = e->rules.rules == NULL ? NULL : rules_app(e->rules.rules, drain);
 
-    return !__builtin_sub_overflow(time_us, other_us, &ahead) && ahead <= ENGINE_SKEW_MAX_US &&
-           ahead >= -ENGINE_SKEW_MAX_US;
+    return app == NULL ? drain : app;
 }
 
-/* The time at which a match counts. One that is near neither the receive time nor now is no time at
- * all: it was made up, or its clock was wrong. The receive time that then stands for it may lie
- * hours back, for ingest keeps what it cannot hand over; ahead of now it would only be a wrong
- * clock's, and a key that believed it would find all its true matches too late. */
-static int64_t event_us(struct engine *e, int64_t time_us, int64_t received_us)
+/* A receive time further ahead of now than any delay explains is a wrong clock's. A key that
+ * believed it would find all its true matches too late, and a loss that did would never end. */
+static int64_t received_us(const struct engine *e, const struct wire_record *record)
 {
-    if (received_us > e->step_us && !is_near(received_us, e->step_us))
-        received_us = e->step_us;
-    if (is_near(time_us, received_us) || is_near(time_us, e->step_us))
-        return time_us;
-    e->counts.skewed++;
-    return received_us;
+    int64_t latest_us;
+
+    if (__builtin_add_overflow(e->step_us, ENGINE_SKEW_MAX_US, &latest_us))
+        latest_us = INT64_MAX;
+    return record->received_us > latest_us ? e->step_us : record->received_us;
 }
 
-/* Collects the times of all groups of one key, and sorts them. */
-static int collect(struct engine *e, const struct wire_record *record, const struct engine_touch *t,
-                   size_t *n_runs)
+static int note_loss(struct engine *e)
 {
-    size_t total = 0, n = 0;
-
-    for (size_t g = t->first_group; g != SIZE_MAX; g = e->next_group[g])
-        total += record->matches[g].n_times;
-    if (reserve_runs(e, total) != 0)
-        return ERR_NOMEM;
-    for (size_t g = t->first_group; g != SIZE_MAX; g = e->next_group[g]) {
-        const struct wire_matches *matches = &record->matches[g];
-
-        for (size_t i = 0; i < matches->n_times; i++) {
-            int64_t us = event_us(e, matches->times_us[i], record->received_us);
-
-            e->runs[n++] = (struct window_run){.ms = us / TIME_MS, .n = 1};
-        }
-    }
-    *n_runs = window_sort(e->runs, n);
-    return 0;
-}
-
-static uint64_t matches_in(const struct window_run *runs, size_t n)
-{
-    uint64_t sum = 0;
-
-    for (size_t i = 0; i < n; i++)
-        sum += runs[i].n;
-    return sum;
-}
-
-/* A duration in milliseconds, rounded up: between times of that grain this is the same bound. */
-static int64_t ms_up(int64_t us)
-{
-    return us / TIME_MS + (us % TIME_MS != 0);
-}
-
-/* The last group of the key with a sample line; the last one if none has any. */
-static const struct wire_matches *shown(const struct engine *e, const struct wire_record *record,
-                                        const struct engine_touch *t)
-{
-    const struct wire_matches *best = &record->matches[t->last_group];
-
-    for (size_t g = t->first_group; g != SIZE_MAX; g = e->next_group[g]) {
-        if (record->matches[g].sample.len > 0)
-            best = &record->matches[g];
-    }
-    return best;
-}
-
-static void write_id(const struct wire_alert *alert, char id[WIRE_ID_SIZE])
-{
-    uint64_t hash = hash_add_text(hash_add_text(HASH_START, alert->app), alert->rule);
-
-    for (size_t i = 0; i < alert->n_group; i++)
-        hash = hash_add_text(hash_add_text(hash, alert->group[i].key), alert->group[i].value);
-    hash = hash_finish(hash_add_u64(hash, (uint64_t)alert->at_us));
-    snprintf(id, WIRE_ID_SIZE, "%016" PRIx64, hash);
-}
-
-/* The app's name is the one that the rules hold, not the key's: the key may be dropped before the
- * step ends. */
-static void decide(struct engine *e, const struct wire_record *record, const struct engine_touch *t,
-                   const struct window_count *breach)
-{
-    const struct wire_matches *line = shown(e, record, t);
-    struct wire_alert *alert = &e->alerts[e->n_alerts++];
-
-    *alert = (struct wire_alert){
-        .kind = "breach",
-        .rule = t->rule->name,
-        .app = rules_app(e->rules.rules, record->drain),
-        .at_us = e->step_us,
-        .count = breach->count,
-        .about = breach->about,
-        .window_us = t->rule->within_us,
-        .threshold = t->rule->more_than,
-        .suppressed = t->key->since,
-        .first_us = breach->first_ms * TIME_MS,
-        .last_us = breach->last_ms * TIME_MS,
-        .title = t->rule->title,
-        .runbook = t->rule->runbook,
-        .channel = t->rule->channel,
-        .source = line->source,
-        .process = line->process,
-        .sample = line->sample,
-    };
-    write_id(alert, alert->id);
-    e->counts.alerts++;
-}
-
-static bool cooling(const struct engine *e, const struct engine_touch *t)
-{
-    return t->key->alerted_us != KEY_NEVER &&
-           e->step_us - t->key->alerted_us < t->rule->cooldown_us;
-}
-
-/* Judges a key that `put` matches were put into. */
-static void judge(struct engine *e, const struct wire_record *record, const struct engine_touch *t,
-                  const struct window_run *fresh, size_t n)
-{
-    struct window_count most = window_judge(&t->key->window, fresh, n, ms_up(t->rule->within_us));
-    bool breach = most.count > t->rule->more_than;
-
-    if (breach && !cooling(e, t)) {
-        decide(e, record, t, &most);
-        t->key->alerted_us = e->step_us;
-        t->key->since = 0;
-        return;
-    }
-    e->counts.cooled += breach;
-    if (t->key->alerted_us != KEY_NEVER)
-        t->key->since += matches_in(fresh, n);
-}
-
-/* Puts a key's matches in and judges it. That other keys' are put in later makes no difference to
- * it: keys share nothing. */
-static int settle(struct engine *e, const struct wire_record *record, const struct engine_touch *t)
-{
-    int64_t keep_ms = ms_up(t->rule->within_us + ENGINE_LATE_MAX_US);
-    size_t n, late;
-    int rc = collect(e, record, t, &n);
-
-    if (rc != 0)
-        return rc;
-    late = window_late(&t->key->window, e->runs, n, keep_ms);
-    e->counts.too_late += matches_in(e->runs, late);
-    /* Also where all were late: `within` may be shorter than when the key was last touched. */
-    rc = keys_put(e->keys, t->key, e->runs + late, n - late, keep_ms, e->limits.key_times);
-    if (rc != 0 || late == n)
-        return rc;
-    e->counts.matches += matches_in(e->runs + late, n - late);
-    judge(e, record, t, e->runs + late, n - late);
-    return 0;
+    e->counts.losses++;
+    return losses_mark(&e->losses, e->app, e->received_us / TIME_MS, e->limits.apps);
 }
 
 static int seen(struct engine *e, const struct wire_record *record)
@@ -346,13 +229,19 @@ static int take(struct engine *e, const struct wire_record *record)
 {
     int rc = reserve_groups(e, record->n_matches);
 
+    e->app = app_of(e, record->drain);
+    e->received_us = received_us(e, record);
+    if (rc == 0 && record->lost > 0)
+        rc = note_loss(e);
     if (rc == 0)
         rc = touch_all(e, record);
     for (size_t i = 0; i < e->n_touches && rc == 0; i++)
-        rc = settle(e, record, &e->touches[i]);
-    if (rc == 0)
-        e->counts.keys_dropped += keys_keep(e->keys, e->limits.keys, e->limits.times);
-    return rc;
+        rc = engine_settle(e, record, &e->touches[i]);
+    if (rc != 0)
+        return rc;
+    e->counts.groups_dropped += keys_keep_groups(e->keys, e->limits.groups);
+    e->counts.keys_dropped += keys_keep(e->keys, e->limits.keys, e->limits.times);
+    return 0;
 }
 
 int engine_step(struct engine *e, const struct wire_record *record, int64_t step_us,

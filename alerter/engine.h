@@ -4,8 +4,17 @@
  * the memory of Frame-Ids. A key is (app, rule, group). The same inputs in the same order give the
  * same alerts, byte for byte, in whatever process, build or year.
  *
- * Memory: about 320 bytes an idle key, 16 to 24 for each further distinct millisecond in its window
- * (window.h), 24 to 48 a Frame-Id (frames.h). */
+ * The app is the one that the rules give to the record's drain; where they give none (ingest
+ * refuses such a drain, but its rules may have been others) the drain's own name stands for it, so
+ * that no alert is lost. A rule with `apps` takes no match of another app. The group's values are
+ * the process, and what the record says of the other keys of `group_by`, "" where it says nothing.
+ *
+ * A record that tells of lost lines marks its app: an alert is "at least" where the newest such
+ * mark lies within the interval that it counts, or later. A mark's time is the receive time, judged
+ * like that of a match. It is set before the record's own matches are judged.
+ *
+ * Memory: about 350 bytes an idle key, 16 to 24 for each further distinct millisecond in its window
+ * (window.h), 24 to 48 a Frame-Id (frames.h), 160 an app that lost lines. */
 #ifndef DRAINWATCH_ALERTER_ENGINE_H
 #define DRAINWATCH_ALERTER_ENGINE_H
 
@@ -20,6 +29,8 @@
 
 enum {
     ENGINE_KEYS_MAX = 131072,       /* beyond this the key that was longest without a match goes */
+    ENGINE_GROUPS_MAX = 4096,       /* of an app and rule; beyond it the stalest of them goes */
+    ENGINE_APPS_MAX = 4096,         /* apps whose last loss is remembered; the stalest goes */
     ENGINE_KEY_TIMES_MAX = 65536,   /* distinct times of a key; beyond it the oldest two merge */
     ENGINE_TIMES_MAX = 8 << 20,     /* of all keys; beyond this keys go as beyond ENGINE_KEYS_MAX */
     ENGINE_FRAMES_PER_DRAIN = 8192, /* Frame-Ids remembered for a drain, for an hour at most */
@@ -39,6 +50,8 @@ struct engine;
 /* The bounds above, in this order. */
 struct engine_limits {
     size_t keys;
+    size_t groups;
+    size_t apps;
     size_t key_times;
     size_t times;
     size_t frames_per_drain;
@@ -55,8 +68,10 @@ struct engine_counts {
                           for it */
     uint64_t unknown_rule; /* matches of a rule that the rules in force do not have */
     uint64_t alerts;
-    uint64_t cooled;       /* breaches that a cooldown kept from being alerts */
-    uint64_t keys_dropped; /* for want of room; not those of a rule that a reload took away */
+    uint64_t cooled;         /* breaches that a cooldown kept from being alerts */
+    uint64_t keys_dropped;   /* for want of room; not those of a rule that a reload took away */
+    uint64_t groups_dropped; /* of a rule with too many groups; not counted in keys_dropped */
+    uint64_t losses;         /* records that told of lost lines */
     /* What is held now. */
     size_t keys;
     size_t times;
@@ -65,8 +80,9 @@ struct engine_counts {
 };
 
 /* The alerts of one step, in the order in which the record's matches first touched their keys. They
- * borrow from the engine (id, rule, app, title, runbook, channel: valid until the next step or
- * engine_set_rules) and from the record (source, process, sample: valid while it is). */
+ * borrow from the engine (themselves, and what their rule says: valid until the next step or
+ * engine_set_rules) and from the record (app, group's values, source, process, sample: valid while
+ * it is). */
 struct engine_alerts {
     const struct wire_alert *alerts;
     size_t n;
@@ -80,16 +96,18 @@ void engine_free(struct engine *e); /* NULL is fine */
 void engine_set_limits(struct engine *e, const struct engine_limits *limits);
 
 /* Puts rules in force, from text as the journal records it. Windows and cooldowns of a rule whose
- * name and matching (source, process, field, match) are unchanged stay; others start empty. A
- * longer `within` has what was kept under the shorter one. Returns 0, ERR_INPUT with the old rules
- * still in force, or ERR_NOMEM (likewise). */
+ * name and matching (source, process, field, match, unless, group_by) are unchanged stay; others
+ * start empty. A longer `within` has what was kept under the shorter one. Returns 0, ERR_INPUT with
+ * the old rules still in force, or ERR_NOMEM (likewise). */
 int engine_set_rules(struct engine *e, const char *text, size_t len, struct err *err);
 
 /* Whether this very text is in force, so that it need not be put there once more. */
 bool engine_has_rules_text(const struct engine *e, const char *text, size_t len);
 
-/* The rules in force; NULL while there are none. Valid until the next engine_set_rules. */
+/* The rules in force, NULL while there are none; and one of them, NULL where there is none of this
+ * name. Valid until the next engine_set_rules. */
 const struct rules *engine_rules(const struct engine *e);
+const struct rule *engine_rule(const struct engine *e, const char *name);
 
 /* Takes one record at `step_us`, which must not be before the step before (it is raised to it).
  * Returns 0 or ERR_NOMEM, after which the engine must be thrown away. */

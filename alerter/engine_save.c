@@ -2,11 +2,13 @@
 
 #include "alerter/engine_impl.h"
 #include "alerter/snapshot.h"
+#include "common/time.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /* The counters, in the order in which they are saved. */
-enum { N_COUNTERS = 9 };
+enum { N_COUNTERS = 11 };
 
 static void list_counters(struct engine_counts *c, uint64_t *out[N_COUNTERS])
 {
@@ -21,6 +23,9 @@ static void list_counters(struct engine_counts *c, uint64_t *out[N_COUNTERS])
     out[n++] = &c->alerts;
     out[n++] = &c->cooled;
     out[n++] = &c->keys_dropped;
+    out[n++] = &c->groups_dropped;
+    out[n++] = &c->losses;
+    assert(n == N_COUNTERS);
 }
 
 /* The rules come first: what follows speaks of them. */
@@ -39,13 +44,16 @@ int engine_save(const struct engine *e, struct buf *out)
     for (size_t i = 0; i < N_COUNTERS; i++)
         snapshot_put_u64(&w, *counters[i]);
     frames_save(&e->frames, &w);
+    losses_save(&e->losses, &w);
     keys_save(e->keys, &w);
     return snapshot_finish(&w);
 }
 
-static bool is_known(void *ctx, const char *rule)
+static bool is_known(void *ctx, const char *name, size_t n_group)
 {
-    return ruleset_find(ctx, rule) != NULL;
+    const struct rule *rule = ruleset_find(ctx, name);
+
+    return rule != NULL && rule->group_by.n == n_group;
 }
 
 /* The checksum was right, so a text that is refused was good to the build that wrote it. */
@@ -68,11 +76,28 @@ static int load_rules(struct engine *e, struct snapshot_reader *r, struct err *e
     return rc;
 }
 
-static int load_body(struct engine *e, struct snapshot_reader *r, struct err *err)
+/* What the engine remembers, in the order in which engine_save writes it. */
+static int load_memory(struct engine *e, struct snapshot_reader *r)
 {
-    struct frames_limits limits = {.drains = e->limits.drains,
+    struct frames_limits frames = {.drains = e->limits.drains,
                                    .per_drain = e->limits.frames_per_drain,
                                    .total = e->limits.frames};
+    struct keys_limits keys = {
+        .keys = e->limits.keys, .groups = e->limits.groups, .key_times = e->limits.key_times};
+    int rc = frames_load(&e->frames, r, e->step_us, &frames);
+
+    if (rc == 0)
+        rc = losses_load(&e->losses, r, e->limits.apps,
+                         e->step_us / TIME_MS + ENGINE_SKEW_MAX_US / TIME_MS);
+    if (rc == 0)
+        rc = keys_load(e->keys, r, &keys, e->step_us, is_known, &e->rules);
+    if (rc == 0 && (!snapshot_complete(r) || keys_counts(e->keys).times > e->limits.times))
+        rc = ERR_DAMAGED;
+    return rc;
+}
+
+static int load_body(struct engine *e, struct snapshot_reader *r, struct err *err)
+{
     uint64_t *counters[N_COUNTERS];
     int rc = load_rules(e, r, err);
 
@@ -82,13 +107,7 @@ static int load_body(struct engine *e, struct snapshot_reader *r, struct err *er
     list_counters(&e->counts, counters);
     for (size_t i = 0; i < N_COUNTERS; i++)
         *counters[i] = snapshot_get_u64(r);
-    rc = frames_load(&e->frames, r, e->step_us, &limits);
-    if (rc == 0)
-        rc = keys_load(e->keys, r, e->limits.keys, e->limits.key_times, e->step_us, is_known,
-                       &e->rules);
-    if (rc == 0 && (!snapshot_complete(r) || keys_counts(e->keys).times > e->limits.times))
-        rc = ERR_DAMAGED;
-    return rc;
+    return load_memory(e, r);
 }
 
 int engine_load(struct engine **out, const void *bytes, size_t n, struct err *err)

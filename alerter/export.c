@@ -1,5 +1,6 @@
 #include "alerter/export.h"
 
+#include "alerter/show.h"
 #include "alerter/store.h"
 #include "common/buf.h"
 #include "common/capture.h"
@@ -58,13 +59,10 @@ static int write_stream(struct export *e, struct store *store, int64_t since_us)
 
 static int run(const struct settings *settings, int64_t since_us, struct err *err)
 {
-    char path[4096], aside[512];
     struct export e = {.err = err};
     struct store *store;
-    int rc;
+    int rc = show_open_store(settings, &store, err);
 
-    snprintf(path, sizeof path, "%s/alerter.db", settings->state_dir);
-    rc = store_open(&(struct store_options){.path = path, .read_only = true}, &store, aside, err);
     if (rc != 0)
         return rc;
     buf_init(&e.out, (size_t)CAPTURE_ENTRY_MAX + CAPTURE_OVERHEAD_MAX);

@@ -8,6 +8,7 @@
 #include "common/err.h"
 #include "common/wire.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,10 +23,14 @@ struct fold {
     int64_t last_us;      /* the newest stamp that was folded, 0: none was */
     uint64_t since_saved; /* entries since the last snapshot */
     int64_t saved_us;     /* the last snapshot's stamp, 0: there is none */
+    bool on_trial;        /* rules and snapshots of the stream are passed over */
 };
 
 int fold_open(struct fold *f, struct err *err); /* 0 or ERR_NOMEM; an engine that was fed nothing */
-void fold_close(struct fold *f);                /* also of one that is all zeros */
+/* A cold start under these rules and no others, to try them: of the stream it takes the records
+ * alone. Returns 0, ERR_INPUT or ERR_NOMEM; if it is not 0, there is nothing to close. */
+int fold_open_trial(struct fold *f, const char *rules, size_t len, struct err *err);
+void fold_close(struct fold *f); /* also of one that is all zeros */
 
 /* Feeds one entry. The alerts are valid until the next call. A snapshot is taken only by an engine
  * that was fed nothing; any other is at that very state already. Rules that this build refuses

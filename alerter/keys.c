@@ -10,24 +10,46 @@
 #include <uthash.h>
 #include <utlist.h>
 
-/* The name is "app\0rule\0", which is what the table compares. A group will follow it. */
+/* The groups of one app's rule. */
+struct family {
+    struct entry *stalest;
+    size_t n;
+    bool busy;                  /* touched since keys_keep_groups, and in that list */
+    struct family *prev, *next; /* there */
+    UT_hash_handle hh;
+    char name[];
+};
+
+/* The name is "app\0rule\0", which is the family's, and each value of the group with a zero
+ * behind it. It is what the table compares; a rule has so many values for as long as its keys
+ * live, so that no two groups have one name. */
 struct entry {
     struct key key; /* first, so that one can be had from the other */
     struct entry *prev, *next;
+    struct family *family; /* NULL: its rule has no groups */
+    struct entry *older, *newer;
     UT_hash_handle hh;
-    size_t rule_at; /* where the rule begins in the name */
+    uint32_t rule_at; /* where the rule begins in the name */
+    uint32_t group_at;
+    uint32_t n_group;
     char name[];
 };
 
 struct keys {
     struct entry *table;
     struct entry *stalest;
+    struct family *families;
+    struct family *busy;
     size_t n;
     size_t times;
-    struct buf name; /* of the key that is looked for */
+    struct buf name; /* of the key that is looked for, and what stands where in it: */
+    uint32_t rule_at;
+    uint32_t group_at;
+    uint32_t n_group;
 };
 
-enum { NAME_MAX_BYTES = 4 << 20 }; /* twice what a rules file can hold, and more */
+/* More than a rules file and a message from the queue can hold, from which all of it comes. */
+enum { NAME_MAX_BYTES = 4 << 20 };
 
 struct keys *keys_new(void)
 {
@@ -38,10 +60,40 @@ struct keys *keys_new(void)
     return k;
 }
 
+static void make_busy(struct keys *k, struct family *f)
+{
+    if (f->busy)
+        return;
+    f->busy = true;
+    DL_APPEND(k->busy, f);
+}
+
+static void make_idle(struct keys *k, struct family *f)
+{
+    if (!f->busy)
+        return;
+    f->busy = false;
+    DL_DELETE(k->busy, f);
+}
+
+static void drop_if_empty(struct keys *k, struct family *f)
+{
+    if (f == NULL || f->n > 0)
+        return;
+    make_idle(k, f);
+    HASH_DEL(k->families, f);
+    free(f);
+}
+
 static void drop(struct keys *k, struct entry *e)
 {
     HASH_DEL(k->table, e);
     DL_DELETE(k->stalest, e);
+    if (e->family != NULL) {
+        DL_DELETE2(e->family->stalest, e, older, newer);
+        e->family->n--;
+        drop_if_empty(k, e->family);
+    }
     k->n--;
     k->times -= e->key.window.n;
     window_close(&e->key.window);
@@ -75,43 +127,109 @@ const char *key_rule(const struct key *key)
     return e->name + e->rule_at;
 }
 
-static struct entry *add(struct keys *k, size_t rule_at)
+/* Finds or makes the family of the name that is looked for. NULL: no memory. */
+static struct family *take_family(struct keys *k)
+{
+    struct family *f;
+
+    HASH_FIND(hh, k->families, k->name.data, k->group_at, f);
+    if (f != NULL)
+        return f;
+    f = calloc(1, sizeof *f + k->group_at);
+    if (f == NULL)
+        return NULL;
+    memcpy(f->name, k->name.data, k->group_at);
+    HASH_ADD_KEYPTR(hh, k->families, f->name, k->group_at, f);
+    if (f->hh.tbl == NULL) { /* uthash's way to say that it found no memory */
+        free(f);
+        return NULL;
+    }
+    return f;
+}
+
+static void append(struct keys *k, struct entry *e)
+{
+    DL_APPEND(k->stalest, e);
+    k->n++;
+    if (e->family != NULL) {
+        DL_APPEND2(e->family->stalest, e, older, newer);
+        e->family->n++;
+    }
+}
+
+static void make_last(struct keys *k, struct entry *e)
+{
+    if (e->next == NULL) /* so it is the last of its family, too */
+        return;
+    DL_DELETE(k->stalest, e);
+    DL_APPEND(k->stalest, e);
+    if (e->family != NULL) {
+        DL_DELETE2(e->family->stalest, e, older, newer);
+        DL_APPEND2(e->family->stalest, e, older, newer);
+    }
+}
+
+static struct entry *add(struct keys *k)
 {
     struct entry *e = calloc(1, sizeof *e + k->name.len);
 
     if (e == NULL)
         return NULL;
-    window_init(&e->key.window);
-    e->key.alerted_us = KEY_NEVER;
-    e->rule_at = rule_at;
-    memcpy(e->name, k->name.data, k->name.len);
-    HASH_ADD_KEYPTR(hh, k->table, e->name, k->name.len, e);
-    if (e->hh.tbl == NULL) { /* uthash's way to say that it found no memory */
+    if (k->n_group > 0 && (e->family = take_family(k)) == NULL) {
         free(e);
         return NULL;
     }
-    DL_APPEND(k->stalest, e);
-    k->n++;
+    window_init(&e->key.window);
+    e->key.alerted_us = KEY_NEVER;
+    e->rule_at = k->rule_at;
+    e->group_at = k->group_at;
+    e->n_group = k->n_group;
+    memcpy(e->name, k->name.data, k->name.len);
+    HASH_ADD_KEYPTR(hh, k->table, e->name, k->name.len, e);
+    if (e->hh.tbl == NULL) {
+        drop_if_empty(k, e->family);
+        free(e);
+        return NULL;
+    }
+    append(k, e);
     return e;
 }
 
-struct key *keys_touch(struct keys *k, const char *app, const char *rule)
+static int set_name(struct keys *k, const char *app, const char *rule, const char *const *group,
+                    size_t n_group)
 {
-    size_t rule_at = strlen(app) + 1;
+    struct buf *name = &k->name;
+    int rc;
+
+    buf_clear(name);
+    rc = buf_append(name, app, strlen(app) + 1);
+    k->rule_at = (uint32_t)name->len;
+    if (rc == 0)
+        rc = buf_append(name, rule, strlen(rule) + 1);
+    k->group_at = (uint32_t)name->len;
+    for (size_t i = 0; i < n_group && rc == 0; i++)
+        rc = buf_append(name, group[i], strlen(group[i]) + 1);
+    k->n_group = (uint32_t)n_group;
+    return rc;
+}
+
+struct key *keys_touch(struct keys *k, const char *app, const char *rule, const char *const *group,
+                       size_t n_group)
+{
     struct entry *e;
 
-    buf_clear(&k->name);
-    if (buf_append(&k->name, app, rule_at) != 0 ||
-        buf_append(&k->name, rule, strlen(rule) + 1) != 0)
+    if (set_name(k, app, rule, group, n_group) != 0)
         return NULL;
     HASH_FIND(hh, k->table, k->name.data, k->name.len, e);
-    if (e == NULL) {
-        e = add(k, rule_at);
-    } else if (e->next != NULL) {
-        DL_DELETE(k->stalest, e);
-        DL_APPEND(k->stalest, e);
-    }
-    return e == NULL ? NULL : &e->key;
+    if (e == NULL)
+        e = add(k);
+    else
+        make_last(k, e);
+    if (e == NULL)
+        return NULL;
+    if (e->family != NULL)
+        make_busy(k, e->family);
+    return &e->key;
 }
 
 int keys_put(struct keys *k, struct key *key, const struct window_run *runs, size_t n,
@@ -122,6 +240,21 @@ int keys_put(struct keys *k, struct key *key, const struct window_run *runs, siz
 
     k->times = k->times - before + key->window.n;
     return rc;
+}
+
+size_t keys_keep_groups(struct keys *k, size_t max_groups)
+{
+    size_t before = k->n;
+
+    assert(max_groups >= 1);
+    while (k->busy != NULL) {
+        struct family *f = k->busy;
+
+        while (f->n > max_groups) /* at least one stays, and the family with it */
+            drop(k, f->stalest);
+        make_idle(k, f);
+    }
+    return before - k->n;
 }
 
 size_t keys_keep(struct keys *k, size_t max_keys, size_t max_times)
@@ -149,6 +282,11 @@ struct keys_counts keys_counts(const struct keys *k)
     return (struct keys_counts){.keys = k->n, .times = k->times};
 }
 
+static const char *after(const char *text)
+{
+    return text + strlen(text) + 1;
+}
+
 void keys_save(const struct keys *k, struct snapshot_writer *out)
 {
     const struct entry *e;
@@ -156,65 +294,82 @@ void keys_save(const struct keys *k, struct snapshot_writer *out)
     snapshot_put_u64(out, k->n);
     DL_FOREACH(k->stalest, e)
     {
+        const char *value = e->name + e->group_at;
+
         snapshot_put_bytes(out, key_app(&e->key), strlen(key_app(&e->key)));
         snapshot_put_bytes(out, key_rule(&e->key), strlen(key_rule(&e->key)));
+        snapshot_put_u64(out, e->n_group);
+        for (uint32_t i = 0; i < e->n_group; i++, value = after(value))
+            snapshot_put_bytes(out, value, strlen(value));
         snapshot_put_i64(out, e->key.alerted_us);
         snapshot_put_u64(out, e->key.since);
         window_save(&e->key.window, out);
     }
 }
 
-/* Adds the two names to the buffer as keys_touch would. False: a fault or no memory. */
-static int load_name(struct keys *k, struct snapshot_reader *in, size_t *rule_at)
+static int load_part(struct buf *name, struct snapshot_reader *in)
 {
-    buf_clear(&k->name);
-    for (int part = 0; part < 2; part++) {
-        size_t len;
-        const uint8_t *text = snapshot_get_bytes(in, &len);
+    size_t len;
+    const uint8_t *text = snapshot_get_bytes(in, &len);
 
-        if (in->bad || memchr(text, 0, len) != NULL || len > NAME_MAX_BYTES / 2 - 1)
-            return ERR_DAMAGED;
-        if (part == 1)
-            *rule_at = k->name.len;
-        if (buf_append(&k->name, text, len) != 0 || buf_append(&k->name, "", 1) != 0)
-            return ERR_NOMEM;
-    }
+    if (in->bad || memchr(text, 0, len) != NULL || len >= NAME_MAX_BYTES - name->len)
+        return ERR_DAMAGED;
+    if (buf_append(name, text, len) != 0 || buf_append(name, "", 1) != 0)
+        return ERR_NOMEM;
     return 0;
 }
 
-static int load_key(struct keys *k, struct snapshot_reader *in, size_t max_times, int64_t step_us,
-                    keys_keep_fn *known, void *ctx)
+/* Reads a name as set_name would write it. */
+static int load_name(struct keys *k, struct snapshot_reader *in)
+{
+    int rc;
+
+    buf_clear(&k->name);
+    rc = load_part(&k->name, in);
+    k->rule_at = (uint32_t)k->name.len;
+    if (rc == 0)
+        rc = load_part(&k->name, in);
+    k->group_at = (uint32_t)k->name.len;
+    k->n_group = (uint32_t)snapshot_get_max(in, UINT32_MAX);
+    for (uint32_t i = 0; i < k->n_group && rc == 0; i++)
+        rc = load_part(&k->name, in);
+    return rc;
+}
+
+static int load_key(struct keys *k, struct snapshot_reader *in, const struct keys_limits *limits,
+                    int64_t step_us, keys_known_fn *known, void *ctx)
 {
     struct entry *e;
-    size_t rule_at = 0;
-    int rc = load_name(k, in, &rule_at);
+    int rc = load_name(k, in);
 
     if (rc != 0)
         return rc;
     HASH_FIND(hh, k->table, k->name.data, k->name.len, e);
-    if (e != NULL || !known(ctx, (const char *)k->name.data + rule_at))
+    if (e != NULL || !known(ctx, (const char *)k->name.data + k->rule_at, k->n_group))
         return ERR_DAMAGED;
-    e = add(k, rule_at);
+    e = add(k);
     if (e == NULL)
         return ERR_NOMEM;
+    if (e->family != NULL && e->family->n > limits->groups)
+        return ERR_DAMAGED;
     e->key.alerted_us = snapshot_get_i64(in);
     e->key.since = snapshot_get_max(in, UINT64_MAX >> 1);
-    rc = window_load(&e->key.window, in, max_times);
+    rc = window_load(&e->key.window, in, limits->key_times);
     k->times += e->key.window.n;
     if (rc == 0 && (e->key.alerted_us < KEY_NEVER || e->key.alerted_us > step_us))
         return ERR_DAMAGED;
     return rc;
 }
 
-int keys_load(struct keys *k, struct snapshot_reader *in, size_t max_keys, size_t max_times,
-              int64_t step_us, keys_keep_fn *known, void *ctx)
+int keys_load(struct keys *k, struct snapshot_reader *in, const struct keys_limits *limits,
+              int64_t step_us, keys_known_fn *known, void *ctx)
 {
-    size_t n = snapshot_get_count(in, 8);
+    size_t n = snapshot_get_count(in, 9);
     int rc = 0;
 
-    if (n > max_keys)
+    if (n > limits->keys)
         return ERR_DAMAGED;
     for (size_t i = 0; i < n && rc == 0; i++)
-        rc = load_key(k, in, max_times, step_us, known, ctx);
+        rc = load_key(k, in, limits, step_us, known, ctx);
     return rc == 0 && in->bad ? ERR_DAMAGED : rc;
 }

@@ -2,27 +2,59 @@
 #include "alerter/driver.h"
 #include "alerter/export.h"
 #include "alerter/replay.h"
+#include "alerter/ruletest.h"
 #include "alerter/show.h"
 #include "common/err.h"
 #include "common/log.h"
 #include "common/process.h"
 #include "common/startup.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#define OUTBOX_USAGE                                                                               \
+    "  drainwatch-alerter outbox [--format text|json]\n"                                           \
+    "      list the alerts that wait, were delivered, failed or expired\n"
+#define EXPORT_USAGE                                                                               \
+    "  drainwatch-alerter export [--since DURATION]\n"                                             \
+    "      write the recorded event stream to standard output, all of it or from the newest\n"     \
+    "      snapshot that is so old (2h, 7d)\n"
+#define REPLAY_USAGE                                                                               \
+    "  drainwatch-alerter replay [--rules FILE] [--format text|json] [FILE]\n"                     \
+    "      run the engine over a captured stream (a file or standard input), post nothing,\n"      \
+    "      print what it decides: under the rules that the stream records, or from a cold\n"       \
+    "      start under those of a file\n"                                                          \
+    "  drainwatch-alerter replay --compare OLD.yaml --rules NEW.yaml [--format text|json] "        \
+    "[FILE]\n"                                                                                     \
+    "      print the alerts that only one of two rules files decides (\"- \": only OLD,\n"         \
+    "      \"+ \": only NEW); exit 1 if there are any\n"
+#define TEST_USAGE                                                                                 \
+    "  drainwatch-alerter test [--rules FILE] FILE.test.yaml...\n"                                 \
+    "      rule tests: given lines at given times, these alerts and no others; exit 1 and show\n"  \
+    "      the difference where it is not so\n"
 
 static const struct startup_program program = {
     .name = "drainwatch-alerter",
     .summary =
         "counts the matches that ingest found, decides on alerts, and delivers them to Slack",
-    .usage = "  drainwatch-alerter            serve\n"
-             "  drainwatch-alerter outbox [--format text|json]\n"
-             "      list the alerts that wait, were delivered, failed or expired\n"
-             "  drainwatch-alerter export [--since DURATION]\n"
-             "      write the recorded event stream to standard output\n"
-             "  drainwatch-alerter replay [--format text|json] [FILE]\n"
-             "      run the engine over a captured stream, post nothing, print what it decides\n",
+    .usage =
+        "  drainwatch-alerter            serve\n" OUTBOX_USAGE EXPORT_USAGE REPLAY_USAGE TEST_USAGE,
 };
+
+typedef int command_fn(const struct startup_program *program, int argc, char **argv);
+
+static const struct command {
+    const char *name;
+    command_fn *run;
+    const char *usage;
+} commands[] = {
+    {"outbox", show_outbox, OUTBOX_USAGE},
+    {"export", export_stream, EXPORT_USAGE},
+    {"replay", replay_stream, REPLAY_USAGE},
+    {"test", ruletest_files, TEST_USAGE},
+};
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static int serve(const struct startup_config *config)
 {
@@ -47,20 +79,29 @@ static int serve(const struct startup_config *config)
 
 static int command(int argc, char **argv)
 {
-    if (strcmp(argv[1], "outbox") == 0)
-        return show_outbox(&program, argc, argv);
-    if (strcmp(argv[1], "export") == 0)
-        return export_stream(&program, argc, argv);
-    return replay_stream(&program, argc, argv);
+    const struct command *c = commands;
+
+    while (strcmp(argv[1], c->name) != 0) /* startup_arguments knows it */
+        c++;
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0) {
+            printf("usage:\n%s", c->usage);
+            return STARTUP_OK;
+        }
+    }
+    return c->run(&program, argc, argv);
 }
 
 int main(int argc, char **argv)
 {
-    static const char *const commands[] = {"outbox", "export", "replay", NULL};
+    const char *names[COMMANDS + 1] = {NULL};
     struct startup_config config;
+    enum startup_verb verb;
     int exit_code;
-    enum startup_verb verb = startup_arguments(&program, argc, argv, commands, &exit_code);
 
+    for (size_t i = 0; i < COMMANDS; i++)
+        names[i] = commands[i].name;
+    verb = startup_arguments(&program, argc, argv, names, &exit_code);
     if (verb == STARTUP_DONE)
         return exit_code;
     process_harden();

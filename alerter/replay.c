@@ -1,156 +1,222 @@
 #include "alerter/replay.h"
 
+#include "alerter/captured.h"
+#include "alerter/compare.h"
 #include "alerter/fold.h"
 #include "alerter/show.h"
-#include "common/buf.h"
-#include "common/capture.h"
+#include "alerter/trial.h"
 #include "common/err.h"
-#include "common/wire.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 256 << 10 };
-
 struct replay {
     const struct startup_program *program;
-    const char *name; /* of the input, for messages */
-    int fd;
+    const char *file;    /* NULL: standard input */
+    const char *rules;   /* NULL: those that the stream records */
+    const char *compare; /* NULL: there is nothing to compare with */
     bool json;
-    struct fold fold;
-    struct wire *wire;
-    struct capture_reader reader;
-    struct buf input; /* read, and not replayed yet, from `at` on */
-    size_t at;
-    struct err err;
+    struct captured captured;
 };
 
-static int replay_entry(struct replay *r, struct wire_bytes bytes)
+/* What was decided; what is shown of progress must not stand before it. */
+static int print(struct replay *r, const struct engine_alerts *alerts, struct err *err)
 {
-    struct wire_entry entry;
-    struct engine_alerts alerts;
-    int rc = wire_unpack_entry(r->wire, bytes.data, bytes.len, &entry, &r->err);
+    int rc = 0;
 
+    if (alerts->n > 0)
+        progress_end(&r->captured.progress);
+    for (size_t i = 0; rc == 0 && i < alerts->n; i++)
+        rc = show_alert(&alerts->alerts[i], r->json, err);
+    return rc;
+}
+
+/* Says how the reading ended. */
+static int finish(struct replay *r, int rc, struct err *err)
+{
+    progress_end(&r->captured.progress);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && rc == 0)
+        rc = err_set(err, ERR_IO, "cannot write: %s", strerror(errno));
     if (rc == 0)
-        rc = fold_entry(&r->fold, &entry, &alerts, &r->err);
-    if (rc == ERR_INPUT && entry.input == WIRE_INPUT_RULES) {
+        return STARTUP_OK;
+    fprintf(stderr, "%s: %s: %s\n", r->program->name, r->captured.name, err->text);
+    return rc == ERR_DAMAGED || rc == ERR_VERSION ? STARTUP_DATA : STARTUP_FAILED;
+}
+
+/* ---- under the recorded rules ---- */
+
+struct recorded {
+    struct replay *replay;
+    struct fold fold;
+};
+
+static int recorded_entry(void *ctx, const struct wire_entry *entry, struct err *err)
+{
+    struct recorded *r = ctx;
+    struct engine_alerts alerts;
+    int rc = fold_entry(&r->fold, entry, &alerts, err);
+
+    if (rc == ERR_INPUT && entry->input == WIRE_INPUT_RULES) {
+        progress_end(&r->replay->captured.progress);
         fprintf(stderr, "%s: recorded rules that this build refuses are left out: %s\n",
-                r->program->name, r->err.text);
+                r->replay->program->name, err->text);
         return 0;
     }
-    for (size_t i = 0; rc == 0 && i < alerts.n; i++)
-        rc = show_alert(&alerts.alerts[i], r->json, &r->err);
-    return rc;
+    return rc != 0 ? rc : print(r->replay, &alerts, err);
 }
 
-/* Replays all whole entries that are in the buffer. */
-static int replay_buffered(struct replay *r)
+static int run_recorded(struct replay *replay)
 {
-    struct wire_bytes entry;
-    size_t used;
-    int rc;
+    struct recorded r = {.replay = replay};
+    struct err err;
+    int rc = fold_open(&r.fold, &err), code;
 
-    while ((rc = capture_read(&r->reader, r->input.data + r->at, r->input.len - r->at, &used,
-                              &entry, &r->err)) == 1) {
-        rc = replay_entry(r, entry);
-        r->at += used;
-        if (rc != 0)
-            return rc;
+    if (rc == 0)
+        rc = captured_each(&replay->captured, recorded_entry, &r, &err);
+    code = finish(replay, rc, &err);
+    fold_close(&r.fold);
+    return code;
+}
+
+/* ---- under the rules of a file ---- */
+
+struct tried {
+    struct replay *replay;
+    struct trial trial;
+};
+
+static int tried_entry(void *ctx, const struct wire_entry *entry, struct err *err)
+{
+    struct tried *t = ctx;
+    struct engine_alerts alerts;
+    int rc = trial_entry(&t->trial, entry, &alerts, err);
+
+    return rc != 0 ? rc : print(t->replay, &alerts, err);
+}
+
+static int run_tried(struct replay *replay)
+{
+    struct tried t = {.replay = replay};
+    struct err err;
+    int code = trial_open(&t.trial, replay->program, replay->rules, &replay->captured.progress), rc;
+
+    if (code != STARTUP_OK)
+        return code;
+    rc = captured_each(&replay->captured, tried_entry, &t, &err);
+    trial_end(&t.trial);
+    code = finish(replay, rc, &err);
+    trial_close(&t.trial);
+    return code;
+}
+
+/* ---- under two files ---- */
+
+static int compared_entry(void *ctx, const struct wire_entry *entry, struct err *err)
+{
+    return compare_entry(ctx, entry, err);
+}
+
+/* What the two have decided by the place where the capture is damaged is printed all the same. */
+static int compare(struct replay *replay, struct trial *before, struct trial *after)
+{
+    struct compare c;
+    struct err err, unsettled;
+    int rc = compare_open(&c, before, after, &replay->captured.progress, replay->json, &err), code;
+
+    if (rc == 0)
+        rc = captured_each(&replay->captured, compared_entry, &c, &err);
+    if (rc == 0)
+        rc = compare_settle(&c, &err);
+    else if (c.wire != NULL)
+        (void)compare_settle(&c, &unsettled);
+    trial_end(before);
+    trial_end(after);
+    code = finish(replay, rc, &err);
+    fprintf(stderr, "%s: %" PRIu64 " only old, %" PRIu64 " only new, %" PRIu64 " both\n",
+            replay->program->name, c.only[COMPARE_OLD], c.only[COMPARE_NEW], c.both);
+    if (code == STARTUP_OK && c.only[COMPARE_OLD] + c.only[COMPARE_NEW] > 0)
+        code = STARTUP_FAILED;
+    compare_close(&c);
+    return code;
+}
+
+static int run_compared(struct replay *replay)
+{
+    struct trial before, after;
+    struct progress *progress = &replay->captured.progress;
+    int code = trial_open(&before, replay->program, replay->compare, progress);
+    int other = trial_open(&after, replay->program, replay->rules, progress);
+
+    if (code == STARTUP_OK && other == STARTUP_OK) {
+        code = compare(replay, &before, &after);
+        other = STARTUP_OK;
     }
-    r->at += used;
-    return rc;
+    trial_close(&before);
+    trial_close(&after);
+    return code != STARTUP_OK ? code : other;
 }
 
-/* Reads on, with what is not replayed moved to the front. 1, 0 at the end, or an error. */
-static int read_more(struct replay *r)
+/* ---- arguments ---- */
+
+/* Takes argv[*i], with the value behind it where it has one. */
+static int take_argument(struct replay *r, int argc, char **argv, int *i)
 {
-    size_t left = r->input.len - r->at;
-    ssize_t n;
+    const char *arg = argv[*i];
+    const char **path = strcmp(arg, "--rules") == 0     ? &r->rules
+                        : strcmp(arg, "--compare") == 0 ? &r->compare
+                                                        : NULL;
 
-    if (left > 0)
-        memmove(r->input.data, r->input.data + r->at, left);
-    r->input.len = left;
-    r->at = 0;
-    if (buf_reserve(&r->input, READ_BYTES) != 0)
-        return err_set(&r->err, ERR_NOMEM, "no memory for an entry of the capture");
-    n = read(r->fd, r->input.data + r->input.len, READ_BYTES);
-    if (n < 0)
-        return err_set(&r->err, ERR_IO, "%s", strerror(errno));
-    r->input.len += (size_t)n;
-    return n > 0;
-}
-
-static int replay_all(struct replay *r)
-{
-    int rc;
-
-    while ((rc = read_more(r)) == 1) {
-        rc = replay_buffered(r);
-        if (rc != 0)
-            return rc;
+    if (path != NULL) {
+        if (++*i == argc)
+            return startup_usage(r->program, "a rules file has to follow", arg);
+        *path = argv[*i];
+    } else if (strcmp(arg, "--format") == 0) {
+        if (!show_format(r->program, ++*i < argc ? argv[*i] : "", &r->json))
+            return STARTUP_USAGE;
+    } else if (arg[0] == '-' && arg[1] != '\0') {
+        return startup_usage(r->program, "unknown argument", arg);
+    } else if (r->file != NULL) {
+        return startup_usage(r->program, "one capture at a time, not also", arg);
+    } else {
+        r->file = arg;
     }
-    return rc != 0 ? rc : capture_end(&r->reader, r->input.len - r->at, &r->err);
+    return STARTUP_OK;
 }
 
 static int run(struct replay *r)
 {
-    int rc = fold_open(&r->fold, &r->err);
+    struct err err;
+    int code;
 
-    r->wire = wire_new();
-    if (rc == 0 && r->wire == NULL)
-        rc = err_set(&r->err, ERR_NOMEM, "out of memory");
-    buf_init(&r->input, (size_t)CAPTURE_ENTRY_MAX + CAPTURE_OVERHEAD_MAX + READ_BYTES);
-    if (rc == 0)
-        rc = replay_all(r);
-    buf_close(&r->input);
-    wire_free(r->wire);
-    fold_close(&r->fold);
-    if (fflush(stdout) != 0 && rc == 0)
-        rc = err_set(&r->err, ERR_IO, "cannot write: %s", strerror(errno));
-    return rc;
-}
-
-static int exit_code_of(const struct replay *r, int rc)
-{
-    if (rc == 0)
-        return STARTUP_OK;
-    fprintf(stderr, "%s: %s: %s\n", r->program->name, r->name, r->err.text);
-    return rc == ERR_DAMAGED || rc == ERR_INPUT || rc == ERR_VERSION ? STARTUP_DATA
-                                                                     : STARTUP_FAILED;
+    if (captured_open(&r->captured, r->file, "replay", &err) != 0)
+        return finish(r, ERR_IO, &err);
+    if (isatty(r->captured.fd))
+        code = startup_usage(r->program, "replay reads a capture from a file or a pipe, not",
+                             "a terminal");
+    else if (r->compare != NULL)
+        code = run_compared(r);
+    else
+        code = r->rules != NULL ? run_tried(r) : run_recorded(r);
+    captured_close(&r->captured);
+    return code;
 }
 
 int replay_stream(const struct startup_program *program, int argc, char **argv)
 {
-    struct replay r = {.program = program, .name = "standard input", .fd = STDIN_FILENO};
-    int code;
+    struct replay r = {.program = program};
 
     for (int i = 2; i < argc; i++) {
-        if (strcmp(argv[i], "--format") == 0) {
-            if (!show_format(program, i + 1 < argc ? argv[i + 1] : "", &r.json))
-                return STARTUP_USAGE;
-            i++;
-        } else if (argv[i][0] == '-' && argv[i][1] != '\0') {
-            return startup_usage(program, "unknown argument", argv[i]);
-        } else if (r.fd != STDIN_FILENO) {
-            return startup_usage(program, "one capture at a time, not also", argv[i]);
-        } else if (strcmp(argv[i], "-") != 0) {
-            r.name = argv[i];
-            r.fd = open(argv[i], O_RDONLY | O_CLOEXEC);
-            if (r.fd < 0) {
-                err_set(&r.err, ERR_IO, "%s", strerror(errno));
-                return exit_code_of(&r, ERR_IO);
-            }
-        }
+        int code = take_argument(&r, argc, argv, &i);
+
+        if (code != STARTUP_OK)
+            return code;
     }
-    if (isatty(r.fd))
-        return startup_usage(program, "replay reads a capture from a file or a pipe, not",
-                             "a terminal");
-    code = exit_code_of(&r, run(&r));
-    if (r.fd != STDIN_FILENO)
-        close(r.fd);
-    return code;
+    if (r.compare != NULL && r.rules == NULL)
+        return startup_usage(program, "two rules files are compared: add --rules NEW.yaml to",
+                             "--compare");
+    return run(&r);
 }

@@ -112,7 +112,8 @@ static bool same_fields(const struct rule *a, const struct rule *b)
         return false;
     for (size_t i = 0; i < a->n_fields; i++) {
         if (strcmp(a->fields[i].key, b->fields[i].key) != 0 ||
-            strcmp(a->fields[i].value, b->fields[i].value) != 0)
+            strcmp(a->fields[i].value, b->fields[i].value) != 0 ||
+            a->fields[i].is_pattern != b->fields[i].is_pattern)
             return false;
     }
     return true;
@@ -121,5 +122,6 @@ static bool same_fields(const struct rule *a, const struct rule *b)
 bool ruleset_same_matching(const struct rule *a, const struct rule *b)
 {
     return same_list(&a->sources, &b->sources) && same_list(&a->processes, &b->processes) &&
-           same_list(&a->matches, &b->matches) && same_fields(a, b);
+           same_list(&a->matches, &b->matches) && same_list(&a->unless, &b->unless) &&
+           same_list(&a->group_by, &b->group_by) && same_fields(a, b);
 }

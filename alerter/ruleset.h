@@ -23,8 +23,8 @@ void ruleset_close(struct ruleset *set); /* also of one that is all zeros */
 /* NULL: there is none of this name. */
 const struct rule *ruleset_find(const struct ruleset *set, const char *name);
 
-/* Whether two rules take the same lines: source, process, field and match are equal, item for
- * item. */
+/* Whether two rules take the same lines and tell the same groups apart: source, process, field,
+ * match, unless and group_by are equal, item for item. */
 bool ruleset_same_matching(const struct rule *a, const struct rule *b);
 
 #endif

@@ -1,10 +1,11 @@
 #include "alerter/show.h"
 
 #include "alerter/alertjson.h"
-#include "alerter/store.h"
+#include "alerter/draft.h"
+#include "alerter/headline.h"
 #include "common/buf.h"
 #include "common/err.h"
-#include "common/text.h"
+#include "common/log.h"
 #include "common/time.h"
 
 #include <errno.h>
@@ -13,6 +14,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* Bytes: a rule's name and most groups are whole. */
+enum { HEADLINE_MAX = 600, NAME_MAX_BYTES = 300 };
 
 static const char *const state_names[] = {
     [OUTBOX_WAITING] = "waiting",
@@ -61,28 +66,63 @@ static int print_object(json_t *object, struct err *err)
     return 0;
 }
 
-/* What a line of text says of an alert, wherever it is shown; without a line end. */
-static void print_line(const struct wire_alert *alert)
+/* What a line of text says of an alert, wherever it is shown. */
+static void say_alert(struct draft *d, const struct wire_alert *alert)
 {
-    char at[TIME_UTC_SIZE], window[TIME_WORDS_SIZE];
+    char window[TIME_WORDS_SIZE];
 
-    time_format_utc(alert->at_us, at);
     time_format_words(alert->window_us, window);
-    printf("%s  %s  %s: %s%" PRIu64 " in %s (more than %" PRIu64 "), %s, %" PRIu64 " suppressed",
-           at, alert->id, alert->rule,
-           alert->at_least ? "at least "
-           : alert->about  ? "about "
-                           : "",
-           alert->count, window, alert->threshold, alert->app, alert->suppressed);
+    draft_say_time(d, alert->at_us);
+    draft_say(d, "  ");
+    draft_say(d, alert->id);
+    draft_say(d, "  ");
+    headline_show(d, alert, alert->rule, HEADLINE_MAX);
+    draft_say(d, ": ");
+    draft_say(d, headline_qualifier(alert));
+    draft_say_number(d, alert->count);
+    draft_say(d, " in ");
+    draft_say(d, window);
+    draft_say(d, " (more than ");
+    draft_say_number(d, alert->threshold);
+    draft_say(d, "), ");
+    draft_show(d, alert->app, NAME_MAX_BYTES);
+    draft_say(d, ", ");
+    draft_say_number(d, alert->suppressed);
+    draft_say(d, " suppressed");
+}
+
+/* Prints what was written, and lets it go. */
+static int print_line(struct draft *d, struct err *err)
+{
+    int rc = d->rc;
+
+    if (rc == 0)
+        puts(buf_text(&d->text));
+    draft_close(d);
+    return rc == 0 ? 0 : err_set(err, ERR_NOMEM, "no memory to print an alert");
 }
 
 int show_alert(const struct wire_alert *alert, bool json, struct err *err)
 {
+    struct draft line;
+
     if (json)
         return print_object(alertjson_new(alert), err);
-    print_line(alert);
-    putchar('\n');
-    return 0;
+    draft_init(&line, DRAFT_PRINT);
+    say_alert(&line, alert);
+    return print_line(&line, err);
+}
+
+void show_decided(const struct wire_alert *alert)
+{
+    struct draft about;
+
+    draft_init(&about, DRAFT_PRINT);
+    headline_show(&about, alert, alert->rule, HEADLINE_MAX);
+    log_info("alert %s: %s: %s%" PRIu64 " (more than %" PRIu64 ") in %s, %" PRIu64 " suppressed",
+             alert->id, buf_text(&about.text), headline_qualifier(alert), alert->count,
+             alert->threshold, alert->app, alert->suppressed);
+    draft_close(&about);
 }
 
 static int print_json(struct show *show, const struct outbox_message *m)
@@ -96,23 +136,28 @@ static int print_json(struct show *show, const struct outbox_message *m)
     return print_object(object, show->err);
 }
 
-static void print_text(const struct outbox_message *m)
+static int print_text(const struct outbox_message *m, struct err *err)
 {
-    char next[TIME_UTC_SIZE];
-    struct buf answer;
+    struct draft line;
 
-    buf_init(&answer, OUTBOX_ANSWER_SIZE * 4);
-    (void)text_append_printable(&answer, m->last_answer, strlen(m->last_answer)); /* or cut */
-    time_format_utc(m->next_try_us, next);
-    print_line(&m->alert);
-    printf("  %s to %s, %d %s", state_names[m->state], m->channel, m->facts.tries,
-           m->facts.tries == 1 ? "try" : "tries");
-    if (answer.len > 0)
-        printf(", last answer: %s", buf_text(&answer));
-    if (m->state == OUTBOX_WAITING && m->next_try_us > 0)
-        printf(", next try: %s", next);
-    putchar('\n');
-    buf_close(&answer);
+    draft_init(&line, DRAFT_PRINT);
+    say_alert(&line, &m->alert);
+    draft_say(&line, "  ");
+    draft_say(&line, state_names[m->state]);
+    draft_say(&line, " to ");
+    draft_show(&line, m->channel, NAME_MAX_BYTES);
+    draft_say(&line, ", ");
+    draft_say_number(&line, (uint64_t)m->facts.tries);
+    draft_say(&line, m->facts.tries == 1 ? " try" : " tries");
+    if (m->last_answer[0] != '\0') {
+        draft_say(&line, ", last answer: ");
+        draft_show(&line, m->last_answer, 4 * (size_t)OUTBOX_ANSWER_SIZE);
+    }
+    if (m->state == OUTBOX_WAITING && m->next_try_us > 0) {
+        draft_say(&line, ", next try: ");
+        draft_say_time(&line, m->next_try_us);
+    }
+    return print_line(&line, err);
 }
 
 static int show_message(void *ctx, const struct outbox_message *m)
@@ -126,19 +171,27 @@ static int show_message(void *ctx, const struct outbox_message *m)
     }
     if (show->json)
         return print_json(show, m);
-    print_text(m);
-    return 0;
+    return print_text(m, show->err);
+}
+
+int show_open_store(const struct settings *settings, struct store **out, struct err *err)
+{
+    char path[4096], aside[512];
+
+    snprintf(path, sizeof path, "%s/alerter.db", settings->state_dir);
+    if (access(path, F_OK) != 0 && errno == ENOENT)
+        return err_set(err, ERR_IO,
+                       "%s: there is none: no alerter ever ran with this state folder "
+                       "(DRAINWATCH_STATE_DIR names the folder of the one that is meant)",
+                       path);
+    return store_open(&(struct store_options){.path = path, .read_only = true}, out, aside, err);
 }
 
 static int list(const struct settings *settings, struct show *show)
 {
-    char path[4096], aside[512];
     struct store *store;
-    int rc;
+    int rc = show_open_store(settings, &store, show->err);
 
-    snprintf(path, sizeof path, "%s/alerter.db", settings->state_dir);
-    rc = store_open(&(struct store_options){.path = path, .read_only = true}, &store, aside,
-                    show->err);
     if (rc != 0)
         return rc;
     rc = outbox_list(store_outbox(store), show_message, show, show->err);

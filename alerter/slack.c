@@ -1,13 +1,12 @@
 #include "alerter/slack.h"
 
 #include "alerter/draft.h"
+#include "alerter/headline.h"
 #include "common/err.h"
-#include "common/text.h"
 #include "common/time.h"
 
 #include <jansson.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 /* Slack's limits (docs/facts.md) are in characters, and whether before or after escaping is not
@@ -19,7 +18,9 @@ enum {
     NAME_MAX_BYTES = 200,
     RUNBOOK_MAX = 1000,
     SAMPLE_MAX = 2900, /* of the 3,000 of a section's text; the rest is for the fences */
+    GROUP_MAX = 700,   /* a value of ingest's, 128 bytes, is whole with every character escaped */
     FIELDS_MAX = 10,
+    MENTION_MAX = 32, /* ids are shorter */
 };
 
 #define PRINT_PREFIX "drainwatch alert: "
@@ -37,8 +38,7 @@ static void say_breach(struct draft *d, const struct wire_alert *a)
 
     time_format_words(a->window_us > 0 ? a->window_us : 0, window);
     draft_say_bold(d);
-    draft_say(d, a->at_least ? "at least " : "");
-    draft_say(d, a->about ? "about " : "");
+    draft_say(d, headline_qualifier(a));
     draft_say_number(d, a->count);
     draft_say(d, a->count == 1 ? " match in " : " matches in ");
     draft_say(d, window);
@@ -69,10 +69,54 @@ static bool has_origin(const struct wire_alert *a)
     return a->source[0] != '\0' || a->process[0] != '\0';
 }
 
+/* --- whom to mention --- */
+
+/* How a mention of this one begins (Slack, "Formatting message text"). NULL: it is none that a
+ * rules file may hold, but what a newer build stored. Of all other texts no "<" gets past the
+ * escaping but the one before a runbook's web address, so nothing else can mention anybody. */
+static const char *mention_opening(const char *who)
+{
+    static const char *const words[] = {"here", "channel", "everyone"};
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(who, words[i]) == 0)
+            return "<!";
+    }
+    if (strlen(who) > MENTION_MAX ||
+        who[strspn(who, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")] != '\0')
+        return NULL;
+    switch (who[0]) {
+    case 'U':
+    case 'W':
+        return "<@";
+    case 'S':
+        return "<!subteam^";
+    default:
+        return NULL;
+    }
+}
+
+/* "<!here> <@U0123456789>", with `before` before the first; nothing where nobody is mentioned. */
+static void say_mentions(struct draft *d, const struct wire_alert *a, const char *before)
+{
+    for (size_t i = 0; i < a->n_mentions && i < WIRE_MENTIONS_MAX; i++) {
+        const char *opening = mention_opening(a->mentions[i]);
+
+        if (opening == NULL)
+            continue;
+        draft_say(d, before);
+        draft_say(d, opening);
+        draft_say(d, a->mentions[i]);
+        draft_say(d, ">");
+        before = " ";
+    }
+}
+
 /* --- blocks (Slack, "Block Kit") --- */
 
 /* The draft as a text object, and the end of the draft. NULL where memory ran out at any point.
- * `verbatim` stops Slack from finding channels, people and links in what is plain text. */
+ * `verbatim` stops Slack from finding channels, people and links in what is plain text; what is
+ * written as a mention still is one. */
 static json_t *text_object(struct draft *d)
 {
     const bool mrkdwn = d->form == DRAFT_MRKDWN;
@@ -90,12 +134,26 @@ static json_t *section(struct draft *d)
     return json_pack("{s:s, s:o}", "type", "section", "text", text_object(d));
 }
 
+/* As a character: `emoji` is off in a header, or a title could hold any. */
+static const char *severity_mark(const struct wire_alert *a)
+{
+    static const char *const marks[][2] = {
+        {"info", "🔵 "}, {"warning", "🟡 "}, {"error", "🟠 "}, {"critical", "🔴 "}};
+
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0] && headline_has_severity(a); i++) {
+        if (strcmp(a->severity, marks[i][0]) == 0)
+            return marks[i][1];
+    }
+    return "";
+}
+
 static json_t *header_block(const struct wire_alert *a)
 {
     struct draft d;
 
     draft_init(&d, DRAFT_PLAIN);
-    draft_show(&d, title_of(a), HEADER_MAX);
+    draft_say(&d, severity_mark(a));
+    headline_show(&d, a, title_of(a), HEADER_MAX - d.text.len);
     return json_pack("{s:s, s:o}", "type", "header", "text", text_object(&d));
 }
 
@@ -113,6 +171,19 @@ static json_t *breach_block(const struct wire_alert *a)
         say_suppressed(&d, a);
     }
     return section(&d);
+}
+
+/* In a section: there mentions notify, which in a header or an attachment they do not. */
+static int add_mentions(json_t *blocks, const struct wire_alert *a)
+{
+    struct draft d;
+
+    draft_init(&d, DRAFT_MRKDWN);
+    say_mentions(&d, a, "");
+    if (d.rc != 0 || d.text.len > 0)
+        return json_array_append_new(blocks, section(&d));
+    draft_close(&d);
+    return 0;
 }
 
 static json_t *field(const char *name, struct draft *d)
@@ -137,7 +208,8 @@ static int add_group_fields(json_t *fields, const struct wire_alert *a)
         struct draft d;
 
         draft_init(&d, DRAFT_MRKDWN);
-        draft_show(&d, a->group[i].value, NAME_MAX_BYTES);
+        draft_say(&d, a->group[i].value[0] == '\0' ? "(none)" : "");
+        draft_show(&d, a->group[i].value, GROUP_MAX);
         rc = json_array_append_new(fields, field(a->group[i].key, &d));
     }
     return rc;
@@ -209,6 +281,7 @@ static json_t *blocks_of(const struct wire_alert *a)
     int rc = json_array_append_new(blocks, header_block(a));
 
     rc |= json_array_append_new(blocks, breach_block(a));
+    rc |= add_mentions(blocks, a);
     rc |= json_array_append_new(blocks, fields_block(a));
     if (a->runbook[0] != '\0')
         rc |= json_array_append_new(blocks, runbook_block(a));
@@ -227,7 +300,7 @@ static json_t *blocks_of(const struct wire_alert *a)
 /* The line that a phone shows. The id stands last, where a phone cuts: it is for a search. */
 static void say_notification(struct draft *d, const struct wire_alert *a)
 {
-    draft_show(d, title_of(a), NAME_MAX_BYTES);
+    headline_show(d, a, title_of(a), NAME_MAX_BYTES);
     draft_say(d, ": ");
     say_breach(d, a);
     draft_say(d, " · ");
@@ -244,6 +317,9 @@ static json_t *text_string(struct draft *d)
     return text;
 }
 
+/* Mentions stand in both: whether Slack looks for them in `text` where there are blocks it does not
+ * say, and nobody is notified twice. link_names and parse, which stay unset, are about names
+ * without marks. */
 static json_t *message_of(const struct wire_alert *a, const char *channel)
 {
     struct draft to, text;
@@ -252,6 +328,7 @@ static json_t *message_of(const struct wire_alert *a, const char *channel)
     draft_show(&to, channel, NAME_MAX_BYTES);
     draft_init(&text, DRAFT_PLAIN);
     say_notification(&text, a);
+    say_mentions(&text, a, " · ");
     return json_pack("{s:o, s:o, s:o, s:b, s:b}", "channel", text_string(&to), "text",
                      text_string(&text), "blocks", blocks_of(a), "unfurl_links", 0, "unfurl_media",
                      0);
@@ -307,8 +384,8 @@ static void print_details(struct draft *d, const struct wire_alert *a)
     for (size_t i = 0; i < a->n_group && i < FIELDS_MAX; i++) {
         print_line(d, "");
         draft_show(d, a->group[i].key, NAME_MAX_BYTES);
-        draft_say(d, " ");
-        draft_show(d, a->group[i].value, NAME_MAX_BYTES);
+        draft_say(d, a->group[i].value[0] == '\0' ? " (none)" : " ");
+        draft_show(d, a->group[i].value, GROUP_MAX);
     }
     if (a->suppressed > 0) {
         print_line(d, "");
@@ -341,152 +418,4 @@ int slack_print(const struct wire_alert *alert, struct buf *out)
         d.rc = buf_append(out, d.text.data, d.text.len);
     draft_close(&d);
     return d.rc;
-}
-
-/* --- what Slack answers (docs/facts.md) --- */
-
-#define REMEDY_TOKEN "set SLACK_BOT_TOKEN to the bot token (xoxb-…) of an installed Slack app"
-#define REMEDY_CHANNEL                                                                             \
-    "give the channel's id in the rules file, and invite the bot if it is private"
-#define REMEDY_WORKSPACE "ask an administrator of the workspace to let the bot post there"
-#define REMEDY_URL "check SLACK_API_URL, and what stands between here and Slack"
-#define REMEDY_REPORT "Slack does not accept the message as it is; this is a fault of drainwatch"
-
-/* `remedy` NULL: Slack's trouble, which passes. */
-static const struct known {
-    const char *error;
-    const char *remedy;
-} known[] = {
-    {"ratelimited", NULL},
-    {"rate_limited", NULL},
-    {"internal_error", NULL},
-    {"fatal_error", NULL},
-    {"service_unavailable", NULL},
-    {"request_timeout", NULL},
-    {"invalid_auth", "SLACK_BOT_TOKEN is not accepted: " REMEDY_TOKEN},
-    {"not_authed", "no token reached Slack: " REMEDY_TOKEN},
-    {"account_inactive", "the token's app or user was removed: " REMEDY_TOKEN},
-    {"token_revoked", "the token was revoked: " REMEDY_TOKEN},
-    {"token_expired", "the token has expired: " REMEDY_TOKEN},
-    {"not_allowed_token_type", "this kind of token may not post: " REMEDY_TOKEN},
-    {"missing_scope", "give the Slack app the scope chat:write and install it again"},
-    {"channel_not_found", REMEDY_CHANNEL},
-    {"not_in_channel", "invite the bot to the channel (/invite @…)"},
-    {"is_archived", "unarchive the channel, or name another in the rules file"},
-    {"messages_tab_disabled", "allow messages to the app in its App Home settings"},
-    {"access_denied", REMEDY_WORKSPACE},
-    {"no_permission", REMEDY_WORKSPACE},
-    {"restricted_action", REMEDY_WORKSPACE},
-    {"restricted_action_read_only_channel", REMEDY_WORKSPACE},
-    {"team_access_not_granted", REMEDY_WORKSPACE},
-    {"org_login_required", REMEDY_WORKSPACE},
-    {"ekm_access_denied", REMEDY_WORKSPACE},
-    {"msg_too_long", REMEDY_REPORT},
-    {"msg_blocks_too_long", REMEDY_REPORT},
-    {"no_text", REMEDY_REPORT},
-    {"invalid_blocks", REMEDY_REPORT},
-    {"invalid_blocks_format", REMEDY_REPORT},
-    {"invalid_arguments", REMEDY_REPORT},
-};
-
-static const struct known *find_known(const char *error)
-{
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (strcmp(known[i].error, error) == 0)
-            return &known[i];
-    }
-    return NULL;
-}
-
-/* What came from outside goes into a reason as printable text, cut to fit. */
-static void set_reason(struct slack_verdict *v, const char *before, const char *text)
-{
-    struct buf line;
-
-    buf_init(&line, sizeof v->reason - 1);
-    if (buf_puts(&line, before) == 0)
-        text_append_printable(&line, text, strlen(text)); /* full: what fits is what we want */
-    memcpy(v->reason, buf_text(&line), line.len + 1);
-    buf_close(&line);
-}
-
-static void settle(struct slack_verdict *v, enum slack_outcome outcome, const char *remedy)
-{
-    v->outcome = outcome;
-    v->remedy = remedy;
-}
-
-/* A status that says it all: whatever the body holds can only be a better name for it. */
-static void judge_status(const struct slack_reply *reply, const char *error,
-                         struct slack_verdict *v)
-{
-    const struct known *k = error != NULL ? find_known(error) : NULL;
-    const long status = reply->status;
-    char text[32];
-
-    snprintf(text, sizeof text, "HTTP %ld", status);
-    set_reason(v, "", k != NULL ? k->error : text);
-    if (status == 429 || status == 408 || status >= 500)
-        settle(v, SLACK_AGAIN, "");
-    else if (k != NULL && k->remedy == NULL)
-        settle(v, SLACK_AGAIN, "");
-    else if (status >= 400)
-        settle(v, SLACK_FAILED, k != NULL ? k->remedy : REMEDY_URL);
-    else /* a redirect is a wrong address or a proxy in the way, and may pass */
-        settle(v, SLACK_AGAIN, REMEDY_URL);
-}
-
-static void judge_error(const struct slack_reply *reply, const char *error, struct slack_verdict *v)
-{
-    const struct known *k = find_known(error);
-
-    set_reason(v, "", error);
-    if (k != NULL)
-        settle(v, k->remedy == NULL ? SLACK_AGAIN : SLACK_FAILED, k->remedy ? k->remedy : "");
-    else
-        settle(v, reply->tries < SLACK_UNKNOWN_TRIES ? SLACK_AGAIN : SLACK_FAILED,
-               "look the error up in Slack's documentation of chat.postMessage");
-}
-
-static void judge_body(const struct slack_reply *reply, const json_t *root, struct slack_verdict *v)
-{
-    const json_t *ok = json_object_get(root, "ok");
-    const char *error = json_string_value(json_object_get(root, "error"));
-
-    if (reply->status < 200 || reply->status > 299) {
-        judge_status(reply, error, v);
-    } else if (json_is_true(ok)) {
-        set_reason(v, "", "ok");
-        settle(v, SLACK_DELIVERED, "");
-    } else if (json_is_false(ok) && error != NULL && error[0] != '\0') {
-        judge_error(reply, error, v);
-    } else {
-        set_reason(v, "", "the answer is not Slack's");
-        settle(v, SLACK_AGAIN, REMEDY_URL);
-    }
-}
-
-static int64_t seconds_to_us(int64_t s)
-{
-    const int64_t most_s = TIME_DAY / TIME_S;
-
-    return s <= 0 ? 0 : (s < most_s ? s : most_s) * TIME_S;
-}
-
-void slack_answer(const struct slack_reply *reply, struct slack_verdict *out)
-{
-    json_t *root = NULL;
-
-    *out = (struct slack_verdict){.remedy = ""};
-    if (reply->error != NULL && reply->error[0] != '\0') {
-        set_reason(out, "no answer: ", reply->error);
-        settle(out, SLACK_AGAIN, "");
-        return;
-    }
-    if (reply->body_len > 0)
-        root = json_loadb(reply->body, reply->body_len, 0, NULL);
-    judge_body(reply, root, out);
-    if (out->outcome == SLACK_AGAIN)
-        out->retry_after_us = seconds_to_us(reply->retry_after_s);
-    json_decref(root);
 }

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SNAPSHOT_VERSION = 1 };
+enum { SNAPSHOT_VERSION = 2 };
 
 /* Appends to a buffer. The first failure sticks and is what finish returns, so that the writers in
  * between need no checks. */

@@ -93,7 +93,8 @@ static int check_header(const uint8_t *message, size_t n, struct err *err)
     if (n < magic_len + 4 || message[0] != TAG_MAGIC || message[1] != magic_len ||
         memcmp(message + 2, MAGIC, magic_len) != 0 || message[2 + magic_len] != TAG_VERSION ||
         get_varint(message + 3 + magic_len, n - 3 - magic_len, &version) <= 0)
-        return err_set(err, ERR_DAMAGED, "this is no capture (it should be what export wrote)");
+        return err_set(err, ERR_DAMAGED,
+                       "this is no capture (it should be what export or scan wrote)");
     if (version > CAPTURE_VERSION)
         return err_set(err, ERR_VERSION,
                        "a capture of version %" PRIu64 "; this build reads up to %d (update it)",

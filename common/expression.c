@@ -2,6 +2,7 @@
 
 #include <hs/hs.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,7 @@ static const struct {
     {"exceeds limit", "use several items instead of one"},
     {"Invalid repeat", "a repeat needs something to repeat, and at least once; write \"\\*\", "
                        "\"\\+\", \"\\?\" or \"\\{\" for the character"},
+    {"Unterminated comment", "close the comment, or write \"\\#\" for the character"},
     {"parenthes", "write \"\\(\" or \"\\)\" for the character"},
     {"character class", "write \"\\[\" for the character"},
     {"greater than", "expressions match bytes; write the character itself"},
@@ -93,39 +95,74 @@ static bool is_surely_small(const char *expression)
     return states * times < SURELY_SMALL;
 }
 
-static int try_info(const char *expression, struct err *err)
+static const char *const empty_faults[] = {
+    [EXPRESSION_LINE] =
+        "it can match an empty text, and so every line (let it ask for at least one "
+        "character)",
+    [EXPRESSION_REDACT] = "it can match an empty text (let it ask for at least one character)",
+    [EXPRESSION_VALUE] = "it can match an empty value (let it ask for at least one character, such "
+                         "as \".+\")",
+};
+
+static unsigned flags_of(enum expression_use use)
+{
+    return use == EXPRESSION_REDACT ? HS_FLAG_SOM_LEFTMOST : 0;
+}
+
+static int try_info(const char *expression, enum expression_use use, struct err *err)
 {
     hs_compile_error_t *complaint = NULL;
     hs_expr_info_t *info = NULL;
-    hs_error_t rc = hs_expression_info(expression, 0, &info, &complaint);
+    hs_error_t rc = hs_expression_info(expression, flags_of(use), &info, &complaint);
     unsigned min_width;
 
     if (rc != HS_SUCCESS)
         return answer(rc, complaint, err);
     min_width = info->min_width;
     free(info); /* allocated with malloc while hs_set_misc_allocator is not called */
-    if (min_width == 0)
-        return err_set(err, ERR_INPUT,
-                       "it can match an empty text, and so every line (let it ask for at least one "
-                       "character)");
-    return 0;
+    return min_width > 0 ? 0 : err_set(err, ERR_INPUT, "%s", empty_faults[use]);
 }
 
 /* Finds what hs_expression_info does not: an automaton that would be too large. Measured: 1.2 ms
  * an expression against 0.03 ms, so it is asked only where that can be. */
-static int try_compile(const char *expression, struct err *err)
+static int try_compile(const char *expression, enum expression_use use, struct err *err)
 {
+    /* The two flags exclude each other. */
+    unsigned flags = use == EXPRESSION_REDACT ? HS_FLAG_SOM_LEFTMOST : HS_FLAG_SINGLEMATCH;
     hs_compile_error_t *complaint = NULL;
     hs_database_t *db = NULL;
-    hs_error_t rc =
-        hs_compile(expression, HS_FLAG_SINGLEMATCH, HS_MODE_BLOCK, NULL, &db, &complaint);
+    hs_error_t rc = hs_compile(expression, flags, HS_MODE_BLOCK, NULL, &db, &complaint);
 
     if (rc == HS_SUCCESS)
         hs_free_database(db);
     return answer(rc, complaint, err);
 }
 
-int expression_check(const char *expression, struct err *err)
+/* To know where a match begins takes states of its own, so for that use nothing is surely small. */
+static int try_both(const char *expression, enum expression_use use, struct err *err)
+{
+    int rc = try_info(expression, use, err);
+
+    if (rc == 0 && (use == EXPRESSION_REDACT || !is_surely_small(expression)))
+        rc = try_compile(expression, use, err);
+    return rc;
+}
+
+static int try_whole(const char *expression, struct err *err)
+{
+    struct buf whole;
+    int rc;
+
+    buf_init(&whole, SIZE_MAX / 8);
+    if (expression_append_whole(expression, &whole) == 0)
+        rc = try_both(buf_text(&whole), EXPRESSION_VALUE, err);
+    else
+        rc = err_set(err, ERR_NOMEM, "out of memory");
+    buf_close(&whole);
+    return rc;
+}
+
+int expression_check(const char *expression, enum expression_use use, struct err *err)
 {
     int rc;
 
@@ -133,8 +170,29 @@ int expression_check(const char *expression, struct err *err)
         return err_set(err, ERR_INPUT,
                        "it begins with a control verb (leave it out, or write \"\\(\" for the "
                        "character)");
-    rc = try_info(expression, err);
-    if (rc == 0 && !is_surely_small(expression))
-        rc = try_compile(expression, err);
+    if (use != EXPRESSION_VALUE)
+        return try_both(expression, use, err);
+    /* By itself, too: the whole form of "a)(b" is well-formed. */
+    rc = try_info(expression, use, err);
+    return rc == 0 ? try_whole(expression, err) : rc;
+}
+
+/* What stands between the expression and the end of its group ends whatever the expression may have
+ * left open: the \E a quotation (a stray one is nothing), and the line end a comment of (?x). Such
+ * a comment swallows the first "(?#", which else makes the rest a comment; either way as many
+ * parentheses are closed as are open. \z and not $, which would let a line end follow. */
+int expression_append_whole(const char *expression, struct buf *out)
+{
+    size_t before = out->len;
+    int rc = buf_puts(out, "\\A(?:");
+
+    if (rc == 0)
+        rc = buf_puts(out, expression);
+    if (rc == 0)
+        rc = buf_puts(out, "\\E(?#\n(?#))\\z");
+    if (rc != 0 && out->data != NULL) {
+        out->len = before;
+        out->data[before] = 0;
+    }
     return rc;
 }

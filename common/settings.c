@@ -1,6 +1,7 @@
 #include "common/settings.h"
 
 #include "common/err.h"
+#include "common/journal.h"
 #include "common/text.h"
 #include "common/time.h"
 
@@ -330,6 +331,11 @@ static int add_notes(const struct settings *s, struct buf *notes)
                         "%s has a secret under %d characters, which can be guessed (make "
                         "one with: openssl rand -hex 32)\n",
                         SECRET, SETTINGS_SECRET_SHORT);
+    if (rc == 0 && s->spool_max_bytes > 0 && s->spool_max_bytes < JOURNAL_MAX_BYTES_LEAST)
+        rc = buf_printf(notes,
+                        "DRAINWATCH_SPOOL_MAX_BYTES is under %d KiB, the least that a journal can "
+                        "be held to: it counts as that\n",
+                        JOURNAL_MAX_BYTES_LEAST >> 10);
     return rc;
 }
 

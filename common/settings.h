@@ -52,7 +52,7 @@ struct settings {
 
 /* Reads the environment. Returns 0; ERR_INPUT with a line for each fault; or ERR_NOMEM. `notes`
  * gets a line for each thing that works and that an operator should know: the flag is off, a secret
- * is short, no token. settings_close is due in each case. */
+ * is short, a bound counts as a larger one. settings_close is due in each case. */
 int settings_read(struct settings *s, struct buf *faults, struct buf *notes);
 void settings_close(struct settings *s); /* overwrites the secrets */
 

@@ -45,6 +45,17 @@ int startup_configure(const struct startup_program *program, bool quiet,
                       struct startup_config *config);
 void startup_release(struct startup_config *config);
 
+/* Reads a rules file for a command. Every fault is printed on standard error as "PROGRAM: FAULT".
+ * Returns STARTUP_OK with the text and the rules, which the caller closes and frees; STARTUP_CONFIG
+ * or STARTUP_FAILED with nothing to close. */
+int startup_read_rules(const struct startup_program *program, const char *path, struct buf *text,
+                       const struct rules **rules);
+
+/* Reads the rules file anew for a program that serves. Every fault is logged as an error, and that
+ * the old rules stay in force. Returns 0 with the text and the rules, which the caller closes and
+ * frees, or ERR_* with nothing to close. */
+int startup_reload_rules(const char *path, struct buf *text, const struct rules **rules);
+
 /* The settings alone, for a command that needs no rules. Returns as startup_configure; the settings
  * are the caller's to close where it is STARTUP_OK. */
 int startup_settings(const struct startup_program *program, struct settings *settings);

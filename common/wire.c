@@ -153,9 +153,31 @@ static int64_t time_plus(int64_t a, int64_t b)
     return (int64_t)((uint64_t)a + (uint64_t)b);
 }
 
+/* Refuses a list that is too long before anything is made of it. */
+static void check_parts(struct check *c, const char *name, size_t n, size_t max)
+{
+    if (c->rc == 0 && n > max)
+        c->rc =
+            err_set(c->err, ERR_INPUT, "%s: %s: %zu parts (at most %zu)", c->type, name, n, max);
+}
+
+static const struct wire_group *group_in(struct wire *w, struct check *c,
+                                         Drainwatch__GroupValue *const *from, size_t n, size_t max)
+{
+    struct wire_group *to;
+
+    check_parts(c, "group", n, WIRE_GROUP_MAX);
+    to = n > 0 ? array_in(w, c, n, sizeof *to) : NULL;
+    for (size_t i = 0; i < n && c->rc == 0; i++) {
+        to[i].key = check_text(c, "group", from[i]->key, max);
+        to[i].value = check_text(c, "group", from[i]->value, max);
+    }
+    return to;
+}
+
 /* The deltas become times where they stand. */
-static void matches_in(struct check *c, const Drainwatch__Matches *from, int64_t received_us,
-                       struct wire_matches *to)
+static void matches_in(struct wire *w, struct check *c, const Drainwatch__Matches *from,
+                       int64_t received_us, struct wire_matches *to)
 {
     int64_t at = received_us;
 
@@ -165,6 +187,8 @@ static void matches_in(struct check *c, const Drainwatch__Matches *from, int64_t
     to->sample = sample_in(from->sample);
     to->times_us = from->time_deltas_us;
     to->n_times = from->n_time_deltas_us;
+    to->group = group_in(w, c, from->group, from->n_group, WIRE_GROUP_TEXT_MAX);
+    to->n_group = from->n_group;
     for (size_t i = 0; i < from->n_time_deltas_us; i++) {
         at = time_plus(at, from->time_deltas_us[i]);
         from->time_deltas_us[i] = at;
@@ -189,7 +213,7 @@ static void record_in(struct wire *w, struct check *c, const Drainwatch__Record 
     out->drain = check_text(c, "drain", m->drain, TEXT_MAX);
     out->frame_id = check_text(c, "frame_id", m->frame_id, TEXT_MAX);
     for (size_t i = 0; i < m->n_matches && c->rc == 0; i++)
-        matches_in(c, m->matches[i], m->received_us, &items[i]);
+        matches_in(w, c, m->matches[i], m->received_us, &items[i]);
 }
 
 int wire_unpack_record(struct wire *w, const void *bytes, size_t n, struct wire_record *out,
@@ -296,15 +320,25 @@ static void alert_texts_in(struct check *c, const Drainwatch__Alert *m, struct w
     out->channel = check_text(c, "channel", m->channel, TEXT_MAX);
     out->source = check_text(c, "source", m->source, TEXT_MAX);
     out->process = check_text(c, "process", m->process, TEXT_MAX);
+    out->severity = check_text(c, "severity", m->severity, TEXT_MAX);
+}
+
+static const char *const *mentions_in(struct wire *w, struct check *c, const Drainwatch__Alert *m)
+{
+    const char **to;
+
+    check_parts(c, "mentions", m->n_mentions, WIRE_MENTIONS_MAX);
+    to = m->n_mentions > 0 ? array_in(w, c, m->n_mentions, sizeof *to) : NULL;
+    for (size_t i = 0; i < m->n_mentions && c->rc == 0; i++)
+        to[i] = check_text(c, "mentions", m->mentions[i], TEXT_MAX);
+    return to;
 }
 
 static void alert_in(struct wire *w, struct check *c, const Drainwatch__Alert *m,
                      struct wire_alert *out)
 {
-    struct wire_group *group = array_in(w, c, m->n_group, sizeof *group);
-
-    *out = (struct wire_alert){.group = group,
-                               .n_group = m->n_group,
+    *out = (struct wire_alert){.n_group = m->n_group,
+                               .n_mentions = m->n_mentions,
                                .at_us = m->at_us,
                                .count = m->count,
                                .at_least = m->at_least,
@@ -316,10 +350,9 @@ static void alert_in(struct wire *w, struct check *c, const Drainwatch__Alert *m
                                .last_us = m->last_us,
                                .sample = sample_in(m->sample)};
     alert_texts_in(c, m, out);
-    for (size_t i = 0; i < m->n_group && c->rc == 0; i++) {
-        group[i].key = check_text(c, "group", m->group[i]->key, TEXT_MAX);
-        group[i].value = check_text(c, "group", m->group[i]->value, TEXT_MAX);
-    }
+    out->group =
+        group_in(w, c, m->group, m->n_group, TEXT_MAX); /* the process may be one of them */
+    out->mentions = mentions_in(w, c, m);
 }
 
 int wire_unpack_alert(struct wire *w, const void *bytes, size_t n, struct wire_alert *out,

@@ -20,6 +20,9 @@ enum {
     WIRE_SENDER_BYTES = 16,
     WIRE_SEQUENCE_BITS = 40,    /* a sequence is (starts << these) + n; n goes on over all starts */
     WIRE_SAMPLE_MAX = 1000,     /* bytes of a sample line */
+    WIRE_GROUP_MAX = 4,         /* pairs of a group: as many as a rule's group_by has keys */
+    WIRE_GROUP_TEXT_MAX = 1024, /* bytes of a key or a value among a record's matches */
+    WIRE_MENTIONS_MAX = 32,     /* of an alert */
     WIRE_MESSAGE_MAX = 2 << 20, /* bytes of one packed message; larger ones are refused unread */
     WIRE_RECORD_MAX = WIRE_MESSAGE_MAX - 256, /* of a packed record, so that a push can hold it */
     WIRE_ENTRY_MAX = 512 << 20, /* of an entry: a snapshot is as large as the engine's state. It
@@ -34,7 +37,13 @@ struct wire_bytes {
     size_t len;
 };
 
-/* The matches of one rule in lines of one source and process. */
+/* A pair that tells one group from another. */
+struct wire_group {
+    const char *key;
+    const char *value;
+};
+
+/* The matches of one rule in lines of one source, process and group. */
 struct wire_matches {
     const char *rule;
     const char *source;
@@ -42,6 +51,8 @@ struct wire_matches {
     const int64_t *times_us; /* event times, in the order of the lines */
     size_t n_times;
     struct wire_bytes sample;
+    const struct wire_group *group; /* for each key of the rule's group_by but "process" */
+    size_t n_group;
 };
 
 struct wire_record {
@@ -88,11 +99,6 @@ struct wire_entry {
     struct wire_bytes bytes; /* the record, the rules' text, or the snapshot */
 };
 
-struct wire_group {
-    const char *key;
-    const char *value;
-};
-
 struct wire_alert {
     char id[WIRE_ID_SIZE];
     const char *kind; /* "breach" */
@@ -115,6 +121,9 @@ struct wire_alert {
     const char *source;
     const char *process;
     struct wire_bytes sample;
+    const char *const *mentions; /* "here", "channel", "everyone", or a Slack id */
+    size_t n_mentions;
+    const char *severity; /* "" where the rule has none; NULL is packed as that */
 };
 
 /* Appends one packed message. Return 0, ERR_FULL (the buffer's ceiling; what stood in the buffer

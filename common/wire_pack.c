@@ -51,9 +51,32 @@ static int64_t time_minus(int64_t a, int64_t b)
     return (int64_t)((uint64_t)a - (uint64_t)b);
 }
 
+/* Scratch for the pairs of a group: the submessages, and the list of pointers to them. */
+struct pairs {
+    Drainwatch__GroupValue *items;
+    Drainwatch__GroupValue **list;
+};
+
+enum { PAIR_BYTES = sizeof(Drainwatch__GroupValue) + sizeof(Drainwatch__GroupValue *) };
+
+/* Takes what `n` pairs need off the scratch, and returns their list. */
+static Drainwatch__GroupValue **pairs_out(struct pairs *scratch, const struct wire_group *from,
+                                          size_t n)
+{
+    Drainwatch__GroupValue **list = scratch->list;
+
+    for (size_t i = 0; i < n; i++) {
+        drainwatch__group_value__init(scratch->items);
+        scratch->items->key = text_out(from[i].key);
+        scratch->items->value = text_out(from[i].value);
+        *scratch->list++ = scratch->items++;
+    }
+    return list;
+}
+
 /* Fills one submessage, its deltas at `deltas`. */
 static void matches_out(const struct wire_matches *from, int64_t received_us, int64_t *deltas,
-                        Drainwatch__Matches *to)
+                        struct pairs *pairs, Drainwatch__Matches *to)
 {
     int64_t before = received_us;
 
@@ -68,6 +91,8 @@ static void matches_out(const struct wire_matches *from, int64_t received_us, in
         deltas[i] = time_minus(from->times_us[i], before);
         before = from->times_us[i];
     }
+    to->n_group = from->n_group;
+    to->group = pairs_out(pairs, from->group, from->n_group);
 }
 
 static void record_out(const struct wire_record *r, Drainwatch__Record *m)
@@ -91,22 +116,28 @@ int wire_pack_record(const struct wire_record *record, struct buf *out)
     Drainwatch__Record m;
     Drainwatch__Matches *items;
     struct scratch scratch;
-    size_t n = record->n_matches, n_times = 0;
+    struct pairs pairs;
+    size_t n = record->n_matches, n_times = 0, n_pairs = 0;
     int64_t *deltas;
     int rc;
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         n_times += record->matches[i].n_times;
-    items = scratch_get(&scratch, n * (sizeof *items + sizeof items) + n_times * sizeof *deltas);
+        n_pairs += record->matches[i].n_group;
+    }
+    items = scratch_get(&scratch, n * (sizeof *items + sizeof items) + n_times * sizeof *deltas +
+                                      n_pairs * PAIR_BYTES);
     if (items == NULL)
         return ERR_NOMEM;
     record_out(record, &m);
     m.n_matches = n;
     m.matches = (Drainwatch__Matches **)(void *)(items + n);
-    deltas = (int64_t *)(void *)(m.matches + n);
+    pairs.items = (Drainwatch__GroupValue *)(void *)(m.matches + n);
+    pairs.list = (Drainwatch__GroupValue **)(void *)(pairs.items + n_pairs);
+    deltas = (int64_t *)(void *)(pairs.list + n_pairs);
     for (size_t i = 0; i < n; i++) {
         m.matches[i] = &items[i];
-        matches_out(&record->matches[i], record->received_us, deltas, &items[i]);
+        matches_out(&record->matches[i], record->received_us, deltas, &pairs, &items[i]);
         deltas += record->matches[i].n_times;
     }
     rc = pack(&m.base, out);
@@ -209,28 +240,29 @@ static void alert_out(const struct wire_alert *a, Drainwatch__Alert *m)
     m->source = text_out(a->source);
     m->process = text_out(a->process);
     m->sample = bytes_out(a->sample.data, a->sample.len);
+    m->severity = text_out(a->severity);
 }
 
 int wire_pack_alert(const struct wire_alert *alert, struct buf *out)
 {
     Drainwatch__Alert m;
-    Drainwatch__GroupValue *items;
     struct scratch scratch;
+    struct pairs pairs;
     size_t n = alert->n_group;
     int rc;
 
-    items = scratch_get(&scratch, n * (sizeof *items + sizeof items));
-    if (items == NULL)
+    pairs.items =
+        scratch_get(&scratch, n * PAIR_BYTES + alert->n_mentions * sizeof *alert->mentions);
+    if (pairs.items == NULL)
         return ERR_NOMEM;
+    pairs.list = (Drainwatch__GroupValue **)(void *)(pairs.items + n);
     alert_out(alert, &m);
     m.n_group = n;
-    m.group = (Drainwatch__GroupValue **)(void *)(items + n);
-    for (size_t i = 0; i < n; i++) {
-        drainwatch__group_value__init(&items[i]);
-        items[i].key = text_out(alert->group[i].key);
-        items[i].value = text_out(alert->group[i].value);
-        m.group[i] = &items[i];
-    }
+    m.group = pairs_out(&pairs, alert->group, n);
+    m.n_mentions = alert->n_mentions;
+    m.mentions = (char **)(void *)pairs.list;
+    for (size_t i = 0; i < alert->n_mentions; i++)
+        m.mentions[i] = text_out(alert->mentions[i]);
     rc = pack(&m.base, out);
     free(scratch.heap);
     return rc;

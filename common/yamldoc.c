@@ -1,6 +1,7 @@
 #include "common/yamldoc.h"
 
 #include "common/err.h"
+#include "common/nearest.h"
 #include "common/text.h"
 
 #include <assert.h>
@@ -13,7 +14,6 @@ enum {
     FAULT_MAX = 1024,   /* bytes of one fault */
     LEFT_OUT_ROOM = 64, /* kept free for the line that says how many faults were left out */
     DEPTH_MAX = 16,     /* our files nest 5 deep; libyaml's time is the square of the depth */
-    WORD_MAX = 32,      /* longest key that is compared with the known ones */
 };
 
 /* What a person can do about a complaint of libyaml. The first row counts that finds its part in
@@ -33,7 +33,9 @@ static const struct {
     {"flow mapping", "close the \"{\", or quote a text that begins with it"},
     {"mapping values are not allowed", "quote a text that holds \": \"; keys of one mapping stand "
                                        "in one column"},
-    {"cannot start any token", "quote a text that begins with %, @ or `"},
+    {"cannot start any token",
+     "quote a text that begins with %, @ or `; a mention is written without "
+     "its @"},
     {"could not find expected ':'", "a key is followed by \": \""},
     {"control characters", "write it as \\xNN in a double-quoted text, or remove it"},
     {"document start", "a file holds one document: remove what stands behind its end"},
@@ -376,47 +378,18 @@ yaml_node_t *yamldoc_find(struct yamldoc *d, const yaml_node_t *mapping, const c
     return NULL;
 }
 
-/* How many letters must be put in, left out or exchanged to make `b` of `a` (Levenshtein), by rows
- * of the usual table. */
-static size_t distance(const char *a, size_t a_len, const char *b, size_t b_len)
-{
-    size_t row[WORD_MAX + 1];
-
-    assert(b_len <= WORD_MAX);
-    for (size_t j = 0; j <= b_len; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a_len; i++) {
-        size_t diagonal = row[0];
-
-        row[0] = i;
-        for (size_t j = 1; j <= b_len; j++) {
-            size_t change = diagonal + (a[i - 1] != b[j - 1]);
-            size_t shift = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-
-            diagonal = row[j];
-            row[j] = change < shift ? change : shift;
-        }
-    }
-    return row[b_len];
-}
-
 /* The row whose key a word was most likely meant to be; `n` where none is near. */
-static size_t nearest(const char *word, size_t len, const struct yamldoc_key *keys, size_t n)
+static size_t nearest_row(const char *word, size_t len, const struct yamldoc_key *keys, size_t n)
 {
-    size_t least = 2 + len / 4; /* "mor_than" is near "more_than", "foo" is near nothing */
-    size_t found = n;
+    struct nearest nearest;
+    size_t i = 0;
 
-    if (len > WORD_MAX)
-        return n;
-    for (size_t i = 0; i < n; i++) {
-        size_t away = distance(word, len, keys[i].name, strlen(keys[i].name));
-
-        if (away < least && away < strlen(keys[i].name)) {
-            least = away;
-            found = i;
-        }
-    }
-    return found;
+    nearest_begin(&nearest, word, len);
+    for (size_t k = 0; k < n; k++)
+        nearest_offer(&nearest, keys[k].name);
+    while (i < n && keys[i].name != nearest.best)
+        i++;
+    return i;
 }
 
 /* What was seen of a row's key in a mapping. */
@@ -430,7 +403,7 @@ static void report_unknown(struct yamldoc *d, const yaml_node_t *key,
 {
     char shown[YAMLDOC_SHOWN_SIZE], known[512];
     size_t near =
-        nearest((const char *)key->data.scalar.value, key->data.scalar.length, keys, n_keys);
+        nearest_row((const char *)key->data.scalar.value, key->data.scalar.length, keys, n_keys);
     size_t len = 0;
 
     if (near < n_keys) {
@@ -472,23 +445,38 @@ static void read_pair(struct yamldoc *d, const yaml_node_pair_t *pair,
     }
 }
 
-void yamldoc_read_mapping(struct yamldoc *d, yaml_node_t *node, const char *what,
-                          const struct yamldoc_key *keys, size_t n_keys, void *ctx, void *target)
+uint32_t yamldoc_read_mapping(struct yamldoc *d, yaml_node_t *node, const char *what,
+                              const struct yamldoc_key *keys, size_t n_keys, void *ctx,
+                              void *target)
 {
     struct seen seen[YAMLDOC_KEYS_MAX] = {0};
     const yaml_node_pair_t *pair;
+    uint32_t rows = 0;
 
     assert(n_keys <= YAMLDOC_KEYS_MAX);
     if (node->type != YAML_MAPPING_NODE) {
         yamldoc_fault(d, node, "%s is not a mapping (write \"key: value\" lines, such as \"%s\")",
                       what, keys[0].example);
-        return;
+        return UINT32_MAX;
     }
     for (pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++)
         read_pair(d, pair, keys, n_keys, seen, ctx, target);
     for (size_t i = 0; i < n_keys; i++) {
-        if (keys[i].required && seen[i].line == 0 && !seen[i].meant)
+        if (seen[i].line != 0 || seen[i].meant)
+            rows |= UINT32_C(1) << i;
+        else if (keys[i].required)
             yamldoc_fault(d, node, "%s has no \"%s\" (add \"%s\")", what, keys[i].name,
                           keys[i].example);
     }
+    return rows;
+}
+
+bool yamldoc_came(uint32_t rows, const struct yamldoc_key *keys, size_t n_keys, const char *name)
+{
+    size_t i = 0;
+
+    while (i < n_keys && strcmp(keys[i].name, name) != 0)
+        i++;
+    assert(i < n_keys);
+    return (rows & UINT32_C(1) << i) != 0;
 }

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <yaml.h>
 
 enum { YAMLDOC_SHOWN_SIZE = 128 };
@@ -39,7 +40,7 @@ struct yamldoc_key {
     const char *example; /* "within: 5m": the remedy where it is missing or of the wrong kind */
 };
 
-enum { YAMLDOC_KEYS_MAX = 32 }; /* rows of a table */
+enum { YAMLDOC_KEYS_MAX = 32 }; /* rows of a table; one bit each */
 
 /* Reads the one document of a text. Returns 0; ERR_INPUT with all that is known wrong in `faults`;
  * or ERR_NOMEM. Anything but 0 leaves nothing to close. After 0 there may be faults already
@@ -70,8 +71,12 @@ yaml_node_t *yamldoc_find(struct yamldoc *d, const yaml_node_t *mapping, const c
 
 /* Hands the value of each key to its row's function. A node that is no mapping, an unknown key, a
  * key that comes twice and a required one that does not come are faults. `what` names the mapping
- * in them. */
-void yamldoc_read_mapping(struct yamldoc *d, yaml_node_t *node, const char *what,
-                          const struct yamldoc_key *keys, size_t n_keys, void *ctx, void *target);
+ * in them. Returns a bit for each row whose key came, or was probably meant by an unknown one; all
+ * bits where the node is no mapping. */
+uint32_t yamldoc_read_mapping(struct yamldoc *d, yaml_node_t *node, const char *what,
+                              const struct yamldoc_key *keys, size_t n_keys, void *ctx,
+                              void *target);
+/* Whether the bit of the row with this name is set. */
+bool yamldoc_came(uint32_t rows, const struct yamldoc_key *keys, size_t n_keys, const char *name);
 
 #endif

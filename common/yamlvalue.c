@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static bool is_null(const yaml_node_t *scalar)
 {
@@ -48,6 +49,26 @@ char *yamlvalue_text(struct yamldoc *d, const struct yamldoc_key *key, yaml_node
     else
         return (char *)value->data.scalar.value;
     return NULL;
+}
+
+bool yamlvalue_bool(struct yamldoc *d, const struct yamldoc_key *key, yaml_node_t *value, bool *out)
+{
+    const char *text = yamlvalue_text(d, key, value);
+    char shown[YAMLDOC_SHOWN_SIZE];
+
+    if (text == NULL)
+        return false;
+    if (strcasecmp(text, "yes") == 0 || strcasecmp(text, "true") == 0) {
+        *out = true;
+        return true;
+    }
+    if (strcasecmp(text, "no") == 0 || strcasecmp(text, "false") == 0) {
+        *out = false;
+        return true;
+    }
+    yamldoc_fault(d, value, "%s: \"%s\" is neither yes nor no (write \"%s\")", key->name,
+                  yamldoc_shown(value, shown), key->example);
+    return false;
 }
 
 /* YAML 1.1 reads 010 as eight and "5" as a text, so neither is let through. */

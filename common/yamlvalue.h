@@ -1,4 +1,4 @@
-/* The values that a YAML file of ours holds: texts, numbers, durations, lists.
+/* The values that a YAML file of ours holds: texts, yes or no, numbers, durations, lists.
  *
  * Each function reads the value of one key, whose row bounds it and gives the example of a remedy.
  * Where the value is not what is wanted, that is reported and nothing else happens. Pure. */
@@ -13,6 +13,10 @@
 /* The text of a scalar, owned by the document. NULL where the node is none, or its text is empty,
  * null, of several lines, or longer than the row allows. */
 char *yamlvalue_text(struct yamldoc *d, const struct yamldoc_key *key, yaml_node_t *value);
+
+/* "yes", "true", "no" or "false", in any case. */
+bool yamlvalue_bool(struct yamldoc *d, const struct yamldoc_key *key, yaml_node_t *value,
+                    bool *out);
 
 /* A whole number from 0 to `max`. */
 bool yamlvalue_number(struct yamldoc *d, const struct yamldoc_key *key, yaml_node_t *value,

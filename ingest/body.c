@@ -12,6 +12,7 @@ enum {
 
 struct body {
     struct delivery *delivery;
+    struct rulebook *book; /* the delivery's */
     int64_t max_bytes;
     int64_t raw_bytes; /* as they came */
     int64_t bytes;     /* gzip undone */
@@ -44,6 +45,7 @@ void body_free(struct body *b)
     if (b->inflate_ready)
         inflateEnd(&b->inflate);
     delivery_free(b->delivery);
+    rulebook_release(b->book);
     free(b);
 }
 
@@ -57,16 +59,19 @@ static int ready_inflate(struct body *b)
     return 0;
 }
 
-int body_begin(struct body *b, struct match *match, const struct delivery_head *head, bool gzip,
+int body_begin(struct body *b, struct rulebook *book, const struct delivery_head *head, bool gzip,
                int64_t max_bytes)
 {
+    struct rulebook *old = b->book;
+    int rc = delivery_begin(b->delivery, rulebook_match(book), head);
+
+    b->book = rulebook_hold(book);
+    rulebook_release(old);
     b->max_bytes = max_bytes;
     b->raw_bytes = b->bytes = 0;
     b->gzip = gzip;
     b->too_large = b->stream_ended = b->stream_damaged = false;
-    if (gzip && ready_inflate(b) != 0)
-        return ERR_NOMEM;
-    return delivery_begin(b->delivery, match, head);
+    return rc == 0 && gzip ? ready_inflate(b) : rc;
 }
 
 static int push_plain(struct body *b, const void *bytes, size_t n)
@@ -137,7 +142,7 @@ int body_finish(struct body *b, enum body_verdict *verdict, const struct wire_re
     *verdict = b->too_large ? BODY_TOO_LARGE : BODY_COMPLETE;
     if (b->too_large)
         return 0;
-    if (b->gzip && b->raw_bytes > 0 && !b->stream_ended)
+    if (body_is_damaged(b))
         delivery_count_damage(b->delivery);
     return delivery_finish(b->delivery, records, n);
 }
@@ -145,4 +150,14 @@ int body_finish(struct body *b, enum body_verdict *verdict, const struct wire_re
 struct delivery_counts body_counts(const struct body *b)
 {
     return delivery_counts(b->delivery);
+}
+
+bool body_is_damaged(const struct body *b)
+{
+    return b->gzip && b->raw_bytes > 0 && !b->stream_ended;
+}
+
+const struct rulebook *body_book(const struct body *b)
+{
+    return b->book;
 }

@@ -4,7 +4,7 @@
 
 #include "common/wire.h"
 #include "ingest/delivery.h"
-#include "ingest/match.h"
+#include "ingest/rulebook.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,8 +22,9 @@ void body_free(struct body *b);
 
 /* begin, push and finish return 0 or what the delivery does (ERR_NOMEM, ERR_IO, ERR_FULL); after
  * anything but 0 only begin and free are allowed. `max_bytes` holds for the body as it comes and
- * for what gzip makes of it. */
-int body_begin(struct body *b, struct match *match, const struct delivery_head *head, bool gzip,
+ * for what gzip makes of it. The book is held until the next begin, or free: its rules' names are
+ * in the records. */
+int body_begin(struct body *b, struct rulebook *book, const struct delivery_head *head, bool gzip,
                int64_t max_bytes);
 int body_push(struct body *b, const void *bytes, size_t n);
 
@@ -33,5 +34,9 @@ int body_finish(struct body *b, enum body_verdict *verdict, const struct wire_re
                 size_t *n);
 
 struct delivery_counts body_counts(const struct body *b);
+/* Whether it was a gzip stream, and damaged or cut off; known after finish. */
+bool body_is_damaged(const struct body *b);
+/* What it was last begun with; NULL: never. */
+const struct rulebook *body_book(const struct body *b);
 
 #endif

@@ -14,7 +14,7 @@ struct delivery {
     struct logplex *parser;
     struct tally *tally;
     struct match *match;
-    int64_t received_us;
+    int64_t received_us; /* of each line by itself: that of the line */
     struct buf drain;
     struct buf frame_id;
     bool has_msg_count;
@@ -110,7 +110,7 @@ static int begin(struct delivery *d, struct match *match, int64_t received_us, c
                  const char *frame_id)
 {
     logplex_reset(d->parser);
-    tally_begin(d->tally, match_rules(match), received_us);
+    tally_begin(d->tally, match_rules(match), match_redact(match), received_us);
     d->match = match;
     d->received_us = received_us;
     d->counts = (struct delivery_counts){0};
@@ -135,10 +135,15 @@ int delivery_begin(struct delivery *d, struct match *match, const struct deliver
     return rc;
 }
 
+static int64_t since_epoch(int64_t us)
+{
+    return us > 0 ? us : 0;
+}
+
 int delivery_begin_lines(struct delivery *d, struct match *match, const char *drain,
                          int64_t start_us, delivery_record_fn *fn, void *ctx)
 {
-    int rc = begin(d, match, start_us, drain, NULL);
+    int rc = begin(d, match, since_epoch(start_us), drain, NULL);
 
     d->each_line = fn;
     d->ctx = ctx;
@@ -200,7 +205,7 @@ static int emit_line(struct delivery *d, const struct logplex_line *line, size_t
     size_t n;
     int rc;
 
-    tally_begin(d->tally, match_rules(d->match), d->received_us);
+    tally_begin(d->tally, match_rules(d->match), match_redact(d->match), d->received_us);
     rc = take_line(d, line);
     if (rc == 0)
         rc = tally_settle(d->tally);
@@ -232,7 +237,7 @@ static int emit_lines(struct delivery *d, const char *region, const struct logpl
 
         logplex_read_line(region + lines[i].start, lines[i].len, &line);
         if (line.has_time)
-            d->received_us = line.time_us;
+            d->received_us = line.time_us = since_epoch(line.time_us);
         if (next < n_found && d->found[next] == i) {
             next++;
             rc = emit_line(d, &line, lines[i].len);
@@ -259,9 +264,16 @@ int delivery_push(struct delivery *d, const void *bytes, size_t n)
     return logplex_push(d->parser, bytes, n);
 }
 
+/* How many lines are missing is not known; one at least, and so each count is "at least". */
 void delivery_count_damage(struct delivery *d)
 {
     d->counts.malformed++;
+    d->counts.lost = add(d->counts.lost, 1);
+}
+
+int64_t delivery_time_us(const struct delivery *d)
+{
+    return d->received_us;
 }
 
 /* ------------------------------------------------------------------------------------ finishing */

@@ -40,7 +40,7 @@ struct delivery_counts {
     uint64_t bytes;
     uint64_t malformed;
     uint64_t matches; /* a line that matches two rules is two */
-    uint64_t lost;    /* what Logplex or log-shuttle says that it dropped */
+    uint64_t lost;    /* what Logplex or log-shuttle says that it dropped; one more for damage */
     bool count_differs;
 };
 
@@ -55,7 +55,8 @@ int delivery_begin(struct delivery *d, struct match *match, const struct deliver
  * (more than TALLY_MATCHES_MAX matches); after anything but 0 only begin and free are allowed. */
 int delivery_push(struct delivery *d, const void *bytes, size_t n);
 
-/* The body's container was damaged, so that something of it is missing: counted as malformed. */
+/* The body's container was damaged, so that something of it is missing: counted as malformed, and
+ * as one line lost, so that there is a record whatever the rest holds. */
 void delivery_count_damage(struct delivery *d);
 
 /* The body is complete. Returns as push does. The records are valid until the next begin; sender
@@ -67,12 +68,17 @@ int delivery_finish(struct delivery *d, const struct wire_record **records, size
 
 struct delivery_counts delivery_counts(const struct delivery *d); /* complete after finish */
 
-/* For `scan`: each line is a delivery by itself, received at its own time; a line without one, at
- * that of the line before it, or `start_us`. `fn` gets each line that matched or tells of a loss,
- * as a record; a value other than 0 ends the push, which returns it. finish then answers no
- * records. */
+/* For `scan` and rule tests: each line is a delivery by itself, received at its own time; a line
+ * without one, at that of the line before it, or `start_us`. Times before 1970 are taken as 0: a
+ * zone's offset can make one. `fn` gets each line that matched or tells of a loss, as a record (as
+ * several, of which the first counts the line, where one would be too large); a value other than 0
+ * ends the push or the finish, which returns it. finish then answers no records; the counts are
+ * those of all lines. */
 typedef int delivery_record_fn(void *ctx, const struct wire_record *record);
 int delivery_begin_lines(struct delivery *d, struct match *match, const char *drain,
                          int64_t start_us, delivery_record_fn *fn, void *ctx);
+
+/* The time of the last line, for the lines that come next: complete after finish. */
+int64_t delivery_time_us(const struct delivery *d);
 
 #endif

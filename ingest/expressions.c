@@ -45,20 +45,39 @@ int expressions_add(struct expressions *list, const char *text, unsigned flags, 
     return 0;
 }
 
+int expressions_append_literal(const char *bytes, struct buf *out)
+{
+    int rc = 0;
+
+    for (const char *s = bytes; rc == 0 && *s != '\0'; s++)
+        rc = buf_printf(out, "\\x%02x", (unsigned char)*s);
+    return rc;
+}
+
 int expressions_add_literal(struct expressions *list, const char *bytes, unsigned flags,
                             unsigned id)
 {
     struct buf text;
-    int rc = 0;
+    int rc;
 
     /* Literals and expressions cannot share a database, but an escaped literal is an expression. */
     buf_init(&text, SIZE_MAX / 8);
-    for (const char *s = bytes; rc == 0 && *s != '\0'; s++)
-        rc = buf_printf(&text, "\\x%02x", (unsigned char)*s);
+    rc = expressions_append_literal(bytes, &text);
     if (rc == 0)
         rc = expressions_add(list, buf_text(&text), flags, id);
     buf_close(&text);
     return rc;
+}
+
+void expressions_remove(struct expressions *list, size_t index)
+{
+    size_t behind = list->n - index - 1;
+
+    free(list->texts[index]);
+    memmove(list->texts + index, list->texts + index + 1, behind * sizeof *list->texts);
+    memmove(list->flags + index, list->flags + index + 1, behind * sizeof *list->flags);
+    memmove(list->ids + index, list->ids + index + 1, behind * sizeof *list->ids);
+    list->n--;
 }
 
 void expressions_close(struct expressions *list)
@@ -71,27 +90,34 @@ void expressions_close(struct expressions *list)
     *list = (struct expressions){0};
 }
 
-int expressions_compile(const struct expressions *list, struct hs_database **out, struct err *err)
+/* Hyperscan tells a lack of memory from a bad expression in words alone. */
+static int answer(const struct expressions *list, const hs_compile_error_t *complaint,
+                  struct err *err)
+{
+    if (complaint == NULL || strstr(complaint->message, "allocate memory") != NULL)
+        return err_set(err, ERR_NOMEM, "no memory to compile expressions");
+    if (complaint->expression >= 0)
+        return err_set(err, ERR_INPUT, "expression \"%.200s\": %.300s",
+                       list->texts[complaint->expression], complaint->message);
+    return err_set(err, ERR_INPUT, "all expressions together: %.300s (use fewer, or simpler ones)",
+                   complaint->message);
+}
+
+int expressions_compile(const struct expressions *list, struct hs_database **out, size_t *culprit,
+                        struct err *err)
 {
     hs_compile_error_t *complaint = NULL;
-    hs_error_t rc;
-    int code;
+    int rc;
 
     *out = NULL;
-    rc = hs_compile_multi((const char *const *)list->texts, list->flags, list->ids,
-                          (unsigned)list->n, HS_MODE_BLOCK, NULL, out, &complaint);
-    if (rc == HS_SUCCESS)
+    if (culprit != NULL)
+        *culprit = SIZE_MAX;
+    if (hs_compile_multi((const char *const *)list->texts, list->flags, list->ids,
+                         (unsigned)list->n, HS_MODE_BLOCK, NULL, out, &complaint) == HS_SUCCESS)
         return 0;
-    /* Hyperscan tells a lack of memory from a bad expression in words alone. */
-    if (complaint == NULL || strstr(complaint->message, "allocate memory") != NULL)
-        code = err_set(err, ERR_NOMEM, "no memory to compile expressions");
-    else if (complaint->expression >= 0)
-        code = err_set(err, ERR_INPUT, "expression \"%.200s\": %.300s",
-                       list->texts[complaint->expression], complaint->message);
-    else
-        code =
-            err_set(err, ERR_INPUT, "all expressions together: %.300s (use fewer, or simpler ones)",
-                    complaint->message);
+    rc = answer(list, complaint, err);
+    if (culprit != NULL && complaint != NULL && complaint->expression >= 0)
+        *culprit = (size_t)complaint->expression;
     hs_free_compile_error(complaint);
-    return code;
+    return rc;
 }

@@ -2,9 +2,11 @@
 #ifndef DRAINWATCH_INGEST_EXPRESSIONS_H
 #define DRAINWATCH_INGEST_EXPRESSIONS_H
 
+#include "common/buf.h"
 #include "common/err.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct hs_database;
 
@@ -21,10 +23,15 @@ struct expressions {
 int expressions_add(struct expressions *list, const char *text, unsigned flags, unsigned id);
 int expressions_add_literal(struct expressions *list, const char *bytes, unsigned flags,
                             unsigned id);
+/* Appends the expression that stands for these bytes. Returns as buf's functions do. */
+int expressions_append_literal(const char *bytes, struct buf *out);
+void expressions_remove(struct expressions *list, size_t index);
 void expressions_close(struct expressions *list);
 
 /* Makes a database for whole blocks, which the caller frees with hs_free_database. Returns 0,
- * ERR_INPUT where Hyperscan takes one of them, or all together, not, or ERR_NOMEM. */
-int expressions_compile(const struct expressions *list, struct hs_database **out, struct err *err);
+ * ERR_INPUT where Hyperscan takes one of them, or all together, not, or ERR_NOMEM. `culprit` may be
+ * NULL; with ERR_INPUT it gets the index of the one, or SIZE_MAX. */
+int expressions_compile(const struct expressions *list, struct hs_database **out, size_t *culprit,
+                        struct err *err);
 
 #endif

@@ -28,6 +28,7 @@ enum {
     STUCK_RUNS = 32,
     STUCK_MS = 10,
 };
+
 /* ---- requests ---- */
 
 static void request_free(struct request *r)
@@ -70,13 +71,34 @@ void http_give_back_request(struct http *h, struct request *r)
     h->open--;
     if (r->client != NULL)
         r->client->request = NULL;
-    if (h->n_spare == SPARE_REQUESTS) {
+    /* One that is kept keeps its book, too: it must not be an old one. */
+    if (h->n_spare == SPARE_REQUESTS || body_book(r->body) != h->options.book) {
         request_free(r);
         return;
     }
     r->next_spare = h->spare;
     h->spare = r;
     h->n_spare++;
+}
+
+static void free_spare_requests(struct http *h)
+{
+    while (h->spare != NULL) {
+        struct request *r = h->spare;
+
+        h->spare = r->next_spare;
+        request_free(r);
+    }
+    h->n_spare = 0;
+}
+
+void http_set_book(struct http *h, struct rulebook *book)
+{
+    struct rulebook *old = h->options.book;
+
+    h->options.book = rulebook_hold(book);
+    free_spare_requests(h);
+    rulebook_release(old);
 }
 
 /* ---- connections ---- */
@@ -170,6 +192,7 @@ int http_open(const struct http_options *options, struct http **out, struct err 
     if (h == NULL)
         return err_set(err, ERR_NOMEM, "out of memory");
     h->options = *options;
+    rulebook_hold(h->options.book);
     h->accepted = empty_response(false);
     h->accepted_last = empty_response(true);
     fd = port_open(options->port, err);
@@ -215,12 +238,8 @@ void http_close(struct http *h)
         MHD_destroy_response(h->accepted);
     if (h->accepted_last != NULL)
         MHD_destroy_response(h->accepted_last);
-    while (h->spare != NULL) {
-        struct request *r = h->spare;
-
-        h->spare = r->next_spare;
-        request_free(r);
-    }
+    free_spare_requests(h);
+    rulebook_release(h->options.book);
     free(h->pending);
     free(h->answering);
     free(h);
@@ -239,7 +258,7 @@ int http_timeout_ms(const struct http *h)
     MHD_UNSIGNED_LONG_LONG ms;
 
     if (MHD_get_timeout(h->daemon, &ms) != MHD_YES)
-        return h->refusals.say_again_us != 0 ? 60000 : -1;
+        return http_has_refusals(h) ? 60000 : -1;
     if (ms == 0 && h->stuck_runs >= STUCK_RUNS)
         return STUCK_MS;
     return ms > 60000 ? 60000 : (int)ms;

@@ -10,7 +10,7 @@
 #include "common/err.h"
 #include "common/wire.h"
 #include "ingest/auth.h"
-#include "ingest/match.h"
+#include "ingest/rulebook.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,9 +27,12 @@ struct http_options {
     /* NULL: deliveries are answered 501 with `off_reason`. */
     struct auth *auth;
     const char *off_reason;
-    struct match *match;
+    struct rulebook *book; /* which is held */
     /* Called once for each delivery that is answered 204 and is not only about ourselves. */
     void (*on_receipt)(void *ctx, uint64_t lines);
+    /* Called for each delivery that is answered 204 and was not whole: so many frames of it were
+     * malformed, or its gzip body was damaged. */
+    void (*on_damage)(void *ctx, const char *drain, uint64_t frames, bool body);
     /* Asked by GET /healthz: true, or false with the reason in one line. */
     bool (*is_healthy)(void *ctx, char *reason, size_t size);
     void *ctx;
@@ -39,6 +42,10 @@ struct http_options {
 int http_open(const struct http_options *options, struct http **out, struct err *err);
 /* Ends all connections at once; what was not answered is not. NULL is fine. */
 void http_close(struct http *h);
+
+/* Deliveries that begin from now on go through this book; those that have begun end with the one
+ * that they began with. */
+void http_set_book(struct http *h, struct rulebook *book);
 
 int http_fd(const struct http *h); /* readable: call http_run */
 /* Call http_run after so long at the latest, and once a second while anybody is connected. -1:

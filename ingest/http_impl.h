@@ -21,6 +21,7 @@ struct request {
     struct client *client; /* NULL: there was no memory for it */
     struct body *body;
     enum state state;
+    char drain[AUTH_NAME_SIZE];
     struct request *next_spare;
 };
 
@@ -32,10 +33,11 @@ struct client {
     struct client *prev, *next;
 };
 
+/* Of one kind, so that none hides another. */
 struct refusals {
     uint64_t since_said;
     int64_t say_again_us; /* 0: nothing was refused lately */
-    char last[256];
+    char last[320];
 };
 
 struct http {
@@ -58,7 +60,8 @@ struct http {
     size_t cap_answering;
     struct request *spare;
     size_t n_spare;
-    struct refusals refusals;
+    struct refusals strangers; /* who has no right to deliver */
+    struct refusals unlisted;  /* whose drain no app of the rules lists */
 };
 
 /* A new request of a connection, or one that was given back; NULL: no memory. */
@@ -77,5 +80,7 @@ void http_on_completed(void *ctx, struct MHD_Connection *connection, void **slot
 
 /* Says, each minute, how many deliveries were refused since it was last said. */
 void http_say_refusals(struct http *h);
+/* Whether there may be something to say at a minute's end. */
+bool http_has_refusals(const struct http *h);
 
 #endif

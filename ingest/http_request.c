@@ -60,7 +60,10 @@ static enum MHD_Result answer_health(struct http *h, struct MHD_Connection *conn
 static enum MHD_Result answer_accepted(struct http *h, struct request *r)
 {
     struct delivery_counts counts = body_counts(r->body);
+    bool damaged = body_is_damaged(r->body);
 
+    if (counts.malformed > 0) /* a damaged body is counted as one more malformed frame */
+        h->options.on_damage(h->options.ctx, r->drain, counts.malformed - damaged, damaged);
     /* A drain may watch the app that we run in: without this, each receipt would be delivered to us
      * as a line, and be receipted. */
     if (counts.own_lines < counts.lines || counts.lines == 0)
@@ -104,22 +107,42 @@ static const char *header(struct MHD_Connection *connection, const char *name)
 }
 
 /* The first refusal is said at once, those of the next minute are summed up at its end. */
-void http_say_refusals(struct http *h)
+static void say_refusals(struct refusals *f, int64_t now_us)
 {
-    struct refusals *f = &h->refusals;
-
-    if (f->say_again_us == 0 || h->now_us < f->say_again_us)
+    if (f->say_again_us == 0 || now_us < f->say_again_us)
         return;
     if (f->since_said > 0)
         log_warning("401: %llu more deliveries were refused in the last minute, the last one: %s",
                     (unsigned long long)f->since_said, f->last);
-    f->say_again_us = f->since_said > 0 ? h->now_us + TIME_MINUTE : 0;
+    f->say_again_us = f->since_said > 0 ? now_us + TIME_MINUTE : 0;
     f->since_said = 0;
 }
 
-static void note_refusal(struct http *h, const char *why, const char *name)
+void http_say_refusals(struct http *h)
 {
-    struct refusals *f = &h->refusals;
+    say_refusals(&h->strangers, h->now_us);
+    say_refusals(&h->unlisted, h->now_us);
+}
+
+bool http_has_refusals(const struct http *h)
+{
+    return h->strangers.say_again_us != 0 || h->unlisted.say_again_us != 0;
+}
+
+/* `f->last` says what happened. */
+static void note_refusal(struct refusals *f, int64_t now_us)
+{
+    if (f->say_again_us == 0) {
+        log_warning("401: a delivery was refused: %s", f->last);
+        f->say_again_us = now_us + TIME_MINUTE;
+    } else {
+        f->since_said++;
+    }
+}
+
+static void note_stranger(struct http *h, const char *why, const char *name)
+{
+    struct refusals *f = &h->strangers;
     char shown[AUTH_NAME_SIZE] = "a token where the name should be";
 
     if (auth_may_show(name)) {
@@ -127,12 +150,18 @@ static void note_refusal(struct http *h, const char *why, const char *name)
         shown[log_without_secrets(shown, strlen(shown))] = '\0'; /* before it is cut */
     }
     snprintf(f->last, sizeof f->last, "%s%s%.100s", why, *shown ? ": " : "", shown);
-    if (f->say_again_us == 0) {
-        log_warning("401: a delivery was refused: %s", f->last);
-        f->say_again_us = h->now_us + TIME_MINUTE;
-    } else {
-        f->since_said++;
-    }
+    note_refusal(f, h->now_us);
+}
+
+static void note_unlisted(struct http *h, const char *name)
+{
+    struct refusals *f = &h->unlisted;
+
+    snprintf(f->last, sizeof f->last,
+             "drain \"%.100s\" is authenticated, but no app of the rules lists it: add it to apps, "
+             "or set app",
+             name);
+    note_refusal(f, h->now_us);
 }
 
 /* Either form is enough. `name` gets the drain's name where one was right, and the name that was
@@ -174,12 +203,10 @@ static bool is_identity(const char *encoding)
     return *encoding == '\0' || strcasecmp(encoding, "identity") == 0;
 }
 
-static enum MHD_Result refuse(struct http *h, struct MHD_Connection *connection, const char *why,
-                              const char *name)
+static enum MHD_Result refuse(struct http *h, struct MHD_Connection *connection, const char *why)
 {
     char text[256];
 
-    note_refusal(h, why, name);
     snprintf(text, sizeof text, "%s\n", why);
     return answer_text(h, connection, MHD_HTTP_UNAUTHORIZED, text, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
                        "Basic realm=\"drainwatch\"");
@@ -209,35 +236,56 @@ static enum MHD_Result note_failure(struct http *h, struct request *r, int rc)
     return MHD_YES;
 }
 
-/* The headers are there, the body is not: everything that they can decide is decided here. */
+/* Everything about a delivery that its headers can decide, in the order in which it is documented.
+ * True: the body may come, from the drain `name`; else *answered is the answer. */
+static bool may_begin(struct http *h, struct MHD_Connection *connection, char name[AUTH_NAME_SIZE],
+                      enum MHD_Result *answered)
+{
+    const char *encoding = header(connection, MHD_HTTP_HEADER_CONTENT_ENCODING);
+    const char *why;
+
+    if (h->options.auth == NULL) {
+        *answered =
+            answer_text(h, connection, MHD_HTTP_NOT_IMPLEMENTED, h->options.off_reason, NULL, NULL);
+    } else if ((why = authenticate(h, connection, name)) != NULL) {
+        note_stranger(h, why, name);
+        *answered = refuse(h, connection, why);
+    } else if (rules_app(rulebook_rules(h->options.book), name) == NULL) {
+        note_unlisted(h, name);
+        *answered = refuse(h, connection,
+                           "this drain is authenticated, but no app of the rules "
+                           "lists it");
+    } else if (is_declared_too_large(h, connection)) {
+        *answered = answer_too_large(h, connection);
+    } else if (!is_gzip(encoding) && !is_identity(encoding)) {
+        *answered = answer_text(h, connection, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                                "Content-Encoding must be gzip or identity\n",
+                                MHD_HTTP_HEADER_ACCEPT_ENCODING, "gzip, identity");
+    } else {
+        return true;
+    }
+    return false;
+}
+
+/* The headers are there, the body is not. */
 static enum MHD_Result begin_delivery(struct http *h, struct MHD_Connection *connection,
                                       struct request **out)
 {
     char name[AUTH_NAME_SIZE];
-    const char *encoding = header(connection, MHD_HTTP_HEADER_CONTENT_ENCODING);
-    const char *why;
+    enum MHD_Result answered;
     struct request *r;
 
-    if (h->options.auth == NULL)
-        return answer_text(h, connection, MHD_HTTP_NOT_IMPLEMENTED, h->options.off_reason, NULL,
-                           NULL);
-    why = authenticate(h, connection, name);
-    if (why != NULL)
-        return refuse(h, connection, why, name);
-    if (is_declared_too_large(h, connection))
-        return answer_too_large(h, connection);
-    if (!is_gzip(encoding) && !is_identity(encoding))
-        return answer_text(h, connection, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
-                           "Content-Encoding must be gzip or identity\n",
-                           MHD_HTTP_HEADER_ACCEPT_ENCODING, "gzip, identity");
+    if (!may_begin(h, connection, name, &answered))
+        return answered;
     r = http_take_request(h, connection);
     if (r == NULL)
         return MHD_NO;
     r->state = RECEIVING;
     r->delivery = (struct http_delivery){0};
+    memcpy(r->drain, name, strlen(name) + 1);
     *out = r;
     return note_failure(h, r,
-                        body_begin(r->body, h->options.match,
+                        body_begin(r->body, h->options.book,
                                    &(struct delivery_head){
                                        .received_us = h->now_us,
                                        .drain = name,
@@ -246,7 +294,8 @@ static enum MHD_Result begin_delivery(struct http *h, struct MHD_Connection *con
                                        .drop_count = find(connection, "Logplex-Drop-Count"),
                                        .lost_count = find(connection, "Logplex-Lost-Count"),
                                    },
-                                   is_gzip(encoding), h->options.max_body_bytes));
+                                   is_gzip(header(connection, MHD_HTTP_HEADER_CONTENT_ENCODING)),
+                                   h->options.max_body_bytes));
 }
 
 static bool reserve_pending(struct http *h)

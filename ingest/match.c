@@ -1,9 +1,7 @@
 #include "ingest/match.h"
 
-#include "common/buf.h"
-#include "ingest/expressions.h"
 #include "ingest/logfmt.h"
-#include "ingest/pattern.h"
+#include "ingest/match_impl.h"
 #include "ingest/special.h"
 
 #include <assert.h>
@@ -14,266 +12,19 @@
 /* The parts of a rule that a line has passed. */
 enum { PASSED_FIELD = 1, PASSED_MATCH = 2 };
 
-/* In the pass all reports mean the same: expressions may share an id. With one id for all, or one
- * for each, Hyperscan takes up to five times as long to compile them. */
-enum { PASS_SHARE = 64 };
-
-/* One expression or field of one rule, on the way to its test. */
-struct use {
-    const char *expression; /* NULL: a field */
-    const struct rules_field *field;
-    uint32_t rule;
-};
-
-/* An expression or a field, with the rules that hold it: what many rules share is tried once. */
-struct test {
-    const struct rules_field *field; /* NULL: an expression */
-    uint32_t first_user;             /* into `users` */
-    uint32_t n_users;
-    uint64_t seen; /* serial of the last line that its expression was seen in */
-};
-
-struct progress {
-    uint64_t serial; /* of the line that `passed` is about */
-    unsigned passed;
-};
-
-struct match {
-    const struct rules *rules;
-    struct test *tests;
-    size_t n_tests;
-    uint32_t *users;           /* indexes of rules, the users of each test together */
-    struct hs_database *pass;  /* NULL: every line is a candidate */
-    struct hs_database *exact; /* NULL: no rule at all */
-    struct hs_scratch *scratch;
-    uint64_t serial; /* of the line being judged */
-    uint32_t *hits;  /* tests whose expression was seen in the line */
-    size_t n_hits;
-    struct progress *progress; /* of each rule */
-    uint32_t *matched;         /* rules that match the line */
-    size_t n_matched;
-    bool marked[LOGPLEX_BATCH_MAX];
-};
-
-/* ------------------------------------------------------------------------------------ compiling */
-
-static int compare_uses(const void *left, const void *right)
-{
-    const struct use *a = left, *b = right;
-    int order;
-
-    if ((a->expression == NULL) != (b->expression == NULL))
-        return a->expression == NULL ? 1 : -1;
-    if (a->expression != NULL) {
-        order = strcmp(a->expression, b->expression);
-    } else {
-        order = strcmp(a->field->key, b->field->key);
-        if (order == 0)
-            order = strcmp(a->field->value, b->field->value);
-    }
-    return order != 0 ? order : (a->rule > b->rule) - (a->rule < b->rule);
-}
-
-static bool same_test(const struct use *a, const struct use *b)
-{
-    struct use as_b = *a;
-
-    as_b.rule = b->rule;
-    return compare_uses(&as_b, b) == 0;
-}
-
-static size_t count_uses(const struct rules *rules)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < rules->n; i++)
-        n += rules->rules[i].matches.n + rules->rules[i].n_fields;
-    return n;
-}
-
-static void list_uses(const struct rules *rules, struct use *uses)
-{
-    for (uint32_t i = 0; i < rules->n; i++) {
-        const struct rule *rule = &rules->rules[i];
-
-        for (size_t j = 0; j < rule->matches.n; j++)
-            *uses++ = (struct use){.expression = rule->matches.items[j], .rule = i};
-        for (size_t j = 0; j < rule->n_fields; j++)
-            *uses++ = (struct use){.field = &rule->fields[j], .rule = i};
-    }
-}
-
-static unsigned pass_id(const struct expressions *pass)
-{
-    return (unsigned)(pass->n / PASS_SHARE);
-}
-
-/* What a line with the field must hold: KEY=VALUE or KEY="VALUE". */
-static int add_field(struct expressions *list, const struct rules_field *field, unsigned flags,
-                     unsigned id)
-{
-    static const char *const quotes[] = {"", "\""};
-    struct buf text;
-    int rc = 0;
-
-    buf_init(&text, RULES_TEXT_MAX * 2);
-    for (size_t i = 0; rc == 0 && i < 2; i++) {
-        buf_clear(&text);
-        rc = buf_printf(&text, "%s=%s%s%s", field->key, quotes[i], field->value, quotes[i]);
-        if (rc == 0)
-            rc = expressions_add_literal(list, buf_text(&text), flags, id);
-    }
-    buf_close(&text);
-    return rc;
-}
-
-/* ERR_INPUT: this one cannot be part of the pass. */
-static int add_superset(struct expressions *list, const char *expression)
-{
-    struct buf text;
-    int rc;
-
-    buf_init(&text, RULES_TEXT_MAX * 4); /* "$" becomes "(?:)" */
-    rc = pattern_superset(expression, &text);
-    if (rc == 0)
-        rc = expressions_add(list, buf_text(&text), 0, pass_id(list));
-    buf_close(&text);
-    return rc;
-}
-
-/* Fills tests and users, and lists the expressions of both databases. `*whole` says whether the
- * pass can hold all of them. */
-static int list_tests(struct match *m, const struct use *uses, size_t n, struct expressions *exact,
-                      struct expressions *pass, bool *whole)
-{
-    int rc = 0;
-
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        const struct use *use = &uses[i];
-        unsigned id = (unsigned)m->n_tests;
-
-        m->users[i] = use->rule;
-        if (i > 0 && same_test(&uses[i - 1], use)) {
-            m->tests[m->n_tests - 1].n_users++;
-            continue;
-        }
-        m->tests[m->n_tests++] =
-            (struct test){.field = use->field, .first_user = (uint32_t)i, .n_users = 1};
-        if (use->field != NULL) {
-            rc = add_field(exact, use->field, HS_FLAG_SINGLEMATCH, id);
-            if (rc == 0 && *whole)
-                rc = add_field(pass, use->field, 0, pass_id(pass));
-            continue;
-        }
-        rc = expressions_add(exact, use->expression, HS_FLAG_SINGLEMATCH, id);
-        if (rc == 0 && *whole)
-            rc = add_superset(pass, use->expression);
-        if (rc == ERR_INPUT || rc == ERR_FULL) {
-            *whole = false;
-            rc = 0;
-        }
-    }
-    return rc;
-}
-
-/* A pass that cannot be compiled is done without: each line is then looked at by itself. */
-static int compile_pass(struct match *m, struct expressions *pass, struct err *err)
-{
-    int rc = 0;
-
-    for (size_t i = 0; rc == 0 && i < SPECIAL_EXPRESSIONS; i++)
-        rc = expressions_add(pass, special_expressions[i], 0, pass_id(pass));
-    if (rc == 0)
-        rc = expressions_compile(pass, &m->pass, err);
-    return rc == ERR_INPUT ? 0 : rc;
-}
-
-static int alloc_scratch(struct match *m)
-{
-    if (m->pass != NULL && hs_alloc_scratch(m->pass, &m->scratch) != HS_SUCCESS)
-        return ERR_NOMEM;
-    if (m->exact != NULL && hs_alloc_scratch(m->exact, &m->scratch) != HS_SUCCESS)
-        return ERR_NOMEM;
-    return 0;
-}
-
-static int compile(struct match *m, const struct use *uses, size_t n, struct err *err)
-{
-    struct expressions exact = {0}, pass = {0};
-    bool whole = true;
-    int rc = list_tests(m, uses, n, &exact, &pass, &whole);
-
-    if (rc == 0 && exact.n > 0)
-        rc = expressions_compile(&exact, &m->exact, err);
-    if (rc == 0 && whole)
-        rc = compile_pass(m, &pass, err);
-    if (rc == 0)
-        rc = alloc_scratch(m);
-    expressions_close(&exact);
-    expressions_close(&pass);
-    return rc;
-}
-
-static bool alloc_tables(struct match *m, size_t n_uses)
-{
-    m->tests = calloc(n_uses + 1, sizeof *m->tests);
-    m->users = calloc(n_uses + 1, sizeof *m->users);
-    m->hits = calloc(n_uses + 1, sizeof *m->hits);
-    m->progress = calloc(m->rules->n + 1, sizeof *m->progress);
-    m->matched = calloc(m->rules->n + 1, sizeof *m->matched);
-    return m->tests && m->users && m->hits && m->progress && m->matched;
-}
-
-int match_new(const struct rules *rules, struct match **out, struct err *err)
-{
-    size_t n = count_uses(rules);
-    struct match *m = calloc(1, sizeof *m);
-    struct use *uses = calloc(n + 1, sizeof *uses);
-    int rc = ERR_NOMEM;
-
-    *out = NULL;
-    if (m == NULL || uses == NULL)
-        goto out;
-    m->rules = rules;
-    if (!alloc_tables(m, n))
-        goto out;
-    list_uses(rules, uses);
-    qsort(uses, n, sizeof *uses, compare_uses);
-    rc = compile(m, uses, n, err);
-out:
-    free(uses);
-    if (rc == 0)
-        *out = m;
-    else
-        match_free(m);
-    if (rc == ERR_NOMEM)
-        err_set(err, rc, "the rules: no memory to compile them");
-    return rc;
-}
-
-void match_free(struct match *m)
-{
-    if (m == NULL)
-        return;
-    hs_free_scratch(m->scratch);
-    hs_free_database(m->exact);
-    hs_free_database(m->pass);
-    free(m->matched);
-    free(m->progress);
-    free(m->hits);
-    free(m->users);
-    free(m->tests);
-    free(m);
-}
-
 const struct rules *match_rules(const struct match *m)
 {
     return m->rules;
 }
 
+struct redact *match_redact(const struct match *m)
+{
+    return m->redact;
+}
+
 bool match_is_line_by_line(const struct match *m)
 {
-    return m->pass == NULL;
+    return m->pass == NULL || m->n_always > 0;
 }
 
 /* ------------------------------------------------------------------------------------- the pass */
@@ -340,8 +91,8 @@ int match_candidates(struct match *m, const char *region, size_t region_len,
     int n_found = 0;
 
     assert(n <= LOGPLEX_BATCH_MAX && region_len <= UINT32_MAX);
-    memset(m->marked, m->pass == NULL, n);
-    if (m->pass != NULL) {
+    memset(m->marked, match_is_line_by_line(m), n);
+    if (!match_is_line_by_line(m)) {
         rc = hs_scan(m->pass, region, (unsigned)region_len, 0, m->scratch, on_report, &k);
         if (rc != HS_SUCCESS && rc != HS_SCAN_TERMINATED)
             return ERR_IO;
@@ -358,19 +109,6 @@ int match_candidates(struct match *m, const char *region, size_t region_len,
 static bool text_is(struct logplex_text text, const char *other)
 {
     return text.len == strlen(other) && memcmp(text.data, other, text.len) == 0;
-}
-
-static int on_hit(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
-                  void *context)
-{
-    struct match *m = context;
-
-    (void)from, (void)to, (void)flags;
-    if (m->tests[id].seen == m->serial) /* a field's two forms share an id */
-        return 0;
-    m->tests[id].seen = m->serial;
-    m->hits[m->n_hits++] = id;
-    return 0;
 }
 
 static bool passes_source(const struct rule *rule, const struct logplex_line *line)
@@ -405,23 +143,151 @@ static bool passes_process(const struct rule *rule, const struct logplex_line *l
     return false;
 }
 
-/* Takes note that a line passed one part of a rule; with the last of its parts the rule is judged
- * by source and process. */
-static void pass_part(struct match *m, uint32_t index, unsigned part,
-                      const struct logplex_line *line)
+/* Takes note that a line passed one part of a rule; the last of its parts lists the rule. */
+static void pass_part(struct match *m, uint32_t index, unsigned part)
 {
     const struct rule *rule = &m->rules->rules[index];
-    struct progress *p = &m->progress[index];
+    struct match_progress *p = &m->progress[index];
     unsigned needed =
         (rule->n_fields > 0 ? PASSED_FIELD : 0u) | (rule->matches.n > 0 ? PASSED_MATCH : 0u);
 
     if (p->serial != m->serial)
-        *p = (struct progress){.serial = m->serial};
+        *p = (struct match_progress){.serial = m->serial};
     if (p->passed & part)
         return;
     p->passed |= part;
-    if (p->passed == needed && passes_source(rule, line) && passes_process(rule, line))
+    if (p->passed == needed)
         m->matched[m->n_matched++] = index;
+}
+
+/* ------------------------------------------------------------------------------------ one test */
+
+static int on_found(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
+                    void *context)
+{
+    (void)id, (void)from, (void)to, (void)flags;
+    *(bool *)context = true;
+    return 1; /* no need to look further */
+}
+
+static int scan(struct match *m, struct match_test *test, const char *text, size_t len, bool *found)
+{
+    hs_error_t rc;
+
+    assert(len <= UINT32_MAX);
+    rc = hs_scan(test->db, text, (unsigned)len, 0, m->scratch, on_found, found);
+    return rc == HS_SUCCESS || rc == HS_SCAN_TERMINATED ? 0 : ERR_IO;
+}
+
+/* Whether the expression matches some value of the key, as it is written or without its quotes. */
+static int scan_values(struct match *m, struct match_test *test, struct logplex_text message,
+                       bool *found)
+{
+    size_t key_len = strlen(test->key), at = 0;
+    struct logfmt_pair pair;
+    int rc = 0;
+
+    while (rc == 0 && !*found && logfmt_next(message.data, message.len, &at, &pair)) {
+        if (pair.cut || pair.key_len != key_len || memcmp(pair.key, test->key, key_len) != 0)
+            continue;
+        rc = scan(m, test, pair.value, pair.value_len, found);
+        if (rc == 0 && !*found && pair.content_len != pair.value_len)
+            rc = scan(m, test, pair.content, pair.content_len, found);
+    }
+    return rc;
+}
+
+static int try_test(struct match *m, struct match_test *test, struct logplex_text message,
+                    bool *passed)
+{
+    struct err err;
+
+    if (test->kind == MATCH_FIELD) {
+        *passed = logfmt_has(message.data, message.len, test->key, test->text);
+        return 0;
+    }
+    if (match_compile_test(m, test, &err) != 0)
+        return ERR_IO;
+    if (test->kind == MATCH_VALUE)
+        return scan_values(m, test, message, passed);
+    return scan(m, test, message.data, message.len, passed);
+}
+
+/* Whether the line passes the test; it is tried once, whoever asks. */
+static int ask(struct match *m, uint32_t index, struct logplex_text message, bool *passed)
+{
+    struct match_test *test = &m->tests[index];
+    int rc = 0;
+
+    if (test->tried != m->serial) {
+        test->tried = m->serial;
+        test->passed = test->settled && test->named == m->serial;
+        if (!test->settled)
+            rc = try_test(m, test, message, &test->passed);
+    }
+    *passed = test->passed;
+    return rc;
+}
+
+/* ------------------------------------------------------------------------------------- one line */
+
+static int on_named(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
+                    void *context)
+{
+    struct match *m = context;
+
+    (void)from, (void)to, (void)flags;
+    if (id == m->n_tests || m->tests[id].named == m->serial) /* a special line's; seen before */
+        return 0;
+    m->tests[id].named = m->serial;
+    m->hits[m->n_hits++] = id;
+    return 0;
+}
+
+/* The pass finds a superset on a message, too, and says what for. */
+static int list_hits(struct match *m, struct logplex_text message)
+{
+    assert(message.len <= UINT32_MAX);
+    memcpy(m->hits, m->always, m->n_always * sizeof *m->hits);
+    m->n_hits = m->n_always;
+    if (m->pass != NULL && hs_scan(m->pass, message.data, (unsigned)message.len, 0, m->scratch,
+                                   on_named, m) != HS_SUCCESS)
+        return ERR_IO;
+    return 0;
+}
+
+/* Whether an expression of the rule's `unless` matches. */
+static int ask_unless(struct match *m, uint32_t rule, struct logplex_text message, bool *excepted)
+{
+    const struct match_unless *list = &m->rule_unless[rule];
+    int rc = 0;
+
+    *excepted = false;
+    for (uint32_t i = 0; rc == 0 && !*excepted && i < list->n; i++)
+        rc = ask(m, m->unless[list->first + i], message, excepted);
+    return rc;
+}
+
+/* Keeps those of the listed rules that also take the line's source and process, and do not except
+ * it. That comes last, so that only they are asked for. */
+static int keep_rules(struct match *m, const struct logplex_line *line)
+{
+    size_t n = m->n_matched;
+    int rc = 0;
+
+    m->n_matched = 0;
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        uint32_t index = m->matched[i];
+        const struct rule *rule = &m->rules->rules[index];
+        bool excepted;
+
+        if (!passes_source(rule, line) || !passes_process(rule, line))
+            continue;
+        rc = ask_unless(m, index, line->message, &excepted);
+        if (rc == 0 && !excepted)
+            m->matched[m->n_matched++] = index;
+    }
+    return rc;
 }
 
 static int compare_indexes(const void *left, const void *right)
@@ -433,29 +299,26 @@ static int compare_indexes(const void *left, const void *right)
 
 static int judge_rules(struct match *m, const struct logplex_line *line)
 {
-    struct logplex_text message = line->message;
+    int rc;
 
     m->serial++;
-    m->n_hits = 0;
-    if (m->exact == NULL)
+    if (m->n_tests == 0)
         return 0;
-    assert(message.len <= UINT32_MAX);
-    if (hs_scan(m->exact, message.data, (unsigned)message.len, 0, m->scratch, on_hit, m) !=
-        HS_SUCCESS)
-        return ERR_IO;
-    for (size_t i = 0; i < m->n_hits; i++) {
-        const struct test *test = &m->tests[m->hits[i]];
-        unsigned part = test->field != NULL ? PASSED_FIELD : PASSED_MATCH;
+    rc = list_hits(m, line->message);
+    for (size_t i = 0; rc == 0 && i < m->n_hits; i++) {
+        const struct match_test *test = &m->tests[m->hits[i]];
+        unsigned part = test->kind == MATCH_EXPRESSION ? PASSED_MATCH : PASSED_FIELD;
+        bool passed;
 
-        if (test->field != NULL &&
-            !logfmt_has(message.data, message.len, test->field->key, test->field->value))
-            continue;
-        for (size_t j = 0; j < test->n_users; j++)
-            pass_part(m, m->users[test->first_user + j], part, line);
+        rc = ask(m, m->hits[i], line->message, &passed);
+        for (uint32_t j = 0; rc == 0 && passed && j < test->n_users; j++)
+            pass_part(m, m->users[test->first_user + j], part);
     }
+    if (rc == 0)
+        rc = keep_rules(m, line);
     if (m->n_matched > 1)
         qsort(m->matched, m->n_matched, sizeof *m->matched, compare_indexes);
-    return 0;
+    return rc;
 }
 
 int match_line(struct match *m, const struct logplex_line *line, struct match_result *out)
@@ -469,6 +332,6 @@ int match_line(struct match *m, const struct logplex_line *line, struct match_re
     out->lost = special_lost(line);
     out->own = special_is_about_us(line);
     rc = judge_rules(m, line);
-    out->n_rules = m->n_matched;
+    out->n_rules = rc == 0 ? m->n_matched : 0;
     return rc;
 }

@@ -106,19 +106,24 @@ static size_t class_item_len(const char *s, bool *early)
     return posix_class_len(s) > 0 ? posix_class_len(s) : 1;
 }
 
-/* Within a class nothing is an assertion. */
-static int rewrite_class(struct rewrite *r)
+size_t pattern_class_len(const char *class)
 {
-    const char *s = r->at + 1;
+    const char *s = class + 1;
     bool early = true;
 
     if (*s == '^')
         s++;
     while (*s != '\0' && (*s != ']' || early))
         s += class_item_len(s, &early);
-    if (*s == '\0')
-        return ERR_INPUT;
-    return copy(r, (size_t)(s + 1 - r->at));
+    return *s == '\0' ? 0 : (size_t)(s + 1 - class);
+}
+
+/* Within a class nothing is an assertion. */
+static int rewrite_class(struct rewrite *r)
+{
+    size_t len = pattern_class_len(r->at);
+
+    return len > 0 ? copy(r, len) : ERR_INPUT;
 }
 
 static int open_group(struct rewrite *r, size_t n, bool extended)

@@ -15,4 +15,7 @@
  * which Hyperscan refuses it. */
 int pattern_superset(const char *pattern, struct buf *out);
 
+/* The length of the bracketed class that begins at `class`, 0 where it is not closed. */
+size_t pattern_class_len(const char *class);
+
 #endif

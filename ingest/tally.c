@@ -3,6 +3,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/text.h"
+#include "ingest/excerpt.h"
 
 #include <assert.h>
 #include <stdbool.h>
@@ -18,7 +19,11 @@ enum {
     /* On the wire, at most: each field's tag and length, and the first time of a part, which is
      * told from the time of receipt. */
     GROUP_OVERHEAD = 48,
+    PAIR_OVERHEAD = 12,
+    VALUES_MAX = RULES_GROUP_BY_MAX * (TALLY_VALUE_MAX + 1), /* with a zero byte behind each */
 };
+
+static_assert((int)RULES_GROUP_BY_MAX <= (int)WIRE_GROUP_MAX, "a reader would refuse the record");
 
 /* A source or process as it is shown. */
 struct name {
@@ -26,11 +31,22 @@ struct name {
     size_t len;
 };
 
+/* What tells one group from another. */
+struct key {
+    uint32_t rule;
+    const struct name *source;
+    const struct name *process;
+    const struct buf *values; /* of the rule's group_by, as excerpt_values writes them */
+};
+
 struct group {
     uint32_t rule;
     uint32_t hash;
     struct name source;
     struct name process;
+    struct buf values;
+    struct wire_group pairs[RULES_GROUP_BY_MAX]; /* the same for the wire, pointing into `values` */
+    size_t n_pairs;
     int64_t *times;
     size_t n_times;
     size_t cap;
@@ -47,6 +63,8 @@ struct tally {
     uint32_t *table; /* by hash: 1 + index of a group, 0: none; twice as many as groups */
     size_t n_matches;
     struct buf shown;
+    struct buf values; /* of the match that is being added */
+    struct excerpt excerpt;
     struct wire_matches *matches;
     size_t n_wire;
     size_t cap_wire;
@@ -59,8 +77,11 @@ struct tally *tally_new(void)
 {
     struct tally *t = calloc(1, sizeof *t);
 
-    if (t != NULL)
-        buf_init(&t->shown, TALLY_NAME_MAX);
+    if (t == NULL)
+        return NULL;
+    buf_init(&t->shown, TALLY_NAME_MAX);
+    buf_init(&t->values, VALUES_MAX);
+    excerpt_init(&t->excerpt, TALLY_VALUE_MAX);
     return t;
 }
 
@@ -69,6 +90,7 @@ static void release(struct tally *t)
     for (size_t i = 0; i < t->cap_groups; i++) {
         free(t->groups[i].times);
         buf_close(&t->groups[i].sample);
+        buf_close(&t->groups[i].values);
     }
     free(t->groups);
     free(t->table);
@@ -86,11 +108,14 @@ void tally_free(struct tally *t)
     if (t == NULL)
         return;
     release(t);
+    excerpt_close(&t->excerpt);
+    buf_close(&t->values);
     buf_close(&t->shown);
     free(t);
 }
 
-void tally_begin(struct tally *t, const struct rules *rules, int64_t received_us)
+void tally_begin(struct tally *t, const struct rules *rules, struct redact *redact,
+                 int64_t received_us)
 {
     if (t->cap_groups > KEEP_GROUPS || t->n_matches > KEEP_TIMES)
         release(t);
@@ -99,6 +124,7 @@ void tally_begin(struct tally *t, const struct rules *rules, int64_t received_us
     t->n_groups = t->n_matches = t->n_wire = t->n_parts = 0;
     t->rules = rules;
     t->received_us = received_us;
+    excerpt_begin(&t->excerpt, rules, redact);
 }
 
 /* ---------------------------------------------------------------------------------------- groups
@@ -128,12 +154,13 @@ static uint32_t hash_bytes(uint32_t hash, const void *bytes, size_t n)
     return hash;
 }
 
-static uint32_t hash_key(uint32_t rule, const struct name *source, const struct name *process)
+static uint32_t hash_key(const struct key *key)
 {
-    uint32_t hash = hash_bytes(UINT32_C(2166136261), &rule, sizeof rule);
+    uint32_t hash = hash_bytes(UINT32_C(2166136261), &key->rule, sizeof key->rule);
 
-    hash = hash_bytes(hash, source->text, source->len + 1);
-    return hash_bytes(hash, process->text, process->len);
+    hash = hash_bytes(hash, key->source->text, key->source->len + 1);
+    hash = hash_bytes(hash, key->process->text, key->process->len + 1);
+    return hash_bytes(hash, key->values->data, key->values->len);
 }
 
 static bool same_name(const struct name *a, const struct name *b)
@@ -141,9 +168,19 @@ static bool same_name(const struct name *a, const struct name *b)
     return a->len == b->len && memcmp(a->text, b->text, a->len) == 0;
 }
 
+static bool same_values(const struct buf *a, const struct buf *b)
+{
+    return a->len == b->len && (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
+}
+
+static bool is_of(const struct group *g, const struct key *key)
+{
+    return g->rule == key->rule && same_name(&g->source, key->source) &&
+           same_name(&g->process, key->process) && same_values(&g->values, key->values);
+}
+
 /* The slot of the group, or the free one where it would go. */
-static uint32_t *find_slot(const struct tally *t, uint32_t hash, uint32_t rule,
-                           const struct name *source, const struct name *process)
+static uint32_t *find_slot(const struct tally *t, uint32_t hash, const struct key *key)
 {
     size_t mask = 2 * t->cap_groups - 1;
 
@@ -153,8 +190,7 @@ static uint32_t *find_slot(const struct tally *t, uint32_t hash, uint32_t rule,
         if (t->table[i] == 0)
             return &t->table[i];
         g = &t->groups[t->table[i] - 1];
-        if (g->hash == hash && g->rule == rule && same_name(&g->source, source) &&
-            same_name(&g->process, process))
+        if (g->hash == hash && is_of(g, key))
             return &t->table[i];
     }
 }
@@ -174,52 +210,87 @@ static int grow_groups(struct tally *t)
     for (size_t i = t->cap_groups; i < cap; i++) {
         groups[i] = (struct group){0};
         buf_init(&groups[i].sample, 2 * WIRE_SAMPLE_MAX);
+        buf_init(&groups[i].values, VALUES_MAX);
     }
     free(t->table);
     t->table = table;
     t->cap_groups = cap;
     for (size_t i = 0; i < t->n_groups; i++) {
-        struct group *g = &groups[i];
+        const struct group *g = &groups[i];
+        struct key key = {g->rule, &g->source, &g->process, &g->values};
 
-        *find_slot(t, g->hash, g->rule, &g->source, &g->process) = (uint32_t)i + 1;
+        *find_slot(t, g->hash, &key) = (uint32_t)i + 1;
     }
     return 0;
 }
 
-static struct group *add_group(struct tally *t, uint32_t *slot, uint32_t hash, uint32_t rule,
-                               const struct name *source, const struct name *process)
+/* Points the group's pairs to its values, which stay where they are when groups move. */
+static void point_pairs(struct group *g, const struct rule *rule)
 {
-    struct group *g = &t->groups[t->n_groups++];
+    const char *keys[RULES_GROUP_BY_MAX], *value = buf_text(&g->values);
 
-    *slot = (uint32_t)t->n_groups;
-    g->rule = rule;
+    g->n_pairs = excerpt_keys(rule, keys);
+    for (size_t i = 0; i < g->n_pairs; i++) {
+        g->pairs[i] = (struct wire_group){.key = keys[i], .value = value};
+        value += strlen(value) + 1;
+    }
+}
+
+static int add_group(struct tally *t, uint32_t *slot, uint32_t hash, const struct key *key,
+                     struct group **out)
+{
+    struct group *g = &t->groups[t->n_groups];
+    int rc = 0;
+
+    buf_clear(&g->values);
+    if (key->values->len > 0)
+        rc = buf_append(&g->values, key->values->data, key->values->len);
+    if (rc != 0)
+        return rc;
+    *slot = (uint32_t)++t->n_groups;
+    g->rule = key->rule;
     g->hash = hash;
-    g->source = *source;
-    g->process = *process;
+    g->source = *key->source;
+    g->process = *key->process;
     g->n_times = 0;
     g->last = (struct logplex_text){0};
     buf_clear(&g->sample);
-    return g;
+    point_pairs(g, &t->rules->rules[g->rule]);
+    *out = g;
+    return 0;
+}
+
+/* What stands for all groups of a rule that there is no room for. */
+static int overflow_key(struct tally *t, uint32_t rule, struct key *key)
+{
+    static const struct name none;
+
+    *key = (struct key){rule, &none, &none, &t->values};
+    return excerpt_no_values(&t->rules->rules[rule], &t->values);
 }
 
 /* The group, made where there is none. Where there are too many already it is the rule's own
- * without names, of which there can only be as many as rules. */
-static int get_group(struct tally *t, uint32_t rule, const struct name *source,
-                     const struct name *process, struct group **out)
+ * without names and values, of which there can only be as many as rules. */
+static int get_group(struct tally *t, const struct key *key, struct group **out)
 {
-    static const struct name none;
-    uint32_t hash = hash_key(rule, source, process), *slot;
+    uint32_t hash = hash_key(key), *slot;
+    struct key overflow;
     int rc = t->n_groups == t->cap_groups ? grow_groups(t) : 0;
 
     if (rc != 0)
         return rc;
-    slot = find_slot(t, hash, rule, source, process);
+    slot = find_slot(t, hash, key);
     if (*slot == 0 && t->n_groups >= TALLY_GROUPS_MAX + t->rules->n) {
-        source = process = &none;
-        hash = hash_key(rule, source, process);
-        slot = find_slot(t, hash, rule, source, process);
+        rc = overflow_key(t, key->rule, &overflow);
+        if (rc != 0)
+            return rc;
+        key = &overflow;
+        hash = hash_key(key);
+        slot = find_slot(t, hash, key);
     }
-    *out = *slot != 0 ? &t->groups[*slot - 1] : add_group(t, slot, hash, rule, source, process);
+    if (*slot == 0)
+        return add_group(t, slot, hash, key, out);
+    *out = &t->groups[*slot - 1];
     return 0;
 }
 
@@ -240,10 +311,36 @@ static int add_time(struct group *g, int64_t time_us)
     return 0;
 }
 
+static int add_match(struct tally *t, const struct logplex_line *line, int64_t time_us,
+                     struct key *key)
+{
+    static const struct buf no_values;
+    const struct rule *rule = &t->rules->rules[key->rule];
+    struct group *g;
+    int rc = 0;
+
+    key->values = &no_values;
+    if (rule->group_by.n > 0) { /* for these rules alone is the message read */
+        key->values = &t->values;
+        rc = excerpt_values(&t->excerpt, key->rule, line->message, &t->values);
+    }
+    if (rc == 0)
+        rc = get_group(t, key, &g);
+    if (rc == 0)
+        rc = add_time(g, time_us);
+    if (rc != 0)
+        return rc;
+    if (rule->sample)
+        g->last = line->message;
+    t->n_matches++;
+    return 0;
+}
+
 int tally_add(struct tally *t, const struct logplex_line *line, int64_t time_us,
               const uint32_t *rules, size_t n_rules)
 {
     struct name source, process;
+    struct key key = {.source = &source, .process = &process};
     int rc;
 
     if (n_rules > TALLY_MATCHES_MAX - t->n_matches)
@@ -252,33 +349,10 @@ int tally_add(struct tally *t, const struct logplex_line *line, int64_t time_us,
     if (rc == 0)
         rc = read_name(t, line->process, &process);
     for (size_t i = 0; rc == 0 && i < n_rules; i++) {
-        struct group *g;
-
-        rc = get_group(t, rules[i], &source, &process, &g);
-        if (rc == 0)
-            rc = add_time(g, time_us);
-        if (rc == 0) {
-            g->last = line->message;
-            t->n_matches++;
-        }
+        key.rule = rules[i];
+        rc = add_match(t, line, time_us, &key);
     }
     return rc;
-}
-
-/* Redacts before it cuts, so that what is cut off is not half a token's name. */
-static int take_sample(struct group *g)
-{
-    size_t n = text_cut(g->last.data, g->last.len, 2 * WIRE_SAMPLE_MAX);
-    int rc;
-
-    buf_clear(&g->sample);
-    rc = buf_append(&g->sample, g->last.data, n);
-    if (rc != 0)
-        return rc;
-    n = text_redact_token((char *)g->sample.data, n);
-    g->sample.len = text_cut((const char *)g->sample.data, n, WIRE_SAMPLE_MAX);
-    g->last = (struct logplex_text){0};
-    return 0;
 }
 
 /* Of the many lines of a batch only each group's last is copied. */
@@ -287,8 +361,12 @@ int tally_settle(struct tally *t)
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < t->n_groups; i++) {
-        if (t->groups[i].last.data != NULL)
-            rc = take_sample(&t->groups[i]);
+        struct group *g = &t->groups[i];
+
+        if (g->last.data == NULL)
+            continue;
+        rc = excerpt_sample(&t->excerpt, g->rule, g->last, &g->sample);
+        g->last = (struct logplex_text){0};
     }
     return rc;
 }
@@ -345,18 +423,29 @@ static int put_times(struct tally *t, const struct group *g, size_t first, size_
         .times_us = g->times + first,
         .n_times = n,
         .sample = {.data = g->sample.data, .len = g->sample.len},
+        .group = g->pairs,
+        .n_group = g->n_pairs,
     };
     t->parts[t->n_parts - 1].n++;
     return 0;
+}
+
+/* What a group takes in each part that some of it is in, but for the times. */
+static size_t fixed_bytes(const struct tally *t, const struct group *g)
+{
+    size_t n = GROUP_OVERHEAD + strlen(t->rules->rules[g->rule].name) + g->source.len +
+               g->process.len + g->sample.len;
+
+    for (size_t i = 0; i < g->n_pairs; i++)
+        n += PAIR_OVERHEAD + strlen(g->pairs[i].key) + strlen(g->pairs[i].value);
+    return n;
 }
 
 /* Puts a group into the newest part, and what does not fit there into new ones. `*bytes` is the
  * size of the newest part. */
 static int put_group(struct tally *t, const struct group *g, size_t *bytes)
 {
-    size_t fixed = GROUP_OVERHEAD + strlen(t->rules->rules[g->rule].name) + g->source.len +
-                   g->process.len + g->sample.len;
-    size_t first = 0;
+    size_t fixed = fixed_bytes(t, g), first = 0;
     int rc = 0;
 
     while (rc == 0 && first < g->n_times) {

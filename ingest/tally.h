@@ -1,4 +1,4 @@
-/* The matches of one delivery, by rule, source and process, on their way into wire records.
+/* The matches of one delivery, by rule, source, process and group, on their way into wire records.
  *
  * Each match is kept with its time, none is ever left out. What would make one record too large for
  * the queue becomes several. Memory is kept for the next delivery. Pure. */
@@ -8,15 +8,18 @@
 #include "common/rules.h"
 #include "common/wire.h"
 #include "ingest/logplex.h"
+#include "ingest/redact.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
-    /* Groups of (rule, source, process), and two more for each rule: what goes beyond is put into
-     * one group of its rule without source and process. A process name can come from anywhere. */
+    /* Groups of (rule, source, process, group values), and two more for each rule: what goes beyond
+     * is put into one of its rule without source and process, whose group values are all "…". A
+     * process name or a path can come from anywhere. */
     TALLY_GROUPS_MAX = 4096,
-    TALLY_NAME_MAX = 64, /* bytes of a source or process, shown as printable text */
+    TALLY_NAME_MAX = 64,   /* bytes of a source or process, shown as printable text */
+    TALLY_VALUE_MAX = 128, /* and of a group's value: what differs beyond that is one group */
     /* 64 MiB of times: no rule file of some rules gets there within 8 MiB of lines. */
     TALLY_MATCHES_MAX = 8 << 20,
     /* Bytes of the matches in one record. Half of what the queue takes, as a time can take eight
@@ -29,8 +32,10 @@ struct tally;
 struct tally *tally_new(void); /* NULL: no memory */
 void tally_free(struct tally *t);
 
-/* Forgets all and begins anew. The rules must live as long as the records are used. */
-void tally_begin(struct tally *t, const struct rules *rules, int64_t received_us);
+/* Forgets all and begins anew. The rules must live as long as the records are used. Samples and
+ * group values are shown as `redact`, made from the same rules, says. */
+void tally_begin(struct tally *t, const struct rules *rules, struct redact *redact,
+                 int64_t received_us);
 
 /* Counts a line that matched these rules, once for each. Returns 0, ERR_FULL (TALLY_MATCHES_MAX) or
  * ERR_NOMEM. The line's bytes must stay until tally_settle. */

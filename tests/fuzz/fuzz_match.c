@@ -1,12 +1,19 @@
-/* Rules and lines made of the input's bytes: the pass over all lines misses none that the exact
- * look at each finds, and names each at most once and in order.
+/* Rules and lines made of the input's bytes, and every answer held against the slowest obvious one.
+ *
+ * The pass over all lines misses none that the exact look at each finds, and names each at most
+ * once and in order. The exact look finds what each expression by itself, tried on each message and
+ * each value, says. What is redacted are the bytes that some match covers, and no others.
  *
  * The first bytes choose the rules' expressions from a small grammar, in which assertions, classes,
  * comments and quotations meet; the others are the lines, in a small alphabet, so that they match
  * now and then. */
-#include "ingest/match.h"
+#include "common/expression.h"
+#include "ingest/logfmt.h"
+#include "ingest/match_impl.h"
+#include "ingest/redact.h"
 
 #include <assert.h>
+#include <hs/hs.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,7 +22,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { RULES = 3, PATTERN_MAX = 400, DEPTH_MAX = 3, INPUT_MAX = 4096 };
+enum { RULES = 3, PATTERN_MAX = 400, DEPTH_MAX = 3, INPUT_MAX = 4096, LINE_MAX_BYTES = 64 };
 
 struct input {
     const uint8_t *data;
@@ -36,6 +43,7 @@ static unsigned take(struct input *in, unsigned choices)
 struct pattern {
     char text[PATTERN_MAX + 64];
     size_t len;
+    bool looks_around; /* what it matches may depend on what stands beside */
 };
 
 static void put(struct pattern *p, const char *text)
@@ -50,9 +58,10 @@ static void put(struct pattern *p, const char *text)
 }
 
 static const char *const atoms[] = {
-    "a",        "b",          "a",       "b",     "c",      "ab",           "code=H12", " ",
-    "\\n",      ".",          "[^a]",    "[ab]",  "[]b^$]", "[[:alpha:]$]", "\\w",      "\\s",
-    "\\Qa^\\E", "[\\Q]$\\E]", "(?#^ [)", "\\x61", "\\$",    "\\^",          "\\c[",     "\"",
+    "a",   "b",    "a",        "b",          "c",       "ab",     "code=H12",
+    " ",   "\\n",  ".",        "[^a]",       "[ab]",    "[]b^$]", "[[:alpha:]$]",
+    "\\w", "\\s",  "\\Qa^\\E", "[\\Q]$\\E]", "(?#^ [)", "\\x61",  "\\$",
+    "\\^", "\\c[", "\"",       "abab",       "code=",   "\\.\\[",
 };
 static const char *const assertions[] = {"^", "$", "\\b", "\\B", "\\A", "\\z", "\\Z"};
 static const char *const repeats[] = {"*", "+", "?", "{2}", "{1,3}", "*?", "+?"};
@@ -69,6 +78,7 @@ static void put_item(struct input *in, struct pattern *p, int depth)
 
     if (kind < 4) {
         put(p, PICK(in, assertions));
+        p->looks_around = true;
         return;
     }
     if (kind < 6 && depth < DEPTH_MAX) {
@@ -96,6 +106,219 @@ static void put_sequence(struct input *in, struct pattern *p, int depth)
     }
 }
 
+/* ---------------------------------------------------------------------------------- the oracle */
+
+/* An expression by itself. */
+struct tried {
+    struct pattern pattern;
+    const char *text;
+    hs_database_t *plain;
+    hs_database_t *located; /* knows where matches begin */
+    hs_database_t *whole;   /* of all of a text */
+};
+
+struct slow_rule {
+    bool has_match, has_unless, has_value, has_field;
+    struct tried match, unless, value, redact;
+};
+
+struct slow {
+    struct slow_rule rule[RULES];
+    struct tried redact; /* of the file */
+    hs_scratch_t *scratch;
+};
+
+struct heard {
+    size_t len;
+    bool any;
+    bool all;      /* one match is the whole text */
+    bool *covered; /* may be NULL */
+};
+
+static int on_heard(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
+                    void *context)
+{
+    struct heard *h = context;
+
+    (void)id, (void)flags;
+    h->any = true;
+    h->all = h->all || (from == 0 && to == h->len);
+    for (size_t i = from; h->covered != NULL && i < to; i++)
+        h->covered[i] = true;
+    return 0;
+}
+
+static struct heard hear(struct slow *s, const hs_database_t *db, const char *text, size_t len,
+                         bool *covered)
+{
+    struct heard h = {.len = len, .covered = covered};
+
+    assert(hs_scan(db, text, (unsigned)len, 0, s->scratch, on_heard, &h) == HS_SUCCESS);
+    return h;
+}
+
+static bool compile(struct slow *s, const char *text, unsigned flags, hs_database_t **db)
+{
+    hs_compile_error_t *complaint = NULL;
+
+    if (hs_compile(text, flags, HS_MODE_BLOCK, NULL, db, &complaint) != HS_SUCCESS) {
+        hs_free_compile_error(complaint);
+        return false;
+    }
+    return hs_alloc_scratch(*db, &s->scratch) == HS_SUCCESS;
+}
+
+static bool compile_whole(struct slow *s, struct tried *t)
+{
+    struct buf whole;
+    bool ok;
+
+    buf_init(&whole, 1 << 16);
+    assert(expression_append_whole(t->text, &whole) == 0);
+    ok = compile(s, buf_text(&whole), 0, &t->whole);
+    buf_close(&whole);
+    return ok;
+}
+
+static void drop(struct tried *t)
+{
+    hs_free_database(t->plain);
+    hs_free_database(t->located);
+    hs_free_database(t->whole);
+    t->plain = t->located = t->whole = NULL;
+}
+
+/* Whether Hyperscan takes it and, where that asks for more, the rules reader. */
+static bool is_taken(struct slow *s, struct tried *t, enum expression_use use)
+{
+    struct err err;
+
+    if (use == EXPRESSION_LINE)
+        return compile(s, t->text, 0, &t->plain);
+    return expression_check(t->text, use, &err) == 0 &&
+           compile(s, t->text, HS_FLAG_SOM_LEFTMOST, &t->located) && compile_whole(s, t);
+}
+
+/* Most of what the grammar makes is refused, such as what matches an empty text. */
+static void make(struct slow *s, struct tried *t, struct input *in, enum expression_use use)
+{
+    bool ok = false;
+
+    t->text = t->pattern.text;
+    for (int tries = 0; !ok && tries < 4; tries++) {
+        t->pattern = (struct pattern){.len = 0};
+        put_sequence(in, &t->pattern, 0);
+        ok = is_taken(s, t, use);
+        if (!ok)
+            drop(t);
+    }
+    if (!ok) {
+        t->pattern = (struct pattern){.len = 0};
+        put(&t->pattern, "ab");
+        assert(is_taken(s, t, use));
+    }
+}
+
+static void slow_close(struct slow *s)
+{
+    for (size_t i = 0; i < RULES; i++) {
+        drop(&s->rule[i].match);
+        drop(&s->rule[i].unless);
+        drop(&s->rule[i].value);
+        drop(&s->rule[i].redact);
+    }
+    drop(&s->redact);
+    hs_free_scratch(s->scratch);
+}
+
+static bool has_value(struct slow *s, const struct tried *t, struct logplex_text message)
+{
+    struct logfmt_pair pair;
+    size_t at = 0;
+
+    while (logfmt_next(message.data, message.len, &at, &pair)) {
+        if (pair.cut || pair.key_len != 4 || memcmp(pair.key, "code", 4) != 0)
+            continue;
+        if (hear(s, t->located, pair.value, pair.value_len, NULL).all ||
+            hear(s, t->located, pair.content, pair.content_len, NULL).all)
+            return true;
+    }
+    return false;
+}
+
+static bool slow_matches(struct slow *s, const struct slow_rule *r, struct logplex_text message)
+{
+    bool field = (r->has_field && logfmt_has(message.data, message.len, "code", "H12")) ||
+                 (r->has_value && has_value(s, &r->value, message));
+
+    if ((r->has_field || r->has_value) && !field)
+        return false;
+    if (r->has_match && !hear(s, r->match.plain, message.data, message.len, NULL).any)
+        return false;
+    return !r->has_unless || !hear(s, r->unless.plain, message.data, message.len, NULL).any;
+}
+
+/* The bytes that matches of one expression cover: each stretch of the text tried by itself where
+ * nothing but the stretch matters to it. */
+static void cover(struct slow *s, const struct tried *t, struct logplex_text text, bool *covered)
+{
+    if (t->pattern.looks_around) {
+        hear(s, t->located, text.data, text.len, covered);
+        return;
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        for (size_t j = i + 1; j <= text.len; j++) {
+            if (hear(s, t->whole, text.data + i, j - i, NULL).any)
+                memset(covered + i, true, j - i);
+        }
+    }
+}
+
+/* ---------------------------------------------------------------------------------- the checks */
+
+static void check_redact(struct match *m, struct slow *s, uint32_t rule, struct logplex_text text)
+{
+    static const char mark[] = "…";
+    bool covered[LINE_MAX_BYTES] = {false};
+    struct buf expected, out;
+
+    assert(text.len <= LINE_MAX_BYTES);
+    cover(s, &s->redact, text, covered);
+    cover(s, &s->rule[rule].redact, text, covered);
+    buf_init(&expected, 1 << 10);
+    buf_init(&out, 1 << 10);
+    for (size_t i = 0; i < text.len; i++) {
+        if (!covered[i])
+            assert(buf_append(&expected, text.data + i, 1) == 0);
+        else if (i == 0 || !covered[i - 1])
+            assert(buf_puts(&expected, mark) == 0);
+    }
+    assert(redact_append(match_redact(m), rule, text.data, text.len, &out) == 0);
+    assert(out.len == expected.len);
+    assert(out.len == 0 || memcmp(out.data, expected.data, out.len) == 0);
+    buf_close(&expected);
+    buf_close(&out);
+}
+
+static void check_line(struct match *m, struct slow *s, size_t n_rules, struct logplex_text message,
+                       bool named)
+{
+    struct logplex_line line = {
+        .form = LOGPLEX_BARE, .source = {"", 0}, .process = {"", 0}, .message = message};
+    struct match_result result;
+    size_t next = 0;
+
+    assert(match_line(m, &line, &result) == 0);
+    assert(named || (result.n_rules == 0 && result.lost == 0 && !result.own));
+    for (uint32_t i = 0; i < n_rules; i++) {
+        bool found = next < result.n_rules && result.rules[next] == i;
+
+        assert(found == slow_matches(s, &s->rule[i], message));
+        next += found;
+    }
+    assert(next == result.n_rules);
+}
+
 /* Lines of up to 31 bytes, with up to 3 bytes between them that belong to none. */
 static size_t cut_lines(struct input *in, size_t n, struct logplex_span *lines, size_t *n_lines)
 {
@@ -113,71 +336,109 @@ static size_t cut_lines(struct input *in, size_t n, struct logplex_span *lines, 
     return at;
 }
 
-static void check_lines(struct match *m, struct input *in)
+/* Returns the length of the text, at most 8 bytes for one of the input's. */
+static size_t write_text(const struct input *in, char *region)
 {
     static const char alphabet[] = "aabbccA  \n\n^$\"\"\\#[]=xH12";
-    static const char code[] = "code=H12";
-    static struct logplex_span lines[LOGPLEX_BATCH_MAX];
-    static uint32_t found[LOGPLEX_BATCH_MAX];
-    char *region = malloc(in->n * 8 + 1);
-    size_t n = 0, n_lines, next = 0;
-    int n_found;
+    static const char *const words[] = {"code=H12", "code=", "abab", "code=\"ab", " code=a"};
+    const size_t n_words = sizeof words / sizeof *words;
+    size_t n = 0;
 
-    assert(region != NULL);
     for (size_t i = 0; i < in->n; i++) {
-        if (in->data[i] % 32 == 31) {
-            memcpy(region + n, code, sizeof code - 1);
-            n += sizeof code - 1;
+        size_t word = in->data[i] % 32;
+
+        if (word >= 32 - n_words) {
+            memcpy(region + n, words[31 - word], strlen(words[31 - word]));
+            n += strlen(words[31 - word]);
         } else {
             region[n++] = alphabet[in->data[i] % (sizeof alphabet - 1)];
         }
     }
-    n = cut_lines(in, n, lines, &n_lines);
+    return n;
+}
+
+static void check_lines(struct match *m, struct slow *s, size_t n_rules, struct input *in)
+{
+    static struct logplex_span lines[LOGPLEX_BATCH_MAX];
+    static uint32_t found[LOGPLEX_BATCH_MAX];
+    char *region = malloc(in->n * 8 + 1);
+    size_t n, n_lines, next = 0;
+    int n_found;
+
+    assert(region != NULL);
+    n = cut_lines(in, write_text(in, region), lines, &n_lines);
     n_found = match_candidates(m, region, n, lines, n_lines, found);
     assert(n_found >= 0 && (size_t)n_found <= n_lines);
     for (uint32_t i = 0; i < n_lines; i++) {
         bool named = next < (size_t)n_found && found[next] == i;
         size_t header = lines[i].len % 4 < lines[i].len ? lines[i].len % 4 : 0;
-        struct logplex_line line = {
-            .form = LOGPLEX_BARE,
-            .source = {"", 0},
-            .process = {"", 0},
-            .message = {region + lines[i].start + header, lines[i].len - header}};
-        struct match_result result;
+        struct logplex_text message = {region + lines[i].start + header, lines[i].len - header};
 
-        assert(match_line(m, &line, &result) == 0);
-        assert(named || (result.n_rules == 0 && result.lost == 0 && !result.own));
+        check_line(m, s, n_rules, message, named);
+        check_redact(m, s, i % (uint32_t)n_rules, message);
         next += named;
     }
     assert(next == (size_t)n_found);
     free(region);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void make_rule(struct slow *s, struct slow_rule *r, struct input *in)
 {
-    static const struct rules_field field = {"code", "H12"};
-    struct input in = {data, size < INPUT_MAX ? size : INPUT_MAX};
-    struct pattern patterns[RULES];
-    const char *texts[RULES];
-    struct rule rule[RULES] = {{0}};
-    struct rules rules = {.app = "app", .rules = rule};
+    unsigned fields = take(in, 8);
+
+    r->has_field = fields & 1;
+    r->has_value = fields & 2;
+    r->has_match = (fields & 3) == 0 || (fields & 4) != 0;
+    r->has_unless = take(in, 3) == 2;
+    if (r->has_match)
+        make(s, &r->match, in, EXPRESSION_LINE);
+    if (r->has_unless)
+        make(s, &r->unless, in, EXPRESSION_LINE);
+    if (r->has_value)
+        make(s, &r->value, in, EXPRESSION_VALUE);
+    make(s, &r->redact, in, EXPRESSION_REDACT);
+}
+
+static void fill_rule(const struct slow_rule *r, struct rules_field fields[2], struct rule *rule)
+{
+    *rule = (struct rule){.name = "r", .fields = fields, .redacts = {&r->redact.text, 1}};
+    if (r->has_match)
+        rule->matches = (struct rules_list){&r->match.text, 1};
+    if (r->has_unless)
+        rule->unless = (struct rules_list){&r->unless.text, 1};
+    if (r->has_field)
+        fields[rule->n_fields++] = (struct rules_field){"code", "H12", false};
+    if (r->has_value)
+        fields[rule->n_fields++] = (struct rules_field){"code", r->value.text, true};
+}
+
+static void check_rules(struct slow *s, size_t n_rules, size_t full_max, struct input *in)
+{
+    struct rules_field fields[RULES][2];
+    struct rule rule[RULES];
+    const struct rules rules = {
+        .app = "app", .rules = rule, .n = n_rules, .redacts = {&s->redact.text, 1}};
     struct match *m;
     struct err err;
 
-    rules.n = 1 + take(&in, RULES);
-    for (size_t i = 0; i < rules.n; i++) {
-        patterns[i].len = 0;
-        put_sequence(&in, &patterns[i], 0);
-        texts[i] = patterns[i].text;
-        rule[i] = (struct rule){.name = "r", .matches = {&texts[i], 1}};
-        if (take(&in, 8) == 7) {
-            rule[i].fields = &field;
-            rule[i].n_fields = 1;
-        }
-    }
-    if (match_new(&rules, &m, &err) != 0) /* Hyperscan does not take each of them */
-        return 0;
-    check_lines(m, &in);
+    for (size_t i = 0; i < n_rules; i++)
+        fill_rule(&s->rule[i], fields[i], &rule[i]);
+    assert(match_make(&rules, full_max, &m, &err) == 0);
+    check_lines(m, s, n_rules, in);
     match_free(m);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct slow s;
+    struct input in = {data, size < INPUT_MAX ? size : INPUT_MAX};
+    size_t n_rules = 1 + take(&in, RULES), full_max = take(&in, 2) ? 0 : MATCH_FULL_MAX;
+
+    memset(&s, 0, sizeof s);
+    make(&s, &s.redact, &in, EXPRESSION_REDACT);
+    for (size_t i = 0; i < n_rules; i++)
+        make_rule(&s, &s.rule[i], &in);
+    check_rules(&s, n_rules, full_max, &in);
+    slow_close(&s);
     return 0;
 }

@@ -11,21 +11,48 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ORACLE_NAME = 32, ORACLE_RULES = 8 };
+enum {
+    ORACLE_NAME = 32,
+    ORACLE_RULES = 8,
+    ORACLE_DRAINS = 8,
+    ORACLE_APPS = 8,
+    ORACLE_GROUP_BY = 3,
+    ORACLE_MATCHES = 8, /* groups of matches in a record, and so its alerts */
+};
 
 struct oracle_rule {
     char name[ORACLE_NAME];
-    int matching; /* two rules with the same number take the same lines */
+    int matching;                  /* two rules with the same number take the same lines */
+    const char *apps[ORACLE_APPS]; /* only these; n_apps == 0: all */
+    size_t n_apps;
+    const char *group_by[ORACLE_GROUP_BY];
+    size_t n_group_by;
+    bool sample;
     uint64_t more_than;
     int64_t within_us;
     int64_t cooldown_us;
 };
 
+struct oracle_drain {
+    const char *drain;
+    const char *app;
+};
+
+struct oracle_rules {
+    const char *app; /* NULL: no default */
+    struct oracle_drain drains[ORACLE_DRAINS];
+    size_t n_drains;
+    struct oracle_rule rules[ORACLE_RULES];
+    size_t n;
+};
+
 struct oracle_alert {
     const struct oracle_rule *rule;
     const char *app;
+    const char *values[ORACLE_GROUP_BY];
     int64_t at_us;
     uint64_t count;
+    bool at_least;
     bool about;
     uint64_t suppressed;
     int64_t first_us;
@@ -34,19 +61,22 @@ struct oracle_alert {
 };
 
 struct oracle_counts {
-    uint64_t repeats, matches, too_late, unknown_rule, alerts, keys_dropped;
-    size_t keys;
+    uint64_t repeats, matches, too_late, skewed, unknown_rule, alerts, cooled, keys_dropped,
+        groups_dropped, losses;
+    uint64_t filtered, unlisted; /* matches of a rule's other apps; records of no app's drain */
+    uint64_t apps_dropped;
+    size_t keys, times;
 };
 
 struct oracle;
 
 struct oracle *oracle_new(const struct engine_limits *limits);
 void oracle_free(struct oracle *o);
-void oracle_set_rules(struct oracle *o, const struct oracle_rule *rules, size_t n);
-/* Answers the alerts of the step, valid until the next call; `app` is the drain's. */
-const struct oracle_alert *oracle_step(struct oracle *o, const char *app,
-                                       const struct wire_record *record, int64_t step_us,
-                                       size_t *n);
+/* The texts that the rules point to must live as long as the oracle. */
+void oracle_set_rules(struct oracle *o, const struct oracle_rules *rules);
+/* Answers the alerts of the step, valid until the next call and while the record is. */
+const struct oracle_alert *oracle_step(struct oracle *o, const struct wire_record *record,
+                                       int64_t step_us, size_t *n);
 struct oracle_counts oracle_counts(const struct oracle *o);
 
 #endif

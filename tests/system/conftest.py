@@ -1,5 +1,6 @@
 import pytest
 
+from counting import SmallDisk
 from drainwatch import Site
 from router import Pair, RouterStandIn
 from slack import SlackStandIn
@@ -38,6 +39,21 @@ def router(tmp_path):
     for one in made:
         one.stop()
         assert not one.faults, one.faults
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    disks = []
+
+    def make(size):
+        disks.append(SmallDisk(tmp_path / f"disk-{len(disks)}", size))
+        if not disks[-1].mounted:
+            pytest.skip("only root can mount a small disk here")
+        return disks[-1]
+
+    yield make
+    for disk in disks:
+        disk.close()
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import pytest
 import zmq
 
 from chaos import BAD, GIVEN_UP, RULES, Chaos, marker, rules_text
-from counting import COUNTED, Counting, ShiftedClock, SmallDisk
+from counting import COUNTED, Counting, ShiftedClock
 from drainwatch import DRAIN, OK_LINE, SECRET, Site, frame, free_port, now, wait_for
 from logplex import Burst, Door, Frame, LogplexDrain
 from router import load_messages
@@ -27,21 +27,6 @@ DAY_S = 86400
 @pytest.fixture
 def counting(site):
     return lambda name="site", **kw: Counting(site(name), **kw)
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    disks = []
-
-    def make(size):
-        disks.append(SmallDisk(tmp_path / f"disk-{len(disks)}", size))
-        if not disks[-1].mounted:
-            pytest.skip("only root can mount a small disk here")
-        return disks[-1]
-
-    yield make
-    for disk in disks:
-        disk.close()
 
 
 # ---- everything at once ----

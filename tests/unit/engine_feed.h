@@ -1,4 +1,4 @@
-/* What the tests of the engine share: two rules, and records made by the handful. */
+/* What the tests of the engine share: three rules, and records made by the handful. */
 #ifndef DRAINWATCH_TESTS_UNIT_ENGINE_FEED_H
 #define DRAINWATCH_TESTS_UNIT_ENGINE_FEED_H
 
@@ -27,6 +27,12 @@ static const char RULES[] = "app: console\n"
                             "    match: 'WORKER TIMEOUT'\n"
                             "    more_than: 2\n"
                             "    within: 2m\n"
+                            "    cooldown: 1m\n"
+                            "  - name: paths\n"
+                            "    field: status=500\n"
+                            "    group_by: [path, process]\n"
+                            "    more_than: 1\n"
+                            "    within: 1m\n"
                             "    cooldown: 1m\n";
 
 /* One group of `n` matches, each a second before the next, the last at `last_us`. */
@@ -68,6 +74,47 @@ static inline struct engine_alerts feed(struct engine *e, const char *rule, size
     matches = group(rule, times, n, at_us);
     record = record_of(&matches, 1, at_us);
     return step(e, &record, at_us);
+}
+
+/* Feeds `n` matches of the rule `paths` as `feed` does, of one path and process. */
+static inline struct engine_alerts feed_path(struct engine *e, const char *path,
+                                             const char *process, size_t n, int64_t at_us)
+{
+    static int64_t times[100];
+    static struct wire_matches matches;
+    static struct wire_group pair;
+    struct wire_record record;
+
+    pair = (struct wire_group){.key = "path", .value = path};
+    matches = group("paths", times, n, at_us);
+    matches.process = process;
+    matches.group = &pair;
+    matches.n_group = 1;
+    record = record_of(&matches, 1, at_us);
+    return step(e, &record, at_us);
+}
+
+/* Tells of lost lines of a drain, received then. */
+static inline void lose(struct engine *e, const char *drain, int64_t received_us, int64_t at_us)
+{
+    struct wire_record record = record_of(NULL, 0, received_us);
+
+    record.drain = drain;
+    record.lost = 1;
+    assert_int_equal(step(e, &record, at_us).n, 0);
+}
+
+/* Bounds of which none is met by a handful of records. */
+static inline struct engine_limits wide_limits(void)
+{
+    return (struct engine_limits){.keys = 100,
+                                  .groups = 100,
+                                  .apps = 100,
+                                  .key_times = 100,
+                                  .times = 100,
+                                  .frames_per_drain = 100,
+                                  .drains = 100,
+                                  .frames = 100};
 }
 
 static inline void set_rules(struct engine *e, const char *text)

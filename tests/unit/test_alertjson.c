@@ -3,6 +3,7 @@
 #include "alerter/alertjson.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const struct wire_group GROUP[] = {{"host", "x.example"}, {"dyno", "web.1 \"ü\"\n"}};
 
@@ -67,6 +68,52 @@ static void test_a_group_and_part_of_a_second(void **state)
                         "\"last\":\"2026-05-07T08:06:12.000001Z\"}");
 }
 
+/* What a log line holds is a JSON text like any other; how a terminal or Slack would take it is for
+ * whoever shows it. Severity and mentions are no members. */
+static void test_a_group_from_a_log_line(void **state)
+{
+    static const struct wire_group group[] = {{"process", ""},
+                                              {"path", "/\x01\x1b[31m\x7f\\\t"},
+                                              {"b", "<!channel>"},
+                                              {"a", "\"b\": {}"}};
+    static const char *const who[] = {"here"};
+    struct wire_alert alert = ALERT;
+
+    (void)state;
+    alert.group = group;
+    alert.n_group = WIRE_GROUP_MAX;
+    alert.severity = "critical";
+    alert.mentions = who;
+    alert.n_mentions = 1;
+    assert_json(&alert, "{\"id\":\"0123456789abcdef\",\"kind\":\"breach\","
+                        "\"rule\":\"h12-request-timeout\",\"app\":\"raxx-console-prod\","
+                        "\"group\":{\"process\":\"\",\"path\":\"/\\u0001\\u001B[31m\x7f\\\\\\t\","
+                        "\"b\":\"<!channel>\",\"a\":\"\\\"b\\\": {}\"},"
+                        "\"at\":\"2026-05-07T08:06:12.123456Z\",\"count\":1000000,"
+                        "\"at_least\":false,\"window_s\":300,\"threshold\":3,\"suppressed\":17,"
+                        "\"first\":\"2026-05-07T08:06:11.000000Z\","
+                        "\"last\":\"2026-05-07T08:06:12.000001Z\"}");
+}
+
+/* Cut, it could not be told from another group. */
+static void test_a_long_value_is_whole(void **state)
+{
+    static char value[WIRE_GROUP_TEXT_MAX + 1];
+    const struct wire_group group = {"path", value};
+    struct wire_alert alert = ALERT;
+    json_t *object;
+
+    (void)state;
+    memset(value, '"', WIRE_GROUP_TEXT_MAX);
+    alert.group = &group;
+    alert.n_group = 1;
+    object = alertjson_new(&alert);
+    assert_non_null(object);
+    assert_string_equal(
+        json_string_value(json_object_get(json_object_get(object, "group"), "path")), value);
+    json_decref(object);
+}
+
 static void test_an_object_can_be_added_to(void **state)
 {
     json_t *object = alertjson_new(&ALERT);
@@ -129,6 +176,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_member_in_its_order),
         cmocka_unit_test(test_a_group_and_part_of_a_second),
+        cmocka_unit_test(test_a_group_from_a_log_line),
+        cmocka_unit_test(test_a_long_value_is_whole),
         cmocka_unit_test(test_an_object_can_be_added_to),
         cmocka_unit_test(test_without_memory_there_is_no_object_and_no_leak),
     };

@@ -1,118 +1,24 @@
-#include "tests/unit/unit.h"
+#include "tests/unit/delivery_body.h"
 
-#include "common/err.h"
-#include "common/time.h"
-#include "ingest/delivery.h"
-
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define RECEIVED INT64_C(1778141172000000) /* 2026-05-07T08:06:12Z */
-
-enum { BODY_MAX = 9 << 20 };
-
-static const char *const heroku[] = {"heroku"}, *const app[] = {"app"};
-static const char *const timeout[] = {"WORKER TIMEOUT"}, *const at_end[] = {"code=H12$"};
-static const struct rules_field h12 = {"code", "H12"};
-static const struct rule shipped[] = {
-    {.name = "h12", .sources = {heroku, 1}, .fields = &h12, .n_fields = 1},
-    {.name = "gunicorn", .sources = {app, 1}, .matches = {timeout, 1}},
-};
+static const char *const at_end[] = {"code=H12$"};
 static const struct rule ends[] = {{.name = "end", .matches = {at_end, 1}}};
+static const char *const by_path[] = {"path"}, *const by_two[] = {"dyno", "process"};
+static const char *const secret[] = {"sid=[0-9]+"};
+static const struct rule grouped[] = {
+    {.name = "path",
+     .fields = &h12,
+     .n_fields = 1,
+     .sample = true,
+     .group_by = {by_path, 1},
+     .redacts = {secret, 1}},
+    {.name = "dyno", .fields = &h12, .n_fields = 1, .group_by = {by_two, 2}},
+};
 static const struct rule fours[] = {
     {.name = "a", .fields = &h12, .n_fields = 1},
     {.name = "b", .fields = &h12, .n_fields = 1},
     {.name = "c", .fields = &h12, .n_fields = 1},
     {.name = "d", .fields = &h12, .n_fields = 1},
 };
-
-struct fixture {
-    struct rules rules;
-    struct match *match;
-    struct delivery *delivery;
-    struct delivery_head head;
-    const struct wire_record *records;
-    size_t n_records;
-    struct delivery_counts counts;
-    char *body;
-    size_t len;
-};
-
-static void setup(struct fixture *f, const struct rule *rules, size_t n)
-{
-    struct err err = {.text = ""};
-
-    *f = (struct fixture){.rules = {.app = "app", .rules = rules, .n = n}};
-    f->head =
-        (struct delivery_head){.received_us = RECEIVED, .drain = "d.1234", .frame_id = "frame-1"};
-    if (match_new(&f->rules, &f->match, &err) != 0)
-        fail_msg("%s", err.text);
-    f->delivery = delivery_new();
-    f->body = malloc(BODY_MAX);
-    assert_non_null(f->delivery);
-    assert_non_null(f->body);
-}
-
-static void teardown(struct fixture *f)
-{
-    free(f->body);
-    delivery_free(f->delivery);
-    match_free(f->match);
-}
-
-static void add_text(struct fixture *f, const char *text)
-{
-    size_t n = strlen(text);
-
-    assert_true(f->len + n <= BODY_MAX);
-    memcpy(f->body + f->len, text, n);
-    f->len += n;
-}
-
-/* One frame; `offset_us` is the line's own time from the time of receipt. */
-static void add_frame(struct fixture *f, int64_t offset_us, const char *source, const char *process,
-                      const char *message)
-{
-    static char line[8192], frame[8300];
-    char time[TIME_RFC3339_SIZE];
-
-    time_format_rfc3339(RECEIVED + offset_us, time);
-    snprintf(line, sizeof line, "<158>1 %s host %s %s - %s", time, source, process, message);
-    snprintf(frame, sizeof frame, "%zu %s", strlen(line), line);
-    add_text(f, frame);
-}
-
-static void deliver_in(struct fixture *f, size_t chunk)
-{
-    assert_int_equal(delivery_begin(f->delivery, f->match, &f->head), 0);
-    for (size_t at = 0; at < f->len; at += chunk) {
-        size_t n = f->len - at < chunk ? f->len - at : chunk;
-
-        assert_int_equal(delivery_push(f->delivery, f->body + at, n), 0);
-    }
-    assert_int_equal(delivery_finish(f->delivery, &f->records, &f->n_records), 0);
-    f->counts = delivery_counts(f->delivery);
-}
-
-static void deliver(struct fixture *f)
-{
-    deliver_in(f, 32768);
-}
-
-static uint64_t matches_of(const struct fixture *f, const char *rule)
-{
-    uint64_t n = 0;
-
-    for (size_t i = 0; i < f->n_records; i++) {
-        for (size_t j = 0; j < f->records[i].n_matches; j++) {
-            if (strcmp(f->records[i].matches[j].rule, rule) == 0)
-                n += f->records[i].matches[j].n_times;
-        }
-    }
-    return n;
-}
 
 static void test_a_delivery(void **state)
 {
@@ -371,6 +277,46 @@ static void test_names(void **state)
     teardown(&f);
 }
 
+/* One line, two rules, each with groups of its own. */
+static void test_groups(void **state)
+{
+    const struct wire_matches *m;
+    struct fixture f;
+
+    (void)state;
+    setup(&f, grouped, 2);
+    add_frame(&f, 0, "heroku", "router", "code=H12 path=\"/a?sid=1\" dyno=web.1\n");
+    add_frame(&f, 0, "heroku", "router", "code=H12 path=\"/a?sid=2\" dyno=web.2\n");
+    deliver(&f);
+    assert_int_equal(f.counts.matches, 4);
+    assert_int_equal(f.records[0].n_matches, 3);
+    m = f.records[0].matches;
+    assert_string_equal(m[0].rule, "path");
+    assert_int_equal(m[0].n_times, 2);
+    assert_int_equal(m[0].n_group, 1);
+    assert_string_equal(m[0].group[0].key, "path");
+    assert_string_equal(m[0].group[0].value, "/a?…");
+    assert_int_equal(m[0].sample.len, strlen("code=H12 path=\"/a?…\" dyno=web.2"));
+    assert_null(memmem(m[0].sample.data, m[0].sample.len, "sid", 3));
+    for (size_t i = 1; i <= 2; i++) {
+        assert_string_equal(m[i].rule, "dyno");
+        assert_int_equal(m[i].n_group, 1);
+        assert_string_equal(m[i].group[0].key, "dyno");
+        assert_string_equal(m[i].group[0].value, i == 1 ? "web.1" : "web.2");
+        assert_int_equal(m[i].sample.len, 0);
+    }
+    teardown(&f);
+}
+
+static void deliver_damaged(struct fixture *f)
+{
+    assert_int_equal(delivery_begin(f->delivery, f->match, &f->head), 0);
+    assert_int_equal(delivery_push(f->delivery, f->body, f->len), 0);
+    delivery_count_damage(f->delivery);
+    assert_int_equal(delivery_finish(f->delivery, &f->records, &f->n_records), 0);
+    f->counts = delivery_counts(f->delivery);
+}
+
 static void test_damage_is_counted(void **state)
 {
     struct fixture f;
@@ -378,13 +324,36 @@ static void test_damage_is_counted(void **state)
     (void)state;
     setup(&f, shipped, 2);
     add_text(&f, "code=H12\n99999999 <1>1 - h a p - x\n");
-    assert_int_equal(delivery_begin(f.delivery, f.match, &f.head), 0);
-    assert_int_equal(delivery_push(f.delivery, f.body, f.len), 0);
-    delivery_count_damage(f.delivery);
-    assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
+    deliver_damaged(&f);
+    assert_int_equal(f.n_records, 1);
     assert_int_equal(f.records[0].malformed, 2);
+    assert_int_equal(f.records[0].lost, 1);
+    assert_int_equal(f.counts.lost, 1);
+    assert_int_equal(matches_of(&f, "h12"), 1);
     deliver(&f);
     assert_int_equal(f.records[0].malformed, 1);
+    assert_int_equal(f.records[0].lost, 0);
+    f.head.lost_count = "18446744073709551615";
+    deliver_damaged(&f);
+    assert_true(f.records[0].lost == UINT64_MAX);
+    teardown(&f);
+}
+
+/* What is missing could have matched: the alerter must know. */
+static void test_damage_is_told_without_matches(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    deliver_damaged(&f);
+    assert_int_equal(f.n_records, 1);
+    add_frame(&f, 0, "heroku", "router", "at=info status=200\n");
+    deliver_damaged(&f);
+    assert_int_equal(f.n_records, 1);
+    assert_int_equal(f.records[0].n_matches, 0);
+    assert_true(f.records[0].lines == 1 && f.records[0].lost == 1 && f.records[0].malformed == 1);
+    assert_string_equal(f.records[0].frame_id, "frame-1");
     teardown(&f);
 }
 
@@ -453,94 +422,6 @@ static void test_full_bodies(void **state)
     check_full_body(fours, 4);
 }
 
-/* ---- lines ---- */
-
-struct seen {
-    size_t n;
-    int64_t received_us[16];
-    int64_t times_us[16];
-    uint64_t lost;
-    size_t stop_at;
-};
-
-static int on_record(void *ctx, const struct wire_record *record)
-{
-    struct seen *seen = ctx;
-
-    assert_true(seen->n < 16);
-    assert_int_equal(record->lines, 1);
-    assert_string_equal(record->drain, "saved");
-    assert_string_equal(record->frame_id, "");
-    seen->received_us[seen->n] = record->received_us;
-    seen->times_us[seen->n] = record->n_matches > 0 ? record->matches[0].times_us[0] : -1;
-    seen->lost += record->lost;
-    if (record->n_matches > 0) {
-        assert_int_equal(record->n_matches, 1);
-        assert_int_equal(record->matches[0].n_times, 1);
-    }
-    return ++seen->n == seen->stop_at ? 77 : 0;
-}
-
-static void add_saved_log(struct fixture *f)
-{
-    add_text(f, "code=H12\n"
-                "1970-01-01T00:00:02.000000+00:00 heroku[router]: at=info\n"
-                "code=H12\n"
-                "1970-01-01T09:00:00.000000+00:00 heroku[router]: at=error code=H12\n"
-                "1970-01-01T09:00:01.000000+00:00 heroku[logplex]: drain 'x' dropped 5 messages\n"
-                "1970-01-01T08:00:00.000000+00:00 heroku[router]: at=error code=H12\n");
-}
-
-static void test_each_line_a_record(void **state)
-{
-    static const int64_t hours[] = {0, 0, 9, 9, 8};
-    struct fixture f;
-
-    (void)state;
-    setup(&f, shipped, 2);
-    add_saved_log(&f);
-    for (size_t chunk = 1; chunk < 2000; chunk = chunk * 3 + 1) {
-        struct seen seen = {0};
-
-        assert_int_equal(delivery_begin_lines(f.delivery, f.match, "saved", 5, on_record, &seen),
-                         0);
-        for (size_t at = 0; at < f.len; at += chunk) {
-            size_t n = f.len - at < chunk ? f.len - at : chunk;
-
-            assert_int_equal(delivery_push(f.delivery, f.body + at, n), 0);
-        }
-        assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
-        assert_int_equal(f.n_records, 0);
-        assert_int_equal(seen.n, 5);
-        assert_int_equal(seen.received_us[0], 5);
-        assert_int_equal(seen.received_us[1], 2000000); /* the line before it said so */
-        for (size_t i = 2; i < 5; i++)
-            assert_true(seen.received_us[i] / TIME_HOUR == hours[i]);
-        for (size_t i = 0; i < 5; i++)
-            assert_true(i == 3 ? seen.times_us[i] == -1 : seen.times_us[i] == seen.received_us[i]);
-        assert_int_equal(seen.lost, 5);
-        f.counts = delivery_counts(f.delivery);
-        assert_true(f.counts.lines == 6 && f.counts.matches == 4 && f.counts.lost == 5);
-    }
-    teardown(&f);
-}
-
-static void test_lines_can_be_stopped(void **state)
-{
-    struct seen seen = {.stop_at = 2};
-    struct fixture f;
-
-    (void)state;
-    setup(&f, shipped, 2);
-    add_saved_log(&f);
-    assert_int_equal(delivery_begin_lines(f.delivery, f.match, "saved", 0, on_record, &seen), 0);
-    assert_int_equal(delivery_push(f.delivery, f.body, f.len), 77);
-    assert_int_equal(seen.n, 2);
-    deliver(&f); /* and the same object serves a body again */
-    assert_int_equal(matches_of(&f, "h12"), 4);
-    teardown(&f);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -555,11 +436,11 @@ int main(void)
         cmocka_unit_test(test_declared_count),
         cmocka_unit_test(test_times),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_groups),
         cmocka_unit_test(test_damage_is_counted),
+        cmocka_unit_test(test_damage_is_told_without_matches),
         cmocka_unit_test(test_an_unfinished_body_counts_for_nothing),
         cmocka_unit_test(test_full_bodies),
-        cmocka_unit_test(test_each_line_a_record),
-        cmocka_unit_test(test_lines_can_be_stopped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,3 +1,4 @@
+#include "alerter/ruleset.h"
 #include "tests/unit/engine_feed.h"
 
 #include <stdio.h>
@@ -215,9 +216,15 @@ static void a_reload_keeps_what_is_matched_alike(void **state)
 static void a_reload_empties_what_is_matched_otherwise(void **state)
 {
     static const char *const changes[][2] = {
-        {"source: heroku", "source: [heroku, app]"}, {"field: code=H12", "field: code=H13"},
-        {"field: code=H12", "field: status=H12"},    {"field: code=H12", "match: 'code=H12'"},
-        {"source: heroku", "process: router"},       {"name: h12", "name: h13"}};
+        {"source: heroku", "source: [heroku, app]"},
+        {"field: code=H12", "field: code=H13"},
+        {"field: code=H12", "field: status=H12"},
+        {"field: code=H12", "match: 'code=H12'"},
+        {"source: heroku", "process: router"},
+        {"name: h12", "name: h13"},
+        {"source: heroku", "unless: health"},
+        {"source: heroku\n", "source: heroku\n    group_by: dyno\n"},
+        {"field: code=H12", "field: code=H1."}};
     struct engine *e = *state;
 
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
@@ -229,6 +236,56 @@ static void a_reload_empties_what_is_matched_otherwise(void **state)
     }
     set_rules(e, RULES);
     assert_int_equal(feed(e, "h12", 3, NOW).n, 0);
+}
+
+/* What is a pattern now and was a plain text, or the other way round, takes other lines, though the
+ * text be the same; so may two `unless` that a comma became one of. */
+static void matchings_are_compared_item_for_item(void **state)
+{
+    static const char *const two[] = {"a", "b"}, *const other[] = {"a", "c"};
+    struct rules_field plain = {.key = "k", .value = "v"};
+    struct rules_field pattern = {.key = "k", .value = "v", .is_pattern = true};
+    struct rule a = {.fields = &plain, .n_fields = 1, .unless = {two, 2}, .group_by = {two, 2}};
+    struct rule b = a;
+
+    (void)state;
+    assert_true(ruleset_same_matching(&a, &b));
+    b.fields = &pattern;
+    assert_false(ruleset_same_matching(&a, &b));
+    b = a;
+    b.unless.n = 1;
+    assert_false(ruleset_same_matching(&a, &b));
+    b.unless = (struct rules_list){other, 2};
+    assert_false(ruleset_same_matching(&a, &b));
+    b = a;
+    b.group_by.items = other;
+    assert_false(ruleset_same_matching(&a, &b));
+    b.group_by = (struct rules_list){0};
+    assert_false(ruleset_same_matching(&a, &b));
+    b = a; /* what does not match is not compared */
+    b.apps = (struct rules_list){two, 2};
+    b.redacts = (struct rules_list){two, 2};
+    assert_true(ruleset_same_matching(&a, &b));
+}
+
+static void an_alert_tells_what_its_rule_says(void **state)
+{
+    struct engine_alerts alerts = feed(*state, "h12", 4, NOW);
+
+    assert_string_equal(alerts.alerts[0].severity, "");
+    assert_int_equal(alerts.alerts[0].n_mentions, 0);
+    set_changed_rules(*state, "    source: heroku\n",
+                      "    source: heroku\n    severity: critical\n    sample: no\n"
+                      "    mention: [here, U0123ABCD]\n");
+    alerts = feed(*state, "h12", 4, NOW + TIME_HOUR); /* its cooldown went on */
+    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.alerts[0].suppressed, 0);
+    assert_string_equal(alerts.alerts[0].severity, "critical");
+    assert_int_equal(alerts.alerts[0].n_mentions, 2);
+    assert_string_equal(alerts.alerts[0].mentions[0], "here");
+    assert_string_equal(alerts.alerts[0].mentions[1], "U0123ABCD");
+    assert_int_equal(alerts.alerts[0].sample.len, 0); /* though the record has one */
+    assert_string_equal(alerts.alerts[0].process, "router");
 }
 
 static void a_shorter_window_keeps_less(void **state)
@@ -259,13 +316,13 @@ static void bad_rules_leave_the_old_ones_in_force(void **state)
 
 static void the_stalest_key_goes_first(void **state)
 {
-    struct engine_limits limits = {
-        .keys = 1, .key_times = 100, .times = 100, .frames_per_drain = 1, .drains = 1, .frames = 1};
+    struct engine_limits limits = wide_limits();
     int64_t times[2][4];
     struct wire_matches groups[2] = {group("h12", times[0], 4, NOW),
                                      group("worker", times[1], 2, NOW)};
     struct wire_record record = record_of(groups, 2, NOW);
 
+    limits.keys = 1;
     engine_set_limits(*state, &limits);
     assert_int_equal(step(*state, &record, NOW).n, 1); /* judged before it goes */
     assert_int_equal(engine_counts(*state).keys, 1);
@@ -309,6 +366,8 @@ int main(void)
         ENGINE_TEST(matches_of_unknown_rules_are_counted),
         ENGINE_TEST(a_reload_keeps_what_is_matched_alike),
         ENGINE_TEST(a_reload_empties_what_is_matched_otherwise),
+        cmocka_unit_test(matchings_are_compared_item_for_item),
+        ENGINE_TEST(an_alert_tells_what_its_rule_says),
         ENGINE_TEST(a_shorter_window_keeps_less),
         ENGINE_TEST(bad_rules_leave_the_old_ones_in_force),
         ENGINE_TEST(the_stalest_key_goes_first),

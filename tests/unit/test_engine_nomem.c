@@ -45,11 +45,13 @@ void *__wrap_realloc(void *p, size_t n)
     return fails() ? NULL : __real_realloc(p, n);
 }
 
-static const char RULES[] = "app: console\nslack: {channel: C1}\nrules:\n"
+/* Most drains belong to no app, so that each is one. */
+static const char RULES[] = "apps: [{name: console, drain: [d.0, d.1]}]\n"
+                            "slack: {channel: C1}\nrules:\n"
                             "  - {name: a, field: code=H12, more_than: 3, within: 5m, "
                             "cooldown: 5m}\n"
                             "  - {name: b, field: code=H13, more_than: 2, within: 2m, "
-                            "cooldown: 5m}\n";
+                            "cooldown: 5m, group_by: [path, process]}\n";
 
 enum { RECORDS = 40 };
 
@@ -59,8 +61,9 @@ static int feed(struct engine *e, int i)
     int64_t times[16];
     struct wire_matches groups[2];
     struct engine_alerts alerts;
-    struct wire_record record = {.received_us = NOW, .matches = groups, .n_matches = 2};
-    char drain[16], frame_id[16];
+    struct wire_record record = {.received_us = NOW, .lost = 1, .matches = groups, .n_matches = 2};
+    struct wire_group pair = {.key = "path"};
+    char drain[16], frame_id[16], path[16];
 
     for (int t = 0; t < 16; t++)
         times[t] = NOW + (i * 16 + t) * 1000;
@@ -69,7 +72,11 @@ static int feed(struct engine *e, int i)
                                           .source = "",
                                           .process = "",
                                           .times_us = times,
-                                          .n_times = i % 3 == 0 ? 16 : 2};
+                                          .n_times = i % 3 == 0 ? 16 : 2,
+                                          .group = &pair,
+                                          .n_group = 1};
+    snprintf(path, sizeof path, "/%d", i);
+    pair.value = path;
     snprintf(drain, sizeof drain, "d.%d", i % 12);
     snprintf(frame_id, sizeof frame_id, "%d", i);
     record.drain = drain;

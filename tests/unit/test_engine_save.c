@@ -16,6 +16,10 @@ static void fill(struct engine *e)
     record.frame_id = "frame 2";
     assert_int_equal(step(e, &record, NOW + 2).n, 0);
     assert_int_equal(feed(e, "worker", 2, NOW + TIME_S).n, 0);
+    assert_int_equal(feed_path(e, "/a", "web.1", 1, NOW + 2 * TIME_S).n, 0);
+    assert_int_equal(feed_path(e, "/b", "web.1", 1, NOW + 2 * TIME_S).n, 0);
+    assert_int_equal(feed_path(e, "", "", 2, NOW + 2 * TIME_S).n, 1);
+    lose(e, "d.1", NOW + 2 * TIME_S, NOW + 2 * TIME_S);
 }
 
 static void save(const struct engine *e, struct buf *out)
@@ -45,7 +49,37 @@ static void a_loaded_engine_goes_on_alike(void **state)
     alerts = feed(loaded, "h12", 3, NOW + 5 * TIME_MINUTE + TIME_S);
     assert_int_equal(alerts.n, 1);
     assert_int_equal(alerts.alerts[0].suppressed, 10);
+    assert_true(alerts.alerts[0].at_least);
     assert_int_equal(feed(loaded, "worker", 1, NOW + 5 * TIME_MINUTE + TIME_S).n, 0);
+    engine_free(loaded);
+    buf_close(&bytes);
+}
+
+/* Groups of one family stay one, in their order. */
+static void loaded_groups_are_kept_alike(void **state)
+{
+    struct engine_limits limits = wide_limits();
+    struct engine_alerts alerts;
+    struct engine *loaded;
+    struct buf bytes;
+    struct err err;
+    uint64_t cooled;
+
+    fill(*state);
+    cooled = engine_counts(*state).cooled;
+    save(*state, &bytes);
+    assert_int_equal(engine_load(&loaded, bytes.data, bytes.len, &err), 0);
+    alerts = feed_path(loaded, "/b", "web.1", 1, NOW + 3 * TIME_S);
+    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.alerts[0].count, 2);
+    limits.groups = 3; /* of four: "/a" is the stalest */
+    engine_set_limits(loaded, &limits);
+    assert_int_equal(feed_path(loaded, "/c", "web.1", 1, NOW + 3 * TIME_S).n, 0);
+    assert_int_equal(engine_counts(loaded).groups_dropped, 1);
+    assert_int_equal(feed_path(loaded, "", "", 1, NOW + 3 * TIME_S).n, 0);
+    assert_int_equal(engine_counts(loaded).cooled, cooled + 1);
+    assert_int_equal(feed_path(loaded, "/a", "web.1", 1, NOW + 3 * TIME_S).n, 0);
+    assert_int_equal(engine_counts(loaded).keys, 2 + 3);
     engine_free(loaded);
     buf_close(&bytes);
 }
@@ -149,6 +183,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ENGINE_TEST(a_loaded_engine_goes_on_alike),
+        ENGINE_TEST(loaded_groups_are_kept_alike),
         cmocka_unit_test(an_engine_without_anything_is_saved_too),
         ENGINE_TEST(a_buffer_too_small_keeps_what_it_held),
         ENGINE_TEST(damaged_bytes_never_crash),

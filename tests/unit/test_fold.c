@@ -5,6 +5,11 @@
 #include "tests/unit/engine_feed.h"
 #include "tests/unit/scratch.h"
 
+static const char OTHER_RULES[] = "app: console\n"
+                                  "slack: {channel: C1}\n"
+                                  "rules:\n"
+                                  "  - {name: h12, field: code=H12, more_than: 0, within: 5m}\n";
+
 struct test {
     struct scratch scratch;
     char path[512];
@@ -191,6 +196,59 @@ static void test_a_snapshot_is_no_news_to_an_engine_that_was_fed(void **state)
     buf_close(&empty);
 }
 
+/* ---- a trial ---- */
+
+static void open_trial(struct test *t, const char *rules)
+{
+    fold_close(&t->f);
+    OK(t, fold_open_trial(&t->f, rules, strlen(rules), &t->err));
+}
+
+static void test_a_trial_takes_records_alone(void **state)
+{
+    struct test *t = *state;
+    struct buf before;
+
+    enter_rules(t, NOW);
+    enter_matches(t, 5, NOW + 1); /* alerts, and cools down in this state */
+    state_of(t, &before);
+    open_trial(t, RULES);
+    OK(t, enter(t, WIRE_INPUT_SNAPSHOT, before.data, before.len, NOW + 2));
+    OK(t, enter_text(t, WIRE_INPUT_RULES, "of a newer build: yes", NOW + 3));
+    OK(t, enter_text(t, WIRE_INPUT_RULES, OTHER_RULES, NOW + 4));
+    assert_int_equal(t->alerts.n, 0);
+    assert_int_equal(t->f.last_us, NOW + 4);
+    assert_true(engine_has_rules_text(t->f.engine, RULES, strlen(RULES)));
+    enter_matches(t, 3, NOW + 5);
+    assert_int_equal(t->alerts.n, 0);
+    enter_matches(t, 1, NOW + 6);
+    assert_int_equal(t->alerts.n, 1);
+    assert_int_equal(t->alerts.alerts[0].count, 4);
+    assert_int_equal(t->alerts.alerts[0].suppressed, 0);
+    buf_close(&before);
+}
+
+static void test_a_trial_ends_where_a_record_cannot_be_read(void **state)
+{
+    struct test *t = *state;
+    const struct wire_entry newer = {NOW, WIRE_INPUT_NONE, {(const uint8_t *)"", 0}};
+
+    open_trial(t, RULES);
+    assert_int_equal(enter_text(t, WIRE_INPUT_RECORD, "\xff\xff", NOW), ERR_DAMAGED);
+    assert_int_equal(enter_text(t, WIRE_INPUT_RECORD, "\x08\x63", NOW), ERR_VERSION); /* 99 */
+    assert_int_equal(fold_entry(&t->f, &newer, &t->alerts, &t->err), ERR_VERSION);
+}
+
+static void test_a_trial_under_bad_rules_does_not_begin(void **state)
+{
+    struct test *t = *state;
+    struct fold f;
+
+    assert_int_equal(fold_open_trial(&f, "app: [", 6, &t->err), ERR_INPUT);
+    assert_null(f.engine);
+    assert_null(f.wire);
+}
+
 /* ---- from the store ---- */
 
 static void test_an_empty_store_gives_an_empty_engine(void **state)
@@ -347,6 +405,9 @@ int main(void)
         TEST(test_what_cannot_be_read_says_why),
         TEST(test_rules_that_are_refused_leave_the_old_ones),
         TEST(test_a_snapshot_is_no_news_to_an_engine_that_was_fed),
+        TEST(test_a_trial_takes_records_alone),
+        TEST(test_a_trial_ends_where_a_record_cannot_be_read),
+        TEST(test_a_trial_under_bad_rules_does_not_begin),
         TEST(test_an_empty_store_gives_an_empty_engine),
         TEST(test_restored_from_the_start),
         TEST(test_restored_from_a_snapshot),

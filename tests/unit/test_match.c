@@ -1,6 +1,7 @@
 #include "tests/unit/unit.h"
 
-#include "ingest/match.h"
+#include "ingest/match_impl.h"
+#include "ingest/redact.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@ struct sketch {
     const char *processes[ITEMS_MAX];
     struct rules_field fields[ITEMS_MAX];
     const char *matches[ITEMS_MAX];
+    const char *unless[ITEMS_MAX];
 };
 
 static size_t count(const char *const *items)
@@ -32,7 +34,8 @@ struct fixture {
     struct match *match;
 };
 
-static void setup(struct fixture *f, const struct sketch *sketches, size_t n)
+/* With this many expressions as they are in the pass, and a stretch of each other. */
+static void setup_full(struct fixture *f, const struct sketch *sketches, size_t n, size_t full_max)
 {
     struct err err = {.text = ""};
 
@@ -45,13 +48,19 @@ static void setup(struct fixture *f, const struct sketch *sketches, size_t n)
         r->sources = (struct rules_list){s->sources, count(s->sources)};
         r->processes = (struct rules_list){s->processes, count(s->processes)};
         r->matches = (struct rules_list){s->matches, count(s->matches)};
+        r->unless = (struct rules_list){s->unless, count(s->unless)};
         r->fields = s->fields;
         while (r->n_fields < ITEMS_MAX && s->fields[r->n_fields].key != NULL)
             r->n_fields++;
     }
     f->rules = (struct rules){.app = "app", .rules = f->rule, .n = n};
-    if (match_new(&f->rules, &f->match, &err) != 0)
+    if (match_make(&f->rules, full_max, &f->match, &err) != 0)
         fail_msg("%s", err.text);
+}
+
+static void setup(struct fixture *f, const struct sketch *sketches, size_t n)
+{
+    setup_full(f, sketches, n, MATCH_FULL_MAX);
 }
 
 static struct logplex_text text(const char *s)
@@ -144,7 +153,7 @@ static void test_source_and_process(void **state)
 static void test_any_item_and_all_parts(void **state)
 {
     static const struct sketch rules[] = {
-        {.fields = {{"code", "H12"}, {"code", "H13"}}, .matches = {"POST", "PUT"}},
+        {.fields = {{"code", "H12", false}, {"code", "H13", false}}, .matches = {"POST", "PUT"}},
     };
     struct fixture f;
 
@@ -162,9 +171,9 @@ static void test_any_item_and_all_parts(void **state)
 static void test_shared_expressions(void **state)
 {
     static const struct sketch rules[] = {
-        {.matches = {"same", "same"}},
+        {.matches = {"same", "same", false}},
         {.sources = {"app"}, .matches = {"same"}},
-        {.fields = {{"same", "1"}, {"same", "1"}}},
+        {.fields = {{"same", "1", false}, {"same", "1", false}}},
         {.matches = {"other"}},
     };
     struct match_result r;
@@ -277,7 +286,8 @@ static void test_line_by_line(void **state)
 
 static void test_visitors_cannot_fake_a_field(void **state)
 {
-    static const struct sketch rules[] = {{.sources = {"heroku"}, .fields = {{"code", "H12"}}}};
+    static const struct sketch rules[] = {
+        {.sources = {"heroku"}, .fields = {{"code", "H12", false}}}};
     struct fixture f;
 
     (void)state;
@@ -293,8 +303,9 @@ static void test_visitors_cannot_fake_a_field(void **state)
 
 static void test_fields_hold_any_bytes(void **state)
 {
-    static const struct sketch rules[] = {
-        {.fields = {{"a.b", "x*y"}}}, {.fields = {{"k", "^(["}}}, {.fields = {{"k", "\xc3\xa9"}}}};
+    static const struct sketch rules[] = {{.fields = {{"a.b", "x*y", false}}},
+                                          {.fields = {{"k", "^([", false}}},
+                                          {.fields = {{"k", "\xc3\xa9", false}}}};
     static const char *const lines[] = {"a.b=x*y", "k=^([", "k=\xc3\xa9", "aXb=xy", "k=\"^([\""};
     struct fixture f;
 
@@ -351,7 +362,7 @@ static void test_what_logplex_lost(void **state)
 
 static void test_own_lines(void **state)
 {
-    static const struct sketch rules[] = {{.matches = {"."}}, {.fields = {{"code", "H12"}}}};
+    static const struct sketch rules[] = {{.matches = {"."}}, {.fields = {{"code", "H12", false}}}};
     static const char ours[] = "at=error code=H12 path=\"/api/internal/heroku-log-drain?a=b\"";
     struct match_result r;
     struct fixture f;
@@ -407,6 +418,300 @@ static void test_a_pattern_that_cannot_be_compiled(void **state)
     assert_non_null(strstr(err.text, "a{2,1}"));
 }
 
+/* Hyperscan finds out only when it compiles it, in whatever company. */
+static void test_a_pattern_that_is_too_large(void **state)
+{
+    static const char *const patterns[] = {"x", "([^a][^b]){260}c"};
+    struct rule rule = {.name = "r", .matches = {patterns, 2}};
+    const struct rules rules = {.app = "a", .rules = &rule, .n = 1};
+    const struct logplex_line line = line_of("app", "p", "x");
+    struct match_result result;
+    struct err err = {.text = ""};
+    struct match *m;
+
+    (void)state;
+    assert_int_equal(match_new(&rules, &m, &err), ERR_INPUT);
+    assert_null(m);
+    assert_non_null(strstr(err.text, "too large"));
+    /* Where it is first compiled for a line, no line that asks for it can be judged. */
+    rule.matches = (struct rules_list){patterns, 1};
+    rule.unless = (struct rules_list){patterns + 1, 1};
+    assert_int_equal(match_new(&rules, &m, &err), 0);
+    assert_int_equal(match_line(m, &line, &result), ERR_IO);
+    assert_int_equal(result.n_rules, 0);
+    match_free(m);
+}
+
+/* The indexes of the rules that match, as a string of digits. */
+static const char *matching(struct fixture *f, const char *message)
+{
+    static char shown[17];
+    struct match_result r = judge(f, "app", "web.1", message);
+
+    for (size_t i = 0; i < r.n_rules; i++)
+        shown[i] = (char)('0' + r.rules[i]);
+    shown[r.n_rules] = 0;
+    return shown;
+}
+
+static void test_unless(void **state)
+{
+    static const struct sketch rules[] = {
+        {.matches = {"error"}, .unless = {"retry [0-9]+$", "^healthcheck"}},
+        {.matches = {"error"}, .unless = {"^healthcheck"}},
+        {.fields = {{"code", "H12", false}}, .unless = {"path=\"?/ping"}},
+        {.matches = {"retry"}, .unless = {"error"}},
+        {.matches = {"boom"}, .unless = {"boom"}}, /* which never matches */
+    };
+    struct fixture f;
+
+    (void)state;
+    for (size_t full = 0; full <= MATCH_FULL_MAX; full += MATCH_FULL_MAX) {
+        setup_full(&f, rules, 5, full);
+        assert_string_equal(matching(&f, "error"), "01");
+        assert_string_equal(matching(&f, "error, retry 3"), "1");
+        assert_string_equal(matching(&f, "retry 3 after error"), "01");
+        assert_string_equal(matching(&f, "retry 3"), "3");
+        assert_string_equal(matching(&f, "healthcheck: error, retry 3"), "");
+        assert_string_equal(matching(&f, "code=H12 path=\"/x\""), "2");
+        assert_string_equal(matching(&f, "code=H12 path=\"/ping\""), "");
+        assert_string_equal(matching(&f, "path=/ping code=H12 error"), "01");
+        assert_string_equal(matching(&f, "boom"), "");
+        match_free(f.match);
+    }
+}
+
+/* What only `unless` holds makes no line a candidate, and costs the pass nothing. */
+static void test_unless_is_not_in_the_pass(void **state)
+{
+    static const struct sketch rules[] = {
+        {.matches = {"needle"}, .unless = {"hay", "^$", "a{0,3}"}}};
+    static const char *const lines[] = {"hay", "needle", "hay needle"};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 1);
+    assert_false(match_is_line_by_line(f.match));
+    assert_string_equal(candidates(&f, "hay ", lines, 3), "12");
+    match_free(f.match);
+}
+
+static void test_values_by_pattern(void **state)
+{
+    static const struct sketch rules[] = {
+        {.fields = {{"status", "5..", true}}},
+        {.fields = {{"path", "/api/.*", true}, {"path", "/v[0-9]+", true}}},
+        {.fields = {{"msg", "(?i)time ?out|gone", true}}},
+        {.fields = {{"q", "\"a.*", true}}}, /* the value as it is written */
+        {.fields = {{"any", ".+", true}}},
+        {.fields = {{"a.b", "(?x) x y # ( no group", true}}},
+        {.fields = {{"raw", "\\Qa.b", true}}},
+        {.fields = {{"status", "503", false}, {"status", "50[0-2]", true}}, .matches = {"GET"}},
+    };
+    static const struct {
+        const char *message, *expected;
+    } cases[] = {
+        {"status=503", "0"},
+        {"status=\"503\"", "0"},
+        {"status=5033 status=403", ""},
+        {"at=x status=404 status=599", "0"},
+        {"fwd=\"status=503\" status=200", ""},
+        {"xstatus=503 status =503", ""},
+        {"status=503\n", "0"},
+        {"status=\"50\n\"", ""},
+        {"GET status=503", "07"},
+        {"GET status=501", "07"},
+        {"GET status=504", "0"},
+        {"path=/api/", "1"},
+        {"path=\"/api/a b\"", "1"},
+        {"path=\"/v12\"", "1"},
+        {"path=\"/v12x\"", ""},
+        {"path=\"/x/api/\"", ""},
+        {"path=\"/api/ and never closed", ""},
+        {"msg=\"Time out\"", "2"},
+        {"msg=GONE", "2"},
+        {"msg=gone!", ""},
+        {"q=\"abc\"", "3"},
+        {"q=abc", ""},
+        {"any=x", "4"},
+        {"any=\"x\"", "4"},
+        {"any=", ""},
+        {"any=\"\"", "4"}, /* the quotes are a value, too */
+        {"a.b=xy", "5"},
+        {"aXb=xy", ""},
+        {"raw=a.b", "6"},
+        {"raw=axb", ""},
+    };
+    struct fixture f;
+
+    (void)state;
+    for (size_t full = 0; full <= MATCH_FULL_MAX; full += MATCH_FULL_MAX) {
+        setup_full(&f, rules, 8, full);
+        assert_false(match_is_line_by_line(f.match));
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+            const char *const lines[] = {"quiet", cases[i].message, "quiet"};
+
+            if (strcmp(matching(&f, cases[i].message), cases[i].expected) != 0)
+                fail_msg("%s: %s", cases[i].message, matching(&f, cases[i].message));
+            if (cases[i].expected[0] != '\0')
+                assert_string_equal(candidates(&f, "5", lines, 3), "1");
+        }
+        match_free(f.match);
+    }
+}
+
+/* The value's expression narrows the candidates, but for a repeated dot at its end. */
+static void test_candidates_of_values(void **state)
+{
+    static const struct sketch rules[] = {{.fields = {{"status", "5..", true}}},
+                                          {.fields = {{"path", "/a.*", true}}},
+                                          {.fields = {{"odd", "(?<n>x)", true}}}};
+    static const char *const lines[] = {"status=200", "status=\"500", "path=/b",
+                                        "path=\"/a",  "odd=x",        "odd=y"};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 3);
+    assert_string_equal(candidates(&f, "\n", lines, 6), "134");
+    match_free(f.match);
+}
+
+/* An expression of which the pass holds a stretch: more lines are candidates, no more match. */
+static void test_stretches(void **state)
+{
+    static const struct sketch rules[] = {
+        {.matches = {"timeout after \\d+ms"}},
+        {.matches = {"(?i)connection (refused|reset) by [a-z]+"}},
+        {.matches = {"user_id=[0-9a-f]{8,32} .*failed"}},
+        {.matches = {"^z+$"}}, /* none long enough: as it is */
+        {.matches = {"pla.n", "Plain$"}},
+    };
+    static const char *const lines[] = {
+        "timeout after a while", "CONNECTION lost", "user_id=x", "czzb", "Plain", "it failed"};
+    struct fixture f;
+
+    (void)state;
+    setup_full(&f, rules, 5, 0);
+    assert_false(match_is_line_by_line(f.match));
+    assert_string_equal(candidates(&f, "\n", lines, 6), "01234");
+    for (size_t i = 0; i < 6; i++)
+        assert_string_equal(matching(&f, lines[i]), i == 4 ? "4" : "");
+    assert_string_equal(matching(&f, "TIMEOUT timeout after 31ms"), "0");
+    assert_string_equal(matching(&f, "Connection Reset by Peer"), "1");
+    assert_string_equal(matching(&f, "user_id=0123abcd it failed"), "2");
+    assert_string_equal(matching(&f, "zzz"), "3");
+    assert_string_equal(matching(&f, "plain"), "4");
+    match_free(f.match);
+}
+
+/* What too many expressions share would name them all for each line that holds it. */
+static void test_shared_stretches_are_not_used(void **state)
+{
+    static const char *const patterns[10] = {
+        "user=[0-9]1", "user=[0-9]2", "user=[0-9]3", "user=[0-9]4", "user=[0-9]5",
+        "user=[0-9]6", "user=[0-9]7", "user=[0-9]8", "user=[0-9]9", "user=[0-9]0"};
+    static const char *const lines[] = {"user=x", "user=10", "user=a1"};
+    struct sketch rules[10] = {{.matches = {NULL}}};
+    struct fixture f;
+
+    (void)state;
+    for (size_t i = 0; i < 10; i++)
+        rules[i].matches[0] = patterns[i];
+    setup_full(&f, rules, 10, 0);
+    assert_string_equal(candidates(&f, "\n", lines, 3), "1");
+    match_free(f.match);
+    setup_full(&f, rules, 8, 0);
+    assert_string_equal(candidates(&f, "\n", lines, 3), "012");
+    match_free(f.match);
+}
+
+/* As it is, Hyperscan takes each of these; with its anchor gone it finds it too large. */
+static void test_line_by_line_for_size(void **state)
+{
+    static const char *const patterns[] = {"^([^a][^b]){260}c", "^([^a][^b]){261}c",
+                                           "^([^a][^b]){262}c"};
+    static const char *const lines[] = {"a", "x", "k=v"};
+    struct sketch rules[5] = {{.matches = {"x"}}, {.fields = {{"k", "v", false}}}};
+    static char text[522];
+    struct fixture f;
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        rules[i + 2].matches[0] = patterns[i];
+    memset(text, 'c', 521);
+    for (size_t n = 3; n <= 5; n += 2) { /* one of them, and more than are left out */
+        setup(&f, rules, n);
+        assert_true(match_is_line_by_line(f.match));
+        assert_string_equal(candidates(&f, "\n", lines, 3), "012");
+        assert_string_equal(matching(&f, "a"), "");
+        assert_string_equal(matching(&f, "x"), "0");
+        assert_string_equal(matching(&f, "k=v x"), "01");
+        assert_string_equal(matching(&f, text), "2");
+        match_free(f.match);
+    }
+}
+
+/* One expression that the pass cannot hold does not cost the others their stretch of it. */
+static void test_line_by_line_beside_others(void **state)
+{
+    static const struct sketch rules[] = {
+        {.matches = {".+"}}, {.matches = {"x"}}, {.fields = {{"k", "v", false}}}};
+    static const char *const lines[] = {"a", "x", "k=v"};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 3);
+    assert_true(match_is_line_by_line(f.match));
+    assert_string_equal(candidates(&f, "\n", lines, 3), "012");
+    assert_string_equal(matching(&f, "a"), "0");
+    assert_string_equal(matching(&f, "x"), "01");
+    assert_string_equal(matching(&f, "k=v"), "02");
+    match_free(f.match);
+}
+
+/* What is nothing but a literal is settled by the pass. */
+static void test_literals(void **state)
+{
+    static const struct sketch rules[] = {
+        {.matches = {"(?i)out\\.of memory"}}, {.matches = {"R14"}}, {.matches = {"\xff\\["}}};
+    static const char *const lines[] = {"OUT.of Memory", "r14", "R14", "out of memory", "\xff["};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 3);
+    assert_string_equal(candidates(&f, "4", lines, 5), "024");
+    assert_string_equal(matching(&f, lines[0]), "0");
+    assert_string_equal(matching(&f, lines[1]), "");
+    assert_string_equal(matching(&f, "a R14 out.of memory"), "01");
+    assert_string_equal(matching(&f, lines[3]), "");
+    assert_string_equal(matching(&f, lines[4]), "2");
+    match_free(f.match);
+}
+
+static void test_redact_comes_with_it(void **state)
+{
+    static const char *const redacts[] = {"[0-9]+"};
+    static const char *const patterns[] = {"x"};
+    struct rule rule = {.name = "r", .matches = {patterns, 1}, .redacts = {redacts, 1}};
+    const struct rules rules = {.app = "a", .rules = &rule, .n = 1};
+    static const char *const too_large[] = {"([^a][^b]){260}c"};
+    struct err err = {.text = ""};
+    struct match *m;
+    struct buf out;
+
+    (void)state;
+    assert_int_equal(match_new(&rules, &m, &err), 0);
+    buf_init(&out, 100);
+    assert_int_equal(redact_append(match_redact(m), 0, "x 12 y", 6, &out), 0);
+    assert_string_equal(buf_text(&out), "x … y");
+    buf_close(&out);
+    match_free(m);
+    rule.redacts = (struct rules_list){too_large, 1};
+    assert_int_equal(match_new(&rules, &m, &err), ERR_INPUT);
+    assert_null(m);
+    assert_non_null(strstr(err.text, "too large"));
+}
+
 /* A full batch in which every line matches, and one in which the reports come out of order. */
 static void test_full_batch(void **state)
 {
@@ -447,6 +752,17 @@ int main(void)
         cmocka_unit_test(test_own_lines),
         cmocka_unit_test(test_own_lines_are_candidates),
         cmocka_unit_test(test_a_pattern_that_cannot_be_compiled),
+        cmocka_unit_test(test_a_pattern_that_is_too_large),
+        cmocka_unit_test(test_literals),
+        cmocka_unit_test(test_unless),
+        cmocka_unit_test(test_unless_is_not_in_the_pass),
+        cmocka_unit_test(test_values_by_pattern),
+        cmocka_unit_test(test_candidates_of_values),
+        cmocka_unit_test(test_stretches),
+        cmocka_unit_test(test_shared_stretches_are_not_used),
+        cmocka_unit_test(test_line_by_line_beside_others),
+        cmocka_unit_test(test_line_by_line_for_size),
+        cmocka_unit_test(test_redact_comes_with_it),
         cmocka_unit_test(test_full_batch),
     };
 

@@ -1,63 +1,8 @@
-#include "common/err.h"
-#include "common/expression.h"
-#include "common/rules.h"
 #include "common/time.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/rules_reading.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
-
-#define HEAD "app: shop\nslack: {channel: C1}\nrules:\n" /* rules begin on line 4 */
-#define RULE "  - {name: a, field: code=H12, more_than: 3, within: 5m}\n"
-
-static const struct rules *read_good(const char *text)
-{
-    const struct rules *rules;
-    struct buf faults;
-
-    buf_init(&faults, RULES_FAULTS_MAX);
-    if (rules_parse(text, strlen(text), "r.yaml", &rules, &faults) != 0)
-        fail_msg("refused:\n%s%s", text, buf_text(&faults));
-    assert_int_equal(faults.len, 0);
-    buf_close(&faults);
-    return rules;
-}
-
-/* The faults of `text` are exactly these lines. */
-static void assert_faults_n(const char *text, size_t len, const char *want)
-{
-    const struct rules *rules;
-    struct buf faults;
-
-    buf_init(&faults, RULES_FAULTS_MAX);
-    assert_int_equal(rules_parse(text, len, "r.yaml", &rules, &faults), ERR_INPUT);
-    assert_null(rules);
-    assert_string_equal(buf_text(&faults), want);
-    buf_close(&faults);
-}
-
-static void assert_faults(const char *text, const char *want)
-{
-    assert_faults_n(text, strlen(text), want);
-}
-
-/* The faults of one rule with `lines` behind a good beginning. */
-static void assert_rule_faults(const char *lines, const char *want)
-{
-    char text[2000];
-
-    snprintf(text, sizeof text, HEAD "  - name: a\n    more_than: 3\n    within: 5m\n%s", lines);
-    assert_faults(text, want);
-}
-
-static void assert_list(struct rules_list list, size_t n, const char *first, const char *last)
-{
-    assert_int_equal(list.n, n);
-    assert_string_equal(list.items[0], first);
-    assert_string_equal(list.items[n - 1], last);
-}
 
 static void a_full_rule_is_read(void **state)
 {
@@ -163,6 +108,12 @@ static void bounds_are_within(void **state)
     rules_free(rules);
 }
 
+#define NO_APP                                                                                     \
+    "r.yaml:1: the file has neither \"app\" nor \"apps\" (add \"app: my-app\" as the name of "     \
+    "every "                                                                                       \
+    "drain, or \"apps: [{name: my-app, drain: my-app}]\" with a drain's token or name for each "   \
+    "app)\n"
+
 static void all_faults_are_reported_at_once(void **state)
 {
     (void)state;
@@ -186,17 +137,19 @@ static void all_faults_are_reported_at_once(void **state)
         "h12-request-timeout\")\n"
         "r.yaml:8: more_than: \"-1\" is not a whole number from 0 to 1000000000, without "
         "quotes (write \"more_than: 3\")\n"
-        "r.yaml:8: unknown key \"foo\" (known here: name, title, source, process, field, "
-        "match, more_than, within, cooldown, runbook, channel)\n"
-        "r.yaml:1: the file has no \"app\" (add \"app: my-app\")\n");
+        "r.yaml:8: unknown key \"foo\" (known here: name, title, severity, source, process, apps, "
+        "field, match, unless, more_than, within, cooldown, group_by, redact, sample, runbook, "
+        "channel, mention)\n" NO_APP);
 }
 
 static void missing_keys_are_named(void **state)
 {
     (void)state;
-    assert_faults("foo: 1\n", "r.yaml:1: unknown key \"foo\" (known here: app, slack, rules)\n"
-                              "r.yaml:1: the file has no \"app\" (add \"app: my-app\")\n"
-                              "r.yaml:1: the file has no \"rules\" (add \"rules:\")\n");
+    assert_faults("foo: 1\n",
+                  "r.yaml:1: unknown key \"foo\" (known here: app, apps, slack, redact, rules)\n"
+                  "r.yaml:1: the file has no \"rules\" (add \"rules:\")\n" NO_APP);
+    assert_faults("ap: a\nslack: {channel: C1}\nrules:\n" RULE,
+                  "r.yaml:1: unknown key \"ap\" (did you mean \"app\"?)\n");
     assert_faults("app: a\nslack: {}\nrules:\n" RULE,
                   "r.yaml:2: slack has no \"channel\" (add \"channel: C0123456789\")\n");
     assert_faults(HEAD "  - title: x\n    match: foo\n",
@@ -206,6 +159,13 @@ static void missing_keys_are_named(void **state)
     assert_rule_faults("",
                        "r.yaml:4: the rule has neither \"field\" nor \"match\" (add one, such as "
                        "\"field: code=H12\" or \"match: 'WORKER TIMEOUT'\")\n");
+    assert_rule_faults(
+        "    unless: x\n",
+        "r.yaml:4: the rule has neither \"field\" nor \"match\", and \"unless\" only "
+        "takes lines away (add one, such as \"field: code=H12\" or \"match: 'WORKER "
+        "TIMEOUT'\")\n");
+    assert_rule_faults("    mach: x\n",
+                       "r.yaml:7: unknown key \"mach\" (did you mean \"match\"?)\n");
     assert_faults("app: a\nrules:\n" RULE "  - {name: b, match: x, more_than: 3, within: 5m, "
                   "channel: C2}\n",
                   "r.yaml:3: the rule has no channel (add \"slack: {channel: C0123456789}\" to the "
@@ -351,82 +311,6 @@ static void bad_items_are_faults(void **state)
         "r.yaml:8: process: \"a b\"" NOT_A_PROCESS "r.yaml:8: process: \"[web.1]\"" NOT_A_PROCESS);
 }
 
-static void bad_expressions_are_named_with_a_remedy(void **state)
-{
-    static const struct {
-        const char *expression;
-        const char *fault;
-    } rows[] = {
-        {"a(?=b)", "lookahead and lookbehind are not supported"},
-        {"(?<!a)b", "lookahead and lookbehind are not supported"},
-        {"(a)\\1", "write the repeated text out"},
-        {"a++b", "leave out the \"+\" behind the repeat"},
-        {"(?>a)b", "use a plain group"},
-        {"x^a", "\"^\" can only stand first"},
-        {"x$a", "\"$\" can only stand last"},
-        {"a\\bb", "no text meets them all"},
-        {"(a", "write \"\\(\" or \"\\)\" for the character"},
-        {"a)", "write \"\\(\" or \"\\)\" for the character"},
-        {"[a", "write \"\\[\" for the character"},
-        {"*a", "write \"\\*\""},
-        {"a{70000}", "use smaller repeats"},
-        {"\\x{100}", "expressions match bytes"},
-        {"(*UTF8)a", "control verb"},
-        {"a\\", "put a \"\\\" before"},
-        {"a*", "at least one character"},
-        {"^", "at least one character"},
-        {"\\b|x", "at least one character"},
-        {"(?:)", "at least one character"},
-        {"^$", "at least one character"},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct err err;
-
-        assert_int_equal(expression_check(rows[i].expression, &err), ERR_INPUT);
-        if (strstr(err.text, rows[i].fault) == NULL)
-            fail_msg("%s: %s", rows[i].expression, err.text);
-    }
-    assert_rule_faults("    match:\n    - fine\n    - 'a(?=b)'\n",
-                       "r.yaml:9: match: \"a(?=b)\" cannot be used: Zero-width assertions are not "
-                       "supported (lookahead and lookbehind are not supported; write what stands "
-                       "there as part of the expression)\n");
-}
-
-/* Bytes, and no flags unless the expression sets them. */
-static void good_expressions_pass(void **state)
-{
-    static const char *const good[] = {
-        "WORKER TIMEOUT",  "^start",    "end$",     "\\bword\\b",
-        "(?i)error",       "a{1,300}b", "\xc3\xa9", "[\\x80-\\xff]",
-        "(?:[ab]{9}c){9}", "x|y",       "(?s)a.b",  "\\Qa(b\\E",
-    };
-    struct err err;
-
-    (void)state;
-    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
-        if (expression_check(good[i], &err) != 0)
-            fail_msg("%s: %s", good[i], err.text);
-    }
-}
-
-/* hs_expression_info finds no fault in an automaton that is too large; only compiling does. */
-static void an_expression_too_large_is_found(void **state)
-{
-    char text[3000] = "(";
-    struct err err;
-
-    (void)state;
-    for (int i = 0; i < 300; i++)
-        strcat(text, "[ab][bc]");
-    strcat(text, ")+c");
-    assert_int_equal(expression_check(text, &err), ERR_INPUT);
-    assert_non_null(strstr(err.text, "too large"));
-    assert_int_equal(expression_check("(([ab][bc]){300})+c", &err), ERR_INPUT);
-    assert_non_null(strstr(err.text, "too large"));
-}
-
 static void syntax_errors_have_their_line(void **state)
 {
     static const struct {
@@ -443,7 +327,8 @@ static void syntax_errors_have_their_line(void **state)
         {"app: a\nmatch: \"\\d\"\n",
          "r.yaml:2: not YAML: while parsing a quoted scalar, found unknown "
          "escape character (write an expression in single quotes"},
-        {"app: a\nmatch: @\n", "(quote a text that begins with %, @ or `)"},
+        {"app: a\nmatch: @\n", "(quote a text that begins with %, @ or `; a mention is "
+                               "written without its @)"},
         {"app: a\nmatch: *\n", "r.yaml:2: not YAML: while scanning an alias"},
         {"app: a\nrules: [a\n", "(close the \"[\""},
         {"app: a\nrules: {a\n", "(close the \"{\""},
@@ -585,10 +470,11 @@ static void faults_beyond_the_room_are_counted(void **state)
     assert_int_equal(
         rules_parse("a1: 1\na2: 1\na3: 1\na4: 1\na5: 1\n", 30, "r\n.yaml", &rules, &faults),
         ERR_INPUT);
-    assert_string_equal(buf_text(&faults),
-                        "r\\x0a.yaml:1: unknown key \"a1\" (known here: app, slack, rules)\n"
-                        "r\\x0a.yaml:2: unknown key \"a2\" (known here: app, slack, rules)\n"
-                        "and 5 more\n");
+    assert_string_equal(
+        buf_text(&faults),
+        "r\\x0a.yaml:1: unknown key \"a1\" (known here: app, apps, slack, redact, rules)\n"
+        "r\\x0a.yaml:2: unknown key \"a2\" (known here: app, apps, slack, redact, rules)\n"
+        "and 5 more\n");
     buf_close(&faults);
     buf_init(&faults, 10);
     assert_int_equal(rules_parse("a1: 1\na2: 1\n", 12, "r.yaml", &rules, &faults), ERR_INPUT);
@@ -654,9 +540,6 @@ int main(void)
         cmocka_unit_test(durations_are_named_with_a_guess),
         cmocka_unit_test(values_of_the_wrong_kind_are_faults),
         cmocka_unit_test(bad_items_are_faults),
-        cmocka_unit_test(bad_expressions_are_named_with_a_remedy),
-        cmocka_unit_test(good_expressions_pass),
-        cmocka_unit_test(an_expression_too_large_is_found),
         cmocka_unit_test(syntax_errors_have_their_line),
         cmocka_unit_test(what_is_no_single_plain_document_is_refused),
         cmocka_unit_test(aliases_anchors_and_tags_are_refused),

@@ -75,12 +75,20 @@ void free(void *p)
 }
 #endif
 
-static const char good[] = "app: shop\n"
-                           "slack: {channel: C1}\n"
-                           "rules:\n"
-                           "  - {name: a, field: code=H12, more_than: 3, within: 5m}\n"
-                           "  - {name: b, match: ['fo+', 'a{300}'], more_than: 1, within: 5m}\n";
-static const char bad[] = "app: shop\nrule: 1\nrules: [{name: a, match: 'a*'}]\n";
+/* Not every expression would do: for 'token=\S+' as a redaction, one of the 5,602 allocations of
+ * hs_compile ends the process when it fails (5.4.0). */
+static const char good[] =
+    "app: shop\n"
+    "apps: [{name: pay, drain: [d.1, d.2]}, {name: stage, drain: d.3}]\n"
+    "slack: {channel: C1, mention: here}\n"
+    "redact: ['b.c', tok]\n"
+    "rules:\n"
+    "  - {name: a, field: [code=H12, status=5..], more_than: 3, within: 5m, apps: [pay, shop]}\n"
+    "  - {name: b, match: ['fo+', 'a{300}'], unless: x, more_than: 1, within: 5m, sample: no,\n"
+    "     group_by: [process, path], redact: 'd.e', severity: info, mention: none}\n";
+static const char bad[] = "app: shop\nrule: 1\napps: [{name: a, drain: [b, b]}]\n"
+                          "redact: '('\n"
+                          "rules: [{name: a, match: 'a*', apps: [x, x], field: 'a=)('}]\n";
 
 /* Reads `text` with the allocation after `n` others failing; whether that one was ever asked for.
  */

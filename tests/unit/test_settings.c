@@ -208,6 +208,25 @@ static void test_tcp_needs_a_good_secret(void **state)
     done(&o);
 }
 
+static void test_a_spool_that_counts_as_a_larger_one_is_noted(void **state)
+{
+    static const struct {
+        const char *value;
+        bool noted;
+    } cases[] = {{"64 KiB", true}, {"262143", true}, {"256 KiB", false}, {"1 MiB", false}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct outcome o = read_env("DRAINWATCH_SPOOL_MAX_BYTES", cases[i].value, NULL);
+        bool noted =
+            strstr(buf_text(&o.notes), "DRAINWATCH_SPOOL_MAX_BYTES is under 256 KiB") != NULL;
+
+        assert_int_equal(o.rc, 0);
+        assert_int_equal(noted, cases[i].noted);
+        done(&o);
+    }
+}
+
 static void test_help_names_every_default(void **state)
 {
     struct buf out;
@@ -231,6 +250,7 @@ int main(void)
         cmocka_unit_test(test_all_faults_at_once),
         cmocka_unit_test(test_a_secret_value_is_never_shown),
         cmocka_unit_test(test_tcp_needs_a_good_secret),
+        cmocka_unit_test(test_a_spool_that_counts_as_a_larger_one_is_noted),
         cmocka_unit_test(test_help_names_every_default),
     };
 

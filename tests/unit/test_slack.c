@@ -214,9 +214,10 @@ static void test_counts_that_are_not_exact_say_so(void **state)
     all = texts_of(&a);
     assert_says(&all, "*at least 6 matches in 5 minutes*");
     buf_close(&all);
-    a.about = true;
+    a.about = true; /* that lines are missing is what matters */
     all = texts_of(&a);
-    assert_says(&all, "at least about 6 matches");
+    assert_says(&all, "*at least 6 matches in 5 minutes*");
+    assert_silent(&all, "about");
     buf_close(&all);
     a.at_least = false;
     all = texts_of(&a);
@@ -242,7 +243,42 @@ static void test_what_is_not_there_leaves_no_hole(void **state)
     buf_close(&all);
 }
 
-static void test_groups(void **state)
+static const char *header_of(const json_t *root)
+{
+    const json_t *block = json_array_get(json_object_get(root, "blocks"), 0);
+
+    return string_at(json_object_get(block, "text"), "text");
+}
+
+static void assert_header_is(const struct wire_alert *a, const char *want)
+{
+    json_t *root = render(a);
+
+    assert_string_equal(header_of(root), want);
+    json_decref(root);
+}
+
+static const struct wire_group GROUP[] = {{"process", "web.3"}, {"path", "/a<b"}, {"user", ""}};
+
+static void test_the_group_leads_and_has_its_fields(void **state)
+{
+    struct wire_alert a = an_alert();
+    struct buf all;
+
+    (void)state;
+    a.group = GROUP;
+    a.n_group = 3;
+    check_limits(&a);
+    assert_header_is(&a, "H12 request timeouts (process web.3, path /a&lt;b, no user)");
+    all = texts_of(&a);
+    assert_says(&all, "H12 request timeouts (process web.3, path /a&lt;b, no user): 6 matches in");
+    assert_says(&all, "*process*\nweb.3\n");
+    assert_says(&all, "*path*\n/a&lt;b\n");
+    assert_says(&all, "*user*\n(none)\n");
+    buf_close(&all);
+}
+
+static void test_more_groups_than_fields(void **state)
 {
     struct wire_group group[20];
     struct wire_alert a = an_alert();
@@ -256,6 +292,140 @@ static void test_groups(void **state)
     check_limits(&a);
     all = texts_of(&a);
     assert_says(&all, "*host*\na&lt;b");
+    buf_close(&all);
+}
+
+/* As long as ingest makes them, and escaped to five times that. */
+static void test_four_long_groups_are_whole_in_their_fields(void **state)
+{
+    char value[129], field[720];
+    struct wire_group group[WIRE_GROUP_MAX];
+    struct wire_alert a = an_alert();
+    json_t *root, *fields;
+
+    (void)state;
+    memset(value, '&', 128);
+    value[128] = '\0';
+    strcpy(field, "*key*\n");
+    for (int i = 0; i < 128; i++)
+        strcat(field, "&amp;");
+    for (int i = 0; i < WIRE_GROUP_MAX; i++)
+        group[i] = (struct wire_group){"key", value};
+    a.group = group;
+    a.n_group = WIRE_GROUP_MAX;
+    check_limits(&a);
+    root = render(&a);
+    fields = json_object_get(json_array_get(json_object_get(root, "blocks"), 2), "fields");
+    assert_int_equal(json_array_size(fields), 3 + WIRE_GROUP_MAX);
+    for (size_t i = 3; i < json_array_size(fields); i++)
+        assert_string_equal(string_at(json_array_get(fields, i), "text"), field);
+    json_decref(root);
+}
+
+static void test_severity(void **state)
+{
+    static const char *const cases[][2] = {
+        {"info", "🔵 [info] H12 request timeouts"},
+        {"warning", "🟡 [warning] H12 request timeouts"},
+        {"error", "🟠 [error] H12 request timeouts"},
+        {"critical", "🔴 [critical] H12 request timeouts"},
+        {"", "H12 request timeouts"},
+        {"a newer <one>", "[a newer &lt;o…] H12 request timeouts"},
+    };
+    struct wire_alert a = an_alert();
+    struct buf all;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        a.severity = cases[i][0];
+        check_limits(&a);
+        assert_header_is(&a, cases[i][1]);
+    }
+    a.severity = "critical";
+    a.group = GROUP;
+    a.n_group = 1;
+    assert_header_is(&a, "🔴 [critical] H12 request timeouts (process web.3)");
+    all = texts_of(&a);
+    assert_says(&all, "\n[critical] H12 request timeouts (process web.3): 6 matches in 5 minutes");
+    buf_close(&all);
+}
+
+/* Where a mention stands decides whether it notifies. */
+static void test_mentions(void **state)
+{
+    static const char *const who[] = {"here", "channel", "everyone", "U012AB", "W012AB", "S012AB"};
+    static const char want[] = "<!here> <!channel> <!everyone> <@U012AB> <@W012AB> "
+                               "<!subteam^S012AB>";
+    struct wire_alert a = an_alert();
+    json_t *root, *section;
+    const char *text;
+
+    (void)state;
+    a.mentions = who;
+    a.n_mentions = 6;
+    check_limits(&a);
+    root = render(&a);
+    section = json_array_get(json_object_get(root, "blocks"), 2);
+    assert_string_equal(string_at(section, "type"), "section");
+    section = json_object_get(section, "text");
+    assert_string_equal(string_at(section, "type"), "mrkdwn");
+    assert_string_equal(string_at(section, "text"), want);
+    text = string_at(root, "text");
+    assert_string_equal(text + strlen(text) - strlen(want), want);
+    assert_non_null(strstr(text, "id 0123456789abcdef · <!here>"));
+    json_decref(root);
+}
+
+static void test_as_many_mentions_as_there_may_be(void **state)
+{
+    char ids[WIRE_MENTIONS_MAX][33];
+    const char *who[WIRE_MENTIONS_MAX];
+    struct wire_alert a = an_alert();
+    struct buf all;
+
+    (void)state;
+    for (int i = 0; i < WIRE_MENTIONS_MAX; i++) {
+        snprintf(ids[i], sizeof ids[i], "S%031d", i);
+        who[i] = ids[i];
+    }
+    a.mentions = who;
+    a.n_mentions = WIRE_MENTIONS_MAX;
+    check_limits(&a);
+    all = texts_of(&a);
+    assert_says(&all, "<!subteam^S0000000000000000000000000000031>\n");
+    buf_close(&all);
+}
+
+/* No rules file holds them; a newer build, or a damaged one, may have stored them. */
+static void test_what_cannot_be_mentioned_is_left_out(void **state)
+{
+    static const char *const bad[] = {
+        "",      "Here",       "here ", "all",      "<!here>",
+        "U1>",   "U1|x",       "u12",   "@U12",     "B12",
+        "C0123", "U1 <!here>", "none",  "S1\nhere", "U01234567890123456789012345678901"};
+    static const char *const mixed[] = {"all", "U7", ""};
+    const size_t n = sizeof bad / sizeof bad[0];
+    struct wire_alert plain = an_alert(), a = an_alert();
+    struct buf all, before;
+
+    (void)state;
+    a.mentions = bad;
+    a.n_mentions = n - 1;
+    before = texts_of(&plain);
+    all = texts_of(&a);
+    assert_string_equal(buf_text(&all), buf_text(&before));
+    buf_close(&all);
+    a.mentions = bad + n - 1; /* 33 characters */
+    a.n_mentions = 1;
+    all = texts_of(&a);
+    assert_string_equal(buf_text(&all), buf_text(&before));
+    buf_close(&all);
+    buf_close(&before);
+    a.mentions = mixed;
+    a.n_mentions = 3;
+    all = texts_of(&a);
+    assert_says(&all, " · <@U7>\n");
+    assert_says(&all, "\n<@U7>\n");
     buf_close(&all);
 }
 
@@ -292,7 +462,7 @@ static void test_nobody_is_mentioned(void **state)
     struct buf all;
 
     (void)state;
-    a.title = a.rule = a.app = a.runbook = a.source = a.process = evil;
+    a.title = a.rule = a.app = a.runbook = a.source = a.process = a.severity = evil;
     a.group = &group;
     a.n_group = 1;
     a.sample = bytes(evil);
@@ -371,6 +541,7 @@ static void test_limits_hold_whatever_comes(void **state)
     (void)state;
     for (size_t f = 0; f < sizeof fillings / sizeof fillings[0]; f++) {
         for (size_t l = 0; l < sizeof lengths / sizeof lengths[0]; l++) {
+            struct wire_group group[WIRE_GROUP_MAX];
             struct wire_alert a = an_alert();
             struct buf text, all;
 
@@ -379,6 +550,12 @@ static void test_limits_hold_whatever_comes(void **state)
                 assert_int_equal(buf_puts(&text, fillings[f]), 0);
             a.title = a.rule = a.app = a.runbook = a.source = a.process = buf_text(&text);
             a.sample = bytes(buf_text(&text));
+            check_limits(&a);
+            for (size_t i = 0; i < WIRE_GROUP_MAX; i++)
+                group[i] = (struct wire_group){buf_text(&text), buf_text(&text)};
+            a.group = group;
+            a.n_group = WIRE_GROUP_MAX;
+            a.severity = buf_text(&text);
             check_limits(&a);
             all = texts_of(&a);
             if (lengths[l] == 5000)
@@ -430,6 +607,51 @@ static void test_a_buffer_that_is_too_small(void **state)
     buf_close(&out);
 }
 
+static size_t until_failure, held;
+
+static void *sparing_malloc(size_t n)
+{
+    if (until_failure == 0)
+        return NULL;
+    until_failure--;
+    held++;
+    return malloc(n);
+}
+
+static void counting_free(void *p)
+{
+    held -= p != NULL;
+    free(p);
+}
+
+static void test_without_memory_there_is_no_message_and_no_leak(void **state)
+{
+    static const char *const who[] = {"here"};
+    struct wire_alert a = an_alert();
+    int rc = ERR_NOMEM;
+    struct buf out;
+    size_t n;
+
+    (void)state;
+    a.group = GROUP;
+    a.n_group = 3;
+    a.severity = "error";
+    a.mentions = who;
+    a.n_mentions = 1;
+    buf_init(&out, SLACK_BODY_MAX);
+    json_set_alloc_funcs(sparing_malloc, counting_free);
+    for (n = 0; rc != 0 && n < 1000; n++) {
+        until_failure = n;
+        rc = slack_render(&a, a.channel, &out);
+        assert_true(rc == 0 || rc == ERR_NOMEM);
+        assert_int_equal(held, 0);
+        assert_true(rc == 0 || out.len == 0);
+    }
+    json_set_alloc_funcs(malloc, free);
+    assert_in_range(n, 50, 999);
+    buf_close(&out);
+}
+
 /* --- printed --- */
 
 static void test_printed(void **state)
@@ -453,6 +675,35 @@ static void test_printed(void **state)
     buf_close(&out);
 }
 
+static void test_printed_with_group_and_severity(void **state)
+{
+    static const char *const who[] = {"here", "U012AB"};
+    static const char want[] =
+        "drainwatch alert: [error] H12 request timeouts (process web.3, path /a<b, no user): at "
+        "least 6 matches in 5 minutes (more than 3) · raxx-console-prod · id 0123456789abcdef\n"
+        "drainwatch alert: at 2026-05-07 08:06:12 UTC, matches from 2026-05-07 08:04:42 UTC to "
+        "2026-05-07 08:06:11 UTC\n"
+        "drainwatch alert: process web.3\n"
+        "drainwatch alert: path /a<b\n"
+        "drainwatch alert: user (none)\n"
+        "drainwatch alert: sample heroku[router]: " LINE "\n";
+    struct wire_alert a = an_alert();
+    struct buf out;
+
+    (void)state;
+    a.runbook = "";
+    a.severity = "error";
+    a.at_least = true;
+    a.group = GROUP;
+    a.n_group = 3;
+    a.mentions = who; /* nobody to mention where nobody is notified */
+    a.n_mentions = 2;
+    buf_init(&out, SLACK_PRINT_MAX);
+    assert_int_equal(slack_print(&a, &out), 0);
+    assert_string_equal(buf_text(&out), want);
+    buf_close(&out);
+}
+
 static void test_every_printed_line_is_known_as_ours(void **state)
 {
     struct wire_group group[20];
@@ -468,6 +719,7 @@ static void test_every_printed_line_is_known_as_ours(void **state)
     a.title = a.rule = a.app = a.runbook = a.source = a.process = buf_text(&evil);
     for (int i = 0; i < 20; i++)
         group[i] = (struct wire_group){buf_text(&evil), buf_text(&evil)};
+    a.severity = buf_text(&evil);
     a.group = group;
     a.n_group = 20;
     a.sample = bytes(buf_text(&evil));
@@ -661,7 +913,13 @@ int main(void)
         cmocka_unit_test(test_one_and_many),
         cmocka_unit_test(test_counts_that_are_not_exact_say_so),
         cmocka_unit_test(test_what_is_not_there_leaves_no_hole),
-        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_the_group_leads_and_has_its_fields),
+        cmocka_unit_test(test_more_groups_than_fields),
+        cmocka_unit_test(test_four_long_groups_are_whole_in_their_fields),
+        cmocka_unit_test(test_severity),
+        cmocka_unit_test(test_mentions),
+        cmocka_unit_test(test_as_many_mentions_as_there_may_be),
+        cmocka_unit_test(test_what_cannot_be_mentioned_is_left_out),
         cmocka_unit_test(test_a_runbook_on_the_web_is_a_link),
         cmocka_unit_test(test_nobody_is_mentioned),
         cmocka_unit_test(test_a_sample_cannot_end_its_block),
@@ -670,7 +928,9 @@ int main(void)
         cmocka_unit_test(test_limits_hold_whatever_comes),
         cmocka_unit_test(test_what_fits_exactly_is_not_cut),
         cmocka_unit_test(test_a_buffer_that_is_too_small),
+        cmocka_unit_test(test_without_memory_there_is_no_message_and_no_leak),
         cmocka_unit_test(test_printed),
+        cmocka_unit_test(test_printed_with_group_and_severity),
         cmocka_unit_test(test_every_printed_line_is_known_as_ours),
         cmocka_unit_test(test_only_a_whole_ok_is_delivered),
         cmocka_unit_test(test_errors_that_pass),

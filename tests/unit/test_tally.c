@@ -1,37 +1,24 @@
-#include "tests/unit/unit.h"
-
-#include "common/err.h"
-#include "ingest/tally.h"
+#include "tests/unit/tally_lines.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-static const struct rule two_rules[] = {{.name = "first"}, {.name = "second"}};
+static const struct rule two_rules[] = {{.name = "first", .sample = true},
+                                        {.name = "second", .sample = true}};
 static const struct rules rules = {.app = "a", .rules = two_rules, .n = 2};
 static const uint32_t first = 0, both[] = {0, 1};
 
-static struct logplex_text text(const char *s)
+/* Of `rules`. */
+static int make_redact(void **state)
 {
-    return (struct logplex_text){s, strlen(s)};
+    *state = redact_of(&rules);
+    return 0;
 }
 
-static int add(struct tally *t, const char *source, const char *process, const char *message,
-               int64_t time_us, const uint32_t *which, size_t n)
+static int free_redact(void **state)
 {
-    struct logplex_line line = {
-        .source = text(source), .process = text(process), .message = text(message)};
-
-    return tally_add(t, &line, time_us, which, n);
-}
-
-static const struct tally_part *parts_of(struct tally *t, size_t *n)
-{
-    const struct tally_part *parts;
-
-    assert_int_equal(tally_settle(t), 0);
-    assert_int_equal(tally_parts(t, &parts, n), 0);
-    return parts;
+    redact_free(*state);
+    return 0;
 }
 
 static size_t packed_size(const struct tally_part *part, int64_t received_us)
@@ -58,8 +45,7 @@ static void test_grouping(void **state)
     const struct wire_matches *m;
     size_t n;
 
-    (void)state;
-    tally_begin(t, &rules, 100);
+    tally_begin(t, &rules, *state, 100);
     assert_int_equal(add(t, "heroku", "router", "one", 101, both, 2), 0);
     assert_int_equal(add(t, "heroku", "router", "two", 99, &first, 1), 0);
     assert_int_equal(add(t, "herok", "urouter", "three", 102, &first, 1), 0);
@@ -79,7 +65,7 @@ static void test_grouping(void **state)
     assert_string_equal(m[1].rule, "second");
     assert_memory_equal(m[1].sample.data, "one", 3);
     assert_string_equal(m[2].process, "urouter");
-    tally_begin(t, &rules, 100);
+    tally_begin(t, &rules, *state, 100);
     parts_of(t, &n);
     assert_int_equal(n, 0);
     tally_free(t);
@@ -92,10 +78,9 @@ static void test_names_are_made_fit(void **state)
     const struct tally_part *parts;
     size_t n;
 
-    (void)state;
     memset(longest, 'p', sizeof longest - 1);
     longest[sizeof longest - 1] = 0;
-    tally_begin(t, &rules, 0);
+    tally_begin(t, &rules, *state, 0);
     assert_int_equal(add(t, "a\nb\xff", longest, "x", 0, &first, 1), 0);
     assert_int_equal(add(t, "", "", "", 0, &first, 1), 0);
     parts = parts_of(t, &n);
@@ -115,12 +100,11 @@ static void test_samples_are_cut_and_redacted(void **state)
     struct wire_bytes sample;
     size_t n;
 
-    (void)state;
     memset(message, 'm', sizeof message - 1);
     memcpy(message, token, sizeof token - 1);
     memcpy(message + 990, "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac", 15);
     memcpy(message + 1995, "drain_token=0123456789abcdef", 28);
-    tally_begin(t, &rules, 0);
+    tally_begin(t, &rules, *state, 0);
     assert_int_equal(add(t, "a", "p", message, 0, &first, 1), 0);
     parts = parts_of(t, &n);
     sample = parts[0].matches[0].sample;
@@ -139,8 +123,7 @@ static void test_groups_are_bounded(void **state)
     const struct tally_part *parts;
     size_t n, groups = 0, matches = 0, folded = 0;
 
-    (void)state;
-    tally_begin(t, &rules, 1000);
+    tally_begin(t, &rules, *state, 1000);
     for (int i = 0; i < NAMES; i++) {
         static char message[WIRE_SAMPLE_MAX + 1];
         char process[32];
@@ -177,8 +160,7 @@ static void test_parts_hold_every_time(void **state)
     const struct tally_part *parts;
     size_t n, seen[2] = {0};
 
-    (void)state;
-    tally_begin(t, &rules, 0);
+    tally_begin(t, &rules, *state, 0);
     for (int64_t i = 0; i < LINES; i++) /* far apart, back and forth: five bytes each */
         assert_int_equal(add(t, "a", "p", "m", i % 2 ? i : -3600000000 + i, both, 2), 0);
     parts = parts_of(t, &n);
@@ -210,14 +192,13 @@ static void test_matches_are_bounded(void **state)
     uint32_t *which = calloc(MANY, sizeof *which);
     struct tally *t = tally_new();
 
-    (void)state;
     assert_non_null(which);
-    tally_begin(t, &rules, 0);
+    tally_begin(t, &rules, *state, 0);
     for (int i = 0; i < TALLY_MATCHES_MAX / MANY; i++)
         assert_int_equal(add(t, "a", "p", "m", 0, which, MANY), 0);
     assert_int_equal(add(t, "a", "p", "m", 0, which, 1), ERR_FULL);
     assert_int_equal(tally_matches(t), TALLY_MATCHES_MAX);
-    tally_begin(t, &rules, 0);
+    tally_begin(t, &rules, *state, 0);
     assert_int_equal(add(t, "a", "p", "m", 0, which, 1), 0);
     assert_int_equal(tally_matches(t), 1);
     tally_free(t);
@@ -235,5 +216,5 @@ int main(void)
         cmocka_unit_test(test_matches_are_bounded),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_redact, free_redact);
 }

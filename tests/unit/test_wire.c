@@ -55,13 +55,18 @@ static void put(struct buf *b, const char *bytes, size_t n)
     "\x12\x10"                                                                                     \
     "0123456789abcdef"
 
+static const struct wire_group sample_group[] = {
+    {"path", "/a b"}, {"\xc3\xa9", ""}, {"", ""}, {"dyno", "\xe2\x80\xa6"}};
+
 static const struct wire_matches sample_matches[] = {
     {.rule = "h12",
      .source = "heroku",
      .process = "router",
      .times_us = (const int64_t[]){1000, 999, 5000000},
      .n_times = 3,
-     .sample = {(const uint8_t *)"at=error \xff\0 x", 13}},
+     .sample = {(const uint8_t *)"at=error \xff\0 x", 13},
+     .group = sample_group,
+     .n_group = 4},
     {.rule = "quiet", .source = "", .process = "", .times_us = NULL, .n_times = 0},
 };
 
@@ -82,6 +87,16 @@ static struct wire_record sample_record(void)
     return r;
 }
 
+static void assert_same_group(const struct wire_group *a, size_t n_a, const struct wire_group *b,
+                              size_t n_b)
+{
+    assert_int_equal(n_a, n_b);
+    for (size_t i = 0; i < n_a; i++) {
+        assert_string_equal(a[i].key, b[i].key);
+        assert_string_equal(a[i].value, b[i].value);
+    }
+}
+
 static void assert_same_matches(const struct wire_matches *a, const struct wire_matches *b)
 {
     assert_string_equal(a->rule, b->rule);
@@ -93,6 +108,7 @@ static void assert_same_matches(const struct wire_matches *a, const struct wire_
     assert_int_equal(a->sample.len, b->sample.len);
     if (a->sample.len > 0)
         assert_memory_equal(a->sample.data, b->sample.data, a->sample.len);
+    assert_same_group(a->group, a->n_group, b->group, b->n_group);
 }
 
 static void assert_same_record(const struct wire_record *a, const struct wire_record *b)
@@ -145,7 +161,9 @@ static void test_record_large_and_extreme(void **state)
                                            .source = "app",
                                            .process = "web.1",
                                            .times_us = times,
-                                           .n_times = i == 0 ? TIMES : i % 50};
+                                           .n_times = i == 0 ? TIMES : i % 50,
+                                           .group = sample_group + i % 3,
+                                           .n_group = i % 3};
     in.matches = matches;
     in.n_matches = N;
     in.received_us = INT64_MIN;
@@ -175,6 +193,26 @@ static void test_record_bytes(void **state)
                                              "\x5a\x08"
                                              "\x0a\x01r"
                                              "\x22\x03\x00\x02\x01";
+
+    assert_int_equal(wire_pack_record(&in, &f->bytes), 0);
+    assert_int_equal(f->bytes.len, sizeof expected - 1);
+    assert_memory_equal(f->bytes.data, expected, sizeof expected - 1);
+}
+
+static void test_group_bytes(void **state)
+{
+    struct fixture *f = *state;
+    struct wire_matches m = {.rule = "r",
+                             .source = "",
+                             .process = "",
+                             .group = (const struct wire_group[]){{"k", "v"}, {"l", ""}},
+                             .n_group = 2};
+    struct wire_record in = {.drain = "", .frame_id = "", .matches = &m, .n_matches = 1};
+    static const char expected[] = VERSION_1 "\x12\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+                                             "\x5a\x10"
+                                             "\x0a\x01r"
+                                             "\x32\x06\x0a\x01k\x12\x01v"
+                                             "\x32\x03\x0a\x01l";
 
     assert_int_equal(wire_pack_record(&in, &f->bytes), 0);
     assert_int_equal(f->bytes.len, sizeof expected - 1);
@@ -266,6 +304,7 @@ static void test_entry_larger_than_a_message(void **state)
 static void test_alert_round_trip(void **state)
 {
     struct fixture *f = *state;
+    static const char *const mentions[] = {"here", "U012AB", ""};
     struct wire_group group[] = {{"path", "/a b"}, {"", ""}};
     struct wire_alert in = {.id = "0123456789abcdef",
                             .kind = "breach",
@@ -287,7 +326,10 @@ static void test_alert_round_trip(void **state)
                             .channel = "D0",
                             .source = "app",
                             .process = "web.1",
-                            .sample = {(const uint8_t *)"s\0s", 3}},
+                            .sample = {(const uint8_t *)"s\0s", 3},
+                            .mentions = mentions,
+                            .n_mentions = 3,
+                            .severity = "critical"},
                       out;
 
     assert_int_equal(wire_pack_alert(&in, &f->bytes), 0);
@@ -296,10 +338,11 @@ static void test_alert_round_trip(void **state)
     assert_string_equal(out.kind, "breach");
     assert_string_equal(out.rule, "h12");
     assert_string_equal(out.app, "shop");
-    assert_int_equal(out.n_group, 2);
-    assert_string_equal(out.group[0].key, "path");
-    assert_string_equal(out.group[0].value, "/a b");
-    assert_string_equal(out.group[1].key, "");
+    assert_same_group(group, 2, out.group, out.n_group);
+    assert_int_equal(out.n_mentions, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_string_equal(out.mentions[i], mentions[i]);
+    assert_string_equal(out.severity, "critical");
     assert_true(out.at_us == 1 && out.count == 2 && out.at_least && out.about &&
                 out.window_us == 3 && out.threshold == 4 && out.suppressed == 5 &&
                 out.first_us == -6 && out.last_us == 7);
@@ -310,6 +353,123 @@ static void test_alert_round_trip(void **state)
     assert_string_equal(out.process, "web.1");
     assert_int_equal(out.sample.len, 3);
     assert_memory_equal(out.sample.data, "s\0s", 3);
+}
+
+static const struct wire_alert bare_alert = {
+    .kind = "breach",
+    .rule = "r",
+    .app = "a",
+    .title = "",
+    .runbook = "",
+    .channel = "",
+    .source = "",
+    .process = "",
+};
+
+/* What an older build wrote has none of the newer fields. */
+static void test_alert_without_anything(void **state)
+{
+    struct fixture *f = *state;
+    struct wire_alert out;
+
+    assert_int_equal(wire_pack_alert(&bare_alert, &f->bytes), 0);
+    assert_int_equal(wire_unpack_alert(f->wire, f->bytes.data, f->bytes.len, &out, &f->err), 0);
+    assert_string_equal(out.severity, "");
+    assert_int_equal(out.n_mentions, 0);
+    assert_int_equal(out.n_group, 0);
+}
+
+static void assert_alert_is(struct fixture *f, const struct wire_alert *in, int rc,
+                            const char *says)
+{
+    struct wire_alert out;
+    int got;
+
+    buf_clear(&f->bytes);
+    f->err.text[0] = '\0';
+    assert_int_equal(wire_pack_alert(in, &f->bytes), 0);
+    got = wire_unpack_alert(f->wire, f->bytes.data, f->bytes.len, &out, &f->err);
+    if (got != rc || strstr(f->err.text, says) == NULL)
+        fail_msg("%d, %s (expected %d, %s)", got, f->err.text, rc, says);
+}
+
+static void test_alert_bounds(void **state)
+{
+    static struct wire_group group[WIRE_GROUP_MAX + 1];
+    static const char *mentions[600]; /* more than what the stack's scratch holds, too */
+    struct wire_alert in = bare_alert;
+
+    for (size_t i = 0; i < sizeof group / sizeof group[0]; i++)
+        group[i] = (struct wire_group){"process", "p"};
+    for (size_t i = 0; i < sizeof mentions / sizeof mentions[0]; i++)
+        mentions[i] = "U012AB";
+    in.group = group;
+    in.mentions = mentions;
+    in.n_group = WIRE_GROUP_MAX;
+    in.n_mentions = WIRE_MENTIONS_MAX;
+    assert_alert_is(*state, &in, 0, "");
+    in.n_mentions++;
+    assert_alert_is(*state, &in, ERR_INPUT, "mentions: 33 parts (at most 32)");
+    in.n_mentions = 600;
+    assert_alert_is(*state, &in, ERR_INPUT, "mentions: 600 parts (at most 32)");
+    in.n_mentions = 0;
+    in.n_group++;
+    assert_alert_is(*state, &in, ERR_INPUT, "group: 5 parts (at most 4)");
+    in.n_group = 0;
+    mentions[0] = "\xc3";
+    in.n_mentions = 1;
+    assert_alert_is(*state, &in, ERR_INPUT, "mentions: is not UTF-8");
+    in.n_mentions = 0;
+    in.severity = "\xff";
+    assert_alert_is(*state, &in, ERR_INPUT, "severity: is not UTF-8");
+}
+
+/* An alert may hold any process that came in a record. */
+static void test_alert_of_a_long_process(void **state)
+{
+    static char process[60000];
+    struct wire_group group = {"process", process};
+    struct wire_alert in = bare_alert;
+
+    memset(process, 'p', sizeof process - 1);
+    in.group = &group;
+    in.n_group = 1;
+    assert_alert_is(*state, &in, 0, "");
+}
+
+static void assert_group_is(struct fixture *f, const struct wire_group *group, size_t n, int rc,
+                            const char *says)
+{
+    struct wire_matches m = {
+        .rule = "r", .source = "", .process = "", .group = group, .n_group = n};
+    struct wire_record in = {.drain = "", .frame_id = "", .matches = &m, .n_matches = 1}, out;
+    int got;
+
+    buf_clear(&f->bytes);
+    f->err.text[0] = '\0';
+    assert_int_equal(wire_pack_record(&in, &f->bytes), 0);
+    got = wire_unpack_record(f->wire, f->bytes.data, f->bytes.len, &out, &f->err);
+    if (got != rc || strstr(f->err.text, says) == NULL)
+        fail_msg("%d, %s (expected %d, %s)", got, f->err.text, rc, says);
+}
+
+static void test_group_bounds(void **state)
+{
+    static char longest[WIRE_GROUP_TEXT_MAX + 2];
+    struct wire_group group[WIRE_GROUP_MAX + 1];
+
+    memset(longest, 'x', WIRE_GROUP_TEXT_MAX);
+    for (size_t i = 0; i < sizeof group / sizeof group[0]; i++)
+        group[i] = (struct wire_group){longest, longest};
+    assert_group_is(*state, group, WIRE_GROUP_MAX, 0, "");
+    assert_group_is(*state, group, WIRE_GROUP_MAX + 1, ERR_INPUT, "group: 5 parts (at most 4)");
+    longest[WIRE_GROUP_TEXT_MAX] = 'x';
+    group[0] = (struct wire_group){"k", longest};
+    assert_group_is(*state, group, 1, ERR_INPUT, "group: 1025 bytes (at most 1024)");
+    group[0] = (struct wire_group){longest, ""};
+    assert_group_is(*state, group, 1, ERR_INPUT, "group: 1025 bytes (at most 1024)");
+    group[0] = (struct wire_group){"k", "a\xe2\x80"};
+    assert_group_is(*state, group, 1, ERR_INPUT, "group: is not UTF-8");
 }
 
 static void test_append_at_ceiling_changes_nothing(void **state)
@@ -443,9 +603,53 @@ static void test_bombs(void **state)
     assert_int_equal(wire_unpack_push(f->wire, f->bytes.data, f->bytes.len, &push, &f->err),
                      ERR_INPUT);
     assert_non_null(strstr(f->err.text, "more than 32 MiB"));
+    buf_clear(&f->bytes);
+    PUT(&f->bytes, VERSION_1 SENDER_IN_2 "\x5a\x80\x89\x7a"); /* 2,000,000 bytes of one Matches */
+    for (int i = 0; i < 1000000; i++)
+        PUT(&f->bytes, "\x32\x00");
+    assert_int_equal(wire_unpack_record(f->wire, f->bytes.data, f->bytes.len, &record, &f->err),
+                     ERR_INPUT);
+    assert_non_null(strstr(f->err.text, "more than 32 MiB"));
+    buf_clear(&f->bytes);
+    PUT(&f->bytes, VERSION_1 SENDER_IN_2);
+    for (int i = 0; i < 200000; i++)
+        PUT(&f->bytes, "\x5a\x08\x32\x00\x32\x00\x32\x00\x32\x00");
+    assert_int_equal(wire_unpack_record(f->wire, f->bytes.data, f->bytes.len, &record, &f->err),
+                     ERR_INPUT);
+    assert_non_null(strstr(f->err.text, "more than 32 MiB"));
     buf_clear(&f->bytes); /* and the next one is read as if nothing had been */
     PUT(&f->bytes, VERSION_1 SENDER_IN_2);
     assert_int_equal(wire_unpack_push(f->wire, f->bytes.data, f->bytes.len, &push, &f->err), 0);
+}
+
+static void test_alert_mutations(void **state)
+{
+    static const char *const mentions[] = {"here", "U012AB"};
+    struct fixture *f = *state;
+    struct wire_alert in = bare_alert, out;
+    uint8_t *bytes;
+    size_t n;
+
+    in.group = sample_group;
+    in.n_group = 4;
+    in.mentions = mentions;
+    in.n_mentions = 2;
+    in.severity = "error";
+    assert_int_equal(wire_pack_alert(&in, &f->bytes), 0);
+    n = f->bytes.len;
+    bytes = malloc(n);
+    for (int i = 0; i < 20000; i++) {
+        int rc;
+
+        memcpy(bytes, f->bytes.data, n);
+        for (uint64_t k = next_random() % 3 + 1; k > 0; k--)
+            bytes[next_random() % n] = (uint8_t)next_random();
+        rc = wire_unpack_alert(f->wire, bytes, n, &out, &f->err);
+        assert_true(rc == 0 || rc == ERR_INPUT || rc == ERR_VERSION);
+        if (rc == 0)
+            assert_true(out.n_group <= WIRE_GROUP_MAX && out.n_mentions <= WIRE_MENTIONS_MAX);
+    }
+    free(bytes);
 }
 
 /* Every prefix and 20,000 mutations: an answer each, whatever it is; sanitizers watch. */
@@ -512,11 +716,16 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_record_without_anything, setup, teardown),
         cmocka_unit_test_setup_teardown(test_record_large_and_extreme, setup, teardown),
         cmocka_unit_test_setup_teardown(test_record_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_group_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_push_round_trip, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ack_round_trip, setup, teardown),
         cmocka_unit_test_setup_teardown(test_entry_round_trip, setup, teardown),
         cmocka_unit_test_setup_teardown(test_entry_larger_than_a_message, setup, teardown),
         cmocka_unit_test_setup_teardown(test_alert_round_trip, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_alert_without_anything, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_alert_bounds, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_alert_of_a_long_process, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_group_bounds, setup, teardown),
         cmocka_unit_test(test_append_at_ceiling_changes_nothing),
         cmocka_unit_test_setup_teardown(test_refused_records, setup, teardown),
         cmocka_unit_test_setup_teardown(test_newer_version_keeps_the_sender, setup, teardown),
@@ -525,6 +734,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_absurd_sizes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bombs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mutations, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_alert_mutations, setup, teardown),
         cmocka_unit_test(test_arena_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
