@@ -21,8 +21,9 @@ static void describe(struct rulesfile *f, const struct engine *engine, const str
         kept += before != NULL;
     }
     snprintf(f->change, sizeof f->change,
-             "%zu rules, %zu new, %zu gone; the windows of %zu start empty, those of %zu go on",
-             next->n, added, (old != NULL ? old->n : 0) - kept, added + changed, kept - changed);
+             "%zu rule%s, %zu new, %zu gone; the windows of %zu start empty, those of %zu go on",
+             next->n, next->n == 1 ? "" : "s", added, (old != NULL ? old->n : 0) - kept,
+             added + changed, kept - changed);
 }
 
 void rulesfile_read(struct rulesfile *f, const char *path, const struct engine *engine)

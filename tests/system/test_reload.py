@@ -35,6 +35,10 @@ class Both:
     def wait_alerts(self, *expected):
         wait_for(lambda: self.alerts() == list(expected), f"alerts {expected}")
 
+    def recorded(self):
+        """How much the alerter has taken: what is on its way when it gets new rules is theirs."""
+        return len(self.s.run(ALERTER, "export").stdout)
+
     def reload(self, text, alerter=IN_FORCE, ingest="was read anew"):
         """The alerter first: it takes what the old rules matched as well as the new."""
         self.s.rules.write_text(text)
@@ -68,7 +72,9 @@ def test_another_threshold_counts_at_once(both):
 
 
 def test_the_windows_of_a_rule_that_takes_other_lines_start_empty(both):
+    before = both.recorded()
     assert both.s.post(h12(3)) == 204
+    wait_for(lambda: both.recorded() > before, "the first three in the stream")
     both.reload(rules(match="field: 'code=H1[23]'"))
     assert both.s.post(h12(3)) == 204
     both.reload(rules(match="field: 'code=H1[23]'", more=OTHER))
