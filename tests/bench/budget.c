@@ -1,0 +1,188 @@
+/* Runs the hot paths over fixed inputs, for callgrind to count their instructions: a count is the
+ * same on a busy machine and on a quiet one, as time is not. tests/bench/check_budget compares it.
+ *
+ * Each path is run once before it is counted, so that what is made at first use is not. */
+#include "alerter/engine.h"
+#include "ingest/auth.h"
+#include "ingest/delivery.h"
+#include "ingest/match.h"
+#include "tests/bench/lines.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <valgrind/callgrind.h>
+
+enum { LINES = 100, BODY_MAX = LINES * LINES_MAX, STEPS = 1000, CHUNK = 16 << 10 };
+
+static const int64_t START_US = INT64_C(1778141172000000);
+static const char rules_text[] =
+    "app: bench\n"
+    "slack: {channel: C0}\n"
+    "rules:\n"
+    "  - {name: h12, source: heroku, field: code=H12, more_than: 3, within: 5m, cooldown: 5m}\n"
+    "  - {name: timeout, source: app, match: WORKER TIMEOUT, more_than: 2, within: 2m, "
+    "cooldown: 5m}\n";
+
+struct budget {
+    const struct rules *rules;
+    struct match *match;
+    struct delivery *delivery;
+    struct auth *auth;
+    struct engine *engine;
+    struct wire *wire;
+    struct buf packed;
+    const struct wire_record *records;
+    size_t n_records;
+    char none[BODY_MAX], half[BODY_MAX];
+    size_t n_none, n_half;
+    int64_t now_us;
+};
+
+static size_t make_body(bool matches, char body[BODY_MAX])
+{
+    struct lines lines = {.state = 5};
+    size_t n = 0;
+
+    for (unsigned i = 0; i < LINES; i++) {
+        enum lines_kind kind = lines_common_kind(&lines);
+
+        if (matches && i % 2 == 0)
+            kind = i % 4 == 0 ? LINES_H12 : LINES_WORKER_TIMEOUT;
+        n += lines_write(&lines, kind, LINES_FRAME, START_US + i * 1000, 0, body + n);
+    }
+    return n;
+}
+
+static void take_body(struct budget *b, const char *body, size_t n)
+{
+    const struct delivery_head head = {.received_us = START_US, .drain = "d.1", .frame_id = "f1"};
+    int rc = delivery_begin(b->delivery, b->match, &head);
+
+    for (size_t at = 0; rc == 0 && at < n; at += CHUNK)
+        rc = delivery_push(b->delivery, body + at, n - at < CHUNK ? n - at : CHUNK);
+    if (rc == 0)
+        rc = delivery_finish(b->delivery, &b->records, &b->n_records);
+    if (rc != 0)
+        abort();
+}
+
+/* ---- what is counted ---- */
+
+static void deliver_none(struct budget *b)
+{
+    take_body(b, b->none, b->n_none);
+    if (b->n_records != 0)
+        abort();
+}
+
+static void deliver_half(struct budget *b)
+{
+    take_body(b, b->half, b->n_half);
+    if (b->n_records != 1)
+        abort();
+}
+
+static void authenticate(struct budget *b)
+{
+    static const char header[] = "Basic Y29uc29sZTowMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw"
+                                 "MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw";
+    char name[AUTH_NAME_SIZE];
+
+    /* A wrong one costs what a right one does. */
+    if (auth_check_basic(b->auth, header, name) || strcmp(name, "console") != 0)
+        abort();
+}
+
+static void pack(struct budget *b)
+{
+    buf_clear(&b->packed);
+    if (wire_pack_record(b->records, &b->packed) != 0)
+        abort();
+}
+
+static void unpack(struct budget *b)
+{
+    struct wire_record record;
+    struct err err;
+
+    if (wire_unpack_record(b->wire, b->packed.data, b->packed.len, &record, &err) != 0)
+        abort();
+}
+
+/* A match of one rule each 10 ms: every step breaches, and the cooldown keeps it quiet. */
+static void step_engine(struct budget *b)
+{
+    for (int i = 0; i < STEPS; i++) {
+        const struct wire_matches matches = {.rule = "h12",
+                                             .source = "heroku",
+                                             .process = "router",
+                                             .times_us = &b->now_us,
+                                             .n_times = 1,
+                                             .sample = {(const uint8_t *)"x", 1}};
+        const struct wire_record record = {.received_us = b->now_us,
+                                           .drain = "d.1",
+                                           .frame_id = "",
+                                           .lines = 1,
+                                           .matches = &matches,
+                                           .n_matches = 1};
+        struct engine_alerts alerts;
+
+        b->now_us += 10000;
+        if (engine_step(b->engine, &record, b->now_us, &alerts) != 0)
+            abort();
+    }
+}
+
+#define COUNT(b, path)                                                                             \
+    do {                                                                                           \
+        path(b);                                                                                   \
+        CALLGRIND_ZERO_STATS;                                                                      \
+        path(b);                                                                                   \
+        CALLGRIND_DUMP_STATS_AT(#path);                                                            \
+    } while (0)
+
+static void make_all(struct budget *b)
+{
+    struct buf faults;
+    struct err err;
+    static const char secret[] = "0123456789abcdef0123456789abcdef";
+
+    buf_init(&faults, RULES_FAULTS_MAX);
+    buf_init(&b->packed, WIRE_RECORD_MAX);
+    b->delivery = delivery_new();
+    b->auth = auth_new();
+    b->engine = engine_new();
+    b->wire = wire_new();
+    b->now_us = START_US;
+    b->n_none = make_body(false, b->none);
+    b->n_half = make_body(true, b->half);
+    if (b->delivery == NULL || b->auth == NULL || b->engine == NULL || b->wire == NULL ||
+        rules_parse(rules_text, strlen(rules_text), "rules", &b->rules, &faults) != 0 ||
+        match_new(b->rules, &b->match, &err) != 0 ||
+        engine_set_rules(b->engine, rules_text, strlen(rules_text), &err) != 0 ||
+        !auth_add_secret(b->auth, secret, strlen(secret)))
+        abort();
+    buf_close(&faults);
+}
+
+int main(void)
+{
+    static struct budget b;
+
+    make_all(&b);
+    COUNT(&b, deliver_none);
+    COUNT(&b, deliver_half);
+    COUNT(&b, authenticate);
+    COUNT(&b, pack);
+    COUNT(&b, unpack);
+    COUNT(&b, step_engine);
+    engine_free(b.engine);
+    wire_free(b.wire);
+    auth_free(b.auth);
+    delivery_free(b.delivery);
+    match_free(b.match);
+    rules_free(b.rules);
+    buf_close(&b.packed);
+    return 0;
+}

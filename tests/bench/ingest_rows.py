@@ -1,0 +1,68 @@
+"""Ingest: the server's processor time for a request, against a server that discards it, and against
+itself; deliveries a second against the same job in Python."""
+
+import subprocess
+
+from rig import (ROOT, SERVER_CORE, Load, Ours, Result, Spread, Stage, cpu_per_request, discard,
+                 in_turn, pinned, pool, tool)
+
+SLICE_S = 0.25
+ROUNDS = 11
+
+
+def us(readings):
+    return f"{Spread(readings).median:.1f} µs"
+
+
+def against_discard(load, rules=2, alerter=False):
+    """What a server that only reads costs, over what we cost."""
+    with Stage("discard") as stage:
+        theirs = discard(stage)
+        ours = Ours(stage, rules=rules)
+        if alerter:
+            ours.alerter()
+        ingest = ours.ingest()
+        mine, floor = in_turn(ROUNDS, lambda: cpu_per_request(ingest, load, SLICE_S),
+                              lambda: cpu_per_request(theirs, load, SLICE_S))
+    return Result(Spread.of_ratio(floor, mine), us(mine), us(floor))
+
+
+def against_itself(load, other_load=None, rules=2, other_rules=2):
+    """What it costs in the ordinary case, over what it costs in this one."""
+    with Stage("itself") as stage:
+        ordinary = Ours(stage, "ordinary", rules=other_rules).ingest()
+        this = Ours(stage, "this", rules=rules).ingest()
+        mine, usual = in_turn(ROUNDS, lambda: cpu_per_request(this, load, SLICE_S),
+                              lambda: cpu_per_request(ordinary, other_load or load, SLICE_S))
+    return Result(Spread.of_ratio(usual, mine), us(mine), us(usual))
+
+
+STALL_S = 60
+
+
+def longest_stall():
+    """The longest time, in seconds, in which no connection at all was answered."""
+    with Stage("stall") as stage:
+        ingest = Ours(stage).ingest()
+        gaps = {n: Load(100, connections=n).post(ingest.port, "seconds", STALL_S)["gap_us"] / 1e6
+                for n in (16, 256)}
+    return Result(Spread([max(gaps.values())]),
+                  ", ".join(f"{gap * 1000:.0f} ms at {n}" for n, gap in gaps.items()), "itself")
+
+
+STAGES = {"no match": (100, 0), "1 match": (100, 10), "50 matches": (100, 500)}
+
+
+def stages():
+    """For 100 lines with so many matches: the microseconds of each stage of ingest by itself,
+    without the kernel's and libmicrohttpd's, which `discard` has, too."""
+    found = {}
+    for name, bodies in STAGES.items():
+        done = subprocess.run([tool("stages"), pool(*bodies), ROOT / "rules.yaml"], check=True,
+                              capture_output=True, text=True, preexec_fn=pinned(SERVER_CORE))
+        us = {stage: float(n) for stage, n in map(str.split, done.stdout.splitlines())}
+        found[name] = {"check the credentials": us["authenticate"],
+                       "walk the frames": us["walk"],
+                       "one pass of Hyperscan": us["pass"] - us["walk"],
+                       "judge, tally, pack": us["deliver"] - us["pass"]}
+    return found

@@ -1,0 +1,194 @@
+/* Where the microseconds of a delivery go, without the kernel's and libmicrohttpd's: each stage of
+ * ingest by itself over a pool of bodies, each body fresh in the cache as recv leaves it.
+ *
+ *     stages BODIES RULES.YAML
+ *
+ * Prints "STAGE MICROSECONDS" a line, for one body, the least of several rounds. */
+#include "ingest/auth.h"
+#include "ingest/delivery.h"
+#include "ingest/match.h"
+#include "tests/bench/pool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { ROUNDS = 9, CHUNK = 24 << 10 /* what libmicrohttpd hands over at once */ };
+
+struct stages {
+    struct pool pool;
+    const struct rules *rules;
+    struct match *match;
+    struct logplex *walker;
+    struct logplex *passer;
+    struct delivery *delivery;
+    struct auth *auth;
+    struct buf packed;
+    char *body; /* the one in hand */
+    size_t n;
+};
+
+static _Noreturn void fail(const char *what)
+{
+    fprintf(stderr, "stages: %s\n", what);
+    exit(1);
+}
+
+/* ---- the stages; each holds those before it but `authenticate` ---- */
+
+static void copy(struct stages *s)
+{
+    (void)s;
+}
+
+static void authenticate(struct stages *s)
+{
+    static const char header[] = "Basic Y29uc29sZTowMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw"
+                                 "MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw";
+    char name[AUTH_NAME_SIZE];
+
+    if (auth_check_basic(s->auth, header, name))
+        fail("a wrong token is right");
+}
+
+static int walk_lines(void *ctx, const char *region, size_t len, const struct logplex_span *lines,
+                      size_t n)
+{
+    (void)ctx, (void)region, (void)len, (void)lines, (void)n;
+    return 0;
+}
+
+static int pass_lines(void *ctx, const char *region, size_t len, const struct logplex_span *lines,
+                      size_t n)
+{
+    static uint32_t found[LOGPLEX_BATCH_MAX];
+    struct stages *s = ctx;
+    int rc = match_candidates(s->match, region, len, lines, n, found);
+
+    return rc < 0 ? rc : 0;
+}
+
+static void parse(struct stages *s, struct logplex *parser)
+{
+    logplex_reset(parser);
+    for (size_t at = 0; at < s->n; at += CHUNK) {
+        if (logplex_push(parser, s->body + at, s->n - at < CHUNK ? s->n - at : CHUNK) != 0)
+            fail("a body cannot be parsed");
+    }
+    if (logplex_finish(parser) != 0)
+        fail("a body cannot be parsed");
+}
+
+static void walk(struct stages *s)
+{
+    parse(s, s->walker);
+}
+
+static void pass(struct stages *s)
+{
+    parse(s, s->passer);
+}
+
+static void deliver(struct stages *s)
+{
+    const struct delivery_head head = {.received_us = 1, .drain = "d.1", .frame_id = "f1"};
+    const struct wire_record *records;
+    size_t n_records;
+    int rc = delivery_begin(s->delivery, s->match, &head);
+
+    for (size_t at = 0; rc == 0 && at < s->n; at += CHUNK)
+        rc = delivery_push(s->delivery, s->body + at, s->n - at < CHUNK ? s->n - at : CHUNK);
+    if (rc == 0)
+        rc = delivery_finish(s->delivery, &records, &n_records);
+    buf_clear(&s->packed);
+    for (size_t i = 0; rc == 0 && i < n_records; i++)
+        rc = wire_pack_record(&records[i], &s->packed);
+    if (rc != 0)
+        fail("a body cannot be delivered");
+}
+
+/* ---- timing ---- */
+
+static double cpu_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static double least_us(struct stages *s, void (*stage)(struct stages *))
+{
+    double least = 1e12;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        double began = cpu_us(), took;
+
+        for (size_t i = 0; i < s->pool.n_bodies; i++) {
+            s->n = s->pool.bodies[i].len;
+            memcpy(s->body, s->pool.bodies[i].bytes, s->n);
+            stage(s);
+        }
+        took = (cpu_us() - began) / (double)s->pool.n_bodies;
+        least = took < least ? took : least;
+    }
+    return least;
+}
+
+static void read_rules(struct stages *s, const char *path)
+{
+    static char text[RULES_TEXT_MAX];
+    FILE *file = fopen(path, "r");
+    size_t n = file != NULL ? fread(text, 1, sizeof text, file) : 0;
+    struct buf faults;
+    struct err err;
+
+    if (file != NULL)
+        fclose(file);
+    buf_init(&faults, RULES_FAULTS_MAX);
+    if (rules_parse(text, n, path, &s->rules, &faults) != 0)
+        fail(buf_text(&faults));
+    if (match_new(s->rules, &s->match, &err) != 0)
+        fail(err.text);
+    buf_close(&faults);
+}
+
+static void make_all(struct stages *s)
+{
+    static const char secret[] = "0123456789abcdef0123456789abcdef";
+    size_t most = 0;
+
+    for (size_t i = 0; i < s->pool.n_bodies; i++)
+        most = s->pool.bodies[i].len > most ? s->pool.bodies[i].len : most;
+    s->body = malloc(most);
+    s->walker = logplex_new(walk_lines, s);
+    s->passer = logplex_new(pass_lines, s);
+    s->delivery = delivery_new();
+    s->auth = auth_new();
+    buf_init(&s->packed, WIRE_MESSAGE_MAX);
+    if (s->body == NULL || s->walker == NULL || s->passer == NULL || s->delivery == NULL ||
+        s->auth == NULL || !auth_add_secret(s->auth, secret, strlen(secret)))
+        fail("out of memory");
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*run)(struct stages *);
+    } stages[] = {
+        {"authenticate", authenticate}, {"walk", walk}, {"pass", pass}, {"deliver", deliver}};
+    static struct stages s;
+    double floor;
+
+    if (argc != 3)
+        fail("usage: stages BODIES RULES.YAML");
+    pool_read_bodies(&s.pool, argv[1]);
+    read_rules(&s, argv[2]);
+    make_all(&s);
+    floor = least_us(&s, copy);
+    for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++)
+        printf("%s %.2f\n", stages[i].name, least_us(&s, stages[i].run) - floor);
+    return 0;
+}

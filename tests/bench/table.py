@@ -1,0 +1,92 @@
+"""The table of measurements: what each one is, what it is held against, what it must reach, and how
+it is made. `tests/bench/run NAME` repeats any of them alone."""
+
+import dataclasses
+import typing
+
+import alerter_rows as alerter
+import ingest_rows as ingest
+import peers
+from rig import Load
+
+DISCARD = "libmicrohttpd that discards"
+ITSELF = "itself"
+FLASK = "Flask + gunicorn"
+
+
+@dataclasses.dataclass
+class Row:
+    name: str
+    what: str
+    against: str
+    target: str  # ">= 0.75", "<= 16", or "" where nothing is asked
+    measure: typing.Callable
+    unit: str = "×"
+
+    def is_met(self, result):
+        """By the median. None where nothing is asked."""
+        if not self.target:
+            return None
+        sign, bound = self.target.split()
+        median = result.ratio.median
+        return median >= float(bound) if sign == ">=" else median <= float(bound)
+
+
+def cpu(name, what, target, load, **kw):
+    return Row(name, f"ingest, CPU a request: {what}", DISCARD, target,
+               lambda: ingest.against_discard(load, **kw))
+
+
+def own(name, what, target, load, other_load=None, against="itself", **kw):
+    return Row(name, f"ingest, CPU a request: {what}", against, target,
+               lambda: ingest.against_itself(load, other_load, **kw))
+
+
+HUNDRED = Load(100)
+ROWS = [
+    cpu("ingest-1", "1 line, no match", "", Load(1)),
+    cpu("ingest-100", "100 lines, 2 rules, no match", ">= 0.75", HUNDRED),
+    cpu("ingest-1000", "1,000 lines, 2 rules, no match", ">= 0.65", Load(1000)),
+    cpu("ingest-100-one", "100 lines, 1 match, to a running alerter", ">= 0.55", Load(100, 10),
+        alerter=True),
+    cpu("ingest-100-half", "100 lines, 50 matches, to a running alerter", ">= 0.45",
+        Load(100, 500), alerter=True),
+    cpu("ingest-1000-few", "1,000 lines, 0.5 % match, to a running alerter", "", Load(1000, 5),
+        alerter=True),
+    cpu("ingest-1000-half", "1,000 lines, 50 % match, to a running alerter", "", Load(1000, 500),
+        alerter=True),
+    own("rules-20", "20 rules", "", HUNDRED, rules=20, against="2 rules"),
+    own("rules-200", "200 rules", "", HUNDRED, rules=200, against="2 rules"),
+    own("rules-1000", "1,000 rules, no match", ">= 0.70", HUNDRED, rules=1000, against="2 rules"),
+    own("connections-16", "16 connections", ">= 0.80", Load(100, connections=16), HUNDRED,
+        against="64 connections"),
+    own("connections-256", "256 connections", ">= 0.80", Load(100, connections=256), HUNDRED,
+        against="64 connections"),
+    own("drains-1000", "1,000 drains", "", Load(100, n_drains=1000), HUNDRED, against="1 drain"),
+    Row("stall", "longest time without an answer in a minute, at 16 and at 256 connections",
+        ITSELF, "<= 1", ingest.longest_stall, "s"),
+    *[Row(f"flask-{lines}", f"ingest, deliveries a second: {lines:,} line(s)", FLASK,
+          f">= {times}", lambda lines=lines: peers.against_flask(Load(lines)))
+      for lines, times in ((1, 25), (100, 25), (1000, 12))],
+    Row("scan", "`scan` of 1 GB", "GNU grep, two fixed patterns", ">= 3", peers.scan_against_grep),
+    Row("replay", "`scan | replay` of 1 GB", "SEC, two rules", ">= 75", peers.replay_against_sec),
+    Row("alert", "line to Slack, p50, idle", FLASK, ">= 2", peers.alert_against_flask),
+    Row("alert-loaded", "line to Slack, p50, at half load", FLASK, ">= 2",
+        peers.alert_under_load_against_flask),
+    Row("alert-prometheus", "line to Slack, p50, idle", "mtail, Prometheus, Alertmanager, 1 s",
+        ">= 500", peers.alert_against_prometheus),
+    Row("alert-p99", "line to Slack, p99 at half load", "its p50, idle", "<= 5",
+        peers.alert_under_load),
+    Row("records", "alerter, event records a second", "bare ZeroMQ to SQLite", ">= 0.5",
+        alerter.alerter_against_bare),
+    Row("memory-idle", "resident memory, idle, the larger process", ITSELF, "<= 16",
+        alerter.idle_memory, "MB"),
+    Row("memory-storm", "growth in a storm of 10 million matches, 1,000 keys",
+        "the documented figure a key", "<= 1", alerter.storm_growth),
+    Row("engine-keys", "engine, a match at 1 to 100,000 keys", "the cheapest", "<= 2",
+        lambda: alerter.engine_flat(alerter.ENGINE_KEYS)),
+    Row("engine-window", "engine, a match at windows of 1 minute to 1 day", "the cheapest",
+        "<= 2", lambda: alerter.engine_flat(alerter.ENGINE_WINDOWS)),
+    Row("start", "start to first accepted delivery, after a week", ITSELF, "<= 200",
+        alerter.start_after_a_week, "ms"),
+]

@@ -1,0 +1,123 @@
+/* Writes the journal of an alerter that has run for a week: a record each two seconds and a
+ * snapshot every ten minutes, up to this moment.
+ *
+ *     week ALERTER.DB RULES.YAML
+ */
+#include "alerter/fold.h"
+#include "alerter/store.h"
+#include "common/clock.h"
+#include "common/time.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const int64_t WEEK_US = 7 * TIME_DAY - TIME_HOUR; /* what is older is trimmed at start */
+static const int64_t EACH_US = 2 * TIME_S;
+static const int64_t SNAPSHOT_US = 10 * TIME_MINUTE; /* as alerter/driver.c */
+
+struct week {
+    struct store *store;
+    struct fold fold;
+    struct buf packed;
+    struct err err;
+    int64_t now_us;
+};
+
+static void must(struct week *w, int rc)
+{
+    if (rc == 0)
+        return;
+    fprintf(stderr, "week: %s\n", w->err.text);
+    exit(1);
+}
+
+static void enter_rules(struct week *w, const char *path)
+{
+    static char text[RULES_TEXT_MAX];
+    FILE *file = fopen(path, "r");
+    size_t n = file != NULL ? fread(text, 1, sizeof text, file) : 0;
+    const struct wire_entry entry = {w->now_us, WIRE_INPUT_RULES, {(const uint8_t *)text, n}};
+    struct engine_alerts alerts;
+
+    if (file != NULL)
+        fclose(file);
+    must(w, store_append_entry(w->store, &entry, NULL, &w->err));
+    must(w, fold_entry(&w->fold, &entry, &alerts, &w->err));
+}
+
+/* One H12 in a delivery of a hundred lines. */
+static void enter_record(struct week *w, uint64_t number)
+{
+    char frame_id[48];
+    const struct wire_matches matches = {
+        .rule = "h12-request-timeout",
+        .source = "heroku",
+        .process = "router",
+        .times_us = &w->now_us,
+        .n_times = 1,
+        .sample = {(const uint8_t *)"at=error code=H12 desc=\"Request timeout\"", 40},
+    };
+    struct wire_record record = {
+        .sequence = (UINT64_C(1) << 40) + number,
+        .received_us = w->now_us,
+        .drain = "d.01234567-89ab-cdef-0123-456789abcdef",
+        .frame_id = frame_id,
+        .lines = 100,
+        .bytes = 21000,
+        .matches = &matches,
+        .n_matches = 1,
+    };
+    struct engine_alerts alerts;
+
+    snprintf(frame_id, sizeof frame_id, "%032" PRIX64, number);
+    buf_clear(&w->packed);
+    must(w, wire_pack_record(&record, &w->packed));
+    must(w, store_append_entry(
+                w->store,
+                &(struct wire_entry){w->now_us, WIRE_INPUT_RECORD, {w->packed.data, w->packed.len}},
+                NULL, &w->err));
+    must(w, fold_record(&w->fold, &record, w->now_us, &alerts, &w->err));
+}
+
+/* A snapshot's length of it, in one transaction. */
+static uint64_t enter_stretch(struct week *w, uint64_t number, int64_t end_us)
+{
+    int64_t until_us = w->now_us + SNAPSHOT_US < end_us ? w->now_us + SNAPSHOT_US : end_us;
+
+    must(w, store_begin(w->store, &w->err));
+    for (; w->now_us < until_us; w->now_us += EACH_US)
+        enter_record(w, number++);
+    if (w->now_us < end_us)
+        must(w, fold_save(&w->fold, w->store, w->now_us, &w->err));
+    must(w, store_commit(w->store, &w->err));
+    return number;
+}
+
+int main(int argc, char **argv)
+{
+    struct week w = {0};
+    char set_aside[512];
+    int64_t end_us = clock_wall_us();
+    uint64_t number = 0;
+
+    if (argc != 3) {
+        fprintf(stderr, "usage: week ALERTER.DB RULES.YAML\n");
+        return 64;
+    }
+    w.now_us = end_us - WEEK_US;
+    buf_init(&w.packed, WIRE_RECORD_MAX);
+    must(&w, fold_open(&w.fold, &w.err));
+    must(&w, store_open(&(struct store_options){.path = argv[1]}, &w.store, set_aside, &w.err));
+    must(&w, store_begin(w.store, &w.err));
+    enter_rules(&w, argv[2]);
+    must(&w, store_commit(w.store, &w.err));
+    while (w.now_us < end_us)
+        number = enter_stretch(&w, number, end_us);
+    printf("%" PRIu64 "\n", number);
+    store_close(w.store);
+    fold_close(&w.fold);
+    buf_close(&w.packed);
+    return 0;
+}
