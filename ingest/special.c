@@ -6,12 +6,13 @@
 
 static const char own_path[] = "/api/internal/heroku-log-drain";
 
+/* Plain and of 8 bytes at most: what is longer, or has a repeat in it, made the whole pass three times
+ * as slow (4.9 against 1.4 us for 100 lines). */
 const char *const special_expressions[SPECIAL_EXPRESSIONS] = {
-    "messages? dropped",
-    "dropped [0-9]+ messages?",
-    "heroku_log_drain:",
-    "drainwatch",
-    "path=\"?/api/internal/heroku-log-drain",
+    "dropped",
+    "log_dra",  /* heroku_log_drain: */
+    "drainwat", /* drainwatch */
+    "log-dra",  /* our path */
 };
 
 static bool text_is(struct logplex_text text, const char *other)
