@@ -38,17 +38,14 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* `n` digits at `text` as a number, or -1. */
-static int number(const char *text, int n)
+/* Two digits; sets *bad where one is none. No branch for each digit: a log line's time is read once
+ * or twice a line, and all its digits at once cost a third of what they cost one by one. */
+static int two_digits(const char *text, unsigned *bad)
 {
-    int value = 0;
+    unsigned tens = (unsigned)(text[0] - '0'), ones = (unsigned)(text[1] - '0');
 
-    for (int i = 0; i < n; i++) {
-        if (!is_digit(text[i]))
-            return -1;
-        value = value * 10 + (text[i] - '0');
-    }
-    return value;
+    *bad |= (tens > 9) | (ones > 9);
+    return (int)(tens * 10 + ones);
 }
 
 static int days_in_month(int y, int m)
@@ -62,24 +59,39 @@ static int days_in_month(int y, int m)
 /* "2026-05-07T08:06:12" at `t`, in whole seconds since the epoch. */
 static bool parse_date_time(const char *t, int64_t *seconds)
 {
-    int y = number(t, 4), mo = number(t + 5, 2), d = number(t + 8, 2);
-    int h = number(t + 11, 2), mi = number(t + 14, 2), s = number(t + 17, 2);
+    unsigned bad = 0;
+    int y = two_digits(t, &bad) * 100 + two_digits(t + 2, &bad);
+    int mo = two_digits(t + 5, &bad), d = two_digits(t + 8, &bad);
+    int h = two_digits(t + 11, &bad), mi = two_digits(t + 14, &bad), s = two_digits(t + 17, &bad);
 
-    if (t[4] != '-' || t[7] != '-' || t[13] != ':' || t[16] != ':')
+    if (bad || t[4] != '-' || t[7] != '-' || t[13] != ':' || t[16] != ':')
         return false;
     if (t[10] != 'T' && t[10] != 't' && t[10] != ' ')
         return false;
-    if (y < 1970 || mo < 1 || mo > 12 || d < 1 || d > days_in_month(y, mo))
+    if (y < 1970 || mo < 1 || mo > 12 || d < 1 || (d > 28 && d > days_in_month(y, mo)))
         return false;
-    if (h < 0 || h > 23 || mi < 0 || mi > 59 || s < 0 || s > 60)
+    if (h > 23 || mi > 59 || s > 60)
         return false;
     *seconds = days_from_civil(y, mo, d) * 86400 + h * 3600 + mi * 60 + s;
     return true;
 }
 
+/* ".123456+00:00" and nothing else, as all of Heroku's times end. */
+static bool parse_usual_end(const char *t, size_t len, int64_t *fraction)
+{
+    unsigned bad = 0;
+
+    if (len != 13 || t[0] != '.' || memcmp(t + 7, "+00:00", 6) != 0)
+        return false;
+    *fraction = two_digits(t + 1, &bad) * 10000 + two_digits(t + 3, &bad) * 100 +
+                two_digits(t + 5, &bad);
+    return !bad;
+}
+
 /* "Z", "z" or "+01:00", and nothing behind it, in seconds east of UTC. */
 static bool parse_offset(const char *t, size_t len, int64_t *seconds)
 {
+    unsigned bad = 0;
     int h, m;
 
     *seconds = 0;
@@ -87,9 +99,9 @@ static bool parse_offset(const char *t, size_t len, int64_t *seconds)
         return t[0] == 'Z' || t[0] == 'z';
     if (len != 6 || (t[0] != '+' && t[0] != '-') || t[3] != ':')
         return false;
-    h = number(t + 1, 2);
-    m = number(t + 4, 2);
-    if (h < 0 || h > 23 || m < 0 || m > 59)
+    h = two_digits(t + 1, &bad);
+    m = two_digits(t + 4, &bad);
+    if (bad || h > 23 || m > 59)
         return false;
     *seconds = (t[0] == '-' ? -1 : 1) * (h * 3600 + m * 60);
     return true;
@@ -102,6 +114,11 @@ bool time_parse_rfc3339(const char *text, size_t len, int64_t *us)
 
     if (len < 20 || !parse_date_time(text, &seconds))
         return false;
+    if (parse_usual_end(text + i, len - i, &fraction)) {
+        *us = seconds * TIME_S + fraction;
+        return true;
+    }
+    fraction = 0;
     if (text[i] == '.') {
         i++;
         if (i == len || !is_digit(text[i]))
