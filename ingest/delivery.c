@@ -225,24 +225,44 @@ static int emit_line(struct delivery *d, const struct logplex_line *line, size_t
     return rc;
 }
 
-/* All headers are read, for the next line may have no time of its own. */
+static bool read_line(struct delivery *d, const char *region, struct logplex_span span,
+                      struct logplex_line *line)
+{
+    logplex_read_line(region + span.start, span.len, line);
+    if (line->has_time)
+        d->received_us = line->time_us = since_epoch(line->time_us);
+    return line->has_time;
+}
+
+/* The time that holds behind the lines from `known` to `end`, of which the header was not read:
+ * that of the last one that has any. Found from the end, for nearly all lines have one. */
+static void catch_up(struct delivery *d, const char *region, const struct logplex_span *lines,
+                     size_t known, size_t end)
+{
+    struct logplex_line line;
+
+    while (end > known && !read_line(d, region, lines[end - 1], &line))
+        end--;
+}
+
+/* Of the lines that match nothing the headers are only read where a time is missing. */
 static int emit_lines(struct delivery *d, const char *region, const struct logplex_span *lines,
                       size_t n, size_t n_found)
 {
-    size_t next = 0;
+    size_t known = 0;
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < n; i++) {
+    for (size_t i = 0; rc == 0 && i < n_found; i++) {
+        size_t at = d->found[i];
         struct logplex_line line;
 
-        logplex_read_line(region + lines[i].start, lines[i].len, &line);
-        if (line.has_time)
-            d->received_us = line.time_us = since_epoch(line.time_us);
-        if (next < n_found && d->found[next] == i) {
-            next++;
-            rc = emit_line(d, &line, lines[i].len);
-        }
+        if (!read_line(d, region, lines[at], &line))
+            catch_up(d, region, lines, known, at);
+        known = at + 1;
+        rc = emit_line(d, &line, lines[at].len);
     }
+    if (rc == 0)
+        catch_up(d, region, lines, known, n);
     return rc;
 }
 

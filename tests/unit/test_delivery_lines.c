@@ -100,6 +100,67 @@ static void test_lines_go_on_in_time(void **state)
     teardown(&f);
 }
 
+struct expected {
+    int64_t times_us[4000];
+    size_t n, seen;
+};
+
+static int on_expected(void *ctx, const struct wire_record *record)
+{
+    struct expected *e = ctx;
+
+    assert_true(e->seen < e->n);
+    assert_true(record->received_us == e->times_us[e->seen]);
+    assert_true(record->matches[0].times_us[0] == e->times_us[e->seen]);
+    e->seen++;
+    return 0;
+}
+
+/* Random lines, most of which match nothing, and some of which have no time: each match has that of
+ * the last line that has one, however far back it is, and whatever pieces the log comes in. */
+static void test_times_from_far_back(void **state)
+{
+    static struct expected e;
+    struct fixture f;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    srand(11);
+    for (int round = 0; round < 60; round++) {
+        const int timed = 1 + rand() % 40, hits = 1 + rand() % 40; /* one in so many */
+        const size_t chunk = 1 + (size_t)(rand() % 60000);
+        int64_t now_us = 3;
+
+        e = (struct expected){0};
+        f.len = 0;
+        for (int i = 0; i < 3000; i++) {
+            bool hit = rand() % hits == 0;
+            char line[100];
+
+            if (rand() % timed == 0) {
+                int s = rand() % 60;
+
+                now_us = s * TIME_S;
+                snprintf(line, sizeof line, "1970-01-01T00:00:%02dZ heroku[router]: %s\n", s,
+                         hit ? "code=H12" : "code=H13");
+            } else {
+                snprintf(line, sizeof line, "%s\n", hit ? "code=H12" : "nothing");
+            }
+            add_text(&f, line);
+            if (hit)
+                e.times_us[e.n++] = now_us;
+        }
+        assert_int_equal(delivery_begin_lines(f.delivery, f.match, "saved", 3, on_expected, &e), 0);
+        for (size_t at = 0; at < f.len; at += chunk)
+            assert_int_equal(
+                delivery_push(f.delivery, f.body + at, f.len - at < chunk ? f.len - at : chunk), 0);
+        assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
+        assert_int_equal(e.seen, e.n);
+        assert_true(delivery_time_us(f.delivery) == now_us);
+    }
+    teardown(&f);
+}
+
 /* A zone's offset can make a time before 1970, and a caller can have one. */
 static void test_lines_before_1970(void **state)
 {
@@ -168,6 +229,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_line_a_record),
         cmocka_unit_test(test_lines_go_on_in_time),
+        cmocka_unit_test(test_times_from_far_back),
         cmocka_unit_test(test_lines_before_1970),
         cmocka_unit_test(test_a_line_may_lose_and_match),
         cmocka_unit_test(test_lines_can_be_stopped),
