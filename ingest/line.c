@@ -5,7 +5,10 @@
 
 #include <string.h>
 
-enum { TIME_MIN = 20 }; /* 2026-05-07T08:06:12Z */
+enum {
+    TIME_MIN = 20,   /* 2026-05-07T08:06:12Z */
+    TIME_USUAL = 32, /* 2026-05-07T08:06:12.123456+00:00, Heroku's own */
+};
 
 enum line_known line_time(const char *s, size_t n, int64_t *us, size_t *len)
 {
@@ -16,6 +19,10 @@ enum line_known line_time(const char *s, size_t n, int64_t *us, size_t *len)
     for (size_t i = 0; i < seen && i < 5; i++) {
         if (i < 4 ? !line_is_digit(s[i]) : s[i] != '-')
             return LINE_NO;
+    }
+    if (seen > TIME_USUAL && s[TIME_USUAL] == ' ' && time_parse_rfc3339(s, TIME_USUAL, us)) {
+        *len = TIME_USUAL + 1;
+        return LINE_YES;
     }
     /* A space may stand between date and time, so the one behind the time is looked for from where
      * the shortest time ends. */
