@@ -77,6 +77,23 @@ static bool take_token(struct rest *r, bool last, struct logplex_text *out)
     return true;
 }
 
+/* The TIMESTAMP; one that cannot be read is none. Heroku's own has one length. */
+static bool take_time(struct rest *r, struct logplex_line *out)
+{
+    struct logplex_text time;
+
+    out->has_time = r->left > TIME_USUAL && r->at[TIME_USUAL] == ' ' &&
+                    time_parse_rfc3339(r->at, TIME_USUAL, &out->time_us);
+    if (out->has_time && r->at[10] != ' ') {
+        skip(r, TIME_USUAL + 1);
+        return true;
+    }
+    if (!take_token(r, false, &time))
+        return false;
+    out->has_time = time_parse_rfc3339(time.data, time.len, &out->time_us);
+    return true;
+}
+
 static bool is(const struct logplex_text *t, const char *word)
 {
     return t->len == strlen(word) && memcmp(t->data, word, t->len) == 0;
@@ -145,13 +162,13 @@ static void skip_structured_data(struct rest *r)
 
 static bool read_syslog(struct rest r, struct logplex_line *out)
 {
-    struct logplex_text time, host, msgid;
+    struct logplex_text host, msgid;
     size_t pri;
 
     if (line_pri(r.at, r.left, &pri) != LINE_YES)
         return false;
     skip(&r, pri);
-    if (!take_token(&r, false, &time) || !take_token(&r, false, &host) ||
+    if (!take_time(&r, out) || !take_token(&r, false, &host) ||
         !take_token(&r, false, &out->source) || !take_token(&r, false, &out->process) ||
         !take_token(&r, true, &msgid))
         return false;
@@ -162,7 +179,6 @@ static bool read_syslog(struct rest r, struct logplex_line *out)
     if (r.left >= 3 && memcmp(r.at, "\xEF\xBB\xBF", 3) == 0) /* MSG-UTF8, section 6.4 */
         skip(&r, 3);
     out->form = LOGPLEX_SYSLOG;
-    out->has_time = time_parse_rfc3339(time.data, time.len, &out->time_us);
     out->source = nil_is_empty(out->source);
     out->process = nil_is_empty(out->process);
     out->message = text_of(&r, r.left);
@@ -199,9 +215,9 @@ void logplex_read_line(const char *text, size_t len, struct logplex_line *out)
     struct rest r = {.at = text, .left = len};
     size_t time_len;
 
-    *out = (struct logplex_line){.form = LOGPLEX_BARE};
     if (read_syslog(r, out))
         return;
+    *out = (struct logplex_line){.form = LOGPLEX_BARE};
     if (line_time(r.at, r.left, &out->time_us, &time_len) == LINE_YES) {
         out->has_time = true;
         skip(&r, time_len);

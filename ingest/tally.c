@@ -62,6 +62,8 @@ struct tally {
     size_t cap_groups;
     uint32_t *table; /* by hash: 1 + index of a group, 0: none; twice as many as groups */
     size_t n_matches;
+    struct name source; /* of the last line that was added */
+    struct name process;
     struct buf shown;
     struct buf values; /* of the match that is being added */
     struct excerpt excerpt;
@@ -130,11 +132,14 @@ void tally_begin(struct tally *t, const struct rules *rules, struct redact *reda
 /* ---------------------------------------------------------------------------------------- groups
  */
 
+/* Mostly it is the line before's: a text that reads as it is shown need not be shown anew. */
 static int read_name(struct tally *t, struct logplex_text text, struct name *out)
 {
     size_t n = text.len < TALLY_NAME_MAX ? text.len : TALLY_NAME_MAX;
     int rc;
 
+    if (text.len == out->len && memcmp(text.data, out->text, out->len) == 0)
+        return 0;
     buf_clear(&t->shown);
     rc = text_append_printable(&t->shown, text.data, n);
     if (rc == ERR_NOMEM)
@@ -339,15 +344,14 @@ static int add_match(struct tally *t, const struct logplex_line *line, int64_t t
 int tally_add(struct tally *t, const struct logplex_line *line, int64_t time_us,
               const uint32_t *rules, size_t n_rules)
 {
-    struct name source, process;
-    struct key key = {.source = &source, .process = &process};
+    struct key key = {.source = &t->source, .process = &t->process};
     int rc;
 
     if (n_rules > TALLY_MATCHES_MAX - t->n_matches)
         return ERR_FULL;
-    rc = read_name(t, line->source, &source);
+    rc = read_name(t, line->source, &t->source);
     if (rc == 0)
-        rc = read_name(t, line->process, &process);
+        rc = read_name(t, line->process, &t->process);
     for (size_t i = 0; rc == 0 && i < n_rules; i++) {
         key.rule = rules[i];
         rc = add_match(t, line, time_us, &key);
