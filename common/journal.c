@@ -132,6 +132,7 @@ int journal_begin(struct journal *j, struct err *err)
     int rc;
 
     assert(!j->in_transaction && !j->read_only);
+    journal_room_prepare(j);
     rc = journal_step(j, j->stmts[JOURNAL_BEGIN], "cannot begin a transaction", err);
     j->in_transaction = rc == 0;
     j->lost = 0;

@@ -71,6 +71,8 @@ void journal_room_bound(struct journal_room *room, int64_t max_bytes);
 int64_t journal_room_wal_limit(const struct journal_room *room);
 void journal_room_begin(struct journal *j);
 void journal_room_refresh(struct journal *j);
+/* Before a transaction: near the bound, room that the WAL takes is given to records. */
+void journal_room_prepare(struct journal *j);
 /* 0 where a record of `n` bytes fits, or ERR_FULL. */
 int journal_room_fits(struct journal *j, size_t n, struct err *err);
 int64_t journal_room_cost(const struct journal_room *room, size_t n);

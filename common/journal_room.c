@@ -231,3 +231,9 @@ void journal_rest(struct journal *j)
     checkpoint(j);
     journal_room_refresh(j);
 }
+
+void journal_room_prepare(struct journal *j)
+{
+    if (!within_bound(&j->room, j->room.checkpoint_bytes))
+        journal_rest(j);
+}

@@ -7,7 +7,7 @@
  *     courier_receive                      acks; opens the window for what waits
  *     journal_begin, courier_append…       the matches of all deliveries of the turn
  *     courier_trim, journal_commit         or journal_rollback and courier_rollback
- *     courier_push                         after the commit, and after the deliveries are answered
+ *     courier_push                         after the commit
  *     courier_timer                        resends, pings
  *
  * All times are microseconds of one clock that never goes back (clock_boot_us). */

@@ -144,14 +144,21 @@ static void record_turn(struct driver *d, struct http_delivery **turn, size_t n)
         notices_journal_worked(&d->notices);
 }
 
+/* What was recorded first goes out before its clients are answered: an alert waits for nobody. What
+ * else comes meanwhile goes out together, since each message wakes ZeroMQ's thread. */
 static void take_deliveries(struct driver *d)
 {
     struct http_delivery **turn;
+    struct err err;
     size_t n;
 
     http_run(d->http, clock_wall_us());
     for (int round = 0; round < ROUNDS_MAX && (n = http_pending(d->http, &turn)) > 0; round++) {
+        int64_t now_us = clock_boot_us();
+
         record_turn(d, turn, n);
+        if (round == 0 && courier_push(d->courier, now_us, &err) != 0)
+            notices_journal_failed(&d->notices, &err, now_us);
         http_answer(d->http, clock_wall_us());
     }
 }
@@ -224,6 +231,7 @@ static void take_rules(struct driver *d)
     d->book = book;
     snprintf(what, sizeof what, "%s was read anew", d->settings->rules_path);
     log_rules(what, d);
+    process_forget_start(); /* Hyperscan's compiler was there again */
 }
 
 /* ---- the loop ---- */
@@ -352,7 +360,10 @@ static int run(struct driver *d, struct err *err)
 
     d->notices.started_us = now_us;
     while (rc == 0 && !is_done(d, now_us)) {
-        if (poll(fds, sizeof fds / sizeof fds[0], wait_ms(d, now_us)) == 0)
+        int ms = wait_ms(d, now_us);
+
+        /* Where it is 0 somebody may wait: for an answer that is ready to be sent. */
+        if (poll(fds, sizeof fds / sizeof fds[0], ms) == 0 && ms > 0)
             journal_rest(d->journal);
         take_deliveries(d);
         now_us = clock_boot_us();
@@ -392,6 +403,7 @@ int driver_serve(struct driver *d, struct err *err)
 
     snprintf(what, sizeof what, "listening on port %u", d->settings->port);
     log_rules(what, d);
+    process_forget_start();
     rc = run(d, err);
     if (rc == 0)
         say_goodbye(d);

@@ -39,7 +39,7 @@ static void request_free(struct request *r)
     free(r);
 }
 
-static struct client *client_of(struct MHD_Connection *connection)
+struct client *http_client(struct MHD_Connection *connection)
 {
     return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
@@ -59,7 +59,7 @@ struct request *http_take_request(struct http *h, struct MHD_Connection *connect
         }
     }
     r->connection = connection;
-    r->client = client_of(connection);
+    r->client = http_client(connection);
     if (r->client != NULL)
         r->client->request = r;
     h->open++;
@@ -118,6 +118,7 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **s
         DL_APPEND(h->clients, c);
     } else if (c != NULL) {
         DL_DELETE(h->clients, c);
+        auth_forget(&c->proven);
         free(c);
     }
 }
@@ -177,11 +178,11 @@ static struct MHD_Response *empty_response(bool last)
 static struct MHD_Daemon *start_daemon(struct http *h, int fd)
 {
     return MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, h->options.port, NULL, NULL, http_on_request, h,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)CONNECTIONS_MAX, MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, h,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_END);
+        MHD_USE_EPOLL, h->options.port, NULL, NULL, http_on_request, h, MHD_OPTION_LISTEN_SOCKET,
+        fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+        MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, h, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, h, MHD_OPTION_END);
 }
 
 int http_open(const struct http_options *options, struct http **out, struct err *err)
@@ -211,29 +212,12 @@ int http_open(const struct http_options *options, struct http **out, struct err 
     return 0;
 }
 
-/* libmicrohttpd aborts where a connection is still suspended at its end: wake them all, and let
- * none be suspended any more. */
-static void abandon_pending(struct http *h)
-{
-    h->closing = true;
-    for (size_t i = 0; i < h->n_pending; i++) {
-        struct request *r = (struct request *)h->pending[i];
-
-        r->state = DECIDED;
-        MHD_resume_connection(r->connection);
-    }
-    h->n_pending = 0;
-    MHD_run(h->daemon);
-}
-
 void http_close(struct http *h)
 {
     if (h == NULL)
         return;
-    if (h->daemon != NULL) {
-        abandon_pending(h);
+    if (h->daemon != NULL)
         MHD_stop_daemon(h->daemon);
-    }
     if (h->accepted != NULL)
         MHD_destroy_response(h->accepted);
     if (h->accepted_last != NULL)
@@ -295,13 +279,8 @@ void http_answer(struct http *h, int64_t now_us)
     h->n_pending = 0;
     h->answering = turn;
     h->cap_answering = cap;
-    for (size_t i = 0; i < n; i++) {
-        struct request *r = (struct request *)turn[i];
-
-        r->state = DECIDED;
-        MHD_resume_connection(r->connection);
-    }
-    /* MHD_get_timeout knows nothing of resumed connections: run at once, or answers wait. */
+    for (size_t i = 0; i < n; i++)
+        ((struct request *)turn[i])->state = DECIDED;
     http_run(h, now_us);
 }
 

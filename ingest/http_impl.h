@@ -11,8 +11,8 @@
 enum state {
     RECEIVING,
     FAILED,  /* what is left of the body is read and forgotten: an answer can only follow it */
-    WAITING, /* suspended until its record is in the journal */
-    DECIDED, /* http_answer has resumed it */
+    WAITING, /* until its record is in the journal */
+    DECIDED, /* http_answer has set its answer, which goes out when next asked for */
 };
 
 struct request {
@@ -30,6 +30,7 @@ struct client {
     int fd;
     bool at_end;             /* when last looked at, it had sent all that it will */
     struct request *request; /* NULL: no delivery has begun, or it is answered */
+    struct auth_proven proven;
     struct client *prev, *next;
 };
 
@@ -47,7 +48,6 @@ struct http {
     struct MHD_Response *accepted_last;
     int64_t now_us;
     bool stopping;
-    bool closing; /* nothing is recorded any more */
     size_t open;
     struct client *clients;
     int64_t looked_us; /* when they were last looked at */
@@ -64,6 +64,8 @@ struct http {
     struct refusals unlisted;  /* whose drain no app of the rules lists */
 };
 
+/* NULL: there was no memory for it. */
+struct client *http_client(struct MHD_Connection *connection);
 /* A new request of a connection, or one that was given back; NULL: no memory. */
 struct request *http_take_request(struct http *h, struct MHD_Connection *connection);
 void http_give_back_request(struct http *h, struct request *r);

@@ -94,16 +94,68 @@ static enum MHD_Result answer_too_large(struct http *h, struct MHD_Connection *c
 
 /* ---- who may deliver ---- */
 
-static const char *find(struct MHD_Connection *connection, const char *name)
+/* What we read of a request's head; NULL: there is none. */
+struct head {
+    const char *drain; /* Logplex-Drain-Token */
+    const char *credentials;
+    const char *token; /* the URL's drain_token */
+    const char *encoding;
+    const char *length;
+    const char *frame_id;
+    const char *msg_count;
+    const char *drop_count;
+    const char *lost_count;
+};
+
+static const char *or_empty(const char *value)
 {
-    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+    return value == NULL ? "" : value;
 }
 
-static const char *header(struct MHD_Connection *connection, const char *name)
+/* Keeps one value. Of several with one name the first counts. */
+static enum MHD_Result take_value(void *ctx, enum MHD_ValueKind kind, const char *name, size_t len,
+                                  const char *value, size_t value_len)
 {
-    const char *value = find(connection, name);
+    static const struct {
+        const char *name;
+        size_t len;
+        enum MHD_ValueKind kind;
+        size_t to;
+    } wanted[] = {
+#define WANTED(kind, name, field) {name, sizeof name - 1, kind, offsetof(struct head, field)}
+        WANTED(MHD_GET_ARGUMENT_KIND, "drain_token", token),
+        WANTED(MHD_HEADER_KIND, "Authorization", credentials),
+        WANTED(MHD_HEADER_KIND, "Content-Encoding", encoding),
+        WANTED(MHD_HEADER_KIND, "Content-Length", length),
+        WANTED(MHD_HEADER_KIND, "Logplex-Drain-Token", drain),
+        WANTED(MHD_HEADER_KIND, "Logplex-Drop-Count", drop_count),
+        WANTED(MHD_HEADER_KIND, "Logplex-Frame-Id", frame_id),
+        WANTED(MHD_HEADER_KIND, "Logplex-Lost-Count", lost_count),
+        WANTED(MHD_HEADER_KIND, "Logplex-Msg-Count", msg_count),
+#undef WANTED
+    };
 
-    return value == NULL ? "" : value;
+    (void)value_len;
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        const char **to = (const char **)((char *)ctx + wanted[i].to);
+
+        if (wanted[i].len == len && wanted[i].kind == kind && *to == NULL &&
+            strncasecmp(wanted[i].name, name, len) == 0) {
+            *to = value;
+            break;
+        }
+    }
+    return MHD_YES;
+}
+
+/* One walk over the list: a lookup of each by itself costs 0.3 µs a request more. */
+static struct head read_head(struct MHD_Connection *connection)
+{
+    struct head head = {0};
+
+    MHD_get_connection_values_n(connection, MHD_HEADER_KIND | MHD_GET_ARGUMENT_KIND, take_value,
+                                &head);
+    return head;
 }
 
 /* The first refusal is said at once, those of the next minute are summed up at its end. */
@@ -166,13 +218,12 @@ static void note_unlisted(struct http *h, const char *name)
 
 /* Either form is enough. `name` gets the drain's name where one was right, and the name that was
  * claimed where none was. */
-static const char *authenticate(struct http *h, struct MHD_Connection *connection,
+static const char *authenticate(struct http *h, struct client *client, const struct head *head,
                                 char name[AUTH_NAME_SIZE])
 {
-    const char *drain = header(connection, "Logplex-Drain-Token");
-    const char *credentials = header(connection, MHD_HTTP_HEADER_AUTHORIZATION);
-    const char *token =
-        MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "drain_token");
+    const char *drain = or_empty(head->drain);
+    const char *credentials = or_empty(head->credentials);
+    const char *token = head->token;
 
     name[0] = '\0';
     if (token != NULL && *drain != '\0' && strlen(drain) < AUTH_NAME_SIZE &&
@@ -180,7 +231,8 @@ static const char *authenticate(struct http *h, struct MHD_Connection *connectio
         snprintf(name, AUTH_NAME_SIZE, "%s", drain);
         return NULL;
     }
-    if (auth_check_basic(h->options.auth, credentials, name))
+    if (client != NULL ? auth_check_basic_again(h->options.auth, &client->proven, credentials, name)
+                       : auth_check_basic(h->options.auth, credentials, name))
         return NULL;
     if (*credentials != '\0')
         return "the Basic credentials are not NAME:HMAC-SHA256(secret, NAME)";
@@ -212,11 +264,9 @@ static enum MHD_Result refuse(struct http *h, struct MHD_Connection *connection,
                        "Basic realm=\"drainwatch\"");
 }
 
-static bool is_declared_too_large(const struct http *h, struct MHD_Connection *connection)
+static bool is_declared_too_large(const struct http *h, const struct head *head)
 {
-    const char *length = header(connection, MHD_HTTP_HEADER_CONTENT_LENGTH);
-
-    return strtoll(length, NULL, 10) > h->options.max_body_bytes;
+    return strtoll(or_empty(head->length), NULL, 10) > h->options.max_body_bytes;
 }
 
 /* `rc` is what body answered. A delivery that cannot be taken is answered 503 in the end, so that
@@ -238,16 +288,16 @@ static enum MHD_Result note_failure(struct http *h, struct request *r, int rc)
 
 /* Everything about a delivery that its headers can decide, in the order in which it is documented.
  * True: the body may come, from the drain `name`; else *answered is the answer. */
-static bool may_begin(struct http *h, struct MHD_Connection *connection, char name[AUTH_NAME_SIZE],
-                      enum MHD_Result *answered)
+static bool may_begin(struct http *h, struct MHD_Connection *connection, const struct head *head,
+                      char name[AUTH_NAME_SIZE], enum MHD_Result *answered)
 {
-    const char *encoding = header(connection, MHD_HTTP_HEADER_CONTENT_ENCODING);
+    const char *encoding = or_empty(head->encoding);
     const char *why;
 
     if (h->options.auth == NULL) {
         *answered =
             answer_text(h, connection, MHD_HTTP_NOT_IMPLEMENTED, h->options.off_reason, NULL, NULL);
-    } else if ((why = authenticate(h, connection, name)) != NULL) {
+    } else if ((why = authenticate(h, http_client(connection), head, name)) != NULL) {
         note_stranger(h, why, name);
         *answered = refuse(h, connection, why);
     } else if (rules_app(rulebook_rules(h->options.book), name) == NULL) {
@@ -255,7 +305,7 @@ static bool may_begin(struct http *h, struct MHD_Connection *connection, char na
         *answered = refuse(h, connection,
                            "this drain is authenticated, but no app of the rules "
                            "lists it");
-    } else if (is_declared_too_large(h, connection)) {
+    } else if (is_declared_too_large(h, head)) {
         *answered = answer_too_large(h, connection);
     } else if (!is_gzip(encoding) && !is_identity(encoding)) {
         *answered = answer_text(h, connection, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
@@ -271,11 +321,12 @@ static bool may_begin(struct http *h, struct MHD_Connection *connection, char na
 static enum MHD_Result begin_delivery(struct http *h, struct MHD_Connection *connection,
                                       struct request **out)
 {
+    const struct head head = read_head(connection);
     char name[AUTH_NAME_SIZE];
     enum MHD_Result answered;
     struct request *r;
 
-    if (!may_begin(h, connection, name, &answered))
+    if (!may_begin(h, connection, &head, name, &answered))
         return answered;
     r = http_take_request(h, connection);
     if (r == NULL)
@@ -289,13 +340,12 @@ static enum MHD_Result begin_delivery(struct http *h, struct MHD_Connection *con
                                    &(struct delivery_head){
                                        .received_us = h->now_us,
                                        .drain = name,
-                                       .frame_id = find(connection, "Logplex-Frame-Id"),
-                                       .msg_count = find(connection, "Logplex-Msg-Count"),
-                                       .drop_count = find(connection, "Logplex-Drop-Count"),
-                                       .lost_count = find(connection, "Logplex-Lost-Count"),
+                                       .frame_id = head.frame_id,
+                                       .msg_count = head.msg_count,
+                                       .drop_count = head.drop_count,
+                                       .lost_count = head.lost_count,
                                    },
-                                   is_gzip(header(connection, MHD_HTTP_HEADER_CONTENT_ENCODING)),
-                                   h->options.max_body_bytes));
+                                   is_gzip(or_empty(head.encoding)), h->options.max_body_bytes));
 }
 
 static bool reserve_pending(struct http *h)
@@ -326,16 +376,20 @@ static enum MHD_Result finish_delivery(struct http *h, struct request *r)
         return answer_too_large(h, r->connection);
     if (r->delivery.n_records == 0)
         return answer_accepted(h, r);
-    if (h->closing || !reserve_pending(h))
+    if (!reserve_pending(h))
         return answer_unavailable(h, r);
     h->pending[h->n_pending++] = &r->delivery;
     r->state = WAITING;
-    MHD_suspend_connection(r->connection);
     return MHD_YES;
 }
 
+/* Where a whole request has no answer yet, libmicrohttpd asks for it again at each run, and tells
+ * its loop not to wait. So there is no need to suspend a connection and wake it again, which costs
+ * two epoll_ctl and a recv: 2.5 µs a delivery. */
 static enum MHD_Result go_on(struct http *h, struct request *r, const char *data, size_t *n)
 {
+    if (r->state == WAITING)
+        return MHD_YES;
     if (r->state == DECIDED)
         return r->delivery.accepted ? answer_accepted(h, r) : answer_unavailable(h, r);
     assert(r->state == RECEIVING || r->state == FAILED);
@@ -373,12 +427,25 @@ enum MHD_Result http_on_request(void *ctx, struct MHD_Connection *connection, co
     return begin_delivery(h, connection, (struct request **)slot);
 }
 
+static void give_up(struct http *h, struct request *r)
+{
+    /* The client is gone, and nobody has looked at its delivery yet. */
+    for (size_t i = 0; r->state == WAITING && i < h->n_pending; i++) {
+        if (h->pending[i] != &r->delivery)
+            continue;
+        h->n_pending--;
+        memmove(&h->pending[i], &h->pending[i + 1], (h->n_pending - i) * sizeof *h->pending);
+        break;
+    }
+    http_give_back_request(h, r);
+}
+
 void http_on_completed(void *ctx, struct MHD_Connection *connection, void **slot,
                        enum MHD_RequestTerminationCode code)
 {
     (void)connection;
     (void)code; /* an incomplete delivery counts for nothing: its client will try again */
     if (*slot != NULL)
-        http_give_back_request(ctx, *slot);
+        give_up(ctx, *slot);
     *slot = NULL;
 }

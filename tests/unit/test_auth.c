@@ -2,6 +2,8 @@
 
 #include "ingest/auth.h"
 
+#include <openssl/evp.h>
+#include <stdio.h>
 #include <string.h>
 
 /* RFC 4231, test case 2: key "Jefe", data "what do ya want for nothing?". */
@@ -92,6 +94,78 @@ static void test_secrets_are_bounded(void **state)
     auth_free(a);
 }
 
+static void encode(const char *name, char header[512])
+{
+    char pair[256];
+    int n = snprintf(pair, sizeof pair, "%s:%s", name, LOWER);
+
+    memcpy(header, "Basic ", 6);
+    EVP_EncodeBlock((unsigned char *)header + 6, (const unsigned char *)pair, n);
+}
+
+/* Whatever came before, it says what auth_check_basic says, and names whom that names. */
+static bool check_both(struct auth *a, struct auth_proven *p, const char *header)
+{
+    char name[AUTH_NAME_SIZE], again[AUTH_NAME_SIZE];
+    bool right = auth_check_basic(a, header, name);
+
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(auth_check_basic_again(a, p, header, again), right);
+        assert_string_equal(name, again);
+    }
+    return right;
+}
+
+static void test_the_same_header_again(void **state)
+{
+    struct auth *a = with((const char *const[]){"Jefe", NULL});
+    struct auth_proven p = {0};
+    char right[512], wrong[512];
+
+    (void)state;
+    encode(NAME, right);
+    assert_false(check_both(a, &p, ""));
+    assert_true(check_both(a, &p, right));
+    assert_int_equal(p.len, strlen(right));
+    for (size_t i = 0; right[i] != '\0';
+         i++) { /* each character counts, and each right one heals */
+        strcpy(wrong, right);
+        wrong[i] = wrong[i] == 'Q' ? 'R' : 'Q';
+        (void)check_both(a, &p, wrong); /* a hex digit of the other case is right, too */
+        strcpy(wrong, right);
+        wrong[i] = '\0';
+        assert_false(check_both(a, &p, wrong));
+    }
+    assert_true(check_both(a, &p, right));
+    strcpy(wrong, right);
+    strcat(wrong, "QQQQ");
+    assert_false(check_both(a, &p, wrong));
+    encode("another", wrong);
+    assert_false(check_both(a, &p, wrong));
+    auth_forget(&p);
+    assert_true(check_both(a, &p, right));
+    auth_free(a);
+}
+
+/* The longest that is kept, and the first that is not. */
+static void test_a_long_header_is_checked_each_time(void **state)
+{
+    struct auth *a = with((const char *const[]){"Jefe", NULL});
+    struct auth_proven p = {0};
+    char spaced[600], right[512];
+
+    (void)state;
+    encode(NAME, right);
+    for (size_t len = AUTH_PROVEN_SIZE - 1; len <= AUTH_PROVEN_SIZE; len++) {
+        auth_forget(&p);
+        snprintf(spaced, sizeof spaced, "Basic %*s%s", (int)(len - strlen(right)), "", right + 6);
+        assert_int_equal(strlen(spaced), len);
+        assert_true(check_both(a, &p, spaced));
+        assert_int_equal(p.len, len < AUTH_PROVEN_SIZE ? len : 0);
+    }
+    auth_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -100,6 +174,8 @@ int main(void)
         cmocka_unit_test(test_what_is_no_token),
         cmocka_unit_test(test_no_secret_lets_nobody_in),
         cmocka_unit_test(test_secrets_are_bounded),
+        cmocka_unit_test(test_the_same_header_again),
+        cmocka_unit_test(test_a_long_header_is_checked_each_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
