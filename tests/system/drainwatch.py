@@ -30,14 +30,16 @@ PATIENCE = 30
 
 
 def wait_for(condition, what, timeout=PATIENCE):
-    """Asks `condition` until it answers something true, and returns that."""
+    """Asks `condition` until it answers something true, and returns that. `what`, or what it
+    answers, says what was waited for."""
     end = time.monotonic() + timeout
     while True:
         answer = condition()
         if answer:
             return answer
         if time.monotonic() > end:
-            raise AssertionError(f"waited {timeout} s in vain for {what}")
+            raise AssertionError(
+                f"waited {timeout} s in vain for {what() if callable(what) else what}")
         time.sleep(0.01)
 
 

@@ -33,15 +33,28 @@ class Both:
         return [(a["rule"], a["count"]) for a in map(json.loads, listed)]
 
     def wait_alerts(self, *expected):
-        wait_for(lambda: self.alerts() == list(expected), f"alerts {expected}")
+        wait_for(lambda: self.alerts() == list(expected),
+                 lambda: f"alerts {list(expected)}: there are {self.alerts()}")
 
     def recorded(self):
-        """How much the alerter has taken: what is on its way when it gets new rules is theirs."""
-        return len(self.s.run(ALERTER, "export").stdout)
+        """What the alerter has taken: what is on its way when it gets new rules is theirs."""
+        return self.s.run(ALERTER, "export").stdout
+
+    def write(self, text):
+        """At once, as by mv: a signal that is still on its way finds one file or the other."""
+        new = self.s.rules.with_suffix(".new")
+        new.write_text(text)
+        new.rename(self.s.rules)
+
+    def decide_by(self, text):
+        """Gives the alerter rules, whatever signals are still on their way to it."""
+        self.write(text)
+        self.alerter.signal(signal.SIGHUP)
+        wait_for(lambda: text.encode() in self.recorded(), "the new rules in the stream")
 
     def reload(self, text, alerter=IN_FORCE, ingest="was read anew"):
         """The alerter first: it takes what the old rules matched as well as the new."""
-        self.s.rules.write_text(text)
+        self.write(text)
         for program, said in (self.alerter, alerter), (self.ingest, ingest):
             before = len(program.said(said))
             program.signal(signal.SIGHUP)
@@ -72,9 +85,9 @@ def test_another_threshold_counts_at_once(both):
 
 
 def test_the_windows_of_a_rule_that_takes_other_lines_start_empty(both):
-    before = both.recorded()
+    before = len(both.recorded())
     assert both.s.post(h12(3)) == 204
-    wait_for(lambda: both.recorded() > before, "the first three in the stream")
+    wait_for(lambda: len(both.recorded()) > before, "the first three in the stream")
     both.reload(rules(match="field: 'code=H1[23]'"))
     assert both.s.post(h12(3)) == 204
     both.reload(rules(match="field: 'code=H1[23]'", more=OTHER))
@@ -108,9 +121,9 @@ def test_a_bad_file_leaves_the_old_rules_in_force(both):
 
 
 def test_the_same_file_changes_nothing(both):
-    before = both.s.run(ALERTER, "export").stdout
+    before = both.recorded()
     both.reload(rules(), alerter="nothing has changed")
-    assert both.s.run(ALERTER, "export").stdout == before
+    assert both.recorded() == before
     assert not both.alerter.said(IN_FORCE)
 
 
@@ -141,20 +154,21 @@ def test_replay_agrees_with_what_ran(both):
     for one in listed:
         assert one.pop("delivery")
     assert len(listed) >= 7
-    capture = both.s.run(ALERTER, "export").stdout
+    capture = both.recorded()
     replay = both.s.run(ALERTER, "replay", "--format", "json", stdin=capture).stdout.decode()
     assert replay == "".join(json.dumps(one, separators=(",", ":")) + "\n" for one in listed)
 
 
 def test_a_storm_of_reloads_under_load_loses_nothing(both):
     sent = 0
+    both.decide_by(rules(more_than=1000000))
     for i in range(30):
-        both.s.rules.write_text(rules(more_than=1000000, more=OTHER if i % 2 else ""))
+        both.write(rules(more_than=1000000, more=OTHER if i % 2 else ""))
         both.alerter.signal(signal.SIGHUP)
         both.ingest.signal(signal.SIGHUP)
         assert both.s.post(h12(20)) == 204
         sent += 20
-    both.reload(rules(more_than=sent))
+    both.decide_by(rules(more_than=sent))
     assert both.s.post(h12(1)) == 204
     both.wait_alerts(("h12", sent + 1))
 
