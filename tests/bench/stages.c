@@ -44,8 +44,10 @@ static void copy(struct stages *s)
 
 static void authenticate(struct stages *s)
 {
-    static const char header[] = "Basic Y29uc29sZTowMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw"
-                                 "MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw";
+    /* A token's length, or nothing would be computed. ("console:" and 64 zeros) */
+    static const char header[] =
+        "Basic Y29uc29sZTowMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw"
+        "MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw";
     char name[AUTH_NAME_SIZE];
 
     if (auth_check_basic(s->auth, header, name))
