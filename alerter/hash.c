@@ -38,3 +38,32 @@ uint64_t hash_finish(uint64_t hash)
     hash ^= hash >> 33;
     return hash;
 }
+
+static uint64_t word_at(const uint8_t *p)
+{
+    uint64_t word;
+
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+/* Eight bytes a step, where FNV waits for a multiplication after each one. The shift brings the
+ * high bits, which a product spreads best, down to where the next one begins. The last word may
+ * hold bytes of the one before it once more. */
+uint64_t hash_quick(const void *bytes, size_t n)
+{
+    const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15);
+    const uint8_t *p = bytes;
+    uint64_t hash = n * odd, last = 0;
+
+    if (n < 8) {
+        for (size_t i = 0; i < n; i++)
+            last = last << 8 | p[i];
+        return hash_finish(hash ^ last);
+    }
+    for (size_t i = 0; i + 8 < n; i += 8) {
+        hash = (hash ^ word_at(p + i)) * odd;
+        hash ^= hash >> 32;
+    }
+    return hash_finish(hash ^ word_at(p + n - 8));
+}

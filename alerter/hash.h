@@ -1,7 +1,8 @@
-/* 64-bit hashes of bytes: FNV-1a with a finaliser that spreads every bit.
+/* 64-bit hashes of bytes.
  *
- * Their values are stored (snapshots, alert ids), so they never change. They tell apart what comes
- * by chance; they are no defence against somebody who wants two texts to collide. Pure. */
+ * hash_add to hash_finish: FNV-1a with a finaliser that spreads every bit. Their values are stored
+ * (snapshots, alert ids), so they never change. They tell apart what comes by chance; they are no
+ * defence against somebody who wants two texts to collide. Pure. */
 #ifndef DRAINWATCH_ALERTER_HASH_H
 #define DRAINWATCH_ALERTER_HASH_H
 
@@ -18,5 +19,9 @@ uint64_t hash_add_text(uint64_t hash, const char *text);
 uint64_t hash_add_u64(uint64_t hash, uint64_t number);
 /* The value of all that was taken. */
 uint64_t hash_finish(uint64_t hash);
+
+/* For tables in memory, several times as fast: its values are not the same on every machine, and
+ * must not be stored. */
+uint64_t hash_quick(const void *bytes, size_t n);
 
 #endif

@@ -4,7 +4,7 @@
  * was touched last, so that the stalest can go first. The groups of one app's rule are a family
  * with a list of its own; a rule without group has none, and costs nothing of this. Pure.
  *
- * Memory: about 350 bytes a key with its first four distinct times (the names included, where they
+ * Memory: about 300 bytes a key with its first four distinct times (the names included, where they
  * are some 40 bytes), plus what window.h says for each further time. */
 #ifndef DRAINWATCH_ALERTER_KEYS_H
 #define DRAINWATCH_ALERTER_KEYS_H

@@ -1,21 +1,9 @@
 #include "alerter/ruleset.h"
 
+#include "alerter/hash.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-static int by_name(const void *a, const void *b)
-{
-    const struct rule *const *x = a, *const *y = b;
-
-    return strcmp((*x)->name, (*y)->name);
-}
-
-static int name_is(const void *name, const void *rule)
-{
-    const struct rule *const *r = rule;
-
-    return strcmp(name, (*r)->name);
-}
 
 /* An err is one line, so the first fault stands for all; `--check` shows each. */
 static int refuse(const struct buf *faults, struct err *err)
@@ -51,6 +39,31 @@ static int no_memory(struct ruleset *set, struct err *err)
     return err_set(err, ERR_NOMEM, "rules: no memory");
 }
 
+/* The place of the rule of this name, or the free one where it would go. */
+static const struct rule **find_place(const struct ruleset *set, const char *name)
+{
+    const size_t mask = set->n_places - 1;
+    size_t i = (size_t)hash_quick(name, strlen(name)) & mask;
+
+    while (set->places[i] != NULL && strcmp(set->places[i]->name, name) != 0)
+        i = (i + 1) & mask;
+    return &set->places[i];
+}
+
+/* A table, because this is asked for each match: of 51 rules a sorted list took 100 ns, most of it
+ * for branches that go either way. */
+static int file_all(struct ruleset *set)
+{
+    for (set->n_places = 2; set->n_places / 2 < set->rules->n;)
+        set->n_places *= 2;
+    set->places = calloc(set->n_places, sizeof(struct rule *));
+    if (set->places == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < set->rules->n; i++)
+        *find_place(set, set->rules->rules[i].name) = &set->rules->rules[i];
+    return 0;
+}
+
 int ruleset_read(struct ruleset *set, const char *text, size_t len, struct err *err)
 {
     int rc;
@@ -68,18 +81,12 @@ int ruleset_read(struct ruleset *set, const char *text, size_t len, struct err *
         ruleset_close(set);
         return rc;
     }
-    set->by_name = malloc((set->rules->n + 1) * sizeof(struct rule *));
-    if (set->by_name == NULL)
-        return no_memory(set, err);
-    for (size_t i = 0; i < set->rules->n; i++)
-        set->by_name[i] = &set->rules->rules[i];
-    qsort(set->by_name, set->rules->n, sizeof(struct rule *), by_name);
-    return 0;
+    return file_all(set) == 0 ? 0 : no_memory(set, err);
 }
 
 void ruleset_close(struct ruleset *set)
 {
-    free(set->by_name);
+    free(set->places);
     rules_free(set->rules);
     free(set->text);
     *set = (struct ruleset){0};
@@ -87,12 +94,7 @@ void ruleset_close(struct ruleset *set)
 
 const struct rule *ruleset_find(const struct ruleset *set, const char *name)
 {
-    const struct rule **found;
-
-    if (set->rules == NULL)
-        return NULL;
-    found = bsearch(name, set->by_name, set->rules->n, sizeof(struct rule *), name_is);
-    return found == NULL ? NULL : *found;
+    return set->rules == NULL ? NULL : *find_place(set, name);
 }
 
 static bool same_list(const struct rules_list *a, const struct rules_list *b)

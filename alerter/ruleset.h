@@ -12,7 +12,8 @@ struct ruleset {
     char *text;
     size_t len;
     const struct rules *rules;
-    const struct rule **by_name; /* sorted */
+    const struct rule **places; /* found by the hash of the name; NULL where free */
+    size_t n_places;            /* a power of two, at most half of them taken */
 };
 
 /* Reads a text. Returns 0, ERR_INPUT (err holds the first fault and how many more there are) or

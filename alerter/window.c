@@ -36,23 +36,30 @@ static uint64_t sum_before(const struct window *w, size_t i)
     return i == 0 ? w->before : held(w)[i - 1].sum;
 }
 
-/* The index of the first time that is later than `ms`; looks at the end first, where most are. */
+/* The index of the first time that is later than `ms`; looks at the end first, where what just
+ * came is. The steps are sums and no branches: which way they go cannot be foretold, and a branch
+ * that waits for memory and then went wrong costs more than the whole search. */
 static size_t first_after(const struct window *w, int64_t ms)
 {
     const struct window_time *times = held(w);
-    size_t lo = 0, hi = w->n;
+    size_t first = 0, n = w->n;
 
-    if (w->n == 0 || times[w->n - 1].ms <= ms)
-        return w->n;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
+    if (n == 0 || times[n - 1].ms <= ms)
+        return n;
+    if (n > 1 && times[n - 2].ms <= ms)
+        return n - 1;
+    while (n > 1) {
+        size_t half = n / 2;
 
-        if (times[mid].ms <= ms)
-            lo = mid + 1;
-        else
-            hi = mid;
+        first += (size_t)(times[first + half - 1].ms <= ms) * half;
+        n -= half;
     }
-    return lo;
+    return first;
+}
+
+const void *window_newest(const struct window *w)
+{
+    return w->n == 0 ? w->times : held(w) + w->n - 1;
 }
 
 static int by_time(const void *a, const void *b)
@@ -173,6 +180,20 @@ static size_t count_new(const struct window *w, size_t from, const struct window
     return fresh;
 }
 
+/* As merge for a single run, which is what most records bring: one pass over what is later. */
+static void merge_one(struct window *w, size_t from, const struct window_run *run, size_t more)
+{
+    struct window_time *times = held(w);
+
+    if (more > 0) {
+        memmove(times + from + 1, times + from, (w->n - from) * sizeof *times);
+        times[from] = (struct window_time){.ms = run->ms, .sum = sum_before(w, from)};
+        w->n++;
+    }
+    for (size_t i = from; i < w->n; i++)
+        times[i].sum += run->n;
+}
+
 /* Merges the runs into the times from index `from` on, where `more` new ones find room. While it
  * works from the back, `sum` holds the matches at each time alone. */
 static void merge(struct window *w, size_t from, const struct window_run *runs, size_t n,
@@ -211,7 +232,9 @@ static int add(struct window *w, const struct window_run *runs, size_t n)
     size_t more = count_new(w, from, runs, n);
     int rc = reserve(w, more);
 
-    if (rc == 0)
+    if (rc == 0 && n == 1)
+        merge_one(w, from, runs, more);
+    else if (rc == 0)
         merge(w, from, runs, n, more);
     return rc;
 }
@@ -248,42 +271,62 @@ static int64_t where(const struct window *w, const struct window_run *fresh)
     return fresh->ms < oldest ? oldest : fresh->ms;
 }
 
+/* An interval that ends at the time at `last`; the first that it holds is at `first`. */
+struct interval {
+    size_t first;
+    size_t last;
+    uint64_t before; /* the running sum before `first` */
+    uint64_t count;
+};
+
+static void begin_at(const struct window *w, struct interval *in, int64_t ms, int64_t within_ms)
+{
+    in->last = first_after(w, ms - 1);
+    in->first = first_after(w, ms - within_ms);
+    in->before = sum_before(w, in->first);
+}
+
+/* Moves on over the intervals that end before `end_ms`, and keeps the largest. */
+static void judge_until(const struct window *w, struct interval *in, int64_t end_ms,
+                        int64_t within_ms, struct interval *best)
+{
+    const struct window_time *times = held(w);
+
+    for (; in->last < w->n && times[in->last].ms < end_ms; in->last++) {
+        int64_t start_ms = times[in->last].ms - within_ms;
+
+        for (; times[in->first].ms <= start_ms; in->first++)
+            in->before = times[in->first].sum;
+        in->count = times[in->last].sum - in->before;
+        if (in->count >= best->count)
+            *best = *in;
+    }
+}
+
 /* It is enough to look at intervals that end at a time that is held: any other one holds no more
  * than the one that ends at its own last match. */
 struct window_count window_judge(const struct window *w, const struct window_run *fresh, size_t n,
                                  int64_t within_ms)
 {
     const struct window_time *times = held(w);
-    struct window_count best = {0};
-    size_t last, first, f = 0;
+    struct interval in, best = {0};
 
     assert(n > 0 && w->n > 0 && within_ms > 0);
-    last = first_after(w, where(w, &fresh[0]) - 1);
-    first = first_after(w, times[last].ms - within_ms);
-    while (last < w->n) {
-        int64_t start = times[last].ms - within_ms;
-        uint64_t count;
+    begin_at(w, &in, where(w, &fresh[0]), within_ms);
+    for (size_t f = 0; f < n; f++) {
+        int64_t at_ms = where(w, &fresh[f]);
+        int64_t end_ms = at_ms + within_ms; /* those that end here do not hold it any more */
 
-        while (f + 1 < n && where(w, &fresh[f + 1]) <= times[last].ms)
-            f++;
-        if (where(w, &fresh[f]) <= start) {
-            if (f + 1 == n)
-                break;
-            last = first_after(w, where(w, &fresh[f + 1]) - 1);
-            first = first_after(w, times[last].ms - within_ms);
-            continue;
-        }
-        while (times[first].ms <= start)
-            first++;
-        count = times[last].sum - sum_before(w, first);
-        if (count >= best.count)
-            best = (struct window_count){.count = count,
-                                         .first_ms = times[first].ms,
-                                         .last_ms = times[last].ms,
-                                         .about = start < w->merged_ms};
-        last++;
+        if (times[in.last].ms < at_ms)
+            begin_at(w, &in, at_ms, within_ms);
+        if (f + 1 < n && where(w, &fresh[f + 1]) < end_ms)
+            end_ms = where(w, &fresh[f + 1]);
+        judge_until(w, &in, end_ms, within_ms, &best);
     }
-    return best;
+    return (struct window_count){.count = best.count,
+                                 .first_ms = times[best.first].ms,
+                                 .last_ms = times[best.last].ms,
+                                 .about = times[best.last].ms - within_ms < w->merged_ms};
 }
 
 void window_save(const struct window *w, struct snapshot_writer *out)

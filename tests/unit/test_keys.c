@@ -2,6 +2,7 @@
 
 #include "tests/unit/unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,6 +80,70 @@ static void a_family_that_went_is_forgotten(void **state)
     put(k, "r", "1");
     put(k, "r", "2");
     assert_int_equal(keys_keep_groups(k, 1), 1);
+    keys_free(k);
+}
+
+/* Thousands of keys come, are touched and go in random order; an array of when each was touched
+ * last says which must be there. */
+
+enum { NAMES = 3000, KEPT = 1000, TOUCHES = 40000 };
+
+struct model {
+    int last[NAMES]; /* 0: it is not there */
+    size_t n;
+};
+
+static void model_keep(struct model *m, size_t max)
+{
+    for (; m->n > max; m->n--) {
+        size_t stalest = 0;
+
+        for (size_t i = 1; i < NAMES; i++)
+            if (m->last[i] != 0 && (m->last[stalest] == 0 || m->last[i] < m->last[stalest]))
+                stalest = i;
+        m->last[stalest] = 0;
+    }
+}
+
+static void put_number(struct keys *k, struct model *m, size_t number, int now)
+{
+    char value[32];
+
+    snprintf(value, sizeof value, "%s%zu", number % 7 == 0 ? "a/longer/path/of/some/page/" : "",
+             number);
+    put(k, number % 3 == 0 ? "r" : "another-rule", value);
+    m->n += m->last[number] == 0;
+    m->last[number] = now;
+    assert_int_equal(keys_counts(k).keys, m->n);
+}
+
+static void a_large_table_finds_what_an_array_holds(void **state)
+{
+    static struct model m;
+    struct keys *k = keys_new();
+    uint64_t random = 88172645463325252;
+
+    (void)state;
+    assert_non_null(k);
+    for (int i = 1; i <= TOUCHES; i++) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        put_number(k, &m, random % NAMES, i);
+        if (random >> 32 & 1)
+            continue;
+        keys_keep(k, KEPT + (size_t)i % 64, SIZE_MAX);
+        model_keep(&m, KEPT + (size_t)i % 64);
+        assert_int_equal(keys_counts(k).keys, m.n);
+        assert_int_equal(keys_counts(k).times, m.n);
+    }
+    for (size_t i = 0; i < NAMES; i++) /* those that are there first, so that none is added twice */
+        if (m.last[i] != 0)
+            put_number(k, &m, i, TOUCHES);
+    for (size_t i = 0; i < NAMES; i++)
+        if (m.last[i] == 0)
+            put_number(k, &m, i, TOUCHES);
+    assert_int_equal(m.n, NAMES);
     keys_free(k);
 }
 
@@ -198,6 +263,7 @@ int main(void)
         cmocka_unit_test(a_key_is_found_by_all_of_its_name),
         cmocka_unit_test(only_families_that_were_touched_are_looked_at),
         cmocka_unit_test(a_family_that_went_is_forgotten),
+        cmocka_unit_test(a_large_table_finds_what_an_array_holds),
         cmocka_unit_test(what_is_loaded_keeps_its_bounds),
         cmocka_unit_test(names_that_nobody_saves_are_refused),
     };
