@@ -103,6 +103,7 @@ def test_run_on_a_busy_port(run):
 def test_run_passes_on_a_fault_of_the_settings(run):
     program = run(DRAINWATCH_SYNC="sometimes")
     assert program.wait() == 78
+    assert program.said("by itself with code 78") and not program.said("with 0")
 
 
 def test_demo_shows_an_alert_and_never_posts(slack):

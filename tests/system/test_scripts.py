@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 
 import pytest
 
@@ -14,7 +15,7 @@ from scripting import SCRIPTS, Answers, Terminal, script, told
 
 NAMES = sorted(p.name for p in SCRIPTS.iterdir() if os.access(p, os.X_OK))
 # All that the scripts for operators call.
-TOOLS = "awk bash cat curl cut date dirname head heroku mktemp od rm sha256sum tr".split()
+TOOLS = "awk bash cat curl cut date dirname head heroku mktemp od readlink rm sha256sum tr".split()
 
 
 # ---- all of them ---------------------------------------------------------------------------------
@@ -24,6 +25,13 @@ def test_help_from_any_folder(name):
     result = script(name, "--help")
     assert result.returncode == 0 and result.stderr == ""
     assert result.stdout.startswith(f"Usage: scripts/{name}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_through_a_link(name, tmp_path):
+    (tmp_path / "link").symlink_to(SCRIPTS / name)
+    shown = subprocess.run([tmp_path / "link", "--help"], capture_output=True, text=True, timeout=60)
+    assert shown.stdout == script(name, "--help").stdout and shown.stderr == ""
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "test"])
@@ -39,7 +47,7 @@ def machine(tmp_path):
     """A PATH with a packaging system of its own: installed packages are lines of a file."""
     tools = tmp_path / "tools"
     tools.mkdir()
-    for tool in ("bash", "dirname", "uname", "env", "awk"):
+    for tool in ("bash", "dirname", "readlink", "uname", "env", "awk"):
         (tools / tool).symlink_to(shutil.which(tool))
     installed = tmp_path / "installed"
     installed.touch()
