@@ -56,12 +56,11 @@ static const struct command {
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
-static int serve(const struct startup_config *config)
+static int serve(const struct startup_config *config, int signals)
 {
     struct driver *driver = NULL;
     struct err err;
-    int signals = process_signals(&err);
-    int rc = signals < 0 ? signals : process_make_folder(config->settings.state_dir, &err);
+    int rc = process_make_folder(config->settings.state_dir, &err);
 
     if (rc == 0)
         rc = driver_open(&(struct driver_options){.settings = &config->settings,
@@ -72,8 +71,6 @@ static int serve(const struct startup_config *config)
     if (rc == 0)
         rc = driver_serve(driver, &err);
     driver_close(driver);
-    if (signals >= 0)
-        close(signals);
     return rc == 0 ? STARTUP_OK : startup_cannot(&program, rc, err.text);
 }
 
@@ -97,7 +94,8 @@ int main(int argc, char **argv)
     const char *names[COMMANDS + 1] = {NULL};
     struct startup_config config;
     enum startup_verb verb;
-    int exit_code;
+    struct err err;
+    int exit_code, signals = -1;
 
     for (size_t i = 0; i < COMMANDS; i++)
         names[i] = commands[i].name;
@@ -108,13 +106,16 @@ int main(int argc, char **argv)
     log_open(program.name);
     if (verb == STARTUP_COMMAND)
         return command(argc, argv);
+    /* First, for a SIGHUP that comes while the rules are read and compiled would end us. */
+    if (verb == STARTUP_SERVE && (signals = process_signals(&err)) < 0)
+        return startup_cannot(&program, signals, err.text);
     exit_code = startup_configure(&program, false, &config);
     if (exit_code != STARTUP_OK)
         return exit_code;
     if (verb == STARTUP_CHECK)
         startup_report(&program, &config);
     else
-        exit_code = serve(&config);
+        exit_code = serve(&config, signals);
     startup_release(&config);
     return exit_code;
 }

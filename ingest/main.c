@@ -14,12 +14,11 @@ static const struct startup_program program = {
     .usage = "  drainwatch-ingest            serve\n" SCAN_USAGE,
 };
 
-static int serve(struct startup_config *config)
+static int serve(struct startup_config *config, int signals)
 {
     struct driver *driver = NULL;
     struct err err;
-    int signals = process_signals(&err);
-    int rc = signals < 0 ? signals : process_make_folder(config->settings.state_dir, &err);
+    int rc = process_make_folder(config->settings.state_dir, &err);
     int exit_code;
 
     if (rc == 0) {
@@ -36,8 +35,6 @@ static int serve(struct startup_config *config)
         exit_code = rc == 0 ? STARTUP_OK : startup_fail(&program, err.text);
     }
     driver_close(driver);
-    if (signals >= 0)
-        close(signals);
     return exit_code;
 }
 
@@ -45,7 +42,8 @@ int main(int argc, char **argv)
 {
     static const char *const commands[] = {"scan", NULL};
     struct startup_config config;
-    int exit_code;
+    struct err err;
+    int exit_code, signals = -1;
     enum startup_verb verb = startup_arguments(&program, argc, argv, commands, &exit_code);
 
     if (verb == STARTUP_DONE)
@@ -54,13 +52,16 @@ int main(int argc, char **argv)
     log_open(program.name);
     if (verb == STARTUP_COMMAND)
         return scan_logs(&program, argc, argv);
+    /* First, for a SIGHUP that comes while the rules are read and compiled would end us. */
+    if (verb == STARTUP_SERVE && (signals = process_signals(&err)) < 0)
+        return startup_cannot(&program, signals, err.text);
     exit_code = startup_configure(&program, false, &config);
     if (exit_code != STARTUP_OK)
         return exit_code;
     if (verb == STARTUP_CHECK)
         startup_report(&program, &config);
     else
-        exit_code = serve(&config);
+        exit_code = serve(&config, signals);
     startup_release(&config);
     return exit_code;
 }

@@ -1,11 +1,12 @@
 """SIGHUP: the rules file is read anew, and nothing else is lost, doubled or forgotten."""
 
 import json
+import os
 import signal
 
 import pytest
 
-from drainwatch import ALERTER, frame, h12, wait_for
+from drainwatch import ALERTER, INGEST, frame, h12, wait_for
 
 IN_FORCE = "the rules were read anew"
 
@@ -125,6 +126,21 @@ def test_the_same_file_changes_nothing(both):
     both.reload(rules(), alerter="nothing has changed")
     assert both.recorded() == before
     assert not both.alerter.said(IN_FORCE)
+
+
+@pytest.mark.parametrize("program", [ALERTER, INGEST])
+def test_a_signal_while_the_first_rules_are_read(site, program):
+    s = site(rules=rules())
+    whole = s.rules.read_text()
+    s.rules.unlink()
+    os.mkfifo(s.rules)
+    started = s.start(program)
+    with open(s.rules, "w") as file:  # comes back when the program has begun to read
+        started.signal(signal.SIGHUP)
+        (s.folder / "new").write_text(whole)
+        (s.folder / "new").rename(s.rules)
+        file.write(whole)
+    started.wait_said("was read anew")
 
 
 def test_killed_right_after_it_was_said(both):
