@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -97,12 +98,13 @@ bool yamlvalue_number(struct yamldoc *d, const struct yamldoc_key *key, yaml_nod
     return false;
 }
 
-/* Writes what was probably meant: the text without its spaces, or the digits that it begins with
- * and the unit that the next letter names. */
+/* Writes what was probably meant: the text without its spaces, or its digits with the unit that the
+ * next letter names; an example where there is more than that. */
 static void guess_duration(const char *text, char out[YAMLDOC_SHOWN_SIZE])
 {
     size_t digits = strspn(text, "0123456789"), n = 0;
     const char *rest = text + digits + strspn(text + digits, " ");
+    char unit = *rest == '\0' ? '\0' : (char)(*rest | ('a' - 'A'));
     int64_t us;
 
     for (const char *s = text; *s != '\0' && n < YAMLDOC_SHOWN_SIZE - 1; s++) {
@@ -112,14 +114,18 @@ static void guess_duration(const char *text, char out[YAMLDOC_SHOWN_SIZE])
     out[n] = '\0';
     if (time_parse_duration(out, n, &us))
         return;
-    if (digits == 0 || digits > 6 || *rest == '.')
+    if (digits == 0 || digits > 6)
         snprintf(out, YAMLDOC_SHOWN_SIZE, "5m");
-    else if (*rest == '\0')
+    else if (unit == '\0')
         snprintf(out, YAMLDOC_SHOWN_SIZE, "%.*ss\" or \"%.*sm", (int)digits, text, (int)digits,
                  text);
+    else if (strpbrk(rest, ".,0123456789") != NULL)
+        snprintf(out, YAMLDOC_SHOWN_SIZE, "1h30m");
+    else if (unit == 'w')
+        snprintf(out, YAMLDOC_SHOWN_SIZE, "%lud", 7 * strtoul(text, NULL, 10));
     else
         snprintf(out, YAMLDOC_SHOWN_SIZE, "%.*s%c", (int)digits, text,
-                 strchr("dhs", *rest) != NULL ? *rest : 'm');
+                 strchr("dhs", unit) != NULL ? unit : 'm');
 }
 
 bool yamlvalue_duration(struct yamldoc *d, const struct yamldoc_key *key, yaml_node_t *value,
