@@ -139,7 +139,8 @@ const char *engine_group_value(const struct wire_matches *matches, const char *k
     return "";
 }
 
-/* Finds the key that a group of matches belongs to, and notes the group as its first or next. */
+/* Finds the key that a group of matches belongs to, and notes the group as its first or next. What
+ * a key says of its touch may be an earlier step's, so it holds only if that touch is the key's. */
 static int touch(struct engine *e, const struct rule *rule, const struct wire_matches *matches,
                  size_t group)
 {
@@ -152,14 +153,13 @@ static int touch(struct engine *e, const struct rule *rule, const struct wire_ma
     if (key == NULL)
         return ERR_NOMEM;
     e->next_group[group] = SIZE_MAX;
-    if (key->touched == e->steps) {
+    if (key->touch < e->n_touches && e->touches[key->touch].key == key) {
         struct engine_touch *t = &e->touches[key->touch];
 
         e->next_group[t->last_group] = group;
         t->last_group = group;
         return 0;
     }
-    key->touched = e->steps;
     key->touch = e->n_touches;
     e->touches[e->n_touches++] =
         (struct engine_touch){.key = key, .rule = rule, .first_group = group, .last_group = group};
@@ -252,7 +252,6 @@ int engine_step(struct engine *e, const struct wire_record *record, int64_t step
     *out = (struct engine_alerts){0};
     if (step_us > e->step_us)
         e->step_us = step_us;
-    e->steps++;
     e->n_touches = 0;
     e->n_alerts = 0;
     e->counts.records++;

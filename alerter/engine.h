@@ -14,7 +14,8 @@
  * like that of a match. It is set before the record's own matches are judged.
  *
  * Memory: about 300 bytes an idle key, 16 to 24 for each further distinct millisecond in its window
- * (window.h), 24 to 48 a Frame-Id (frames.h), 160 an app that lost lines. */
+ * (window.h; 36 while there are a dozen), 24 to 48 a Frame-Id (frames.h), 160 an app that lost
+ * lines. */
 #ifndef DRAINWATCH_ALERTER_ENGINE_H
 #define DRAINWATCH_ALERTER_ENGINE_H
 

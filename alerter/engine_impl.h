@@ -24,7 +24,6 @@ struct engine {
     struct frames frames;
     struct losses losses;
     int64_t step_us; /* of the last step, 0 before the first */
-    uint64_t steps;  /* since this engine was made; marks what a step touched, is not saved */
     struct engine_counts counts;
     struct engine_limits limits;
 

@@ -47,23 +47,30 @@ static uint64_t word_at(const uint8_t *p)
     return word;
 }
 
-/* Eight bytes a step, where FNV waits for a multiplication after each one. The shift brings the
- * high bits, which a product spreads best, down to where the next one begins. The last word may
- * hold bytes of the one before it once more. */
-uint64_t hash_quick(const void *bytes, size_t n)
+/* Both halves of a product together: in the upper one each bit depends on all lower ones of both
+ * factors, so that two words that differ in their highest bit alone differ in more than that. */
+static uint64_t fold(uint64_t a, uint64_t b)
+{
+    __extension__ unsigned __int128 product = (unsigned __int128)a * b;
+
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Eight bytes a step, where FNV waits for a multiplication after each one. The last word may hold
+ * bytes of the one before it once more. */
+uint64_t hash_quick(uint64_t seed, const void *bytes, size_t n)
 {
     const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15);
     const uint8_t *p = bytes;
-    uint64_t hash = n * odd, last = 0;
+    uint64_t hash = seed ^ (n + 1) * odd, last = 0;
 
-    if (n < 8) {
+    if (n >= 8) {
+        for (size_t i = 0; i + 8 < n; i += 8)
+            hash = fold(hash ^ word_at(p + i), odd);
+        last = word_at(p + n - 8);
+    } else {
         for (size_t i = 0; i < n; i++)
             last = last << 8 | p[i];
-        return hash_finish(hash ^ last);
     }
-    for (size_t i = 0; i + 8 < n; i += 8) {
-        hash = (hash ^ word_at(p + i)) * odd;
-        hash ^= hash >> 32;
-    }
-    return hash_finish(hash ^ word_at(p + n - 8));
+    return fold(fold(hash ^ last, odd), UINT64_C(0xc4ceb9fe1a85ec53));
 }

@@ -21,7 +21,7 @@ uint64_t hash_add_u64(uint64_t hash, uint64_t number);
 uint64_t hash_finish(uint64_t hash);
 
 /* For tables in memory, several times as fast: its values are not the same on every machine, and
- * must not be stored. */
-uint64_t hash_quick(const void *bytes, size_t n);
+ * must not be stored. Who makes up the bytes must not know the seed. */
+uint64_t hash_quick(uint64_t seed, const void *bytes, size_t n);
 
 #endif

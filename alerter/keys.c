@@ -31,11 +31,9 @@ struct entry {
     struct entry *prev, *next;
     struct family *family; /* NULL: its rule has no groups */
     struct entry *older, *newer;
-    uint32_t rule_at; /* where the rule begins in the name */
-    uint32_t group_at;
-    uint32_t n_group;
-    uint32_t name_len;
     uint32_t hash;
+    uint32_t name_len;
+    uint32_t n_group;
     char name[];
 };
 
@@ -52,6 +50,7 @@ struct place {
 struct keys {
     struct place *table;
     size_t places; /* a power of two, at most three quarters taken */
+    uint64_t seed; /* of the hashes */
     struct entry *stalest;
     struct family *families;
     struct family *busy;
@@ -59,7 +58,6 @@ struct keys {
     size_t times;
     struct buf name; /* of the key that is looked for, and what stands where in it: */
     uint32_t hash;
-    uint32_t rule_at;
     uint32_t group_at;
     uint32_t n_group;
 };
@@ -72,6 +70,8 @@ enum {
     LINE = 64, /* of the cache */
 };
 
+/* Whoever can make up values could make up many that collide, if he knew the seed. So it comes from
+ * an address, which nobody outside knows; where a key stands in the table shows nowhere. */
 struct keys *keys_new(void)
 {
     struct keys *k = calloc(1, sizeof *k);
@@ -81,6 +81,7 @@ struct keys *keys_new(void)
         return NULL;
     }
     k->places = FIRST_PLACES;
+    k->seed = hash_finish((uintptr_t)k);
     buf_init(&k->name, NAME_MAX_BYTES);
     return k;
 }
@@ -222,6 +223,11 @@ static const struct entry *entry_of(const struct key *key)
     return (const struct entry *)(const void *)key;
 }
 
+static const char *after(const char *text)
+{
+    return text + strlen(text) + 1;
+}
+
 const char *key_app(const struct key *key)
 {
     return entry_of(key)->name;
@@ -229,9 +235,7 @@ const char *key_app(const struct key *key)
 
 const char *key_rule(const struct key *key)
 {
-    const struct entry *e = entry_of(key);
-
-    return e->name + e->rule_at;
+    return after(key_app(key));
 }
 
 /* Finds or makes the family of the name that is looked for. NULL: no memory. */
@@ -288,8 +292,6 @@ static struct entry *add(struct keys *k)
     }
     window_init(&e->key.window);
     e->key.alerted_us = KEY_NEVER;
-    e->rule_at = k->rule_at;
-    e->group_at = k->group_at;
     e->n_group = k->n_group;
     e->name_len = (uint32_t)k->name.len;
     e->hash = k->hash;
@@ -321,13 +323,12 @@ static int set_name(struct keys *k, const char *app, const char *rule, const cha
     if (buf_reserve(name, len) != 0)
         return ERR_NOMEM;
     put_part(name, app, app_len);
-    k->rule_at = (uint32_t)name->len;
     put_part(name, rule, rule_len);
     k->group_at = (uint32_t)name->len;
     for (size_t i = 0; i < n_group; i++)
         put_part(name, group[i], group_len[i]);
     k->n_group = (uint32_t)n_group;
-    k->hash = (uint32_t)hash_quick(name->data, name->len);
+    k->hash = (uint32_t)hash_quick(k->seed, name->data, name->len);
     return 0;
 }
 
@@ -404,11 +405,6 @@ struct keys_counts keys_counts(const struct keys *k)
     return (struct keys_counts){.keys = k->n, .times = k->times};
 }
 
-static const char *after(const char *text)
-{
-    return text + strlen(text) + 1;
-}
-
 void keys_save(const struct keys *k, struct snapshot_writer *out)
 {
     const struct entry *e;
@@ -416,10 +412,10 @@ void keys_save(const struct keys *k, struct snapshot_writer *out)
     snapshot_put_u64(out, k->n);
     DL_FOREACH(k->stalest, e)
     {
-        const char *value = e->name + e->group_at;
+        const char *rule = after(e->name), *value = after(rule);
 
-        snapshot_put_bytes(out, key_app(&e->key), strlen(key_app(&e->key)));
-        snapshot_put_bytes(out, key_rule(&e->key), strlen(key_rule(&e->key)));
+        snapshot_put_bytes(out, e->name, strlen(e->name));
+        snapshot_put_bytes(out, rule, strlen(rule));
         snapshot_put_u64(out, e->n_group);
         for (uint32_t i = 0; i < e->n_group; i++, value = after(value))
             snapshot_put_bytes(out, value, strlen(value));
@@ -448,7 +444,6 @@ static int load_name(struct keys *k, struct snapshot_reader *in)
 
     buf_clear(&k->name);
     rc = load_part(&k->name, in);
-    k->rule_at = (uint32_t)k->name.len;
     if (rc == 0)
         rc = load_part(&k->name, in);
     k->group_at = (uint32_t)k->name.len;
@@ -456,7 +451,7 @@ static int load_name(struct keys *k, struct snapshot_reader *in)
     for (uint32_t i = 0; i < k->n_group && rc == 0; i++)
         rc = load_part(&k->name, in);
     if (rc == 0)
-        k->hash = (uint32_t)hash_quick(k->name.data, k->name.len);
+        k->hash = (uint32_t)hash_quick(k->seed, k->name.data, k->name.len);
     return rc;
 }
 
@@ -468,8 +463,7 @@ static int load_key(struct keys *k, struct snapshot_reader *in, const struct key
 
     if (rc != 0)
         return rc;
-    if (find_place(k)->entry != NULL ||
-        !known(ctx, (const char *)k->name.data + k->rule_at, k->n_group))
+    if (find_place(k)->entry != NULL || !known(ctx, after(buf_text(&k->name)), k->n_group))
         return ERR_DAMAGED;
     e = add(k);
     if (e == NULL)

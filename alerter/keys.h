@@ -22,8 +22,7 @@ struct key {
     struct window window;
     int64_t alerted_us; /* step time of its last alert; KEY_NEVER: there was none */
     uint64_t since;     /* matches put in since then; 0 while there was none */
-    uint64_t touched;   /* the engine's: the step that touched it last, and as which */
-    size_t touch;
+    size_t touch;       /* the engine's: which of its step's touches it was last */
 };
 #define KEY_NEVER INT64_C(-1)
 

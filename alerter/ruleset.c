@@ -43,7 +43,7 @@ static int no_memory(struct ruleset *set, struct err *err)
 static const struct rule **find_place(const struct ruleset *set, const char *name)
 {
     const size_t mask = set->n_places - 1;
-    size_t i = (size_t)hash_quick(name, strlen(name)) & mask;
+    size_t i = (size_t)hash_quick(0, name, strlen(name)) & mask;
 
     while (set->places[i] != NULL && strcmp(set->places[i]->name, name) != 0)
         i = (i + 1) & mask;

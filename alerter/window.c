@@ -74,6 +74,8 @@ size_t window_sort(struct window_run *runs, size_t n)
     size_t kept = 0;
     bool sorted = true;
 
+    if (n <= 1)
+        return n;
     for (size_t i = 1; i < n && sorted; i++)
         sorted = runs[i - 1].ms <= runs[i].ms;
     if (!sorted)
@@ -185,6 +187,10 @@ static void merge_one(struct window *w, size_t from, const struct window_run *ru
 {
     struct window_time *times = held(w);
 
+    if (from == w->n) {
+        times[w->n++] = (struct window_time){.ms = run->ms, .sum = sum_before(w, from) + run->n};
+        return;
+    }
     if (more > 0) {
         memmove(times + from + 1, times + from, (w->n - from) * sizeof *times);
         times[from] = (struct window_time){.ms = run->ms, .sum = sum_before(w, from)};

@@ -5,7 +5,9 @@
  * that an interval is counted by subtracting two sums. A record that only adds at the end costs the
  * same whatever lies in the window. Pure.
  *
- * Memory: 16 bytes a distinct time, up to 24 with the slack; the first four come together. */
+ * Memory: 16 bytes a distinct time, up to 24 with the slack; the first four come together. Where
+ * thousands of windows grow in step, malloc cannot use again what they outgrew: measured 36 for
+ * each further time of a dozen, 20 of sixty and more. */
 #ifndef DRAINWATCH_ALERTER_WINDOW_H
 #define DRAINWATCH_ALERTER_WINDOW_H
 

@@ -143,21 +143,27 @@ struct plain {
     size_t n;
 };
 
-static uint64_t count_plain(const struct plain *p, const int64_t *fresh, size_t n,
-                            int64_t within_ms)
+/* Of several intervals the latest; `at` are the times of fresh matches. */
+static struct window_count judge_plain(const struct plain *p, const int64_t *at, size_t n,
+                                       int64_t within_ms)
 {
-    uint64_t best = 0;
+    struct window_count best = {0};
 
     for (size_t i = 0; i < p->n; i++) {
+        int64_t end = p->ms[i], first = end;
         uint64_t count = 0;
         int has_fresh = 0;
 
-        for (size_t j = 0; j < p->n; j++)
-            count += p->ms[j] <= p->ms[i] && p->ms[j] > p->ms[i] - within_ms;
+        for (size_t j = 0; j < p->n; j++) {
+            int inside = p->ms[j] <= end && p->ms[j] > end - within_ms;
+
+            count += (uint64_t)inside;
+            first = inside && p->ms[j] < first ? p->ms[j] : first;
+        }
         for (size_t j = 0; j < n; j++)
-            has_fresh |= fresh[j] <= p->ms[i] && fresh[j] > p->ms[i] - within_ms;
-        if (has_fresh && count > best)
-            best = count;
+            has_fresh |= at[j] <= end && at[j] > end - within_ms;
+        if (has_fresh && (count > best.count || (count == best.count && end > best.last_ms)))
+            best = (struct window_count){.count = count, .first_ms = first, .last_ms = end};
     }
     return best;
 }
@@ -175,6 +181,7 @@ static void random_batches_agree_with_a_plain_list(void **state)
         p.n = 0;
         for (int batch = 0; batch < 60; batch++) {
             struct window_run runs[8];
+            struct window_count most, plain;
             int64_t fresh[8], within;
             size_t n;
 
@@ -192,8 +199,11 @@ static void random_batches_agree_with_a_plain_list(void **state)
             assert_int_equal(window_put(&w, runs, n, KEEP_MS, MANY), 0);
             for (size_t i = 0; i < n; i++)
                 fresh[i] = runs[i].ms;
-            assert_int_equal(window_judge(&w, runs, n, within).count,
-                             count_plain(&p, fresh, n, within));
+            most = window_judge(&w, runs, n, within);
+            plain = judge_plain(&p, fresh, n, within);
+            assert_int_equal(most.count, plain.count);
+            assert_int_equal(most.first_ms, plain.first_ms);
+            assert_int_equal(most.last_ms, plain.last_ms);
         }
         window_close(&w);
     }
