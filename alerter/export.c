@@ -76,15 +76,17 @@ int export_stream(const struct startup_program *program, int argc, char **argv)
 {
     struct settings settings;
     struct err err;
+    const char *since;
     int64_t since_us = 0;
-    int code;
+    int code = STARTUP_OK;
 
     for (int i = 2; i < argc; i++) {
-        if (strcmp(argv[i], "--since") != 0)
+        if (!startup_option(program, argc, argv, &i, "--since", &since, &code))
             return startup_usage(program, "unknown argument", argv[i]);
-        if (++i == argc || !time_parse_duration(argv[i], strlen(argv[i]), &since_us))
-            return startup_usage(program, "--since takes a duration such as 2h, not",
-                                 i == argc ? "" : argv[i]);
+        if (code != STARTUP_OK)
+            return code;
+        if (!time_parse_duration(since, strlen(since), &since_us))
+            return startup_usage(program, "--since takes a duration such as 2h, not", since);
         since_us = clock_wall_us() - since_us;
     }
     if (isatty(STDOUT_FILENO))

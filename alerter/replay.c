@@ -47,6 +47,22 @@ static int finish(struct replay *r, int rc, struct err *err)
     return rc == ERR_DAMAGED || rc == ERR_VERSION ? STARTUP_DATA : STARTUP_FAILED;
 }
 
+/* A count that began anew says less than the logs would. `rules` is the file whose rules they were,
+ * or the capture. */
+static void say_forgotten(struct replay *r, const char *rules, const struct fold *fold)
+{
+    uint64_t n = fold->engine == NULL ? 0 : engine_counts(fold->engine).groups_dropped;
+
+    if (n == 0)
+        return;
+    progress_end(&r->captured.progress);
+    fprintf(stderr,
+            "%s: %s: %" PRIu64
+            " groups were forgotten to make room, and their counts began anew: a "
+            "rule groups by something that has more than %d values\n",
+            r->program->name, rules, n, ENGINE_GROUPS_MAX);
+}
+
 /* ---- under the recorded rules ---- */
 
 struct recorded {
@@ -77,6 +93,7 @@ static int run_recorded(struct replay *replay)
 
     if (rc == 0)
         rc = captured_each(&replay->captured, recorded_entry, &r, &err);
+    say_forgotten(replay, replay->captured.name, &r.fold);
     code = finish(replay, rc, &err);
     fold_close(&r.fold);
     return code;
@@ -108,6 +125,7 @@ static int run_tried(struct replay *replay)
         return code;
     rc = captured_each(&replay->captured, tried_entry, &t, &err);
     trial_end(&t.trial);
+    say_forgotten(replay, t.trial.path, &t.trial.fold);
     code = finish(replay, rc, &err);
     trial_close(&t.trial);
     return code;
@@ -135,6 +153,8 @@ static int compare(struct replay *replay, struct trial *before, struct trial *af
         (void)compare_settle(&c, &unsettled);
     trial_end(before);
     trial_end(after);
+    say_forgotten(replay, before->path, &before->fold);
+    say_forgotten(replay, after->path, &after->fold);
     code = finish(replay, rc, &err);
     fprintf(stderr, "%s: %" PRIu64 " only old, %" PRIu64 " only new, %" PRIu64 " both\n",
             replay->program->name, c.only[COMPARE_OLD], c.only[COMPARE_NEW], c.both);
@@ -165,25 +185,20 @@ static int run_compared(struct replay *replay)
 /* Takes argv[*i], with the value behind it where it has one. */
 static int take_argument(struct replay *r, int argc, char **argv, int *i)
 {
-    const char *arg = argv[*i];
-    const char **path = strcmp(arg, "--rules") == 0     ? &r->rules
-                        : strcmp(arg, "--compare") == 0 ? &r->compare
-                                                        : NULL;
+    const char *arg = argv[*i], *format = NULL;
+    int code = STARTUP_OK;
 
-    if (path != NULL) {
-        if (++*i == argc)
-            return startup_usage(r->program, "a rules file has to follow", arg);
-        *path = argv[*i];
-    } else if (strcmp(arg, "--format") == 0) {
-        if (!show_format(r->program, ++*i < argc ? argv[*i] : "", &r->json))
-            return STARTUP_USAGE;
-    } else if (arg[0] == '-' && arg[1] != '\0') {
+    if (startup_option(r->program, argc, argv, i, "--rules", &r->rules, &code) ||
+        startup_option(r->program, argc, argv, i, "--compare", &r->compare, &code))
+        return code;
+    if (startup_option(r->program, argc, argv, i, "--format", &format, &code))
+        return code == STARTUP_OK && !show_format(r->program, format, &r->json) ? STARTUP_USAGE
+                                                                                : code;
+    if (arg[0] == '-' && arg[1] != '\0')
         return startup_usage(r->program, "unknown argument", arg);
-    } else if (r->file != NULL) {
+    if (r->file != NULL)
         return startup_usage(r->program, "one capture at a time, not also", arg);
-    } else {
-        r->file = arg;
-    }
+    r->file = arg;
     return STARTUP_OK;
 }
 

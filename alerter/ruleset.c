@@ -121,9 +121,28 @@ static bool same_fields(const struct rule *a, const struct rule *b)
     return true;
 }
 
-bool ruleset_same_matching(const struct rule *a, const struct rule *b)
+bool ruleset_same_lines(const struct rule *a, const struct rule *b)
 {
     return same_list(&a->sources, &b->sources) && same_list(&a->processes, &b->processes) &&
            same_list(&a->matches, &b->matches) && same_list(&a->unless, &b->unless) &&
-           same_list(&a->group_by, &b->group_by) && same_fields(a, b);
+           same_fields(a, b);
+}
+
+bool ruleset_same_matching(const struct rule *a, const struct rule *b)
+{
+    return ruleset_same_lines(a, b) && same_list(&a->group_by, &b->group_by);
+}
+
+bool ruleset_has_groups(const struct rule *recorded, const struct rule *tried)
+{
+    for (size_t i = 0; i < tried->group_by.n; i++) {
+        const char *key = tried->group_by.items[i];
+        size_t at = 0;
+
+        while (at < recorded->group_by.n && strcmp(recorded->group_by.items[at], key) != 0)
+            at++;
+        if (at == recorded->group_by.n && strcmp(key, "process") != 0) /* which each match has */
+            return false;
+    }
+    return true;
 }

@@ -206,16 +206,14 @@ int ruletest_files(const struct startup_program *program, int argc, char **argv)
     int code = STARTUP_OK, n_files = 0;
 
     for (int i = 2; i < argc; i++) {
-        if (strcmp(argv[i], "--rules") == 0) {
-            if (i + 1 == argc)
-                return startup_usage(program, "a rules file has to follow", argv[i]);
-            t.rules = argv[++i];
-        } else if (argv[i][0] == '-') {
+        if (startup_option(program, argc, argv, &i, "--rules", &t.rules, &code))
+            continue;
+        if (argv[i][0] == '-')
             return startup_usage(program, "unknown argument", argv[i]);
-        } else {
-            argv[2 + n_files++] = argv[i];
-        }
+        argv[2 + n_files++] = argv[i];
     }
+    if (code != STARTUP_OK)
+        return code;
     if (n_files == 0)
         return startup_usage(program, "a test file has to follow", "test");
     for (int i = 0; i < n_files; i++)

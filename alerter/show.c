@@ -215,12 +215,13 @@ int show_outbox(const struct startup_program *program, int argc, char **argv)
     struct settings settings;
     struct err err;
     struct show show = {.err = &err};
-    int code;
+    const char *format;
+    int code = STARTUP_OK;
 
     for (int i = 2; i < argc; i++) {
-        if (strcmp(argv[i], "--format") != 0)
+        if (!startup_option(program, argc, argv, &i, "--format", &format, &code))
             return startup_usage(program, "unknown argument", argv[i]);
-        if (!show_format(program, ++i < argc ? argv[i] : "", &show.json))
+        if (code != STARTUP_OK || !show_format(program, format, &show.json))
             return STARTUP_USAGE;
     }
     code = startup_settings(program, &settings);

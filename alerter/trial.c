@@ -76,9 +76,11 @@ static void compare(struct trial *t, const struct rules *recorded)
     }
     for (size_t i = 0; i < tried->n; i++) {
         if (t->recorded[i] == NULL)
-            name(t, i, "was not recorded");
-        else if (!ruleset_same_matching(t->recorded[i], &tried->rules[i]))
-            name(t, i, "takes other lines or groups than the recorded rule");
+            name(t, i, "was not recorded, or not all the time");
+        else if (!ruleset_same_lines(t->recorded[i], &tried->rules[i]))
+            name(t, i, "takes other lines than the recorded rule");
+        else if (!ruleset_has_groups(t->recorded[i], &tried->rules[i]))
+            name(t, i, "groups by what was not recorded");
     }
 }
 
@@ -145,5 +147,5 @@ void trial_end(struct trial *t)
     if (t->has_recorded || t->is_unsure)
         return;
     for (size_t i = 0; i < t->rules.rules->n; i++)
-        name(t, i, "was not recorded");
+        name(t, i, "was not recorded, or not all the time");
 }

@@ -55,6 +55,23 @@ int startup_usage(const struct startup_program *program, const char *what, const
     return STARTUP_USAGE;
 }
 
+bool startup_option(const struct startup_program *program, int argc, char **argv, int *i,
+                    const char *name, const char **value, int *code)
+{
+    const char *arg = argv[*i];
+    size_t n = strlen(name);
+
+    if (strncmp(arg, name, n) != 0 || (arg[n] != '\0' && arg[n] != '='))
+        return false;
+    if (arg[n] == '=')
+        *value = arg + n + 1;
+    else if (++*i < argc)
+        *value = argv[*i];
+    else
+        *code = startup_usage(program, "a value is missing behind", arg);
+    return true;
+}
+
 enum startup_verb startup_arguments(const struct startup_program *program, int argc, char **argv,
                                     const char *const *commands, int *exit_code)
 {

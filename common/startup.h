@@ -6,6 +6,8 @@
 #include "common/rules.h"
 #include "common/settings.h"
 
+#include <stdbool.h>
+
 enum startup_exit {
     STARTUP_OK = 0,
     STARTUP_FAILED = 1,  /* cannot serve: a port in use, a second instance */
@@ -62,6 +64,11 @@ int startup_settings(const struct startup_program *program, struct settings *set
 
 /* Says that a command was called wrongly; returns STARTUP_USAGE. */
 int startup_usage(const struct startup_program *program, const char *what, const char *arg);
+
+/* Takes `NAME VALUE` or `NAME=VALUE` at argv[*i]; *i becomes that of what was taken last. Returns
+ * whether it was that. Where the value is missing, *code becomes that of startup_usage. */
+bool startup_option(const struct startup_program *program, int argc, char **argv, int *i,
+                    const char *name, const char **value, int *code);
 
 /* --check: prints what was found. */
 void startup_report(const struct startup_program *program, const struct startup_config *config);

@@ -334,23 +334,6 @@ static void scan_close(struct scan *s)
 
 /* ---- arguments ---- */
 
-/* Takes `--NAME VALUE` or `--NAME=VALUE` at argv[*i]. 1 where it was that, 0 where not, -1 where
- * the value is missing. */
-static int take_option(char **argv, int argc, int *i, const char *name, const char **value)
-{
-    size_t n = strlen(name);
-
-    if (strncmp(argv[*i], name, n) != 0 || (argv[*i][n] != '\0' && argv[*i][n] != '='))
-        return 0;
-    if (argv[*i][n] == '=')
-        *value = argv[*i] + n + 1;
-    else if (++*i < argc)
-        *value = argv[*i];
-    else
-        return -1;
-    return 1;
-}
-
 static int take_input(struct scan *s, const char *name)
 {
     for (size_t i = 0; strcmp(name, "-") == 0 && i < s->n_inputs; i++) {
@@ -368,17 +351,16 @@ static int take_arguments(struct scan *s, int argc, char **argv)
 
     for (int i = 2; code == STARTUP_OK && i < argc; i++) {
         const char *arg = argv[i];
-        int took = options ? take_option(argv, argc, &i, "--rules", &s->rules_path) : 0;
 
-        if (options && took == 0)
-            took = take_option(argv, argc, &i, "--drain", &s->drain);
-        if (took < 0)
-            code = startup_usage(s->program, "a value is missing behind", arg);
-        else if (options && strcmp(arg, "--") == 0)
+        if (options && strcmp(arg, "--") == 0)
             options = false;
-        else if (took == 0 && options && arg[0] == '-' && arg[1] != '\0')
+        else if (options &&
+                 (startup_option(s->program, argc, argv, &i, "--rules", &s->rules_path, &code) ||
+                  startup_option(s->program, argc, argv, &i, "--drain", &s->drain, &code)))
+            continue;
+        else if (options && arg[0] == '-' && arg[1] != '\0')
             code = startup_usage(s->program, "unknown argument", arg);
-        else if (took == 0)
+        else
             code = take_input(s, arg);
     }
     if (code == STARTUP_OK && s->n_inputs == 0)
