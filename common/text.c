@@ -82,8 +82,12 @@ int text_append_printable(struct buf *out, const char *bytes, size_t n)
     while (rc == 0 && i < n) {
         size_t start = i, len;
 
-        while ((len = printable_len(s + i, n - i)) > 0)
+        do { /* nearly all there is to show is plain ASCII */
+            while (i < n && s[i] >= 0x20 && s[i] < 0x7f)
+                i++;
+            len = printable_len(s + i, n - i);
             i += len;
+        } while (len > 0);
         if (i > start)
             rc = append_plain(out, bytes + start, i - start);
         else

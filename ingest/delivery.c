@@ -26,6 +26,7 @@ struct delivery {
     struct wire_record *records;
     char (*part_ids)[PART_ID_MAX]; /* Frame-Ids of all records but the first */
     size_t cap_records;
+    struct match_look look; /* at the chunk that is being pushed */
     uint32_t found[LOGPLEX_BATCH_MAX];
 };
 
@@ -266,22 +267,48 @@ static int emit_lines(struct delivery *d, const char *region, const struct logpl
     return rc;
 }
 
+/* Lines that a chunk before this one began lie elsewhere, and were not looked at. */
+static bool was_looked_at(const struct delivery *d, const char *region)
+{
+    return !d->look.all && (uintptr_t)region >= (uintptr_t)d->look.bytes &&
+           (uintptr_t)region - (uintptr_t)d->look.bytes < d->look.n;
+}
+
+static int find_candidates(struct delivery *d, const char *region, size_t region_len,
+                           const struct logplex_span *lines, size_t n)
+{
+    if (was_looked_at(d, region))
+        return (int)match_looked(&d->look, region, lines, n, d->found);
+    return match_candidates(d->match, region, region_len, lines, n, d->found);
+}
+
 static int on_lines(void *ctx, const char *region, size_t region_len,
                     const struct logplex_span *lines, size_t n)
 {
     struct delivery *d = ctx;
-    int n_found = match_candidates(d->match, region, region_len, lines, n, d->found);
+    int n_found = find_candidates(d, region, region_len, lines, n);
 
     if (n_found < 0)
         return n_found;
     if (d->each_line != NULL)
         return emit_lines(d, region, lines, n, (size_t)n_found);
+    if (n_found == 0)
+        return 0;
     return take_candidates(d, region, lines, (size_t)n_found);
 }
 
+/* The bytes are looked at before they are cut into lines: so the headers are in the cache when the
+ * walk comes to them, and lines of a text far from what was found need only be counted. */
 int delivery_push(struct delivery *d, const void *bytes, size_t n)
 {
-    return logplex_push(d->parser, bytes, n);
+    int rc = match_look(d->match, bytes, n, &d->look);
+
+    if (rc == 0 && d->look.all)
+        rc = logplex_push(d->parser, bytes, n);
+    else if (rc == 0)
+        rc = logplex_push_points(d->parser, bytes, n, d->look.ends, d->look.n_ends);
+    d->look.n = 0;
+    return rc;
 }
 
 /* How many lines are missing is not known; one at least, and so each count is "at least". */

@@ -28,18 +28,15 @@
 #include "ingest/logplex.h"
 
 #include "common/err.h"
+#include "ingest/head.h"
 #include "ingest/line.h"
+#include "ingest/plain.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    LENGTH_DIGITS_MAX = 20,
-    LENGTH_DIGITS_GOOD = 5, /* of LOGPLEX_LINE_MAX */
-    /* A head reaches so far before its '<': sign (or the digit too many), digits, space. */
-    HEAD_BEFORE = 1 + LENGTH_DIGITS_MAX + 1,
-    HEAD_MAX = HEAD_BEFORE + LINE_PRI_MAX,
     LOOKAHEAD = LINE_TIME_MAX, /* enough to tell what begins somewhere: a head is shorter */
     /* What is undecided is never longer: a frame of full length and the heads before and behind
      * it, or a text of full length in whose last bytes a head may begin. */
@@ -71,8 +68,13 @@ struct logplex {
     size_t carry_at;
     size_t carry_end;
 
+    /* Of the chunk that is walked in place: bytes whose lines are to be handed over, those of them
+     * that are not walked past yet, and from where on lines may be counted unseen. */
+    const uint32_t *points; /* NULL: every line is handed over */
+    size_t n_points;
+    size_t count_from;
+
     const char *region; /* where the first line of the batch begins */
-    size_t region_len;
     size_t n_lines;
     struct logplex_span lines[LOGPLEX_BATCH_MAX];
 };
@@ -82,11 +84,6 @@ struct input {
     const char *data;
     size_t len;
     bool last; /* nothing comes behind them */
-};
-
-struct head {
-    size_t len;    /* up to "<" */
-    size_t length; /* 0: of no good form */
 };
 
 struct logplex *logplex_new(logplex_lines_fn *on_lines, void *ctx)
@@ -118,8 +115,8 @@ void logplex_reset(struct logplex *p)
     p->cut = false;
     p->searched = 0;
     p->lacking = 1;
-    p->carry_at = p->carry_end = 0;
-    p->n_lines = 0;
+    p->carry_at = p->carry_end = p->n_lines = 0;
+    p->points = NULL;
 }
 
 struct logplex_counts logplex_counts(const struct logplex *p)
@@ -131,13 +128,30 @@ struct logplex_counts logplex_counts(const struct logplex *p)
 
 static void flush(struct logplex *p)
 {
-    size_t n = p->n_lines;
+    size_t n = p->n_lines, last = n - 1;
 
     if (n == 0 || p->rc != 0)
         return;
     p->n_lines = 0;
     p->counts.lines += n;
-    p->rc = p->on_lines(p->ctx, p->region, p->region_len, p->lines, n);
+    p->rc = p->on_lines(p->ctx, p->region, p->lines[last].start + p->lines[last].len, p->lines, n);
+}
+
+/* Of at most LOGPLEX_LINE_MAX bytes, the first of which is no line end. False where the parser was
+ * stopped. */
+static inline bool add_line(struct logplex *p, const char *line, size_t len)
+{
+    size_t start = p->n_lines > 0 ? (size_t)(line - p->region) : 0;
+
+    while (line[len - 1] <= '\r' && (line[len - 1] == '\n' || line[len - 1] == '\r'))
+        len--;
+    if (p->n_lines == 0 || p->n_lines == LOGPLEX_BATCH_MAX || start + len > LOGPLEX_REGION_MAX) {
+        flush(p);
+        p->region = line;
+        start = 0;
+    }
+    p->lines[p->n_lines++] = (struct logplex_span){.start = (uint32_t)start, .len = (uint32_t)len};
+    return p->rc == 0;
 }
 
 static void hand_over(struct logplex *p, const char *line, size_t len)
@@ -146,47 +160,10 @@ static void hand_over(struct logplex *p, const char *line, size_t len)
         len = LOGPLEX_LINE_MAX;
         p->counts.malformed++;
     }
-    while (line[len - 1] == '\n' || line[len - 1] == '\r') /* the first byte of a line is neither */
-        len--;
-    if (p->n_lines == LOGPLEX_BATCH_MAX ||
-        (p->n_lines > 0 && (size_t)(line - p->region) + len > LOGPLEX_REGION_MAX))
-        flush(p);
-    if (p->n_lines == 0)
-        p->region = line;
-    p->lines[p->n_lines++] = (struct logplex_span){
-        .start = (uint32_t)(line - p->region),
-        .len = (uint32_t)len,
-    };
-    p->region_len = (size_t)(line - p->region) + len;
+    add_line(p, line, len);
 }
 
 /* --- frames --------------------------------------------------------------------------------- */
-
-/* Is a head at `s`? */
-static enum line_known head_at(const char *s, size_t n, struct head *head)
-{
-    size_t sign = n > 0 && (s[0] == '+' || s[0] == '-');
-    size_t most = n < sign + LENGTH_DIGITS_MAX + 1 ? n : sign + LENGTH_DIGITS_MAX + 1;
-    size_t i = sign, length = 0, pri;
-    enum line_known known;
-
-    for (; i < most && line_is_digit(s[i]); i++)
-        length = length * 10 + (size_t)(s[i] - '0'); /* what wraps has too many digits below */
-    if (i > sign + LENGTH_DIGITS_MAX)
-        return LINE_NO;
-    if (i == n)
-        return LINE_MORE;
-    if (i == sign || s[i] != ' ')
-        return LINE_NO;
-    known = line_pri(s + i + 1, n - i - 1, &pri);
-    if (known == LINE_YES) {
-        bool good = sign == 0 && s[0] != '0' && i <= LENGTH_DIGITS_GOOD;
-
-        head->len = i + 1;
-        head->length = good && length <= LOGPLEX_LINE_MAX ? length : 0;
-    }
-    return known;
-}
 
 /* Does the body bear out the length of the frame that begins at `begin`? */
 static enum line_known length_is_good(struct logplex *p, const struct input *in, size_t begin,
@@ -212,6 +189,30 @@ static enum line_known length_is_good(struct logplex *p, const struct input *in,
         return LINE_YES;
     known = head_at(behind, left - length, &next);
     return known == LINE_MORE && in->last ? LINE_NO : known;
+}
+
+/* Hands over the frames that follow each other from `at` on, up to where one begins that is not as
+ * nearly all are: of a length that head_usual knows and with a '\n' at its end. Not inlined, so
+ * that it has all registers. */
+static __attribute__((noinline)) size_t walk_usual(struct logplex *p, const struct input *in,
+                                                   size_t at, size_t stop)
+{
+    const char *data = in->data;
+    const size_t len = in->len;
+    size_t end;
+    struct head head;
+
+    if (len < HEAD_USUAL_ROOM)
+        return at;
+    stop = stop < len - HEAD_USUAL_ROOM ? stop : len - HEAD_USUAL_ROOM;
+    for (; at < stop && head_usual(data + at, &head); at = end) {
+        end = at + head.len + head.length;
+        if (end > len || data[end - 1] != '\n')
+            break;
+        if (!add_line(p, data + at + head.len, head.length - 1))
+            return end;
+    }
+    return at;
 }
 
 static void begin_text(struct logplex *p, enum place place)
@@ -261,9 +262,9 @@ static enum line_known head_around(const struct input *in, size_t floor, size_t 
 
     if (lt <= floor || s[i] != ' ')
         return LINE_NO;
-    while (i > floor && line_is_digit(s[i - 1]) && lt - i <= LENGTH_DIGITS_MAX + 1)
+    while (i > floor && line_is_digit(s[i - 1]) && lt - i <= HEAD_DIGITS_MAX + 1)
         i--;
-    if (i == lt - 1 || lt - i > LENGTH_DIGITS_MAX + 1)
+    if (i == lt - 1 || lt - i > HEAD_DIGITS_MAX + 1)
         return LINE_NO;
     if (i > floor && (s[i - 1] == '+' || s[i - 1] == '-'))
         i--;
@@ -347,6 +348,39 @@ static bool step_text(struct logplex *p, const struct input *in, size_t *at)
     return false;
 }
 
+/* --- lines that nobody asked for ------------------------------------------------------------- */
+
+/* Where the next line stands that is to be handed over, or the input ends. */
+static size_t next_point(struct logplex *p, const struct input *in, size_t at)
+{
+    for (; p->n_points > 0 && *p->points < at; p->points++)
+        p->n_points--;
+    return p->n_points > 0 ? *p->points : in->len;
+}
+
+/* Counts the plain lines from `at` on and returns where they end. Of their times the last one is
+ * all that can matter to a line behind them. */
+static size_t count_lines(struct logplex *p, const struct input *in, size_t at)
+{
+    const char *text;
+    uint64_t lines = 0;
+    size_t n, stop, timed, len;
+
+    if (p->points == NULL || at < p->count_from)
+        return at;
+    text = in->data + at;
+    stop = next_point(p, in, at);
+    n = plain_stretch(text, stop - at, &lines);
+    /* What stopped it is not looked at again for each line of it. */
+    p->count_from = stop - at - n <= PLAIN_BLOCK ? stop : at + n + PLAIN_BLOCK;
+    if (plain_last_timed(text, n, &timed, &len)) {
+        hand_over(p, text + timed, len);
+        lines--;
+    }
+    p->counts.lines += lines;
+    return at + n;
+}
+
 /* --- chunks --------------------------------------------------------------------------------- */
 
 static size_t skip_blank(const struct input *in, size_t at)
@@ -362,8 +396,10 @@ static void walk(struct logplex *p, const struct input *in, size_t *at, size_t s
     bool went = true;
 
     while (went && p->rc == 0) {
-        if (p->place == AT_BEGIN)
-            *at = skip_blank(in, *at);
+        if (p->place == AT_BEGIN) {
+            *at = skip_blank(in, walk_usual(p, in, *at, stop));
+            *at = count_lines(p, in, *at);
+        }
         if (*at >= stop)
             return;
         p->lacking = LOOKAHEAD; /* unless the step knows better */
@@ -426,6 +462,12 @@ static size_t complete_carry(struct logplex *p, const char *bytes, size_t n)
 
 int logplex_push(struct logplex *p, const char *bytes, size_t n)
 {
+    return logplex_push_points(p, bytes, n, NULL, 0);
+}
+
+int logplex_push_points(struct logplex *p, const char *bytes, size_t n, const uint32_t *points,
+                        size_t n_points)
+{
     struct input in = {.data = bytes, .len = n};
     size_t at = 0;
 
@@ -434,7 +476,11 @@ int logplex_push(struct logplex *p, const char *bytes, size_t n)
     if (n > 0 && p->carry_end > 0)
         at = complete_carry(p, bytes, n);
     if (p->rc == 0 && at < n) {
+        p->points = points;
+        p->n_points = n_points;
+        p->count_from = 0;
         walk(p, &in, &at, n);
+        p->points = NULL;
         flush(p);
         if (p->rc == 0)
             p->rc = keep(p, bytes + at, n - at);

@@ -86,20 +86,81 @@ static int on_report(unsigned id, unsigned long long from, unsigned long long to
 int match_candidates(struct match *m, const char *region, size_t region_len,
                      const struct logplex_span *lines, size_t n, uint32_t *found)
 {
-    struct marking k = {.lines = lines, .n = n, .unmarked = n, .marked = m->marked};
+    bool all = match_is_line_by_line(m);
+    struct marking k = {.lines = lines, .n = n, .unmarked = all ? 0 : n, .marked = m->marked};
     hs_error_t rc;
     int n_found = 0;
 
     assert(n <= LOGPLEX_BATCH_MAX && region_len <= UINT32_MAX);
-    memset(m->marked, match_is_line_by_line(m), n);
-    if (!match_is_line_by_line(m)) {
+    memset(m->marked, all, n);
+    if (!all) {
         rc = hs_scan(m->pass, region, (unsigned)region_len, 0, m->scratch, on_report, &k);
         if (rc != HS_SUCCESS && rc != HS_SCAN_TERMINATED)
             return ERR_IO;
     }
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < n && k.unmarked < n; i++) {
         if (m->marked[i])
             found[n_found++] = i;
+    }
+    return n_found;
+}
+
+/* ---------------------------------------------------------------------- before lines are known */
+
+static int on_end(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
+                  void *context)
+{
+    struct match_look *look = context;
+
+    (void)id, (void)from, (void)flags;
+    if (to == 0 || (look->n_ends > 0 && look->ends[look->n_ends - 1] == to - 1))
+        return 0;
+    look->all = look->n_ends == MATCH_LOOK_MAX;
+    if (!look->all)
+        look->ends[look->n_ends++] = (uint32_t)(to - 1);
+    return look->all;
+}
+
+static int compare_indexes(const void *left, const void *right)
+{
+    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+
+    return (a > b) - (a < b);
+}
+
+int match_look(struct match *m, const char *bytes, size_t n, struct match_look *out)
+{
+    hs_error_t rc;
+
+    out->bytes = bytes;
+    out->n = n;
+    out->n_ends = 0;
+    out->all = match_is_line_by_line(m) || n == 0 || n > UINT32_MAX;
+    if (out->all)
+        return 0;
+    rc = hs_scan(m->pass, bytes, (unsigned)n, 0, m->scratch, on_end, out);
+    if (rc != HS_SUCCESS && rc != HS_SCAN_TERMINATED)
+        return ERR_IO;
+    /* Expressions of different kinds report in turns. */
+    if (out->n_ends > 1)
+        qsort(out->ends, out->n_ends, sizeof *out->ends, compare_indexes);
+    return 0;
+}
+
+size_t match_looked(const struct match_look *look, const char *region,
+                    const struct logplex_span *lines, size_t n, uint32_t *found)
+{
+    struct marking k = {.lines = lines, .n = n};
+    size_t at = (size_t)(region - look->bytes), n_found = 0;
+
+    assert(region >= look->bytes && at <= look->n && !look->all);
+    for (size_t i = 0; i < look->n_ends; i++) {
+        size_t line = look->ends[i] < at ? n : line_at(&k, look->ends[i] - at);
+
+        if (line == n || (n_found > 0 && found[n_found - 1] == line))
+            continue;
+        k.last = line;
+        found[n_found++] = (uint32_t)line;
     }
     return n_found;
 }
@@ -237,7 +298,11 @@ static int on_named(unsigned id, unsigned long long from, unsigned long long to,
     struct match *m = context;
 
     (void)from, (void)to, (void)flags;
-    if (id == m->n_tests || m->tests[id].named == m->serial) /* a special line's; seen before */
+    if (id == m->n_tests) {
+        m->special = true;
+        return 0;
+    }
+    if (m->tests[id].named == m->serial)
         return 0;
     m->tests[id].named = m->serial;
     m->hits[m->n_hits++] = id;
@@ -290,13 +355,6 @@ static int keep_rules(struct match *m, const struct logplex_line *line)
     return rc;
 }
 
-static int compare_indexes(const void *left, const void *right)
-{
-    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
-
-    return (a > b) - (a < b);
-}
-
 static int judge_rules(struct match *m, const struct logplex_line *line)
 {
     int rc;
@@ -329,9 +387,12 @@ int match_line(struct match *m, const struct logplex_line *line, struct match_re
     *out = (struct match_result){.rules = m->matched, .own = special_is_ours(line)};
     if (out->own)
         return 0;
-    out->lost = special_lost(line);
-    out->own = special_is_about_us(line);
+    m->special = m->pass == NULL || m->n_tests == 0; /* or the pass says so */
     rc = judge_rules(m, line);
+    if (m->special) {
+        out->lost = special_lost(line);
+        out->own = special_is_about_us(line);
+    }
     out->n_rules = rc == 0 ? m->n_matched : 0;
     return rc;
 }

@@ -39,6 +39,25 @@ bool match_is_line_by_line(const struct match *m);
 int match_candidates(struct match *m, const char *region, size_t region_len,
                      const struct logplex_span *lines, size_t n, uint32_t *found);
 
+/* What one pass over bytes found before it was known where lines begin in them. A chunk of an HTTP
+ * body has about a hundred lines; where more is found it pays to know the lines first. */
+enum { MATCH_LOOK_MAX = 512 };
+struct match_look {
+    const char *bytes;
+    size_t n;
+    bool all; /* it cannot be told, or there is more than fits: match_candidates is to be asked */
+    size_t n_ends;
+    uint32_t ends[MATCH_LOOK_MAX]; /* offsets of the last bytes of what was found; ascending */
+};
+
+/* Looks at bytes, which `out` refers to from then on. Returns 0 or ERR_IO (Hyperscan failed). */
+int match_look(struct match *m, const char *bytes, size_t n, struct match_look *out);
+
+/* What match_candidates finds among lines in a region within bytes that were looked at and are not
+ * `all`. */
+size_t match_looked(const struct match_look *look, const char *region,
+                    const struct logplex_span *lines, size_t n, uint32_t *found);
+
 struct match_result {
     const uint32_t
         *rules; /* indexes of the rules that match, ascending; valid until the next call */

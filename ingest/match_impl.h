@@ -54,6 +54,7 @@ struct match {
     size_t n_always;
     struct hs_scratch *scratch; /* for every database */
     uint64_t serial;            /* of the line being judged */
+    bool special;               /* the pass named what only special lines hold, or was not asked */
     uint32_t *hits;             /* tests that the pass named for it, and all of `always` */
     size_t n_hits;
     struct match_progress *progress; /* of each rule */

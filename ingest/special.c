@@ -6,10 +6,12 @@
 
 static const char own_path[] = "/api/internal/heroku-log-drain";
 
-/* Plain and of 8 bytes at most: what is longer, or has a repeat in it, made the whole pass three times
- * as slow (4.9 against 1.4 us for 100 lines). */
+/* Plain and of 8 bytes at most: what is longer, or has a repeat in it, made the whole pass three
+ * times as slow (4.9 against 1.4 us for 100 lines). Hyperscan stops wherever the last bytes of one
+ * stand, and those of "dropped" stand in "skipped" and "stopped", too: it made the pass 12 %
+ * slower. */
 const char *const special_expressions[SPECIAL_EXPRESSIONS] = {
-    "dropped",
+    "dropp",    /* dropped */
     "log_dra",  /* heroku_log_drain: */
     "drainwat", /* drainwatch */
     "log-dra",  /* our path */

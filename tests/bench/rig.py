@@ -80,9 +80,12 @@ def in_turn(rounds, *measures):
 
 # ---- processes ----
 
-def pinned(core):
+def pinned(core, nice=0):
     """For a child to run before its program."""
-    return lambda: os.sched_setaffinity(0, CORES if core is None else [core])
+    def before():
+        os.sched_setaffinity(0, CORES if core is None else [core])
+        os.nice(nice)
+    return before
 
 
 def wait_for(condition, what, patience=PATIENCE_S):

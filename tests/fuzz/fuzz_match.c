@@ -357,6 +357,21 @@ static size_t write_text(const struct input *in, char *region)
     return n;
 }
 
+/* A look before lines are known finds the same. */
+static void check_look(struct match *m, const char *region, size_t n,
+                       const struct logplex_span *lines, size_t n_lines, const uint32_t *found,
+                       size_t n_found)
+{
+    static uint32_t looked[LOGPLEX_BATCH_MAX];
+    static struct match_look look;
+
+    assert(match_look(m, region, n, &look) == 0);
+    if (look.all)
+        return;
+    assert(match_looked(&look, region, lines, n_lines, looked) == n_found);
+    assert(n_found == 0 || memcmp(looked, found, n_found * sizeof *found) == 0);
+}
+
 static void check_lines(struct match *m, struct slow *s, size_t n_rules, struct input *in)
 {
     static struct logplex_span lines[LOGPLEX_BATCH_MAX];
@@ -379,6 +394,7 @@ static void check_lines(struct match *m, struct slow *s, size_t n_rules, struct 
         next += named;
     }
     assert(next == (size_t)n_found);
+    check_look(m, region, n, lines, n_lines, found, next);
     free(region);
 }
 

@@ -127,7 +127,8 @@ static void test_times_from_far_back(void **state)
     setup(&f, shipped, 2);
     srand(11);
     for (int round = 0; round < 60; round++) {
-        const int timed = 1 + rand() % 40, hits = 1 + rand() % 40; /* one in so many */
+        const int timed = 1 + rand() % 40; /* one in so many */
+        const int hits = 1 + rand() % (round % 2 ? 40 : 1000);
         const size_t chunk = 1 + (size_t)(rand() % 60000);
         int64_t now_us = 3;
 
@@ -156,6 +157,7 @@ static void test_times_from_far_back(void **state)
                 delivery_push(f.delivery, f.body + at, f.len - at < chunk ? f.len - at : chunk), 0);
         assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
         assert_int_equal(e.seen, e.n);
+        assert_int_equal(delivery_counts(f.delivery).lines, 3000);
         assert_true(delivery_time_us(f.delivery) == now_us);
     }
     teardown(&f);

@@ -1,8 +1,11 @@
 #include "common/err.h"
+#include "ingest/head.h"
 #include "ingest/logplex.h"
+#include "ingest/plain.h"
 #include "tests/unit/logplex_reference.h"
 #include "tests/unit/unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -472,6 +475,286 @@ static void lies_without_end_agree_with_the_reference(void **state)
     free(body);
 }
 
+/* --- what is known at a glance -------------------------------------------------------------- */
+
+static void expect_usual(const char *text, bool usual)
+{
+    char bytes[HEAD_USUAL_ROOM] = "................"; /* without a zero */
+    struct head fast, slow;
+
+    memcpy(bytes, text, strlen(text) < sizeof bytes ? strlen(text) : sizeof bytes);
+    if (head_usual(bytes, &fast) != usual)
+        fail_msg("\"%s\" is%s usual", text, usual ? " not" : "");
+    if (!usual)
+        return;
+    assert_int_equal(head_at(bytes, sizeof bytes, &slow), LINE_YES);
+    assert_int_equal(fast.len, slow.len);
+    assert_int_equal(fast.length, slow.length);
+}
+
+static void usual_heads(void **state)
+{
+    (void)state;
+    for (unsigned length = 0; length < 2000; length++) {
+        for (unsigned pri = 0; pri < 2000; pri += 7) {
+            char text[32];
+
+            snprintf(text, sizeof text, "%u <%u>1 ", length, pri);
+            expect_usual(text, length >= 10 && length < 1000 && pri < 1000);
+        }
+    }
+    expect_usual("099 <190>1 ", false);
+    expect_usual("09 <190>1 ", false);
+    expect_usual("99 <>1 ", false);
+    expect_usual("99  <190>1 ", false);
+    expect_usual("199<<190>1 ", false);
+    expect_usual("<190>1 ", false);
+}
+
+/* Every byte in the place of each of a head's: what is usual is a head. */
+static void nothing_else_is_a_usual_head(void **state)
+{
+    static const char *const heads[] = {"123 <190>1 2026-", "98 <45>1 2026-05", "107 <6>1 2026-05"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        for (size_t at = 0; at < HEAD_USUAL_ROOM; at++) {
+            for (unsigned byte = 0; byte < 256; byte++) {
+                struct head fast, slow = {0};
+                char bytes[HEAD_USUAL_ROOM];
+                bool usual, good;
+
+                memcpy(bytes, heads[i], sizeof bytes);
+                bytes[at] = (char)byte;
+                usual = head_usual(bytes, &fast);
+                good = head_at(bytes, sizeof bytes, &slow) == LINE_YES && slow.length != 0;
+                assert_true(good || !usual);
+                assert_true(usual || !good || slow.length < 10);
+                assert_true(!usual || (fast.len == slow.len && fast.length == slow.length));
+            }
+        }
+    }
+}
+
+/* Lines up to `n` bytes of text, by the slowest obvious loop; false where they are not plain. */
+static bool plain_slowly(const char *s, size_t n, size_t *end, uint64_t *lines)
+{
+    *end = 0;
+    *lines = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool begins = i == 0 || s[i - 1] == '\n';
+
+        if (s[i] == '<' || (begins && (int8_t)s[i] <= ' '))
+            return false;
+        if (s[i] == '\n') {
+            *end = i + 1;
+            ++*lines;
+        }
+    }
+    return *lines > 0 && (*end < n || (int8_t)s[n] > ' ');
+}
+
+static void plain_blocks(void **state)
+{
+    static const char rare[] = "<\n\r \t\x01\xc3";
+    char *block = malloc(PLAIN_BLOCK + 1); /* so that a sanitizer sees a read beyond it */
+    uint32_t seed = 5;
+    unsigned n_plain = 0;
+
+    (void)state;
+    assert_non_null(block);
+    for (int round = 0; round < 20000; round++) {
+        uint32_t newlines = draw(&seed, 4) == 0 ? 3000 : 1 + draw(&seed, 300);
+        uint64_t slow = 0, fast = 7;
+        size_t end;
+        bool plain;
+
+        for (size_t i = 0; i <= PLAIN_BLOCK; i++)
+            block[i] = draw(&seed, newlines) == 0 ? '\n' : "x2[~"[draw(&seed, 4)];
+        if (draw(&seed, 2) == 0)
+            block[draw(&seed, PLAIN_BLOCK + 1)] = rare[draw(&seed, sizeof rare - 1)];
+        if (round == 0) /* as many newlines in a lane as there can be */
+            memset(block, '\n', PLAIN_BLOCK + 1);
+        plain = plain_slowly(block, PLAIN_BLOCK, &end, &slow);
+        assert_int_equal(plain_block(block, &fast), plain ? end : 0);
+        assert_int_equal(fast, 7 + (plain ? slow : 0));
+        n_plain += plain;
+    }
+    assert_in_range(n_plain, 500, 19500);
+    free(block);
+}
+
+/* --- lines that nobody asked for ------------------------------------------------------------ */
+
+enum { POINTS_MAX = 64, LINES_MAX = 4000 };
+
+/* A body whose lines are all different, and what of it is to be handed over. */
+struct asked {
+    char body[80 << 10];
+    size_t n;
+    struct logplex_span lines[LINES_MAX]; /* by the reference */
+    bool timed[LINES_MAX];
+    size_t n_lines;
+    uint32_t points[POINTS_MAX]; /* into the body */
+    size_t n_points;
+    size_t next;       /* the first line that may come */
+    size_t last_timed; /* of the lines that came; n_lines: none */
+    size_t n_came;
+};
+
+static void on_asked_reference(void *ctx, size_t start, size_t len)
+{
+    struct asked *a = ctx;
+    struct logplex_line line;
+
+    assert_true(a->n_lines < LINES_MAX);
+    logplex_read_line(a->body + start, len, &line);
+    a->timed[a->n_lines] = line.has_time;
+    a->lines[a->n_lines++] = (struct logplex_span){(uint32_t)start, (uint32_t)len};
+}
+
+static bool holds_point(const struct asked *a, const struct logplex_span *line)
+{
+    for (size_t i = 0; i < a->n_points; i++) {
+        if (a->points[i] >= line->start && a->points[i] - line->start < line->len)
+            return true;
+    }
+    return false;
+}
+
+/* The lines before `line` that did not come hold no point. Returns which is the last with a time.
+ */
+static size_t pass_left_out(struct asked *a, size_t line)
+{
+    size_t last_timed = a->last_timed;
+
+    for (; a->next < line; a->next++) {
+        assert_false(holds_point(a, &a->lines[a->next]));
+        if (a->timed[a->next])
+            last_timed = a->next;
+    }
+    return last_timed;
+}
+
+static int on_asked_lines(void *ctx, const char *region, size_t region_len,
+                          const struct logplex_span *lines, size_t n)
+{
+    struct asked *a = ctx;
+
+    assert_in_range(region_len, 1, LOGPLEX_REGION_MAX);
+    for (size_t i = 0; i < n; i++) {
+        const char *came = region + lines[i].start;
+        size_t line = a->next, last_timed;
+
+        while (line < a->n_lines &&
+               (a->lines[line].len != lines[i].len ||
+                memcmp(a->body + a->lines[line].start, came, lines[i].len) != 0))
+            line++;
+        assert_true(line < a->n_lines);
+        last_timed = pass_left_out(a, line);
+        if (a->timed[line])
+            a->last_timed = line;
+        else
+            assert_int_equal(a->last_timed, last_timed);
+        a->next = line + 1;
+        a->n_came++;
+    }
+    return 0;
+}
+
+static void add_asked(struct asked *a, uint32_t *seed, unsigned timed)
+{
+    static const char filler[] = "................................................................"
+                                 "................................................................";
+    char line[300], frame[320];
+    uint32_t kind = draw(seed, 400), n = draw(seed, sizeof filler);
+
+    if (kind < timed)
+        snprintf(line, sizeof line, TIME " app[web.1]: %zu %.*s", a->n, (int)n, filler);
+    else
+        snprintf(line, sizeof line, "%zu%.*s", a->n, (int)n, filler);
+    if (kind % 40 == 0)
+        snprintf(line, sizeof line, "<190>1 " TIME " host app web.1 - %zu %.*s", a->n, (int)n,
+                 filler);
+    if (kind % 40 == 0)
+        snprintf(frame, sizeof frame, "%zu %s\n", strlen(line) + 1, line);
+    else
+        snprintf(frame, sizeof frame, "%s%s\n",
+                 kind % 50 == 1   ? "\r\n  "
+                 : kind % 60 == 2 ? "<"
+                                  : "",
+                 line);
+    assert_true(a->n + strlen(frame) < sizeof a->body);
+    memcpy(a->body + a->n, frame, strlen(frame));
+    a->n += strlen(frame);
+}
+
+static int compare_points(const void *left, const void *right)
+{
+    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+
+    return (a > b) - (a < b);
+}
+
+static void make_asked(struct asked *a, uint32_t *seed)
+{
+    unsigned timed = (unsigned[]){0, 3, 200, 400}[draw(seed, 4)];
+
+    *a = (struct asked){0};
+    for (uint32_t lines = 1 + draw(seed, 400); lines > 0; lines--)
+        add_asked(a, seed, timed);
+    reference_parse(a->body, a->n, on_asked_reference, a);
+    a->last_timed = a->n_lines;
+    a->n_points = draw(seed, 2) ? draw(seed, 3) : draw(seed, POINTS_MAX);
+    for (size_t i = 0; i < a->n_points; i++)
+        a->points[i] = draw(seed, (uint32_t)a->n);
+    qsort(a->points, a->n_points, sizeof *a->points, compare_points);
+}
+
+static void push_asked(struct asked *a, struct logplex *p, size_t at, size_t n)
+{
+    uint32_t points[POINTS_MAX];
+    size_t n_points = 0;
+    char *chunk = malloc(n);
+
+    assert_non_null(chunk);
+    memcpy(chunk, a->body + at, n);
+    for (size_t i = 0; i < a->n_points; i++) {
+        if (a->points[i] >= at && a->points[i] - at < n)
+            points[n_points++] = (uint32_t)(a->points[i] - at);
+    }
+    assert_int_equal(logplex_push_points(p, chunk, n, points, n_points), 0);
+    free(chunk);
+}
+
+static void lines_that_nobody_asked_for(void **state)
+{
+    static struct asked a;
+    struct logplex *p = logplex_new(on_asked_lines, &a);
+    uint32_t seed = 77;
+    size_t n_lines = 0, n_came = 0;
+
+    (void)state;
+    assert_non_null(p);
+    for (int round = 0; round < 1500; round++) {
+        size_t chunk;
+
+        make_asked(&a, &seed);
+        chunk = draw(&seed, 2) ? a.n : 1 + draw(&seed, 20000);
+        logplex_reset(p);
+        for (size_t at = 0; at < a.n; at += chunk)
+            push_asked(&a, p, at, a.n - at < chunk ? a.n - at : chunk);
+        assert_int_equal(logplex_finish(p), 0);
+        assert_int_equal(pass_left_out(&a, a.n_lines), a.last_timed);
+        assert_int_equal(logplex_counts(p).lines, a.n_lines);
+        assert_int_equal(logplex_counts(p).malformed, 0);
+        n_lines += a.n_lines;
+        n_came += a.n_came;
+    }
+    assert_in_range(n_came, n_lines / 20, n_lines * 9 / 10); /* and many are left out */
+    logplex_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -493,6 +776,10 @@ int main(void)
         cmocka_unit_test(no_memory),
         cmocka_unit_test(random_bodies_agree_with_the_reference),
         cmocka_unit_test(lies_without_end_agree_with_the_reference),
+        cmocka_unit_test(usual_heads),
+        cmocka_unit_test(nothing_else_is_a_usual_head),
+        cmocka_unit_test(plain_blocks),
+        cmocka_unit_test(lines_that_nobody_asked_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

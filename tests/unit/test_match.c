@@ -735,6 +735,51 @@ static void test_full_batch(void **state)
     match_free(f.match);
 }
 
+/* What lies in two places of bytes that were looked at as a whole, between bytes of nobody. */
+static void test_a_look_before_lines_are_known(void **state)
+{
+    static const struct sketch rules[] = {{.matches = {"ab.*z", "b"}}, {.matches = {"a"}}};
+    static const char bytes[] = "b x\nab z\nxxx\nb\nyy ab yy\nxa";
+    static const struct logplex_span first[] = {{0, 4}, {5, 3}, {9, 1}}, second[] = {{0, 8}};
+    static struct match_look look;
+    uint32_t found[3];
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 2);
+    assert_int_equal(match_look(f.match, bytes, sizeof bytes - 1, &look), 0);
+    assert_false(look.all);
+    for (size_t i = 1; i < look.n_ends; i++)
+        assert_true(look.ends[i] >= look.ends[i - 1]);
+    assert_int_equal(match_looked(&look, bytes + 4, first, 3, found), 2);
+    assert_true(found[0] == 0 && found[1] == 2);
+    assert_int_equal(match_looked(&look, bytes + 15, second, 1, found), 1);
+    assert_int_equal(found[0], 0);
+    match_free(f.match);
+}
+
+static void test_a_look_at_too_much(void **state)
+{
+    static const struct sketch rules[] = {{.matches = {"ab"}}}, empty[] = {{.matches = {"^$"}}};
+    static char bytes[(MATCH_LOOK_MAX + 1) * 2];
+    static struct match_look look;
+    struct fixture f;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = "ab"[i % 2];
+    setup(&f, rules, 1);
+    assert_int_equal(match_look(f.match, bytes, sizeof bytes - 2, &look), 0);
+    assert_true(!look.all && look.n_ends == MATCH_LOOK_MAX);
+    assert_int_equal(match_look(f.match, bytes, sizeof bytes, &look), 0);
+    assert_true(look.all);
+    match_free(f.match);
+    setup(&f, empty, 1);
+    assert_int_equal(match_look(f.match, "x", 1, &look), 0);
+    assert_true(look.all);
+    match_free(f.match);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -764,6 +809,8 @@ int main(void)
         cmocka_unit_test(test_line_by_line_for_size),
         cmocka_unit_test(test_redact_comes_with_it),
         cmocka_unit_test(test_full_batch),
+        cmocka_unit_test(test_a_look_before_lines_are_known),
+        cmocka_unit_test(test_a_look_at_too_much),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
