@@ -4,19 +4,18 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Days since 1970-01-01 of a proleptic Gregorian date, counted in eras of 400 years that begin in
- * March, so that a leap day is the last day of its year. */
-static int64_t days_from_civil(int64_t y, int64_t m, int64_t d)
-{
-    int64_t era, yoe, doy, doe;
+enum { USUAL_LEN = 32 }; /* 2026-05-07T08:06:12.123456+00:00 */
 
-    if (m <= 2)
-        y--;
-    era = (y >= 0 ? y : y - 399) / 400;
-    yoe = y - era * 400;
-    doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
-    doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
-    return era * 146097 + doe - 719468;
+/* Days since 1970-01-01 of a proleptic Gregorian date in the years 0 to 10000. Years begin in
+ * March, so that a leap day is the last day of its year, and are counted from 400 years before 0,
+ * so that none is negative. */
+static int64_t days_from_civil(int year, int month, int day)
+{
+    bool early = month <= 2;
+    unsigned y = (unsigned)(year + 400 - early), m = (unsigned)(early ? month + 9 : month - 3);
+
+    return (int64_t)(y * 365 + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + (unsigned)day - 1) -
+           (719468 + 146097);
 }
 
 static void civil_from_days(int64_t days, int *y, int *m, int *d)
@@ -38,15 +37,9 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Two digits; sets *bad where one is none. No branch for each digit: a log line's time is read once
- * or twice a line, and all its digits at once cost a third of what they cost one by one. */
-static int two_digits(const char *text, unsigned *bad)
-{
-    unsigned tens = (unsigned)(text[0] - '0'), ones = (unsigned)(text[1] - '0');
-
-    *bad |= (tens > 9) | (ones > 9);
-    return (int)(tens * 10 + ones);
-}
+struct civil {
+    int y, mo, d, h, mi, s, us;
+};
 
 static int days_in_month(int y, int m)
 {
@@ -56,36 +49,96 @@ static int days_in_month(int y, int m)
     return m == 2 && leap ? 29 : days[m - 1];
 }
 
+/* Whole seconds since the epoch, where the date and the time of day are any. */
+static bool to_seconds(const struct civil *c, int64_t *seconds)
+{
+    if (c->y < 1970 || c->mo < 1 || c->mo > 12 || c->d < 1)
+        return false;
+    if (c->d > 28 && c->d > days_in_month(c->y, c->mo))
+        return false;
+    if (c->h > 23 || c->mi > 59 || c->s > 60)
+        return false;
+    *seconds = days_from_civil(c->y, c->mo, c->d) * 86400 + c->h * 3600 + c->mi * 60 + c->s;
+    return true;
+}
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+static uint64_t load(const char *bytes)
+{
+    uint64_t word;
+
+    memcpy(&word, bytes, sizeof word);
+    return word;
+}
+
+/* Of each two neighbouring bytes, that are digits, the number; `at` is that of the first. */
+static int pair_at(uint64_t digits, int at)
+{
+    return (int)((digits * 10 + (digits >> 8)) >> 8 * at & 0xff);
+}
+
+/* All times of Heroku's are of this form, and one is read for each match: eight bytes at once it
+ * takes half of what it takes digit by digit. False: look again, in general. */
+static bool parse_usual(const char *text, int64_t *us)
+{
+    static const char form[] = "0000-00-00T00:00:00.000000+00:00";
+    /* To the value of a digit 0x76 may be added, and to what must be 0 0x7f, before bit 7 shows. */
+    static const char room[] = "vvvv\x7fvv\x7fvv\x7fvv\x7fvv\x7fvv\x7fvvvvvv"
+                               "\x7f\x7f\x7f\x7f\x7f\x7f";
+    uint64_t w[4], wrong = 0;
+    struct civil c;
+    int64_t seconds;
+
+    for (int i = 0; i < 4; i++) {
+        w[i] = load(text + 8 * i) ^ load(form + 8 * i);
+        wrong |= w[i] | (w[i] + load(room + 8 * i));
+    }
+    if (wrong & UINT64_C(0x8080808080808080))
+        return false;
+    c = (struct civil){.y = pair_at(w[0], 0) * 100 + pair_at(w[0], 2),
+                       .mo = pair_at(w[0], 5),
+                       .d = pair_at(w[1], 0),
+                       .h = pair_at(w[1], 3),
+                       .mi = pair_at(w[1], 6),
+                       .s = pair_at(w[2], 1)};
+    if (!to_seconds(&c, &seconds))
+        return false;
+    *us = seconds * TIME_S + pair_at(w[2], 4) * 10000 + pair_at(w[2], 6) * 100 + pair_at(w[3], 0);
+    return true;
+}
+#else
+static bool parse_usual(const char *text, int64_t *us)
+{
+    (void)text, (void)us;
+    return false;
+}
+#endif
+
+/* Two digits; sets *bad where one is none. */
+static int two_digits(const char *text, unsigned *bad)
+{
+    unsigned tens = (unsigned)(text[0] - '0'), ones = (unsigned)(text[1] - '0');
+
+    *bad |= (tens > 9) | (ones > 9);
+    return (int)(tens * 10 + ones);
+}
+
 /* "2026-05-07T08:06:12" at `t`, in whole seconds since the epoch. */
 static bool parse_date_time(const char *t, int64_t *seconds)
 {
     unsigned bad = 0;
-    int y = two_digits(t, &bad) * 100 + two_digits(t + 2, &bad);
-    int mo = two_digits(t + 5, &bad), d = two_digits(t + 8, &bad);
-    int h = two_digits(t + 11, &bad), mi = two_digits(t + 14, &bad), s = two_digits(t + 17, &bad);
+    const struct civil c = {.y = two_digits(t, &bad) * 100 + two_digits(t + 2, &bad),
+                            .mo = two_digits(t + 5, &bad),
+                            .d = two_digits(t + 8, &bad),
+                            .h = two_digits(t + 11, &bad),
+                            .mi = two_digits(t + 14, &bad),
+                            .s = two_digits(t + 17, &bad)};
 
     if (bad || t[4] != '-' || t[7] != '-' || t[13] != ':' || t[16] != ':')
         return false;
     if (t[10] != 'T' && t[10] != 't' && t[10] != ' ')
         return false;
-    if (y < 1970 || mo < 1 || mo > 12 || d < 1 || (d > 28 && d > days_in_month(y, mo)))
-        return false;
-    if (h > 23 || mi > 59 || s > 60)
-        return false;
-    *seconds = days_from_civil(y, mo, d) * 86400 + h * 3600 + mi * 60 + s;
-    return true;
-}
-
-/* ".123456+00:00" and nothing else, as all of Heroku's times end. */
-static bool parse_usual_end(const char *t, size_t len, int64_t *fraction)
-{
-    unsigned bad = 0;
-
-    if (len != 13 || t[0] != '.' || memcmp(t + 7, "+00:00", 6) != 0)
-        return false;
-    *fraction = two_digits(t + 1, &bad) * 10000 + two_digits(t + 3, &bad) * 100 +
-                two_digits(t + 5, &bad);
-    return !bad;
+    return to_seconds(&c, seconds);
 }
 
 /* "Z", "z" or "+01:00", and nothing behind it, in seconds east of UTC. */
@@ -112,13 +165,10 @@ bool time_parse_rfc3339(const char *text, size_t len, int64_t *us)
     int64_t seconds, offset, fraction = 0, scale = 100000;
     size_t i = 19;
 
+    if (len == USUAL_LEN && parse_usual(text, us))
+        return true;
     if (len < 20 || !parse_date_time(text, &seconds))
         return false;
-    if (parse_usual_end(text + i, len - i, &fraction)) {
-        *us = seconds * TIME_S + fraction;
-        return true;
-    }
-    fraction = 0;
     if (text[i] == '.') {
         i++;
         if (i == len || !is_digit(text[i]))
@@ -131,10 +181,6 @@ bool time_parse_rfc3339(const char *text, size_t len, int64_t *us)
     *us = (seconds - offset) * TIME_S + fraction;
     return true;
 }
-
-struct civil {
-    int y, mo, d, h, mi, s, us;
-};
 
 static struct civil civil_of(int64_t us)
 {

@@ -16,6 +16,12 @@ static bool is_word(char c)
 /* The offset behind the quote that closes the one at `open`, or `len` + 1 where none does. */
 static size_t quotation_end(const char *text, size_t len, size_t open)
 {
+    const char *first = text + open + 1, *quote = memchr(first, '"', len - open - 1);
+
+    if (quote == NULL)
+        return len + 1;
+    if (memchr(first, '\\', (size_t)(quote - first)) == NULL) /* as nearly all are */
+        return (size_t)(quote - text) + 1;
     for (size_t i = open + 1; i < len; i++) {
         if (text[i] == '"')
             return i + 1;
@@ -34,9 +40,20 @@ struct token {
     bool cut;
 };
 
+/* What is not simply a part of a token: the rest is passed over with one look at each byte. */
+static const bool stops[256] = {[' '] = true,  ['\t'] = true, ['\n'] = true, ['\v'] = true,
+                                ['\f'] = true, ['\r'] = true, ['"'] = true,  ['='] = true};
+
+static size_t next_stop(const char *text, size_t len, size_t i)
+{
+    while (i < len && !stops[(uint8_t)text[i]])
+        i++;
+    return i;
+}
+
 static void read_token(const char *text, size_t len, struct token *t)
 {
-    size_t i = t->start;
+    size_t i = next_stop(text, len, t->start);
 
     while (i < len && !is_space(text[i])) {
         if (text[i] == '"' && (i == t->start || !is_word(text[i - 1]))) {
@@ -51,6 +68,7 @@ static void read_token(const char *text, size_t len, struct token *t)
                 t->equals = i;
             i++;
         }
+        i = next_stop(text, len, i);
     }
     t->end = i;
 }

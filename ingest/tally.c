@@ -1,9 +1,6 @@
-#include "ingest/tally.h"
-
-#include "common/buf.h"
 #include "common/err.h"
 #include "common/text.h"
-#include "ingest/excerpt.h"
+#include "ingest/tally_impl.h"
 
 #include <assert.h>
 #include <stdbool.h>
@@ -11,25 +8,14 @@
 #include <string.h>
 
 enum {
-    FIRST_GROUPS = 8,
     FIRST_TIMES = 16,
     /* Memory beyond this is given back when the next delivery begins: a storm must not stay. */
     KEEP_GROUPS = 256,
     KEEP_TIMES = 64 << 10,
-    /* On the wire, at most: each field's tag and length, and the first time of a part, which is
-     * told from the time of receipt. */
-    GROUP_OVERHEAD = 48,
-    PAIR_OVERHEAD = 12,
     VALUES_MAX = RULES_GROUP_BY_MAX * (TALLY_VALUE_MAX + 1), /* with a zero byte behind each */
 };
 
 static_assert((int)RULES_GROUP_BY_MAX <= (int)WIRE_GROUP_MAX, "a reader would refuse the record");
-
-/* A source or process as it is shown. */
-struct name {
-    char text[TALLY_NAME_MAX + 1];
-    size_t len;
-};
 
 /* What tells one group from another. */
 struct key {
@@ -37,42 +23,6 @@ struct key {
     const struct name *source;
     const struct name *process;
     const struct buf *values; /* of the rule's group_by, as excerpt_values writes them */
-};
-
-struct group {
-    uint32_t rule;
-    uint32_t hash;
-    struct name source;
-    struct name process;
-    struct buf values;
-    struct wire_group pairs[RULES_GROUP_BY_MAX]; /* the same for the wire, pointing into `values` */
-    size_t n_pairs;
-    int64_t *times;
-    size_t n_times;
-    size_t cap;
-    struct buf sample;
-    struct logplex_text last; /* the newest line's message, where the sample is not yet taken */
-};
-
-struct tally {
-    const struct rules *rules;
-    int64_t received_us;
-    struct group *groups; /* those behind n_groups keep their memory for later */
-    size_t n_groups;
-    size_t cap_groups;
-    uint32_t *table; /* by hash: 1 + index of a group, 0: none; twice as many as groups */
-    size_t n_matches;
-    struct name source; /* of the last line that was added */
-    struct name process;
-    struct buf shown;
-    struct buf values; /* of the match that is being added */
-    struct excerpt excerpt;
-    struct wire_matches *matches;
-    size_t n_wire;
-    size_t cap_wire;
-    struct tally_part *parts;
-    size_t n_parts;
-    size_t cap_parts;
 };
 
 struct tally *tally_new(void)
@@ -123,6 +73,8 @@ void tally_begin(struct tally *t, const struct rules *rules, struct redact *reda
         release(t);
     else if (t->n_groups > 0)
         memset(t->table, 0, 2 * t->cap_groups * sizeof *t->table);
+    if (t->n_groups > 0)
+        memset(t->recent, 0, sizeof t->recent);
     t->n_groups = t->n_matches = t->n_wire = t->n_parts = 0;
     t->rules = rules;
     t->received_us = received_us;
@@ -202,7 +154,7 @@ static uint32_t *find_slot(const struct tally *t, uint32_t hash, const struct ke
 
 static int grow_groups(struct tally *t)
 {
-    size_t cap = t->cap_groups > 0 ? 2 * t->cap_groups : FIRST_GROUPS;
+    size_t cap = t->cap_groups > 0 ? 2 * t->cap_groups : TALLY_FIRST_GROUPS;
     struct group *groups = reallocarray(t->groups, cap, sizeof *groups);
     uint32_t *table;
 
@@ -316,26 +268,74 @@ static int add_time(struct group *g, int64_t time_us)
     return 0;
 }
 
-static int add_match(struct tally *t, const struct logplex_line *line, int64_t time_us,
-                     struct key *key)
+/* Finds or makes the group of a line for a rule. */
+static int find_group(struct tally *t, const struct logplex_line *line, uint32_t index,
+                      struct group **out)
 {
     static const struct buf no_values;
-    const struct rule *rule = &t->rules->rules[key->rule];
-    struct group *g;
-    int rc = 0;
+    const struct rule *rule = &t->rules->rules[index];
+    struct key key = {index, &t->source, &t->process, &no_values};
+    int rc = read_name(t, line->source, &t->source);
 
-    key->values = &no_values;
-    if (rule->group_by.n > 0) { /* for these rules alone is the message read */
-        key->values = &t->values;
-        rc = excerpt_values(&t->excerpt, key->rule, line->message, &t->values);
-    }
     if (rc == 0)
-        rc = get_group(t, key, &g);
+        rc = read_name(t, line->process, &t->process);
+    if (rc == 0 && rule->group_by.n > 0) { /* for these rules alone is the message read */
+        key.values = &t->values;
+        rc = excerpt_values(&t->excerpt, index, line->message, &t->values);
+    }
+    return rc != 0 ? rc : get_group(t, &key, out);
+}
+
+/* Where a group that takes lines of such names is noted. Names mostly differ in their ends: web.1,
+ * web.2. */
+static uint32_t *recent_of(struct tally *t, const struct logplex_line *line, uint32_t rule)
+{
+    size_t n = line->process.len;
+    uint32_t last = n > 0 ? (uint8_t)line->process.data[n - 1] : 0;
+    uint32_t mark = rule ^ (uint32_t)line->source.len << 8 ^ (uint32_t)n << 16 ^ last << 24;
+
+    return &t->recent[mark * UINT32_C(2654435769) >> (32 - RECENT_BITS)];
+}
+
+static bool text_is_name(struct logplex_text text, const struct name *name)
+{
+    return text.len == name->len && memcmp(text.data, name->text, name->len) == 0;
+}
+
+/* Nearly all lines of a storm are of a few names. Where they read as those of a group that has no
+ * values there is nothing to be shown and to be hashed: a fifth of the instructions. */
+static int group_of(struct tally *t, const struct logplex_line *line, uint32_t rule,
+                    struct group **out)
+{
+    uint32_t *recent = recent_of(t, line, rule);
+    int rc;
+
+    if (*recent != 0) {
+        struct group *g = &t->groups[*recent - 1];
+
+        if (g->rule == rule && text_is_name(line->process, &g->process) &&
+            text_is_name(line->source, &g->source)) {
+            *out = g;
+            return 0;
+        }
+    }
+    rc = find_group(t, line, rule, out);
+    if (rc == 0 && (*out)->n_pairs == 0)
+        *recent = (uint32_t)(*out - t->groups) + 1;
+    return rc;
+}
+
+static int add_match(struct tally *t, const struct logplex_line *line, int64_t time_us,
+                     uint32_t rule)
+{
+    struct group *g;
+    int rc = group_of(t, line, rule, &g);
+
     if (rc == 0)
         rc = add_time(g, time_us);
     if (rc != 0)
         return rc;
-    if (rule->sample)
+    if (t->rules->rules[rule].sample)
         g->last = line->message;
     t->n_matches++;
     return 0;
@@ -344,18 +344,12 @@ static int add_match(struct tally *t, const struct logplex_line *line, int64_t t
 int tally_add(struct tally *t, const struct logplex_line *line, int64_t time_us,
               const uint32_t *rules, size_t n_rules)
 {
-    struct key key = {.source = &t->source, .process = &t->process};
-    int rc;
+    int rc = 0;
 
     if (n_rules > TALLY_MATCHES_MAX - t->n_matches)
         return ERR_FULL;
-    rc = read_name(t, line->source, &t->source);
-    if (rc == 0)
-        rc = read_name(t, line->process, &t->process);
-    for (size_t i = 0; rc == 0 && i < n_rules; i++) {
-        key.rule = rules[i];
-        rc = add_match(t, line, time_us, &key);
-    }
+    for (size_t i = 0; rc == 0 && i < n_rules; i++)
+        rc = add_match(t, line, time_us, rules[i]);
     return rc;
 }
 
@@ -378,124 +372,4 @@ int tally_settle(struct tally *t)
 size_t tally_matches(const struct tally *t)
 {
     return t->n_matches;
-}
-
-/* ---------------------------------------------------------------------------------------- parts */
-
-static size_t varint_bytes(int64_t from, int64_t to)
-{
-    uint64_t delta = (uint64_t)to - (uint64_t)from;
-    uint64_t zigzag = (delta << 1) ^ (delta >> 63 ? UINT64_MAX : 0);
-    size_t n = 1;
-
-    for (; zigzag > 0x7f; zigzag >>= 7)
-        n++;
-    return n;
-}
-
-static int open_part(struct tally *t)
-{
-    if (t->n_parts == t->cap_parts) {
-        size_t cap = t->cap_parts > 0 ? 2 * t->cap_parts : 1;
-        struct tally_part *parts = reallocarray(t->parts, cap, sizeof *parts);
-
-        if (parts == NULL)
-            return ERR_NOMEM;
-        t->parts = parts;
-        t->cap_parts = cap;
-    }
-    t->parts[t->n_parts++] = (struct tally_part){0};
-    return 0;
-}
-
-/* Puts these times of a group into the newest part. */
-static int put_times(struct tally *t, const struct group *g, size_t first, size_t n)
-{
-    if (t->n_wire == t->cap_wire) {
-        size_t cap = t->cap_wire > 0 ? 2 * t->cap_wire : FIRST_GROUPS;
-        struct wire_matches *matches = reallocarray(t->matches, cap, sizeof *matches);
-
-        if (matches == NULL)
-            return ERR_NOMEM;
-        t->matches = matches;
-        t->cap_wire = cap;
-    }
-    t->matches[t->n_wire++] = (struct wire_matches){
-        .rule = t->rules->rules[g->rule].name,
-        .source = g->source.text,
-        .process = g->process.text,
-        .times_us = g->times + first,
-        .n_times = n,
-        .sample = {.data = g->sample.data, .len = g->sample.len},
-        .group = g->pairs,
-        .n_group = g->n_pairs,
-    };
-    t->parts[t->n_parts - 1].n++;
-    return 0;
-}
-
-/* What a group takes in each part that some of it is in, but for the times. */
-static size_t fixed_bytes(const struct tally *t, const struct group *g)
-{
-    size_t n = GROUP_OVERHEAD + strlen(t->rules->rules[g->rule].name) + g->source.len +
-               g->process.len + g->sample.len;
-
-    for (size_t i = 0; i < g->n_pairs; i++)
-        n += PAIR_OVERHEAD + strlen(g->pairs[i].key) + strlen(g->pairs[i].value);
-    return n;
-}
-
-/* Puts a group into the newest part, and what does not fit there into new ones. `*bytes` is the
- * size of the newest part. */
-static int put_group(struct tally *t, const struct group *g, size_t *bytes)
-{
-    size_t fixed = fixed_bytes(t, g), first = 0;
-    int rc = 0;
-
-    while (rc == 0 && first < g->n_times) {
-        size_t size = fixed, i = first;
-
-        if (*bytes > 0 && *bytes + fixed > TALLY_RECORD_BYTES) {
-            *bytes = 0;
-            rc = open_part(t);
-            continue;
-        }
-        do { /* one time at least, so that it goes on whatever the sizes are */
-            size += varint_bytes(i > first ? g->times[i - 1] : t->received_us, g->times[i]);
-            i++;
-        } while (i < g->n_times && *bytes + size + GROUP_OVERHEAD <= TALLY_RECORD_BYTES);
-        rc = put_times(t, g, first, i - first);
-        *bytes += size;
-        first = i;
-    }
-    return rc;
-}
-
-/* The array of all matches may move while it grows, so the parts are pointed into it at the end. */
-static void point_parts(struct tally *t)
-{
-    size_t first = 0;
-
-    for (size_t i = 0; i < t->n_parts; i++) {
-        t->parts[i].matches = t->matches + first;
-        first += t->parts[i].n;
-    }
-}
-
-int tally_parts(struct tally *t, const struct tally_part **parts, size_t *n)
-{
-    size_t bytes = 0;
-    int rc = 0;
-
-    t->n_wire = t->n_parts = 0;
-    if (t->n_groups > 0)
-        rc = open_part(t);
-    for (size_t i = 0; rc == 0 && i < t->n_groups; i++) {
-        assert(t->groups[i].last.data == NULL);
-        rc = put_group(t, &t->groups[i], &bytes);
-    }
-    point_parts(t);
-    *parts = t->parts;
-    *n = t->n_parts;
-    return rc;
 }

@@ -3,6 +3,7 @@
 #include "ingest/logfmt.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,6 +131,72 @@ static void test_pairs_in_order(void **state)
     assert_false(logfmt_next(text, sizeof text - 1, &at, &pair));
 }
 
+static bool is_white(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* Where the token at `i` ends, a byte at a time, as the header says; `equals` is its first '='
+ * outside of quotes. */
+static size_t plain_token_end(const char *s, size_t n, size_t i, size_t *equals, bool *cut)
+{
+    bool quoted = false, escaped = false;
+
+    *equals = SIZE_MAX;
+    for (size_t start = i; i < n && (quoted || !is_white(s[i])); i++) {
+        if (quoted) {
+            quoted = escaped || s[i] != '"';
+            escaped = !escaped && s[i] == '\\';
+        } else if (s[i] == '"') {
+            quoted = i == start || strchr("Xc1", s[i - 1]) == NULL;
+        } else if (s[i] == '=' && *equals == SIZE_MAX) {
+            *equals = i;
+        }
+    }
+    *cut = quoted;
+    return i;
+}
+
+/* Random texts of few letters: the tokens are those that a look at each byte finds. */
+static void test_tokens_are_those_of_a_plain_walk(void **state)
+{
+    static const char letters[] = "Xc1=\"\\ \n\t\v-=\" c";
+    uint64_t seed = 4711;
+
+    (void)state;
+    for (int round = 0; round < 300000; round++) {
+        char *s = malloc(24);
+        size_t n = (size_t)round % 25, at = 0, plain_at = 0;
+        struct logfmt_pair pair;
+
+        assert_non_null(s);
+        for (size_t i = 0; i < n; i++) {
+            seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+            s[i] = letters[(seed >> 33) % (sizeof letters - 1)];
+        }
+        while (plain_at < n) {
+            size_t start = plain_at, equals;
+            bool cut;
+
+            plain_at = plain_token_end(s, n, start, &equals, &cut);
+            if (plain_at == start) {
+                plain_at++; /* white space */
+                continue;
+            }
+            if (equals == SIZE_MAX || equals == start || s[start] == '"')
+                continue;
+            assert_true(logfmt_next(s, n, &at, &pair));
+            assert_ptr_equal(pair.key, s + start);
+            assert_int_equal(pair.key_len, equals - start);
+            assert_ptr_equal(pair.value, s + equals + 1);
+            assert_int_equal(pair.value_len, plain_at - equals - 1);
+            assert_int_equal(pair.cut, cut);
+        }
+        assert_false(logfmt_next(s, n, &at, &pair));
+        free(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -137,6 +204,7 @@ int main(void)
         cmocka_unit_test(test_not_found),
         cmocka_unit_test(test_values_of_other_kinds),
         cmocka_unit_test(test_pairs_in_order),
+        cmocka_unit_test(test_tokens_are_those_of_a_plain_walk),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

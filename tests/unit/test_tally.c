@@ -1,5 +1,7 @@
 #include "tests/unit/tally_lines.h"
 
+#include "common/text.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -186,6 +188,73 @@ static void test_parts_hold_every_time(void **state)
     tally_free(t);
 }
 
+/* Names of one length, of one end, unfit to show, empty and too long: each match is in the group
+ * whose names read as its own, and in the order of the lines. */
+static void test_each_match_is_in_its_group(void **state)
+{
+    static const char *const names[] = {
+        "",
+        "web.1",
+        "web.2",
+        "wob.1",
+        "x.1",
+        "app",
+        "\x01pp",
+        "\xef\xbf\xbdpp",
+        "\xe2\x80\xa6",
+        "0123456789012345678901234567890123456789012345678901234567890123", /* 64 bytes */
+        "01234567890123456789012345678901234567890123456789012345678901234",
+        "router",
+        "touter"};
+    enum { NAMES = sizeof names / sizeof names[0], LINES = 5000 };
+    static struct buf shown[NAMES];
+    static uint8_t of_line[LINES][3];
+    struct tally *t = tally_new();
+    const struct tally_part *parts;
+    size_t n, n_times = 0;
+    uint64_t seed = 99;
+
+    for (size_t i = 0; i < NAMES; i++) {
+        buf_init(&shown[i], TALLY_NAME_MAX);
+        (void)text_append_printable(&shown[i], names[i],
+                                    strlen(names[i]) < TALLY_NAME_MAX ? strlen(names[i])
+                                                                      : TALLY_NAME_MAX);
+    }
+    tally_begin(t, &rules, *state, 0);
+    for (size_t i = 0; i < LINES; i++) {
+        for (size_t k = 0; k < 3; k++) {
+            seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+            of_line[i][k] = (uint8_t)((seed >> 33) % (k < 2 ? NAMES : 2));
+        }
+        assert_int_equal(add(t, names[of_line[i][0]], names[of_line[i][1]], "m", (int64_t)i,
+                             &both[of_line[i][2]], 1),
+                         0);
+    }
+    parts = parts_of(t, &n);
+    assert_int_equal(n, 1);
+    for (size_t i = 0; i < parts[0].n; i++) {
+        const struct wire_matches *m = &parts[0].matches[i];
+
+        for (size_t k = 0; k < m->n_times; k++) {
+            const uint8_t *of = of_line[m->times_us[k]];
+
+            assert_string_equal(m->source, buf_text(&shown[of[0]]));
+            assert_string_equal(m->process, buf_text(&shown[of[1]]));
+            assert_string_equal(m->rule, two_rules[of[2]].name);
+            assert_true(k == 0 || m->times_us[k - 1] < m->times_us[k]);
+        }
+        for (size_t k = 0; k < i; k++) /* no group is there twice */
+            assert_false(strcmp(m->rule, m[-1 - (ptrdiff_t)k].rule) == 0 &&
+                         strcmp(m->source, m[-1 - (ptrdiff_t)k].source) == 0 &&
+                         strcmp(m->process, m[-1 - (ptrdiff_t)k].process) == 0);
+        n_times += m->n_times;
+    }
+    assert_int_equal(n_times, LINES);
+    for (size_t i = 0; i < NAMES; i++)
+        buf_close(&shown[i]);
+    tally_free(t);
+}
+
 static void test_matches_are_bounded(void **state)
 {
     enum { MANY = 1 << 20 };
@@ -213,6 +282,7 @@ int main(void)
         cmocka_unit_test(test_samples_are_cut_and_redacted),
         cmocka_unit_test(test_groups_are_bounded),
         cmocka_unit_test(test_parts_hold_every_time),
+        cmocka_unit_test(test_each_match_is_in_its_group),
         cmocka_unit_test(test_matches_are_bounded),
     };
 
