@@ -7,14 +7,18 @@ there, for a bounded time.
 
 import base64
 import datetime
+import fcntl
 import hashlib
 import hmac
 import http.client
 import os
 import pathlib
+import select
 import signal
 import socket
+import struct
 import subprocess
+import termios
 import threading
 import time
 
@@ -85,6 +89,7 @@ class Program:
     def __init__(self, argv, env, cwd):
         self.lines = []
         self.errors = []
+        self._reading = threading.Lock()
         self.times = {}  # a line: when it was said first, by time.monotonic()
         self.process = subprocess.Popen(
             [str(a) for a in argv], env=env, cwd=cwd, stdin=subprocess.DEVNULL,
@@ -97,13 +102,31 @@ class Program:
             thread.start()
 
     def _read(self, stream, lines):
-        for raw in stream:
-            line = raw.decode("utf-8", "replace").rstrip("\n")
-            self.times.setdefault(line, time.monotonic())
-            lines.append(line)
+        rest, more = b"", True
+        while more:
+            select.select([stream], [], [])
+            with self._reading:  # so that what has left the pipe is in the list
+                data = os.read(stream.fileno(), 1 << 16)
+                more = bool(data)
+                *whole, rest = (rest + data).split(b"\n")
+                for raw in whole + ([rest] if rest and not more else []):
+                    line = raw.decode("utf-8", "replace")
+                    self.times.setdefault(line, time.monotonic())
+                    lines.append(line)
+
+    def _catch_up(self):
+        """Waits until what is in the pipes is read: it was said before whatever it did next."""
+        end = time.monotonic() + PATIENCE
+        pipes = (self.process.stdout, self.process.stderr)
+        while any(struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"    "))[0]
+                  for pipe in pipes) and time.monotonic() < end:
+            time.sleep(0.001)
+        with self._reading:
+            pass
 
     def said(self, text, errors=True):
         """The lines so far that hold `text`."""
+        self._catch_up()
         lines = self.lines + (self.errors if errors else [])
         return [line for line in lines if text in line]
 

@@ -66,7 +66,7 @@ def test_refused_drains_are_summed_up_each_minute(site, tmp_path):
     program = s.ingest(**clock.settings)
     for i in range(5):
         assert s.post(GOOD, drain=f"d.{i}") == 401
-    assert len(program.said(NO_APP)) == 1
+    assert len(program.wait_said(NO_APP)) == 1
     clock.sleep(61)
     assert s.post(GOOD, drain="d.shop-1") == 204
     said, = program.wait_said("401: 4 more deliveries were refused")
