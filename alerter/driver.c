@@ -382,6 +382,7 @@ int driver_serve(struct driver *d, struct err *err)
     int rc = 0;
 
     troubles_begin(&d->troubles, d->settings, d->fold.engine);
+    process_forget_start();
     while (rc == 0 && !is_done(d)) {
         rc = dispatch_wait(d->dispatch, fds, d->pause_until_us != 0 ? all - 1 : all, wait_ms(d),
                            err);

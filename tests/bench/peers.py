@@ -156,7 +156,7 @@ class Loaded:
 
     def __enter__(self):
         self.post = subprocess.Popen(self.argv, stdout=subprocess.DEVNULL,
-                                     preexec_fn=pinned(LOAD_CORE, nice=10))
+                                     preexec_fn=pinned(LOAD_CORE, gives_way=True))
 
     def __exit__(self, *_):
         self.post.terminate()

@@ -80,11 +80,12 @@ def in_turn(rounds, *measures):
 
 # ---- processes ----
 
-def pinned(core, nice=0):
+def pinned(core, gives_way=False):
     """For a child to run before its program."""
     def before():
         os.sched_setaffinity(0, CORES if core is None else [core])
-        os.nice(nice)
+        if gives_way:
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     return before
 
 
