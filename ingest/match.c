@@ -240,7 +240,7 @@ static int scan(struct match *m, struct match_test *test, const char *text, size
     return rc == HS_SUCCESS || rc == HS_SCAN_TERMINATED ? 0 : ERR_IO;
 }
 
-/* Whether the expression matches some value of the key, as it is written or without its quotes. */
+/* Whether the expression matches some value of the key, without its quotes. */
 static int scan_values(struct match *m, struct match_test *test, struct logplex_text message,
                        bool *found)
 {
@@ -251,9 +251,7 @@ static int scan_values(struct match *m, struct match_test *test, struct logplex_
     while (rc == 0 && !*found && logfmt_next(message.data, message.len, &at, &pair)) {
         if (pair.cut || pair.key_len != key_len || memcmp(pair.key, test->key, key_len) != 0)
             continue;
-        rc = scan(m, test, pair.value, pair.value_len, found);
-        if (rc == 0 && !*found && pair.content_len != pair.value_len)
-            rc = scan(m, test, pair.content, pair.content_len, found);
+        rc = scan(m, test, pair.content, pair.content_len, found);
     }
     return rc;
 }

@@ -239,8 +239,7 @@ static bool has_value(struct slow *s, const struct tried *t, struct logplex_text
     while (logfmt_next(message.data, message.len, &at, &pair)) {
         if (pair.cut || pair.key_len != 4 || memcmp(pair.key, "code", 4) != 0)
             continue;
-        if (hear(s, t->located, pair.value, pair.value_len, NULL).all ||
-            hear(s, t->located, pair.content, pair.content_len, NULL).all)
+        if (hear(s, t->located, pair.content, pair.content_len, NULL).all)
             return true;
     }
     return false;
