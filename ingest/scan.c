@@ -120,14 +120,32 @@ static int explain(struct scan *s, const struct input *in, int rc)
                            : err_set(&s->err, rc, "%s: it cannot be scanned", in->name);
 }
 
-/* A compressed log would otherwise be scanned as lines that match nothing. */
-static bool is_gzip(const char *bytes, ssize_t n)
+static bool begins_with(const char *bytes, size_t n, const char *mark)
 {
-    return n >= 2 && memcmp(bytes, "\x1f\x8b", 2) == 0; /* RFC 1952 section 2.3.1 */
+    size_t len = strlen(mark);
+
+    return n >= len && memcmp(bytes, mark, len) == 0;
+}
+
+/* What would otherwise be scanned as lines that match nothing is refused. Else *skip is how many
+ * bytes a mark takes that is no part of the first line. */
+static int look_at_start(struct scan *s, const char *name, size_t n, size_t *skip)
+{
+    if (begins_with(s->chunk, n, "\x1f\x8b")) /* RFC 1952 section 2.3.1 */
+        return err_set(&s->err, ERR_INPUT,
+                       "%s: is compressed (zcat it into \"drainwatch-ingest scan\")", name);
+    if (begins_with(s->chunk, n, "\xff\xfe") || begins_with(s->chunk, n, "\xfe\xff"))
+        return err_set(&s->err, ERR_INPUT,
+                       "%s: is UTF-16, as PowerShell writes it (iconv -f UTF-16 -t UTF-8 it into "
+                       "\"drainwatch-ingest scan\")",
+                       name);
+    *skip = begins_with(s->chunk, n, "\xef\xbb\xbf") ? 3 : 0; /* UTF-8's byte order mark */
+    return 0;
 }
 
 static int scan_stream(struct scan *s, const struct input *in)
 {
+    size_t skip = 0;
     bool first = true;
     ssize_t n;
     int rc = 0;
@@ -137,11 +155,12 @@ static int scan_stream(struct scan *s, const struct input *in)
             continue;
         if (n < 0)
             return err_set(&s->err, ERR_IO, "%s: %s", in->name, strerror(errno));
-        if (first && is_gzip(s->chunk, n))
-            return err_set(&s->err, ERR_INPUT,
-                           "%s: is compressed (zcat it into \"drainwatch-ingest scan\")", in->name);
+        if (first)
+            rc = look_at_start(s, in->name, (size_t)n, &skip);
+        if (rc == 0)
+            rc = delivery_push(s->delivery, s->chunk + skip, (size_t)n - skip);
         first = false;
-        rc = delivery_push(s->delivery, s->chunk, (size_t)n);
+        skip = 0;
         progress_add(&s->progress, (size_t)n);
     }
     return rc;

@@ -8,7 +8,6 @@ import subprocess
 
 import pytest
 
-from chaos import preloaded
 from counting import ShiftedClock
 from drainwatch import ALERTER, H12, INGEST, OK_LINE, PATIENCE, TIMEOUT, frame, wait_for
 from router import load_messages
@@ -240,6 +239,18 @@ def test_a_compressed_log_is_not_taken_for_lines(site, tmp_path):
     assert run.stdout == b"" and b"zcat" in run.stderr
     alert, = replay(s, s.run("/bin/sh", "-c", f"zcat '{path}.gz' | '{INGEST}' scan").stdout)
     assert alert["count"] == 4
+
+
+def test_marks_of_other_encodings(site, tmp_path):
+    s = site()
+    path = tmp_path / "app.log"
+    path.write_bytes(log(heroku).decode().encode("utf-16"))
+    run = scan(s, path, code=65)
+    assert run.stdout == b"" and b"iconv" in run.stderr
+    path.write_bytes(b"\xef\xbb\xbf" + log(heroku))
+    marked = scan(s, path).stdout
+    path.write_bytes(log(heroku))
+    assert marked == scan(s, path).stdout
 
 
 # ---- rules and drains ----
