@@ -62,7 +62,7 @@ def stages():
                               capture_output=True, text=True, preexec_fn=pinned(SERVER_CORE))
         us = {stage: float(n) for stage, n in map(str.split, done.stdout.splitlines())}
         found[name] = {"check the credentials (the first of a connection)": us["authenticate"],
-                       "walk the frames": us["walk"],
-                       "one pass of Hyperscan": us["pass"] - us["walk"],
-                       "judge, tally, pack": us["deliver"] - us["pass"]}
+                       "one pass of Hyperscan": us["look"],
+                       "walk the frames": us["walk"] - us["look"],
+                       "judge, tally, pack": us["deliver"] - us["walk"]}
     return found

@@ -21,7 +21,7 @@ struct stages {
     const struct rules *rules;
     struct match *match;
     struct logplex *walker;
-    struct logplex *passer;
+    struct match_look look;
     struct delivery *delivery;
     struct auth *auth;
     struct buf packed;
@@ -61,35 +61,34 @@ static int walk_lines(void *ctx, const char *region, size_t len, const struct lo
     return 0;
 }
 
-static int pass_lines(void *ctx, const char *region, size_t len, const struct logplex_span *lines,
-                      size_t n)
+static size_t chunk_at(const struct stages *s, size_t at)
 {
-    static uint32_t found[LOGPLEX_BATCH_MAX];
-    struct stages *s = ctx;
-    int rc = match_candidates(s->match, region, len, lines, n, found);
-
-    return rc < 0 ? rc : 0;
+    return s->n - at < CHUNK ? s->n - at : CHUNK;
 }
 
-static void parse(struct stages *s, struct logplex *parser)
+static void look_at(struct stages *s, size_t at)
 {
-    logplex_reset(parser);
-    for (size_t at = 0; at < s->n; at += CHUNK) {
-        if (logplex_push(parser, s->body + at, s->n - at < CHUNK ? s->n - at : CHUNK) != 0)
-            fail("a body cannot be parsed");
-    }
-    if (logplex_finish(parser) != 0)
-        fail("a body cannot be parsed");
+    if (match_look(s->match, s->body + at, chunk_at(s, at), &s->look) != 0)
+        fail("a body cannot be looked at");
+}
+
+static void look(struct stages *s)
+{
+    for (size_t at = 0; at < s->n; at += CHUNK)
+        look_at(s, at);
 }
 
 static void walk(struct stages *s)
 {
-    parse(s, s->walker);
-}
+    int rc = 0;
 
-static void pass(struct stages *s)
-{
-    parse(s, s->passer);
+    logplex_reset(s->walker);
+    for (size_t at = 0; rc == 0 && at < s->n; at += CHUNK) {
+        look_at(s, at);
+        rc = logplex_push(s->walker, s->body + at, chunk_at(s, at));
+    }
+    if (rc != 0 || logplex_finish(s->walker) != 0)
+        fail("a body cannot be parsed");
 }
 
 static void deliver(struct stages *s)
@@ -100,7 +99,7 @@ static void deliver(struct stages *s)
     int rc = delivery_begin(s->delivery, s->match, &head);
 
     for (size_t at = 0; rc == 0 && at < s->n; at += CHUNK)
-        rc = delivery_push(s->delivery, s->body + at, s->n - at < CHUNK ? s->n - at : CHUNK);
+        rc = delivery_push(s->delivery, s->body + at, chunk_at(s, at));
     if (rc == 0)
         rc = delivery_finish(s->delivery, &records, &n_records);
     buf_clear(&s->packed);
@@ -165,12 +164,11 @@ static void make_all(struct stages *s)
         most = s->pool.bodies[i].len > most ? s->pool.bodies[i].len : most;
     s->body = malloc(most);
     s->walker = logplex_new(walk_lines, s);
-    s->passer = logplex_new(pass_lines, s);
     s->delivery = delivery_new();
     s->auth = auth_new();
     buf_init(&s->packed, WIRE_MESSAGE_MAX);
-    if (s->body == NULL || s->walker == NULL || s->passer == NULL || s->delivery == NULL ||
-        s->auth == NULL || !auth_add_secret(s->auth, secret, strlen(secret)))
+    if (s->body == NULL || s->walker == NULL || s->delivery == NULL || s->auth == NULL ||
+        !auth_add_secret(s->auth, secret, strlen(secret)))
         fail("out of memory");
 }
 
@@ -180,7 +178,7 @@ int main(int argc, char **argv)
         const char *name;
         void (*run)(struct stages *);
     } stages[] = {
-        {"authenticate", authenticate}, {"walk", walk}, {"pass", pass}, {"deliver", deliver}};
+        {"authenticate", authenticate}, {"look", look}, {"walk", walk}, {"deliver", deliver}};
     static struct stages s;
     double floor;
 
