@@ -1,7 +1,10 @@
 /* The matches of one delivery, by rule, source, process and group, on their way into wire records.
  *
  * Each match is kept with its time, none is ever left out. What would make one record too large for
- * the queue becomes several. Memory is kept for the next delivery. Pure. */
+ * the queue becomes several. Pure.
+ *
+ * Memory, kept for the next delivery: about 700 bytes a group of the largest one so far, and 8 a
+ * match; given back to malloc behind one of more than 256 groups or 65,536 matches. */
 #ifndef DRAINWATCH_INGEST_TALLY_H
 #define DRAINWATCH_INGEST_TALLY_H
 

@@ -50,11 +50,29 @@ def machine():
             f"{compiler}")
 
 
+class Steal:
+    """How much of this machine's processor time its host gave to others while it was wanted."""
+
+    def __init__(self):
+        self.before = self._ticks()
+
+    @staticmethod
+    def _ticks():
+        """Of all processors: busy (user, nice, system, irq, softirq), stolen."""
+        user, nice, system, _, _, irq, softirq, steal = map(
+            int, pathlib.Path("/proc/stat").read_text().split()[1:9])
+        return user + nice + system + irq + softirq, steal
+
+    def share(self):
+        busy, steal = (now - then for now, then in zip(self._ticks(), self.before))
+        return steal / max(1, busy + steal)
+
+
 def cells(*texts):
     return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
 
 
-def as_markdown(results, seconds):
+def as_markdown(results, seconds, steal):
     rows = ["| name | measured | against | must reach | median (from–to) | | ours | theirs |",
             "|---|---|---|---|---|---|---|---|"]
     for row, result in results:
@@ -65,7 +83,8 @@ def as_markdown(results, seconds):
         ours = f"{result.ours} ({result.note})" if result.note else result.ours
         rows.append(cells(*begin, figure(row, result), VERDICT[row.is_met(result)], ours,
                           result.theirs))
-    return f"Measured in {seconds:.0f} s on {machine()}.\n\n" + "\n".join(rows) + "\n"
+    return (f"Measured in {seconds:.0f} s on {machine()}. Of the processor time that was wanted its "
+            f"host gave {100 * steal:.0f} % to others.\n\n" + "\n".join(rows) + "\n")
 
 
 def stages_as_markdown(stages):
