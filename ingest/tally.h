@@ -3,8 +3,9 @@
  * Each match is kept with its time, none is ever left out. What would make one record too large for
  * the queue becomes several. Pure.
  *
- * Memory, kept for the next delivery: about 700 bytes a group of the largest one so far, and 8 a
- * match; given back to malloc behind one of more than 256 groups or 65,536 matches. */
+ * Memory, kept for the next delivery: about 1,200 bytes a group of the largest one so far, its
+ * sample among them, and 8 a match; given back to malloc behind one of more than 256 groups or
+ * 65,536 matches. */
 #ifndef DRAINWATCH_INGEST_TALLY_H
 #define DRAINWATCH_INGEST_TALLY_H
 

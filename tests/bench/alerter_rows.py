@@ -13,7 +13,7 @@ RECORDS = 60_000
 STORM_KEYS, STORM_BODIES, STORM_LINES = 1000, 200, 1000
 STORM_MATCHES = 10_000_000
 KEY_BYTES, TIME_BYTES = 320, 24  # alerter/engine.h
-GROUP_BYTES = 700  # ingest/tally.h
+GROUP_BYTES = 1200  # ingest/tally.h
 
 # ---- event records a second ----
 
