@@ -1,5 +1,7 @@
 #include "alerter/hash.h"
 
+#include "common/word.h"
+
 #include <string.h>
 
 #define FNV_PRIME UINT64_C(0x100000001b3)
@@ -39,14 +41,6 @@ uint64_t hash_finish(uint64_t hash)
     return hash;
 }
 
-static uint64_t word_at(const uint8_t *p)
-{
-    uint64_t word;
-
-    memcpy(&word, p, sizeof word);
-    return word;
-}
-
 /* Both halves of a product together: in the upper one each bit depends on all lower ones of both
  * factors, so that two words that differ in their highest bit alone differ in more than that. */
 static uint64_t fold(uint64_t a, uint64_t b)
@@ -66,8 +60,8 @@ uint64_t hash_quick(uint64_t seed, const void *bytes, size_t n)
 
     if (n >= 8) {
         for (size_t i = 0; i + 8 < n; i += 8)
-            hash = fold(hash ^ word_at(p + i), odd);
-        last = word_at(p + n - 8);
+            hash = fold(hash ^ word_load(p + i), odd);
+        last = word_load(p + n - 8);
     } else {
         for (size_t i = 0; i < n; i++)
             last = last << 8 | p[i];

@@ -20,8 +20,8 @@ uint64_t hash_add_u64(uint64_t hash, uint64_t number);
 /* The value of all that was taken. */
 uint64_t hash_finish(uint64_t hash);
 
-/* For tables in memory, several times as fast: its values are not the same on every machine, and
- * must not be stored. Who makes up the bytes must not know the seed. */
+/* For tables in memory, several times as fast: its values must not be
+ * stored. Who makes up the bytes must not know the seed. */
 uint64_t hash_quick(uint64_t seed, const void *bytes, size_t n);
 
 #endif

@@ -62,8 +62,8 @@ struct keys {
     uint32_t n_group;
 };
 
-/* More than a rules file and a message from the queue can hold, from which all of it comes. */
 enum {
+    /* More than a rules file and a message from the queue can hold, from which all of it comes. */
     NAME_MAX_BYTES = 4 << 20,
     FIRST_PLACES = 16,
     GRAIN = 16,

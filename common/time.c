@@ -1,5 +1,7 @@
 #include "common/time.h"
 
+#include "common/word.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,15 +64,6 @@ static bool to_seconds(const struct civil *c, int64_t *seconds)
     return true;
 }
 
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-static uint64_t load(const char *bytes)
-{
-    uint64_t word;
-
-    memcpy(&word, bytes, sizeof word);
-    return word;
-}
-
 /* Of each two neighbouring bytes, that are digits, the number; `at` is that of the first. */
 static int pair_at(uint64_t digits, int at)
 {
@@ -90,8 +83,8 @@ static bool parse_usual(const char *text, int64_t *us)
     int64_t seconds;
 
     for (int i = 0; i < 4; i++) {
-        w[i] = load(text + 8 * i) ^ load(form + 8 * i);
-        wrong |= w[i] | (w[i] + load(room + 8 * i));
+        w[i] = word_load(text + 8 * i) ^ word_load(form + 8 * i);
+        wrong |= w[i] | (w[i] + word_load(room + 8 * i));
     }
     if (wrong & UINT64_C(0x8080808080808080))
         return false;
@@ -106,13 +99,6 @@ static bool parse_usual(const char *text, int64_t *us)
     *us = seconds * TIME_S + pair_at(w[2], 4) * 10000 + pair_at(w[2], 6) * 100 + pair_at(w[3], 0);
     return true;
 }
-#else
-static bool parse_usual(const char *text, int64_t *us)
-{
-    (void)text, (void)us;
-    return false;
-}
-#endif
 
 /* Two digits; sets *bad where one is none. */
 static int two_digits(const char *text, unsigned *bad)

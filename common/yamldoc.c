@@ -50,9 +50,9 @@ static const char *remedy_for(const yaml_parser_t *p)
             strstr(p->problem, remedies[i].complaint) != NULL)
             return remedies[i].remedy;
     }
-    return "look at this line and the one before: what belongs together stands in one column, and "
-           "a "
-           "text that begins with \"[\", \"{\" or a quote is put in quotes, each ' in it doubled";
+    return "look at this line and the one before: what belongs together stands in one column, "
+           "and a text that begins with \"[\", \"{\" or a quote is put in quotes, each ' in it "
+           "doubled";
 }
 
 /* Notes what an append answered. A buffer that is full is no failure: what is beyond is cut. */

@@ -144,21 +144,26 @@ static void record_turn(struct driver *d, struct http_delivery **turn, size_t n)
         notices_journal_worked(&d->notices);
 }
 
+static void push_records(struct driver *d, int64_t now_us)
+{
+    struct err err;
+
+    if (courier_push(d->courier, now_us, &err) != 0)
+        notices_journal_failed(&d->notices, &err, now_us);
+}
+
 /* What was recorded first goes out before its clients are answered: an alert waits for nobody. What
  * else comes meanwhile goes out together, since each message wakes ZeroMQ's thread. */
 static void take_deliveries(struct driver *d)
 {
     struct http_delivery **turn;
-    struct err err;
     size_t n;
 
     http_run(d->http, clock_wall_us());
     for (int round = 0; round < ROUNDS_MAX && (n = http_pending(d->http, &turn)) > 0; round++) {
-        int64_t now_us = clock_boot_us();
-
         record_turn(d, turn, n);
-        if (round == 0 && courier_push(d->courier, now_us, &err) != 0)
-            notices_journal_failed(&d->notices, &err, now_us);
+        if (round == 0)
+            push_records(d, clock_boot_us());
         http_answer(d->http, clock_wall_us());
     }
 }
@@ -178,8 +183,7 @@ static void trim_alone(struct driver *d, int64_t now_us)
         return;
     }
     notices_journal_worked(&d->notices);
-    if (courier_push(d->courier, now_us, &err) != 0)
-        notices_journal_failed(&d->notices, &err, now_us);
+    push_records(d, now_us);
 }
 
 static void speak_to_alerter(struct driver *d, int64_t now_us)

@@ -3,13 +3,13 @@
 #ifndef DRAINWATCH_INGEST_HEAD_H
 #define DRAINWATCH_INGEST_HEAD_H
 
+#include "common/word.h"
 #include "ingest/line.h"
 #include "ingest/logplex.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 enum {
     HEAD_DIGITS_MAX = 20,
@@ -51,20 +51,6 @@ static inline enum line_known head_at(const char *s, size_t n, struct head *head
     return known;
 }
 
-/* Eight bytes, the first of them lowest. */
-static inline uint64_t head_load(const char *s)
-{
-    uint64_t word = 0;
-
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    memcpy(&word, s, sizeof word);
-#else
-    for (size_t i = 0; i < sizeof word; i++)
-        word |= (uint64_t)(uint8_t)s[i] << 8 * i;
-#endif
-    return word;
-}
-
 /* The high bit of the first byte that is no digit, and perhaps those of bytes behind it. */
 static inline uint64_t head_no_digits(uint64_t word)
 {
@@ -87,7 +73,7 @@ static inline bool head_is_pri(uint64_t word)
  * frame so takes 6 ns; digit by digit, with a jump for each, it took 11 to 17. */
 static inline bool head_usual(const char s[HEAD_USUAL_ROOM], struct head *head)
 {
-    uint64_t word = head_load(s), wrong;
+    uint64_t word = word_load(s), wrong;
     bool two = (word >> 16 & 0xff) == ' ';
     size_t first_two = (word & 15) * 10 + (word >> 8 & 15);
     size_t all_three = first_two * 10 + (word >> 16 & 15);
@@ -98,7 +84,7 @@ static inline bool head_usual(const char s[HEAD_USUAL_ROOM], struct head *head)
     word ^= UINT64_C(0x3c20303030); /* "000 <" */
     wrong = (word + 0x767676) | word;
     return (wrong & UINT64_C(0xffff808080)) == 0 && s[0] != '0' &&
-           head_is_pri(head_load(s + head->len + 1));
+           head_is_pri(word_load(s + head->len + 1));
 }
 
 #endif

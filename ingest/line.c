@@ -10,6 +10,12 @@ enum {
     TIME_USUAL = 32, /* 2026-05-07T08:06:12.123456+00:00, Heroku's own */
 };
 
+/* A time of the usual length, with a space behind it: then no end has to be looked for. */
+static bool usual_time(const char *s, size_t n, int64_t *us)
+{
+    return n > TIME_USUAL && s[TIME_USUAL] == ' ' && time_parse_rfc3339(s, TIME_USUAL, us);
+}
+
 enum line_known line_time(const char *s, size_t n, int64_t *us, size_t *len)
 {
     size_t seen = n < LINE_TIME_MAX ? n : LINE_TIME_MAX;
@@ -20,7 +26,7 @@ enum line_known line_time(const char *s, size_t n, int64_t *us, size_t *len)
         if (i < 4 ? !line_is_digit(s[i]) : s[i] != '-')
             return LINE_NO;
     }
-    if (seen > TIME_USUAL && s[TIME_USUAL] == ' ' && time_parse_rfc3339(s, TIME_USUAL, us)) {
+    if (usual_time(s, seen, us)) {
         *len = TIME_USUAL + 1;
         return LINE_YES;
     }
@@ -82,8 +88,7 @@ static bool take_time(struct rest *r, struct logplex_line *out)
 {
     struct logplex_text time;
 
-    out->has_time = r->left > TIME_USUAL && r->at[TIME_USUAL] == ' ' &&
-                    time_parse_rfc3339(r->at, TIME_USUAL, &out->time_us);
+    out->has_time = usual_time(r->at, r->left, &out->time_us);
     if (out->has_time && r->at[10] != ' ') {
         skip(r, TIME_USUAL + 1);
         return true;
