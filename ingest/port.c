@@ -8,6 +8,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* What a connection has sent and we have not read waits in the kernel, by itself up to 32 MB
+ * (Linux, tcp_rmem). Under load it then lies there until no cache has it any more: with this bound
+ * bodies of 200 KB cost a sixth less (measured). Linux doubles the number for its own bookkeeping.
+ * Within a region, where a packet takes 2 ms to and fro at most, it is room for 100 MB/s a
+ * connection. */
+enum { RECEIVE_BYTES = 256 << 10 };
+
 static int listen_on(int family, uint16_t port)
 {
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -16,12 +23,13 @@ static int listen_on(int family, uint16_t port)
     const struct sockaddr *address =
         family == AF_INET6 ? (const struct sockaddr *)&six : (const struct sockaddr *)&four;
     socklen_t size = family == AF_INET6 ? sizeof six : sizeof four;
-    int on = 1, off = 0, saved;
+    int on = 1, off = 0, receive = RECEIVE_BYTES, saved;
 
     if (fd < 0)
         return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive, sizeof receive); /* connections inherit it */
     if (family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     if (bind(fd, address, size) == 0 && listen(fd, SOMAXCONN) == 0)
