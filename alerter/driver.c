@@ -257,12 +257,19 @@ static int feed_new_rules(struct driver *d, struct err *err)
     return 0;
 }
 
-/* receive → append → step → outbox → commit → ack */
-static int take_turn(struct driver *d, struct err *err)
+enum turn {
+    TURN_NONE, /* it failed, or a pause lasts */
+    TURN_IDLE, /* there was nothing to store */
+    TURN_STORED,
+};
+
+/* receive → append → step → outbox → commit */
+static int take_turn(struct driver *d, enum turn *turn, struct err *err)
 {
     bool stored;
     int rc;
 
+    *turn = TURN_NONE;
     if (d->now_us < d->pause_until_us)
         return 0;
     d->pause_until_us = 0;
@@ -277,14 +284,23 @@ static int take_turn(struct driver *d, struct err *err)
         rc = commit(d, err);
     if (rc != 0)
         return start_over(d, rc, err);
-    if (stored) { /* a turn that had nothing to store shows nothing */
+    *turn = stored ? TURN_STORED : TURN_IDLE;
+    return 0;
+}
+
+/* An alert that the turn decided on is on its way by now: it waits for none of this. */
+static void end_turn(struct driver *d, enum turn turn)
+{
+    if (turn == TURN_NONE)
+        return;
+    inbox_ack(d->inbox);
+    if (turn == TURN_STORED) { /* a turn that had nothing to store shows nothing */
         troubles_turn_went_well(&d->troubles);
         rulesfile_in_force(&d->rules);
-    }
-    inbox_ack(d->inbox);
-    if (!stored)
+        store_settle(d->store);
+    } else {
         store_rest(d->store);
-    return 0;
+    }
 }
 
 /* ---- the loop ---- */
@@ -379,6 +395,7 @@ int driver_serve(struct driver *d, struct err *err)
         {.fd = inbox_fd(d->inbox), .events = POLLIN}, /* last: left out while a pause lasts */
     };
     const unsigned all = sizeof fds / sizeof fds[0];
+    enum turn turn;
     int rc = 0;
 
     troubles_begin(&d->troubles, d->settings, d->fold.engine);
@@ -392,9 +409,11 @@ int driver_serve(struct driver *d, struct err *err)
         if (rc == 0)
             rc = dispatch_expire(d->dispatch, d->now_us, err);
         if (rc == 0)
-            rc = take_turn(d, err);
+            rc = take_turn(d, &turn, err);
         if (rc == 0)
             rc = dispatch_send(d->dispatch, d->now_us, err);
+        if (rc == 0)
+            end_turn(d, turn);
         troubles_say(&d->troubles, d->inbox, d->fold.engine, d->settings->queue, d->now_us);
         take_signals(d);
         if (rc == 0)

@@ -94,6 +94,12 @@ int outbox_open(struct journal *j, struct outbox **out, struct err *err)
     return rc;
 }
 
+static void clear_heads(struct outbox *o)
+{
+    while (o->n_heads > 0)
+        free(o->heads[--o->n_heads].channel);
+}
+
 void outbox_close(struct outbox *o)
 {
     if (o == NULL)
@@ -102,14 +108,48 @@ void outbox_close(struct outbox *o)
         sqlite3_finalize(o->stmts[i]);
     wire_free(o->wire);
     buf_close(&o->packed);
+    clear_heads(o);
     free(o->heads);
     free(o->hand);
     free(o);
 }
 
+/* Takes over the channel, which may be NULL: there was no memory for it. */
+static int add_head(struct outbox *o, struct outbox_head head, struct err *err)
+{
+    void *heads = o->heads;
+    int rc = head.channel == NULL
+                 ? err_set(err, ERR_NOMEM, "no memory for the outbox")
+                 : outbox_make_room(&heads, o->n_heads, &o->heads_cap, sizeof head, err);
+
+    o->heads = heads;
+    if (rc == 0)
+        o->heads[o->n_heads++] = head;
+    else
+        free(head.channel);
+    return rc;
+}
+
+/* What refresh would find after this row was put, without asking: an alert waits for it. */
+static void note_put(struct outbox *o, int64_t row, const char *channel, int64_t decided_us)
+{
+    size_t i = 0;
+
+    if (o->stale)
+        return;
+    while (i < o->n_heads && strcmp(o->heads[i].channel, channel) != 0)
+        i++;
+    if (i == o->n_heads)
+        o->stale = add_head(o, (struct outbox_head){.row = row, .channel = strdup(channel)},
+                            &(struct err){0}) != 0;
+    if (decided_us < o->oldest_us)
+        o->oldest_us = decided_us;
+}
+
 int outbox_put(struct outbox *o, const struct wire_alert *alert, int64_t *row, struct err *err)
 {
     sqlite3_stmt *stmt = o->stmts[OUTBOX_STMT_PUT];
+    int64_t put;
     int rc;
 
     assert(alert->channel[0] != '\0');
@@ -122,52 +162,53 @@ int outbox_put(struct outbox *o, const struct wire_alert *alert, int64_t *row, s
     sqlite3_bind_blob64(stmt, 2, o->packed.data, o->packed.len, SQLITE_STATIC);
     sqlite3_bind_int64(stmt, 3, alert->at_us);
     rc = journal_run(o->journal, stmt, "cannot keep an alert", err);
-    o->stale = true;
-    if (rc == 0 && row != NULL)
-        *row = sqlite3_last_insert_rowid(journal_db(o->journal));
-    return rc;
+    if (rc != 0)
+        return rc;
+    put = sqlite3_last_insert_rowid(journal_db(o->journal));
+    note_put(o, put, alert->channel, alert->at_us);
+    if (row != NULL)
+        *row = put;
+    return 0;
 }
 
 /* ---- What waits -------------------------------------------------------------------------------
  */
 
-static int add_head(struct outbox *o, struct outbox_head head, struct err *err)
+static int compare_heads(const void *left, const void *right)
 {
-    void *heads = o->heads;
-    int rc = outbox_make_room(&heads, o->n_heads, &o->heads_cap, sizeof head, err);
+    const struct outbox_head *a = left, *b = right;
 
-    o->heads = heads;
-    if (rc == 0)
-        o->heads[o->n_heads++] = head;
-    return rc;
+    return (a->row > b->row) - (a->row < b->row);
 }
 
+/* From channel to channel by the index, since each head's own channel leads to the next; then the
+ * oldest first, as note_put adds them. */
 static int read_heads(struct outbox *o, struct err *err)
 {
     sqlite3_stmt *stmt = o->stmts[OUTBOX_STMT_NEXT_CHANNEL];
-    char *channel = strdup("");
     int rc = 1;
 
-    o->n_heads = 0;
-    while (rc == 1 && channel != NULL) {
-        sqlite3_bind_text(stmt, 1, channel, -1, SQLITE_TRANSIENT);
-        free(channel);
-        channel = NULL;
+    clear_heads(o);
+    while (rc == 1) {
+        const char *last = o->n_heads > 0 ? o->heads[o->n_heads - 1].channel : "";
+
+        sqlite3_bind_text(stmt, 1, last, -1, SQLITE_STATIC);
         rc = journal_step(o->journal, stmt, "cannot read the outbox", err);
         if (rc == 1) {
-            struct outbox_head head = {sqlite3_column_int64(stmt, 1),
-                                       sqlite3_column_int64(stmt, 2)};
-            const unsigned char *text = sqlite3_column_text(stmt, 0);
+            const unsigned char *channel = sqlite3_column_text(stmt, 0);
+            struct outbox_head head = {
+                .row = sqlite3_column_int64(stmt, 1),
+                .next_us = sqlite3_column_int64(stmt, 2),
+                .channel = channel != NULL ? strdup((const char *)channel) : NULL,
+            };
             int added = add_head(o, head, err);
 
-            channel = text != NULL ? strdup((const char *)text) : NULL;
             sqlite3_reset(stmt);
             rc = added != 0 ? added : 1;
         }
     }
-    if (rc == 1)
-        rc = err_set(err, ERR_NOMEM, "no memory for the outbox");
-    free(channel);
+    if (o->n_heads > 1)
+        qsort(o->heads, o->n_heads, sizeof *o->heads, compare_heads);
     return rc;
 }
 

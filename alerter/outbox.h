@@ -57,8 +57,8 @@ typedef int outbox_fn(void *ctx, const struct outbox_message *message);
 int outbox_put(struct outbox *o, const struct wire_alert *alert, int64_t *row, struct err *err);
 
 /* Outside of a transaction, for what is not committed must not be posted. Calls `fn` for the oldest
- * waiting message of each channel that is due and not in hand; `fn` takes it in hand
- * (outbox_hold), puts it off (outbox_defer) or marks it. */
+ * waiting message of each channel that is due and not in hand, in the order of decision; `fn` takes
+ * it in hand (outbox_hold), puts it off (outbox_defer) or marks it. */
 int outbox_due(struct outbox *o, int64_t now_us, outbox_fn *fn, void *ctx, struct err *err);
 /* When outbox_due has something to do again: 0 or later, INT64_MAX where nothing waits but what is
  * in hand. */
@@ -68,7 +68,7 @@ int outbox_next_due(struct outbox *o, int64_t *due_us, struct err *err);
  * after all is let go. */
 int outbox_hold(struct outbox *o, int64_t row, struct err *err);
 void outbox_let_go(struct outbox *o, int64_t row);
-/* Not to be handed out before then. Forgotten at the next start, and when the outbox changes. */
+/* Not to be handed out before then. Forgotten at the next start, and when a mark is stored. */
 void outbox_defer(struct outbox *o, int64_t row, int64_t until_us);
 
 struct outbox_mark {

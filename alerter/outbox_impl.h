@@ -26,6 +26,7 @@ enum outbox_stmt {
 struct outbox_head {
     int64_t row;
     int64_t next_us;
+    char *channel;
 };
 
 /* A row that is being posted, or whose mark is not stored yet. */

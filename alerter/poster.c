@@ -264,32 +264,6 @@ static struct slot *find_slot(struct poster *p, enum slot_state state)
     return NULL;
 }
 
-int poster_post(struct poster *p, int64_t row_id, const char *json, struct err *err)
-{
-    struct slot *slot = find_slot(p, SLOT_FREE);
-    CURLMcode code;
-
-    if (slot == NULL)
-        return err_set(err, ERR_FULL, "%d messages to Slack are in flight", POSTER_SLOTS);
-    buf_clear(&slot->request);
-    buf_clear(&slot->answer);
-    slot->row_id = row_id;
-    slot->sent = 0;
-    slot->answer_too_long = false;
-    slot->error[0] = '\0';
-    if (buf_puts(&slot->request, json) != 0)
-        return err_set(err, ERR_NOMEM, "no memory to post to Slack");
-    if (curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)slot->request.len) !=
-        CURLE_OK)
-        return err_set(err, ERR_IO, "libcurl does not take a message of %zu bytes",
-                       slot->request.len);
-    code = curl_multi_add_handle(p->multi, slot->easy);
-    if (code != CURLM_OK)
-        return err_set(err, ERR_IO, "libcurl does not begin a post: %s", curl_multi_strerror(code));
-    slot->state = SLOT_FLYING;
-    return 0;
-}
-
 /* Takes the token out of what came back: an answer or an error that holds it would carry it into
  * the outbox and the log. */
 static void hide_token(const struct poster *p, char *bytes, size_t n)
@@ -336,6 +310,37 @@ static void take_ended(struct poster *p)
         slot->state = SLOT_ENDED;
         explain(p, slot);
     }
+}
+
+int poster_post(struct poster *p, int64_t row_id, const char *json, struct err *err)
+{
+    struct slot *slot = find_slot(p, SLOT_FREE);
+    CURLMcode code;
+    int running;
+
+    if (slot == NULL)
+        return err_set(err, ERR_FULL, "%d messages to Slack are in flight", POSTER_SLOTS);
+    buf_clear(&slot->request);
+    buf_clear(&slot->answer);
+    slot->row_id = row_id;
+    slot->sent = 0;
+    slot->answer_too_long = false;
+    slot->error[0] = '\0';
+    if (buf_puts(&slot->request, json) != 0)
+        return err_set(err, ERR_NOMEM, "no memory to post to Slack");
+    if (curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)slot->request.len) !=
+        CURLE_OK)
+        return err_set(err, ERR_IO, "libcurl does not take a message of %zu bytes",
+                       slot->request.len);
+    code = curl_multi_add_handle(p->multi, slot->easy);
+    if (code != CURLM_OK)
+        return err_set(err, ERR_IO, "libcurl does not begin a post: %s", curl_multi_strerror(code));
+    slot->state = SLOT_FLYING;
+    /* At once, not when next polled: on a connection that was kept it is out by the end of this. A
+     * failure shows again there. */
+    curl_multi_perform(p->multi, &running);
+    take_ended(p);
+    return 0;
 }
 
 int poster_poll(struct poster *p, struct curl_waitfd *extra, unsigned n, int timeout_ms,

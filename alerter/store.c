@@ -211,6 +211,11 @@ void store_rollback(struct store *s)
     ended(s, false);
 }
 
+void store_settle(struct store *s)
+{
+    journal_settle(s->journal);
+}
+
 void store_rest(struct store *s)
 {
     journal_rest(s->journal);

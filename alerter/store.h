@@ -36,6 +36,8 @@ void store_suspect(struct store *s);
 int store_begin(struct store *s, struct err *err);
 int store_commit(struct store *s, struct err *err);
 void store_rollback(struct store *s);
+/* Once nobody waits for what was committed: does what the commit left (journal_settle). */
+void store_settle(struct store *s);
 /* For a moment in which nobody waits: does the disk's part of later commits (journal_rest). */
 void store_rest(struct store *s);
 

@@ -158,7 +158,6 @@ static void end(struct journal *j)
     if (j->synced && !j->sync_full)
         set_synchronous(j, false, &(struct err){0});
     j->synced = false;
-    j->room.appended = 0;
 }
 
 int journal_commit(struct journal *j, struct err *err)
@@ -174,7 +173,7 @@ int journal_commit(struct journal *j, struct err *err)
     }
     end(j);
     j->committed = j->ends;
-    journal_room_refresh(j);
+    j->unsettled = true;
     return 0;
 }
 
@@ -187,6 +186,7 @@ void journal_rollback(struct journal *j)
         sqlite3_step(j->stmts[JOURNAL_ROLLBACK]);
     sqlite3_reset(j->stmts[JOURNAL_ROLLBACK]);
     end(j);
+    j->room.appended = 0;
     j->ends = j->committed;
 }
 

@@ -54,6 +54,11 @@ int journal_commit(struct journal *j, struct err *err);
 void journal_rollback(struct journal *j);
 bool journal_in_transaction(const struct journal *j);
 
+/* What each commit leaves to be done: room on the disk is counted and taken ahead, and now and then
+ * the WAL is copied into the file, which waits for the disk. The next begin does it at the latest;
+ * it is best done once nobody waits for what was committed. Between transactions. */
+void journal_settle(struct journal *j);
+
 /* For a moment in which nobody waits, between transactions: does what a commit would have to do
  * sooner or later, and does nothing where that is little. It takes as long as the disk does. */
 void journal_rest(struct journal *j);
@@ -80,7 +85,7 @@ int64_t journal_first(const struct journal *j); /* position of the oldest record
 int64_t journal_last(const struct journal *j);  /* of the newest that was ever appended, 0: none */
 /* Of the file, without what is free for the next records: records with what each costs, and the
  * little that else is kept. Appended in the open transaction counts, trimmed in it not yet. */
-int64_t journal_bytes(const struct journal *j);
+int64_t journal_bytes(struct journal *j);
 
 /* Small named values in the same file, for what must be committed with the records. put is for
  * within a transaction. A value of another size than `n` is ERR_DAMAGED. */

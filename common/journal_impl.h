@@ -28,12 +28,12 @@ struct journal_room {
     int64_t unit_bytes; /* file and WAL grow in these */
     int64_t checkpoint_bytes;
     int64_t page_bytes;
-    int64_t pages;      /* of the file as of the last commit, taken or free */
+    int64_t pages;      /* of the file when it was last settled, taken or free */
     int64_t free_pages; /* of them, those that the next records will use */
     int64_t file_bytes; /* on the disk, with what was taken ahead */
     int64_t wal_bytes;  /* likewise */
     int64_t wal_used;   /* what of the WAL the next commit will not overwrite */
-    int64_t appended;   /* what the open transaction's records will cost */
+    int64_t appended;   /* what records cost that were appended since it was last settled */
 };
 
 struct journal_ends {
@@ -51,6 +51,7 @@ struct journal {
     bool in_transaction; /* as the owner sees it; SQLite may have ended it on a failure */
     bool suspect;        /* stored bytes turned out to be wrong */
     bool synced;         /* the open transaction is of journal_begin_synced */
+    bool unsettled;      /* since a commit */
     int lost;            /* why SQLite ended it: the code that commit answers */
     struct journal_ends ends;
     struct journal_ends committed;
@@ -66,12 +67,11 @@ int journal_number(struct journal *j, enum journal_stmt which, int64_t *out, str
 void journal_mark_suspect(const struct journal *j);
 
 /* journal_room.c: the units are set before the file is opened, and room is looked at after open and
- * each commit. */
+ * between two transactions. */
 void journal_room_bound(struct journal_room *room, int64_t max_bytes);
 int64_t journal_room_wal_limit(const struct journal_room *room);
 void journal_room_begin(struct journal *j);
-void journal_room_refresh(struct journal *j);
-/* Before a transaction: near the bound, room that the WAL takes is given to records. */
+/* Before a transaction: settles, and near the bound gives room that the WAL takes to records. */
 void journal_room_prepare(struct journal *j);
 /* 0 where a record of `n` bytes fits, or ERR_FULL. */
 int journal_room_fits(struct journal *j, size_t n, struct err *err);

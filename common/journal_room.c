@@ -93,20 +93,6 @@ static int on_wal(void *ctx, sqlite3 *db, const char *name, int frames)
     return SQLITE_OK;
 }
 
-void journal_room_begin(struct journal *j)
-{
-    struct err ignored;
-
-    if (j->read_only) {
-        journal_number(j, JOURNAL_PAGES, &j->room.pages, &ignored);
-        journal_number(j, JOURNAL_FREE_PAGES, &j->room.free_pages, &ignored);
-        return;
-    }
-    sqlite3_wal_hook(j->db, on_wal, j);
-    j->room.wal_bytes = grow(j, SQLITE_FCNTL_JOURNAL_POINTER, journal_room_wal_limit(&j->room));
-    journal_room_refresh(j);
-}
-
 /* Copies the WAL into the file. This never fails a commit, which is safe in the WAL: what could not
  * be copied now is copied after the next one. */
 static void checkpoint(struct journal *j)
@@ -125,7 +111,7 @@ static int64_t tail(const struct journal_room *room)
     return room->file_bytes - room->pages * room->page_bytes;
 }
 
-void journal_room_refresh(struct journal *j)
+static void refresh(struct journal *j)
 {
     struct journal_room *room = &j->room;
     struct err ignored; /* a number that cannot be had stays as it was */
@@ -141,6 +127,29 @@ void journal_room_refresh(struct journal *j)
     if (tail(room) < room->unit_bytes / 4)
         room->file_bytes = grow(j, SQLITE_FCNTL_FILE_POINTER,
                                 room->pages * room->page_bytes + room->unit_bytes / 4);
+}
+
+void journal_room_begin(struct journal *j)
+{
+    struct err ignored;
+
+    if (j->read_only) {
+        journal_number(j, JOURNAL_PAGES, &j->room.pages, &ignored);
+        journal_number(j, JOURNAL_FREE_PAGES, &j->room.free_pages, &ignored);
+        return;
+    }
+    sqlite3_wal_hook(j->db, on_wal, j);
+    j->room.wal_bytes = grow(j, SQLITE_FCNTL_JOURNAL_POINTER, journal_room_wal_limit(&j->room));
+    refresh(j);
+}
+
+void journal_settle(struct journal *j)
+{
+    assert(!j->in_transaction);
+    if (!j->unsettled)
+        return;
+    j->unsettled = false;
+    refresh(j);
 }
 
 /* What a record adds to the file. Records lie in order, so pages are filled to their end. Of one
@@ -218,22 +227,26 @@ int journal_room_fits(struct journal *j, size_t n, struct err *err)
     return 0;
 }
 
-int64_t journal_bytes(const struct journal *j)
+int64_t journal_bytes(struct journal *j)
 {
+    if (!j->in_transaction)
+        journal_settle(j);
     return taken(&j->room) + j->room.appended;
 }
 
 void journal_rest(struct journal *j)
 {
     assert(!j->in_transaction && !j->read_only);
+    journal_settle(j);
     if (j->room.wal_used < j->room.checkpoint_bytes / 8)
         return;
     checkpoint(j);
-    journal_room_refresh(j);
+    refresh(j);
 }
 
 void journal_room_prepare(struct journal *j)
 {
+    journal_settle(j);
     if (!within_bound(&j->room, j->room.checkpoint_bytes))
         journal_rest(j);
 }

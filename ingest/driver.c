@@ -372,6 +372,7 @@ static int run(struct driver *d, struct err *err)
         take_deliveries(d);
         now_us = clock_boot_us();
         speak_to_alerter(d, now_us);
+        journal_settle(d->journal);
         notices_sums(&d->notices, now_us, false);
         notices_journal(&d->notices, now_us);
         take_signals(d, now_us);

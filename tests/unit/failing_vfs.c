@@ -60,12 +60,22 @@ static int shim_read(sqlite3_file *file, void *bytes, int n, sqlite3_int64 at)
     return real_of(file)->pMethods->xRead(real_of(file), bytes, n, at);
 }
 
+/* The first half, and a last byte that is wrong: where a WAL begins anew, what lies there from
+ * before may be just what the other half would have been. */
+static void tear(sqlite3_file *file, const void *bytes, int n, sqlite3_int64 at)
+{
+    const unsigned char wrong = (unsigned char)~((const unsigned char *)bytes)[n - 1];
+
+    real_of(file)->pMethods->xWrite(real_of(file), bytes, n / 2, at);
+    real_of(file)->pMethods->xWrite(real_of(file), &wrong, 1, at + n - 1);
+}
+
 static int shim_write(sqlite3_file *file, const void *bytes, int n, sqlite3_int64 at)
 {
     int rc = fails(FAILING_WRITE);
 
     if (rc != SQLITE_OK && plan.torn)
-        real_of(file)->pMethods->xWrite(real_of(file), bytes, n / 2, at);
+        tear(file, bytes, n, at);
     if (rc != SQLITE_OK)
         return rc;
     if (would_grow(file, at + n))
