@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 /* A read is cut into transactions of this size: while one lasts, the WAL cannot begin anew. */
@@ -158,6 +159,7 @@ static void end(struct journal *j)
     if (j->synced && !j->sync_full)
         set_synchronous(j, false, &(struct err){0});
     j->synced = false;
+    j->room.appended = 0;
 }
 
 int journal_commit(struct journal *j, struct err *err)
@@ -186,7 +188,8 @@ void journal_rollback(struct journal *j)
         sqlite3_step(j->stmts[JOURNAL_ROLLBACK]);
     sqlite3_reset(j->stmts[JOURNAL_ROLLBACK]);
     end(j);
-    j->room.appended = 0;
+    j->room.commits = INT_MAX - 1; /* the pages may have been counted with what is gone again */
+    j->unsettled = true;
     j->ends = j->committed;
 }
 
@@ -199,6 +202,7 @@ int journal_append(struct journal *j, const void *bytes, size_t n, int64_t *posi
                    struct err *err)
 {
     sqlite3_stmt *stmt = j->stmts[JOURNAL_APPEND];
+    int64_t cost;
     int rc;
 
     assert(j->in_transaction);
@@ -212,7 +216,9 @@ int journal_append(struct journal *j, const void *bytes, size_t n, int64_t *posi
     rc = journal_run(j, stmt, "cannot append", err);
     if (rc != 0)
         return rc;
-    j->room.appended += journal_room_cost(&j->room, n);
+    cost = journal_room_cost(&j->room, n);
+    j->room.appended += cost;
+    j->room.uncounted += cost;
     j->ends.last++;
     if (j->ends.first == 0)
         j->ends.first = j->ends.last;
@@ -234,6 +240,7 @@ int journal_trim(struct journal *j, int64_t position, struct err *err)
     if (rc != 0)
         return rc;
     sqlite3_bind_int64(j->stmts[JOURNAL_TRIM], 1, position);
+    j->room.trimmed = true;
     rc = journal_run(j, j->stmts[JOURNAL_TRIM], "cannot trim", err);
     if (rc == 0)
         rc = journal_number(j, JOURNAL_FIRST, &j->ends.first, err);

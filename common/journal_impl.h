@@ -28,12 +28,15 @@ struct journal_room {
     int64_t unit_bytes; /* file and WAL grow in these */
     int64_t checkpoint_bytes;
     int64_t page_bytes;
-    int64_t pages;      /* of the file when it was last settled, taken or free */
+    int64_t pages;      /* of the file when they were last counted, taken or free */
     int64_t free_pages; /* of them, those that the next records will use */
+    int64_t uncounted;  /* what records cost that were appended since then */
+    bool trimmed;       /* since then */
+    int commits;        /* since then */
     int64_t file_bytes; /* on the disk, with what was taken ahead */
     int64_t wal_bytes;  /* likewise */
     int64_t wal_used;   /* what of the WAL the next commit will not overwrite */
-    int64_t appended;   /* what records cost that were appended since it was last settled */
+    int64_t appended;   /* what the open transaction's records cost */
 };
 
 struct journal_ends {
@@ -51,7 +54,7 @@ struct journal {
     bool in_transaction; /* as the owner sees it; SQLite may have ended it on a failure */
     bool suspect;        /* stored bytes turned out to be wrong */
     bool synced;         /* the open transaction is of journal_begin_synced */
-    bool unsettled;      /* since a commit */
+    bool unsettled;      /* since a commit or a rollback */
     int lost;            /* why SQLite ended it: the code that commit answers */
     struct journal_ends ends;
     struct journal_ends committed;
