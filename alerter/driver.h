@@ -1,4 +1,4 @@
-/* The alerter's turns: what comes from ingest is stored, decided, committed, acked, posted, in this
+/* The alerter's turns: what comes from ingest is stored, decided, committed, posted, acked, in this
  * order, on one loop. A crash between any two of these loses nothing and decides nothing twice. */
 #ifndef DRAINWATCH_ALERTER_DRIVER_H
 #define DRAINWATCH_ALERTER_DRIVER_H

@@ -11,6 +11,9 @@
 /* Matches of one key in one record for which memory is kept; a larger burst gives it back. */
 enum { RUNS_KEPT = 16384 };
 
+/* Of an expected record. What a whole long one needs would be out of the cache before its step. */
+enum { EXPECT_GROUPS = 16 };
+
 static const struct engine_limits DEFAULT_LIMITS = {
     .keys = ENGINE_KEYS_MAX,
     .groups = ENGINE_GROUPS_MAX,
@@ -139,6 +142,14 @@ const char *engine_group_value(const struct wire_matches *matches, const char *k
     return "";
 }
 
+/* The values of the key that the matches belong to, in the order of the rule's group_by. */
+static void group_values(const struct rule *rule, const struct wire_matches *matches,
+                         const char *values[RULES_GROUP_BY_MAX])
+{
+    for (size_t i = 0; i < rule->group_by.n; i++)
+        values[i] = engine_group_value(matches, rule->group_by.items[i]);
+}
+
 /* Finds the key that a group of matches belongs to, and notes the group as its first or next. What
  * a key says of its touch may be an earlier step's, so it holds only if that touch is the key's. */
 static int touch(struct engine *e, const struct rule *rule, const struct wire_matches *matches,
@@ -147,8 +158,7 @@ static int touch(struct engine *e, const struct rule *rule, const struct wire_ma
     const char *values[RULES_GROUP_BY_MAX];
     struct key *key;
 
-    for (size_t i = 0; i < rule->group_by.n; i++)
-        values[i] = engine_group_value(matches, rule->group_by.items[i]);
+    group_values(rule, matches, values);
     key = keys_touch(e->keys, e->app, rule->name, values, rule->group_by.n);
     if (key == NULL)
         return ERR_NOMEM;
@@ -270,6 +280,23 @@ int engine_step(struct engine *e, const struct wire_record *record, int64_t step
     if (rc == 0)
         *out = (struct engine_alerts){.alerts = e->alerts, .n = e->n_alerts};
     return rc;
+}
+
+void engine_expect(struct engine *e, const struct wire_record *record)
+{
+    const char *values[RULES_GROUP_BY_MAX], *app;
+
+    if (!keys_outgrow_cache(e->keys))
+        return;
+    app = app_of(e, record->drain);
+    for (size_t i = 0; i < record->n_matches && i < EXPECT_GROUPS; i++) {
+        const struct rule *rule = ruleset_find(&e->rules, record->matches[i].rule);
+
+        if (rule == NULL)
+            continue;
+        group_values(rule, &record->matches[i], values);
+        keys_expect(e->keys, app, rule->name, values, rule->group_by.n);
+    }
 }
 
 struct engine_counts engine_counts(const struct engine *e)

@@ -21,12 +21,21 @@ struct sender {
     UT_hash_handle hh;
 };
 
+/* A record that was read, and what came of it. */
+struct unpacked {
+    struct wire *wire; /* its own: it is read while its push and other records are held */
+    struct wire_record record;
+    struct err why;
+    int rc;
+};
+
 struct inbox {
     struct queue *queue;
     struct inbox_calls calls;
     struct wire *push_wire;
-    struct wire *record_wire; /* its own, because a record is read while its push is held */
-    struct sender *senders;   /* by id */
+    struct unpacked ahead[INBOX_AHEAD + 1]; /* a ring: the one whose turn it is, those behind it */
+    struct unpacked large;  /* one too large for that, so that the memory of one alone is kept */
+    struct sender *senders; /* by id */
     struct buf ack;
     size_t turn_records;
     size_t turn_bytes;
@@ -42,6 +51,15 @@ enum inbox_verdict inbox_judge(uint64_t taken, uint64_t base, uint64_t sequence)
     return INBOX_GAP;
 }
 
+static bool new_wires(struct inbox *i)
+{
+    bool all = (i->push_wire = wire_new()) != NULL && (i->large.wire = wire_new()) != NULL;
+
+    for (size_t k = 0; all && k <= INBOX_AHEAD; k++)
+        all = (i->ahead[k].wire = wire_new()) != NULL;
+    return all;
+}
+
 int inbox_open(const struct queue_options *options, const struct inbox_calls *calls,
                struct inbox **out, struct err *err)
 {
@@ -52,11 +70,8 @@ int inbox_open(const struct queue_options *options, const struct inbox_calls *ca
         return err_set(err, ERR_NOMEM, "no memory for the inbox");
     i->calls = *calls;
     buf_init(&i->ack, WIRE_MESSAGE_MAX);
-    i->push_wire = wire_new();
-    i->record_wire = wire_new();
-    rc = i->push_wire == NULL || i->record_wire == NULL
-             ? err_set(err, ERR_NOMEM, "no memory for the inbox")
-             : queue_bind(options, &i->queue, err);
+    rc = new_wires(i) ? queue_bind(options, &i->queue, err)
+                      : err_set(err, ERR_NOMEM, "no memory for the inbox");
     if (rc != 0) {
         inbox_close(i);
         return rc;
@@ -77,7 +92,9 @@ void inbox_close(struct inbox *i)
         free(s);
     }
     queue_close(i->queue);
-    wire_free(i->record_wire);
+    for (size_t k = 0; k <= INBOX_AHEAD; k++)
+        wire_free(i->ahead[k].wire);
+    wire_free(i->large.wire);
     wire_free(i->push_wire);
     buf_close(&i->ack);
     free(i);
@@ -155,15 +172,36 @@ static void refuse(struct inbox *i, struct sender *s, const char *why)
     buf_close(&shown);
 }
 
-static int read_record(struct inbox *i, const struct sender *s, uint64_t sequence,
-                       struct wire_bytes bytes, struct wire_record *record, struct err *err)
+static struct unpacked *unpacked_at(struct inbox *i, const struct wire_push *push, size_t k)
 {
-    int rc = wire_unpack_record(i->record_wire, bytes.data, bytes.len, record, err);
+    bool large = push->records[k].len > INBOX_AHEAD_BYTES;
 
-    if (rc == 0 &&
-        (record->sequence != sequence || memcmp(record->sender, s->id, sizeof record->sender) != 0))
-        rc = err_set(err, ERR_INPUT, "record: names another sender or sequence than its message");
-    return rc;
+    return large ? &i->large : &i->ahead[k % (INBOX_AHEAD + 1)];
+}
+
+static void read_record(struct inbox *i, const struct sender *s, const struct wire_push *push,
+                        size_t k)
+{
+    struct unpacked *u = unpacked_at(i, push, k);
+    struct wire_bytes bytes = push->records[k];
+
+    u->rc = wire_unpack_record(u->wire, bytes.data, bytes.len, &u->record, &u->why);
+    if (u->rc == 0 && (u->record.sequence != push->first + k ||
+                       memcmp(u->record.sender, s->id, sizeof u->record.sender) != 0))
+        u->rc = err_set(&u->why, ERR_INPUT,
+                        "record: names another sender or sequence than its message");
+    if (u->rc == 0 && u != &i->large)
+        i->calls.expect(i->calls.ctx, &u->record);
+}
+
+/* Reads the record whose turn it is and those ahead that may be, each once: `read` are read. */
+static size_t read_ahead(struct inbox *i, const struct sender *s, const struct wire_push *push,
+                         size_t turn, size_t read)
+{
+    while (read < push->n_records && read <= turn + INBOX_AHEAD &&
+           (read <= turn || push->records[read].len <= INBOX_AHEAD_BYTES))
+        read_record(i, s, push, read++);
+    return read;
 }
 
 static void note_taken(struct inbox *i, struct sender *s, uint64_t sequence)
@@ -178,16 +216,14 @@ static void note_taken(struct inbox *i, struct sender *s, uint64_t sequence)
 
 /* Takes one record whose turn it is. False in *taken: it must stay with its sender. */
 static int take(struct inbox *i, struct sender *s, uint64_t sequence, struct wire_bytes bytes,
-                bool *taken, struct err *err)
+                const struct unpacked *u, bool *taken, struct err *err)
 {
-    struct wire_record record;
-    struct err why;
-    int rc = read_record(i, s, sequence, bytes, &record, &why);
+    int rc = u->rc;
 
     *taken = false;
     switch (rc) {
     case 0:
-        rc = i->calls.take(i->calls.ctx, bytes, &record, err);
+        rc = i->calls.take(i->calls.ctx, bytes, &u->record, err);
         i->counts.records += rc == 0;
         if (rc == INBOX_NOT_NOW) {
             s->again = true;
@@ -195,14 +231,14 @@ static int take(struct inbox *i, struct sender *s, uint64_t sequence, struct wir
         }
         break;
     case ERR_INPUT:
-        rc = i->calls.set_aside(i->calls.ctx, s->id, sequence, bytes, why.text, err);
+        rc = i->calls.set_aside(i->calls.ctx, s->id, sequence, bytes, u->why.text, err);
         i->counts.set_aside += rc == 0;
         break;
     case ERR_VERSION:
-        refuse(i, s, why.text);
+        refuse(i, s, u->why.text);
         return 0;
     default:
-        return err_set(err, rc, "%s", why.text);
+        return err_set(err, rc, "%s", u->why.text);
     }
     *taken = rc == 0;
     if (rc == 0)
@@ -210,28 +246,37 @@ static int take(struct inbox *i, struct sender *s, uint64_t sequence, struct wir
     return rc;
 }
 
+/* Takes the records from `k` on, of which each follows on the one before. */
+static int take_run(struct inbox *i, struct sender *s, const struct wire_push *push, size_t k,
+                    struct err *err)
+{
+    size_t read = k;
+    bool taken = true;
+    int rc = 0;
+
+    for (; k < push->n_records && taken && rc == 0; k++) {
+        read = read_ahead(i, s, push, k, read);
+        rc = take(i, s, push->first + k, push->records[k], unpacked_at(i, push, k), &taken, err);
+    }
+    return rc;
+}
+
 static int take_records(struct inbox *i, struct sender *s, const struct wire_push *push,
                         struct err *err)
 {
     uint64_t before = s->taken;
-    bool taken = true;
+    size_t k = 0;
     int rc = 0;
 
-    for (size_t k = 0; k < push->n_records && taken && rc == 0; k++) {
-        switch (inbox_judge(s->taken, push->base, push->first + k)) {
-        case INBOX_SEEN:
-            i->counts.seen++;
+    for (; k < push->n_records; k++, i->counts.seen++)
+        if (inbox_judge(s->taken, push->base, push->first + k) != INBOX_SEEN)
             break;
-        case INBOX_TAKE:
-            rc = take(i, s, push->first + k, push->records[k], &taken, err);
-            break;
-        case INBOX_GAP:
-            i->counts.gaps++;
-            s->again = true;
-            taken = false;
-            break;
-        }
+    if (k < push->n_records && inbox_judge(s->taken, push->base, push->first + k) == INBOX_GAP) {
+        i->counts.gaps++;
+        s->again = true;
+        return 0;
     }
+    rc = take_run(i, s, push, k, err);
     if (rc == 0 && s->taken != before)
         rc = i->calls.set_taken(i->calls.ctx, s->id, s->taken, err);
     return rc;

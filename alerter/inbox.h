@@ -24,6 +24,8 @@ enum {
     INBOX_TURN_RECORDS = 4096,  /* as well; the message that reaches it is finished */
     INBOX_TURN_BYTES = 8 << 20, /* as well */
     INBOX_SENDERS_MAX = 4096,   /* remembered; the longest silent one is forgotten */
+    INBOX_AHEAD = 8,            /* records of a message that are read before their turn */
+    INBOX_AHEAD_BYTES = 4096,   /* of such a record; a larger one is read in its turn */
     INBOX_NOT_NOW = 1,
     INBOX_REFUSED_SIZE = 300,
 };
@@ -31,8 +33,9 @@ enum {
 
 struct inbox;
 
-/* What the driver does for us. Each returns 0, or an error that inbox_receive then returns; nothing
- * is called outside of inbox_receive. The pointers they get are valid during the call. */
+/* What the driver does for us. Each returns 0, or an error that inbox_receive then returns, unless
+ * it returns nothing; nothing is called outside of inbox_receive. The pointers they get are valid
+ * during the call. */
 struct inbox_calls {
     void *ctx;
     /* The last sequence taken from a sender, as it was last committed; 0 where none ever was. */
@@ -50,6 +53,9 @@ struct inbox_calls {
      * after its records, and not at all where nothing of it was taken. */
     int (*set_taken)(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t taken,
                      struct err *err);
+    /* This record will be taken, if nothing comes between, INBOX_AHEAD records from now. It is not
+     * said of those that are not read before their turn. */
+    void (*expect)(void *ctx, const struct wire_record *record);
 };
 
 struct inbox_counts {

@@ -1,6 +1,7 @@
 #include "alerter/hash.h"
 #include "tests/unit/engine_feed.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static void fill(struct engine *e)
@@ -179,6 +180,82 @@ static void damaged_bytes_never_crash(void **state)
     buf_close(&bytes);
 }
 
+/* Many keys, and room for some of them only: of two engines one is told what comes, and as often
+ * what does not. */
+
+enum { PROCESSES = 4000, RULES_MANY = 7, ROOM = 20000, MANY_STEPS = 60000 };
+
+static void set_many_rules(struct engine *e)
+{
+    struct engine_limits limits = wide_limits();
+    char text[1024];
+    size_t n = (size_t)snprintf(text, sizeof text, "app: a\nslack: {channel: C1}\nrules:\n");
+
+    for (int i = 0; i < RULES_MANY; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n,
+                              "  - {name: r%d, match: x, group_by: process, more_than: 1,"
+                              " within: 1m, cooldown: 1m}\n",
+                              i);
+    set_rules(e, text);
+    limits.keys = ROOM;
+    limits.groups = PROCESSES;
+    limits.times = ENGINE_TIMES_MAX;
+    engine_set_limits(e, &limits);
+}
+
+/* A record with three matches of keys at random. */
+static struct wire_record many_record(uint64_t random, int64_t *at_us)
+{
+    static char rules[3][8], processes[3][16];
+    static struct wire_matches matches[3];
+
+    for (size_t i = 0; i < 3; i++, random >>= 20) {
+        snprintf(rules[i], sizeof rules[i], "r%d", (int)(random % RULES_MANY));
+        snprintf(processes[i], sizeof processes[i], "web.%d", (int)(random / 8 % PROCESSES));
+        matches[i] = group(rules[i], at_us, 1, *at_us);
+        matches[i].process = processes[i];
+    }
+    return record_of(matches, 3, *at_us);
+}
+
+static uint64_t next_random(uint64_t random)
+{
+    random ^= random << 13;
+    random ^= random >> 7;
+    return random ^ random << 17;
+}
+
+static void what_is_expected_decides_nothing(void **state)
+{
+    struct engine *other = engine_new();
+    struct buf saved[2];
+    uint64_t random = 88172645463325252;
+
+    assert_non_null(other);
+    set_many_rules(*state);
+    set_many_rules(other);
+    for (int i = 0; i < MANY_STEPS; i++) {
+        int64_t at_us = NOW + i * TIME_MS;
+        struct wire_record record = many_record(next_random(random), &at_us);
+
+        engine_expect(other, &record); /* the next one, or one that never comes */
+        record = many_record(random, &at_us);
+        assert_int_equal(step(*state, &record, at_us).n, step(other, &record, at_us).n);
+        random = next_random(random + (uint64_t)(i % 3 == 0));
+    }
+    assert_int_equal(engine_counts(other).keys, ROOM);
+    assert_true(engine_counts(other).keys_dropped > 0 && engine_counts(other).alerts > 0);
+    for (int i = 0; i < 2; i++) {
+        buf_init(&saved[i], 8 << 20);
+        assert_int_equal(engine_save(i == 0 ? *state : other, &saved[i]), 0);
+    }
+    assert_int_equal(saved[0].len, saved[1].len);
+    assert_memory_equal(saved[0].data, saved[1].data, saved[0].len);
+    buf_close(&saved[0]);
+    buf_close(&saved[1]);
+    engine_free(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +264,7 @@ int main(void)
         cmocka_unit_test(an_engine_without_anything_is_saved_too),
         ENGINE_TEST(a_buffer_too_small_keeps_what_it_held),
         ENGINE_TEST(damaged_bytes_never_crash),
+        ENGINE_TEST(what_is_expected_decides_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -83,8 +83,8 @@ static void a_family_that_went_is_forgotten(void **state)
     keys_free(k);
 }
 
-/* Thousands of keys come, are touched and go in random order; an array of when each was touched
- * last says which must be there. */
+/* Thousands of keys come, are touched and go in random order, and now and then others or they are
+ * expected; an array of when each was touched last says which must be there. */
 
 enum { NAMES = 3000, KEPT = 1000, TOUCHES = 40000 };
 
@@ -105,13 +105,26 @@ static void model_keep(struct model *m, size_t max)
     }
 }
 
+/* The key of a number: its rule, and the value of its group. */
+static const char *name(size_t number, char value[32])
+{
+    snprintf(value, 32, "%s%zu", number % 7 == 0 ? "a/longer/path/of/some/page/" : "", number);
+    return number % 3 == 0 ? "r" : "another-rule";
+}
+
+static void expect_number(struct keys *k, size_t number)
+{
+    char value[32];
+    const char *const group = value, *rule = name(number, value);
+
+    keys_expect(k, "app", rule, &group, 1);
+}
+
 static void put_number(struct keys *k, struct model *m, size_t number, int now)
 {
     char value[32];
 
-    snprintf(value, sizeof value, "%s%zu", number % 7 == 0 ? "a/longer/path/of/some/page/" : "",
-             number);
-    put(k, number % 3 == 0 ? "r" : "another-rule", value);
+    put(k, name(number, value), value);
     m->n += m->last[number] == 0;
     m->last[number] = now;
     assert_int_equal(keys_counts(k).keys, m->n);
@@ -129,6 +142,8 @@ static void a_large_table_finds_what_an_array_holds(void **state)
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
+        for (uint64_t n = random >> 40 & 3; n > 0; n--)
+            expect_number(k, (random + n - 1) % NAMES);
         put_number(k, &m, random % NAMES, i);
         if (random >> 32 & 1)
             continue;
