@@ -3,6 +3,7 @@ how soon both programs are there after a week."""
 
 import http.client
 import shutil
+import sqlite3
 import subprocess
 import time
 
@@ -28,6 +29,15 @@ def fill_spool(stage):
     return ours.folder / "state"
 
 
+def newest_position(ours):
+    """Of the alerter's stream, whose first entry is the rules."""
+    db = sqlite3.connect(f"file:{ours.folder}/state/alerter.db?mode=ro", uri=True)
+    try:
+        return db.execute("SELECT max(position) FROM records").fetchone()[0] or 0
+    finally:
+        db.close()
+
+
 def hand_over(stage, spool, name="taken"):
     """Microseconds of the alerter's processor time a record."""
     shutil.rmtree(stage.folder / name, ignore_errors=True)
@@ -37,6 +47,7 @@ def hand_over(stage, spool, name="taken"):
     before = alerter.cpu_ns()
     ingest = ours.ingest(core=LOAD_CORE)
     ingest.settle()
+    wait_for(lambda: newest_position(ours) > RECORDS, "the records to be taken")
     alerter.settle()
     used = alerter.cpu_ns() - before
     ingest.stop()
