@@ -294,10 +294,12 @@ bool keys_outgrow_cache(const struct keys *k)
 #define FETCH(address) __builtin_prefetch((const void *)(address), 1)
 /* Of a neighbour, what make_last writes to; of NULL nothing. */
 #define FETCH_LINKS(neighbour) FETCH((uintptr_t)(neighbour) + offsetof(struct entry, prev))
-/* Of the times, those that KEYS_TABLE_FETCH leaves out: the oldest, and where the next one goes. */
-#define FETCH_TIMES(newest, n)                                                                     \
+/* Of the times, those that KEYS_TABLE_FETCH leaves out: the oldest, where the next one goes, and
+ * where its interval is likely to begin. */
+#define FETCH_TIMES(newest, n, span)                                                               \
     do {                                                                                           \
         FETCH((newest) + TIME_BYTES);                                                              \
+        FETCH((newest) - (span)*TIME_BYTES);                                                       \
         FETCH((newest) - ((n)-1) * TIME_BYTES);                                                    \
         FETCH((newest) - ((n)-1) * TIME_BYTES + KEYS_TABLE_LINE);                                  \
     } while (0)
@@ -329,7 +331,7 @@ void keys_expect(struct keys *k, const char *app, const char *rule, const char *
         KEYS_TABLE_FETCH(p);
     e = expected(k, FETCH_NAMED_AFTER)->entry;
     if (e != NULL) {
-        FETCH_TIMES((uintptr_t)window_newest(&e->key.window), e->key.window.n);
+        FETCH_TIMES((uintptr_t)window_newest(&e->key.window), e->key.window.n, e->key.window.span);
         FETCH_LINKS(e->prev);
         FETCH_LINKS(e->next);
         FETCH_LINKS(e->older);

@@ -14,7 +14,7 @@ static void put(struct window *w, int64_t ms, uint64_t n)
     assert_int_equal(window_put(w, &run, 1, KEEP_MS, MANY), 0);
 }
 
-static struct window_count judge(const struct window *w, int64_t ms, int64_t within_ms)
+static struct window_count judge(struct window *w, int64_t ms, int64_t within_ms)
 {
     struct window_run fresh = {ms, 1};
 
