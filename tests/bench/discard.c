@@ -1,5 +1,5 @@
-/* The floor that ingest is measured against: libmicrohttpd in the same set-up (ingest/http.c), one
- * loop that polls its epoll descriptor, the same pool; reads each body, does nothing with it, and
+/* The floor that ingest is measured against: libmicrohttpd in the same loop with the same pool
+ * (ingest/http.c), its sockets as the system gives them. Reads each body, does nothing with it, and
  * answers 204.
  *
  *     discard PORT */

@@ -90,8 +90,9 @@ def as_markdown(results, seconds, steal):
 def stages_as_markdown(stages):
     rows = ["| µs for 100 lines | " + " | ".join(stages) + " |", "|---|" + "---|" * len(stages)]
     for stage in next(iter(stages.values())):
-        rows.append(f"| {stage} | " + " | ".join(f"{us[stage]:.1f}" for us in stages.values()) +
-                    " |")
+        # What is a difference of two readings may come out below nothing.
+        cells = (f"{max(us[stage], 0):.1f}" for us in stages.values())
+        rows.append(f"| {stage} | " + " | ".join(cells) + " |")
     return "\n".join(rows) + "\n"
 
 
