@@ -271,6 +271,9 @@ void journal_rest(struct journal *j)
 void journal_room_prepare(struct journal *j)
 {
     journal_settle(j);
+    if (within_bound(&j->room, j->room.checkpoint_bytes))
+        return;
+    count_pages(j); /* what was trimmed may be room enough */
     if (!within_bound(&j->room, j->room.checkpoint_bytes))
         journal_rest(j);
 }
