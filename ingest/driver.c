@@ -1,6 +1,5 @@
 #include "ingest/driver.h"
 
-#include "common/buf.h"
 #include "common/clock.h"
 #include "common/journal.h"
 #include "common/log.h"
@@ -202,27 +201,6 @@ static void speak_to_alerter(struct driver *d, int64_t now_us)
 
 /* ---- rules ---- */
 
-/* "2 rules for shop, web and 4 more apps" */
-static void log_rules(const char *what, const struct driver *d)
-{
-    enum { NAMED_MAX = 8 };
-    const struct rules *rules = rulebook_rules(d->book);
-    const struct rules_list *apps = &rules->app_names;
-    struct buf names;
-
-    buf_init(&names, 4096);
-    for (size_t i = 0; i < apps->n && i < NAMED_MAX; i++) {
-        if (buf_printf(&names, "%s%s", i > 0 ? ", " : "", apps->items[i]) != 0)
-            break;
-    }
-    if (apps->n > NAMED_MAX)
-        (void)buf_printf(&names, " and %zu more apps", apps->n - NAMED_MAX);
-    log_info("%s; %zu rule%s for %s%s; queue %s", what, rules->n, rules->n == 1 ? "" : "s",
-             buf_text(&names), rules->app == NULL ? ", other drains are refused" : "",
-             d->settings->queue);
-    buf_close(&names);
-}
-
 static void take_rules(struct driver *d)
 {
     struct rulebook *book = reload_take(&d->reload);
@@ -234,7 +212,7 @@ static void take_rules(struct driver *d)
     rulebook_release(d->book);
     d->book = book;
     snprintf(what, sizeof what, "%s was read anew", d->settings->rules_path);
-    log_rules(what, d);
+    notices_rules(what, rulebook_rules(d->book), d->settings->queue);
     process_forget_start(); /* Hyperscan's compiler was there again */
 }
 
@@ -407,7 +385,7 @@ int driver_serve(struct driver *d, struct err *err)
     int rc;
 
     snprintf(what, sizeof what, "listening on port %u", d->settings->port);
-    log_rules(what, d);
+    notices_rules(what, rulebook_rules(d->book), d->settings->queue);
     process_forget_start();
     rc = run(d, err);
     if (rc == 0)

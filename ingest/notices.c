@@ -1,5 +1,6 @@
 #include "ingest/notices.h"
 
+#include "common/buf.h"
 #include "common/log.h"
 #include "common/process.h"
 #include "common/time.h"
@@ -125,4 +126,23 @@ void notices_journal(struct notices *n, int64_t now_us)
 {
     if (trouble_settled(&n->journal_bad, SETTLED_US, now_us))
         log_info("the journal takes records again");
+}
+
+/* "2 rules for shop, web and 4 more apps" */
+void notices_rules(const char *what, const struct rules *rules, const char *queue)
+{
+    enum { NAMED_MAX = 8 };
+    const struct rules_list *apps = &rules->app_names;
+    struct buf names;
+
+    buf_init(&names, 4096);
+    for (size_t i = 0; i < apps->n && i < NAMED_MAX; i++) {
+        if (buf_printf(&names, "%s%s", i > 0 ? ", " : "", apps->items[i]) != 0)
+            break;
+    }
+    if (apps->n > NAMED_MAX)
+        (void)buf_printf(&names, " and %zu more apps", apps->n - NAMED_MAX);
+    log_info("%s; %zu rule%s for %s%s; queue %s", what, rules->n, rules->n == 1 ? "" : "s",
+             buf_text(&names), rules->app == NULL ? ", other drains are refused" : "", queue);
+    buf_close(&names);
 }

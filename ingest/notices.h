@@ -4,6 +4,7 @@
 #define DRAINWATCH_INGEST_NOTICES_H
 
 #include "common/err.h"
+#include "common/rules.h"
 #include "ingest/courier.h"
 #include "ingest/damage.h"
 #include "ingest/receipt.h"
@@ -48,5 +49,8 @@ void notices_journal_failed(struct notices *n, const struct err *err, int64_t no
 void notices_journal_worked(struct notices *n);
 /* Why it could not be written the last time; NULL where it could. */
 const char *notices_journal_fault(const struct notices *n);
+
+/* `what` happened, with which rules, for whom, and where the alerter is. */
+void notices_rules(const char *what, const struct rules *rules, const char *queue);
 
 #endif

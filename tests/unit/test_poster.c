@@ -508,6 +508,20 @@ static void test_so_many_at_once_and_no_more(void **state)
     poster_free(p);
 }
 
+static void test_on_a_kept_connection_a_post_is_out_at_once(void **state)
+{
+    struct poster *p = new_poster("127.0.0.1", 0, 0);
+    const int64_t end = now_ms() + 20000;
+
+    (void)state;
+    post_one(p, 1, "ok");
+    post(p, 2, "ok");
+    while (counted(&server.n_requests) < 2) /* the loop does not turn meanwhile */
+        assert_true(now_ms() < end);
+    assert_int_equal(wait_one(p).row_id, 2);
+    poster_free(p);
+}
+
 static void test_the_loops_own_descriptors(void **state)
 {
     struct poster *p = new_poster("127.0.0.1", 0, 0);
@@ -689,6 +703,7 @@ int main(void)
         WITH_SERVER(test_the_token_stays_here),
         WITH_SERVER(test_one_that_hangs_holds_up_no_other),
         WITH_SERVER(test_so_many_at_once_and_no_more),
+        WITH_SERVER(test_on_a_kept_connection_a_post_is_out_at_once),
         WITH_SERVER(test_the_loops_own_descriptors),
         WITH_SERVER(test_a_signal_ends_the_wait),
         WITH_SERVER(test_a_name_that_takes_its_time),
