@@ -18,7 +18,7 @@ enum {
      * 128 KiB, 74 at 512 KiB (measured). */
     POOL_BYTES = 48 << 10,
     /* Half of it is the read buffer. It grows before each read that has less room than this, so for
-     * every piece of a long body but the first: a body of 200 KB takes 6 reads instead of 10. */
+     * every piece of a long body but the first: under load 200 KB take 9 reads instead of 10. */
     READ_BYTES = POOL_BYTES / 2,
     /* Logplex closes an idle connection after 4 minutes (logplex_http_drain.erl); it shall be the
      * one that closes, so that it never posts into a connection that we just dropped. */
