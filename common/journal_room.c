@@ -17,8 +17,9 @@ enum {
      * for its commit waits, too: measured 5 to 15 ms, so the fewer the better. */
     CHECKPOINT_MOST = 8 << 20,
     CHECKPOINT_OF_BOUND = 32,
-    /* Between two counts of the pages, which SQLite compiles anew each time: 0.6 µs a delivery. Of
-     * records it is known what they take, the rest fits what is left to it (has_disk). */
+    /* Between two counts of the pages, whose statements SQLite compiles anew each time: counting
+     * after each commit took 2 % of a delivery with matches. Of records it is known what they take;
+     * the rest fits what is left to it (tail_for). */
     COUNT_COMMITS = 16,
     /* For what an append touches besides its own pages: the tree above them, the list of free ones,
      * named values, the owner's tables. */
