@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* A read is cut into transactions of this size: while one lasts, the WAL cannot begin anew. */
-enum { READ_RECORDS = 256, READ_BYTES = 1 << 20 };
+enum { READ_ROWS = 256, READ_BYTES = 1 << 20 };
 
 static const char *remedy(int code)
 {
@@ -46,6 +46,13 @@ static int code_of(const struct journal *j, int sqlite_code)
     }
 }
 
+int journal_lose(struct journal *j, int code)
+{
+    if (j->lost == 0)
+        j->lost = code;
+    return code;
+}
+
 int journal_fail(struct journal *j, int sqlite_code, const char *doing, struct err *err)
 {
     int code = code_of(j, sqlite_code);
@@ -54,8 +61,8 @@ int journal_fail(struct journal *j, int sqlite_code, const char *doing, struct e
 
     if (code == ERR_DAMAGED)
         journal_suspect(j);
-    if (j->in_transaction && j->lost == 0 && sqlite3_get_autocommit(j->db))
-        j->lost = code;
+    if (j->in_transaction && sqlite3_get_autocommit(j->db))
+        journal_lose(j, code);
     if ((sqlite_code & 0xff) != SQLITE_IOERR && (sqlite_code & 0xff) != SQLITE_CANTOPEN)
         system = 0;
     return err_set(err, code, "%s: %s: %s%s%s (%s)", j->path, doing, what, system != 0 ? ": " : "",
@@ -66,8 +73,8 @@ int journal_fail(struct journal *j, int sqlite_code, const char *doing, struct e
  * statement would be committed by itself. */
 static bool is_lost(struct journal *j)
 {
-    if (j->lost == 0 && sqlite3_get_autocommit(j->db))
-        j->lost = ERR_IO;
+    if (sqlite3_get_autocommit(j->db))
+        journal_lose(j, ERR_IO);
     return j->lost != 0;
 }
 
@@ -160,6 +167,8 @@ static void end(struct journal *j)
         set_synchronous(j, false, &(struct err){0});
     j->synced = false;
     j->room.appended = 0;
+    j->row.n = 0;
+    buf_clear(&j->row.bytes);
 }
 
 int journal_commit(struct journal *j, struct err *err)
@@ -167,8 +176,9 @@ int journal_commit(struct journal *j, struct err *err)
     int rc;
 
     assert(j->in_transaction);
-    rc = is_lost(j) ? fail_lost(j, err)
-                    : journal_step(j, j->stmts[JOURNAL_COMMIT], "cannot commit", err);
+    rc = is_lost(j) ? fail_lost(j, err) : journal_row_flush(j, err);
+    if (rc == 0)
+        rc = journal_step(j, j->stmts[JOURNAL_COMMIT], "cannot commit", err);
     if (rc != 0) {
         journal_rollback(j);
         return rc;
@@ -201,22 +211,18 @@ bool journal_in_transaction(const struct journal *j)
 int journal_append(struct journal *j, const void *bytes, size_t n, int64_t *position,
                    struct err *err)
 {
-    sqlite3_stmt *stmt = j->stmts[JOURNAL_APPEND];
     int64_t cost;
     int rc;
 
     assert(j->in_transaction);
     if (is_lost(j))
         return fail_lost(j, err);
-    rc = journal_room_fits(j, n, err);
+    cost = journal_row_cost(j, n);
+    rc = journal_room_fits(j, cost, err);
+    if (rc == 0)
+        rc = journal_row_append(j, bytes, n, err);
     if (rc != 0)
         return rc;
-    sqlite3_bind_int64(stmt, 1, j->ends.last + 1);
-    sqlite3_bind_blob64(stmt, 2, n > 0 ? bytes : "", n, SQLITE_STATIC);
-    rc = journal_run(j, stmt, "cannot append", err);
-    if (rc != 0)
-        return rc;
-    cost = journal_room_cost(&j->room, n);
     j->room.appended += cost;
     j->room.uncounted += cost;
     j->ends.last++;
@@ -235,16 +241,20 @@ int journal_trim(struct journal *j, int64_t position, struct err *err)
     assert(j->in_transaction);
     if (j->ends.first == 0 || position < j->ends.first)
         return 0;
+    rc = journal_row_flush(j, err);
     /* The newest record tells which position was given last; without it a named value must. */
-    rc = position < last ? 0 : journal_put(j, "last", &last, sizeof last, err);
+    if (rc == 0 && position >= last)
+        rc = journal_put(j, "last", &last, sizeof last, err);
     if (rc != 0)
         return rc;
     sqlite3_bind_int64(j->stmts[JOURNAL_TRIM], 1, position);
     j->room.trimmed = true;
     rc = journal_run(j, j->stmts[JOURNAL_TRIM], "cannot trim", err);
-    if (rc == 0)
-        rc = journal_number(j, JOURNAL_FIRST, &j->ends.first, err);
-    return rc;
+    if (rc != 0)
+        return rc;
+    j->ends.trimmed = position < last ? position : last;
+    j->ends.first = position < last ? position + 1 : 0;
+    return 0;
 }
 
 /* One short transaction's worth. Answers what `fn` did, and moves *position behind what was read;
@@ -252,27 +262,18 @@ int journal_trim(struct journal *j, int64_t position, struct err *err)
 static int read_some(struct journal *j, sqlite3_stmt *stmt, int64_t *position, bool *more,
                      journal_read_fn *fn, void *ctx, struct err *err)
 {
-    size_t n_bytes = 0;
+    int64_t n_bytes = 0;
     int rc = 0;
 
     *more = false;
     sqlite3_bind_int64(stmt, 1, *position);
-    for (int i = 0; i < READ_RECORDS && n_bytes < READ_BYTES && rc == 0; i++) {
-        const void *bytes;
-        size_t n;
-
+    for (int i = 0; i < READ_ROWS && n_bytes < READ_BYTES && rc == 0; i++) {
         rc = journal_step(j, stmt, "cannot read a record", err);
         *more = rc == 1;
         if (rc != 1)
             return rc;
-        bytes = sqlite3_column_blob(stmt, 1);
-        n = (size_t)sqlite3_column_bytes(stmt, 1);
-        if (bytes == NULL && n > 0)
-            return journal_fail(j, SQLITE_NOMEM, "cannot read a record", err);
-        *position = sqlite3_column_int64(stmt, 0);
-        rc = fn(ctx, *position, n > 0 ? bytes : "", n);
-        *position += 1;
-        n_bytes += n;
+        n_bytes += sqlite3_column_bytes(stmt, 1);
+        rc = journal_row_read(j, stmt, position, fn, ctx, err);
     }
     return rc;
 }
@@ -282,14 +283,14 @@ int journal_read(struct journal *j, int64_t position, journal_read_fn *fn, void 
 {
     sqlite3_stmt *stmt = j->stmts[JOURNAL_READ];
     bool more = true;
-    int rc = 0;
+    int rc = j->in_transaction ? journal_row_flush(j, err) : 0;
 
+    if (rc != 0)
+        return rc;
     /* `fn` may read, too; then the inner one makes a statement of its own. */
     j->stmts[JOURNAL_READ] = NULL;
     if (stmt == NULL)
-        rc = journal_prepare(
-            j, "SELECT position, bytes FROM records WHERE position >= ? ORDER BY position", &stmt,
-            err);
+        rc = journal_prepare(j, JOURNAL_READ_SQL, &stmt, err);
     while (more && rc == 0) {
         rc = read_some(j, stmt, &position, &more, fn, ctx, err);
         sqlite3_reset(stmt);

@@ -4,7 +4,30 @@
 
 #include "common/journal.h"
 
+#include "common/buf.h"
+
 #include <sqlite3.h>
+
+/* Small records that one transaction appends share a row, because a row costs SQLite several times
+ * what their bytes do. Such a row is found by the position of its last record; `bytes` holds them
+ * one behind the other, and `lens` their lengths, 16 bits each, the lower byte first. A row of one
+ * record has no `lens`. */
+enum {
+    /* With lengths. Two such rows fill a page. With rows of half the size a record costs the
+     * alerter a tenth more; larger ones would leave much of a page empty behind a small one. */
+    JOURNAL_ROW_BYTES = 2000,
+    JOURNAL_SHARE_BYTES = 500, /* a larger record is by itself: little would be left to save, and
+                                  much of a row be empty where the next one does not fit */
+    JOURNAL_ROW_RECORDS = JOURNAL_ROW_BYTES / 2,
+};
+
+/* The row that the open transaction has not written yet. */
+struct journal_row {
+    struct buf bytes;
+    int64_t last; /* position */
+    size_t n;
+    uint8_t lens[2 * JOURNAL_ROW_RECORDS];
+};
 
 enum journal_stmt {
     JOURNAL_BEGIN,
@@ -12,7 +35,6 @@ enum journal_stmt {
     JOURNAL_ROLLBACK,
     JOURNAL_APPEND,
     JOURNAL_TRIM,
-    JOURNAL_FIRST,
     JOURNAL_LAST,
     JOURNAL_READ,
     JOURNAL_GET,
@@ -21,6 +43,9 @@ enum journal_stmt {
     JOURNAL_FREE_PAGES,
     JOURNAL_STMTS,
 };
+
+/* All columns: a file of the first format has one less. */
+#define JOURNAL_READ_SQL "SELECT * FROM records WHERE position >= ? ORDER BY position"
 
 /* Where there is room, and how much of it is taken. All in bytes but the pages. */
 struct journal_room {
@@ -42,6 +67,7 @@ struct journal_room {
 struct journal_ends {
     int64_t first;
     int64_t last;
+    int64_t trimmed; /* up to here, though a row may be kept for others in it */
 };
 
 struct journal {
@@ -59,12 +85,26 @@ struct journal {
     struct journal_ends ends;
     struct journal_ends committed;
     struct journal_room room;
+    struct journal_row row;
 };
 
+/* Takes note that the open transaction cannot be committed. Returns `code`. */
+int journal_lose(struct journal *j, int code);
 /* Turns SQLite's last failure into a code and a message that names file and remedy. */
 int journal_fail(struct journal *j, int sqlite_code, const char *doing, struct err *err);
 /* The one number that a prepared statement answers; 0 for NULL. */
 int journal_number(struct journal *j, enum journal_stmt which, int64_t *out, struct err *err);
+
+/* journal_row.c. What a record of `n` bytes adds to what the open transaction costs. */
+int64_t journal_row_cost(const struct journal *j, size_t n);
+/* Takes the record behind ends.last, for which there is room. */
+int journal_row_append(struct journal *j, const void *bytes, size_t n, struct err *err);
+/* Writes the row that the transaction has not written yet. */
+int journal_row_flush(struct journal *j, struct err *err);
+/* Calls `fn` for the records from *position on of the row that the statement stands at, and moves
+ * *position behind what was read. Returns 0, what `fn` returned, ERR_DAMAGED or ERR_NOMEM. */
+int journal_row_read(struct journal *j, struct sqlite3_stmt *stmt, int64_t *position,
+                     journal_read_fn *fn, void *ctx, struct err *err);
 
 /* journal_open.c */
 void journal_mark_suspect(const struct journal *j);
@@ -76,8 +116,8 @@ int64_t journal_room_wal_limit(const struct journal_room *room);
 void journal_room_begin(struct journal *j);
 /* Before a transaction: settles, and near the bound gives room that the WAL takes to records. */
 void journal_room_prepare(struct journal *j);
-/* 0 where a record of `n` bytes fits, or ERR_FULL. */
-int journal_room_fits(struct journal *j, size_t n, struct err *err);
-int64_t journal_room_cost(const struct journal_room *room, size_t n);
+/* 0 where what costs so much fits, or ERR_FULL. */
+int journal_room_fits(struct journal *j, int64_t bytes, struct err *err);
+int64_t journal_room_cost(const struct journal_room *room, size_t n); /* of a row of `n` bytes */
 
 #endif

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define APPLICATION_ID 0x4457414a /* "DWAJ" */
-#define FORMAT 1
+#define FORMAT 2
 #define STR_(x) #x
 #define STR(x) STR_(x)
 
@@ -33,11 +33,10 @@ static const char *const sql[JOURNAL_STMTS] = {
     [JOURNAL_BEGIN] = "BEGIN IMMEDIATE",
     [JOURNAL_COMMIT] = "COMMIT",
     [JOURNAL_ROLLBACK] = "ROLLBACK",
-    [JOURNAL_APPEND] = "INSERT INTO records (position, bytes) VALUES (?, ?)",
+    [JOURNAL_APPEND] = "INSERT INTO records (position, bytes, lens) VALUES (?, ?, ?)",
     [JOURNAL_TRIM] = "DELETE FROM records WHERE position <= ?",
-    [JOURNAL_FIRST] = "SELECT min(position) FROM records",
     [JOURNAL_LAST] = "SELECT max(position) FROM records",
-    [JOURNAL_READ] = "SELECT position, bytes FROM records WHERE position >= ? ORDER BY position",
+    [JOURNAL_READ] = JOURNAL_READ_SQL,
     [JOURNAL_GET] = "SELECT bytes FROM named WHERE name = ?",
     [JOURNAL_PUT] = put_named,
     [JOURNAL_PAGES] = "PRAGMA page_count",
@@ -47,11 +46,17 @@ static const char *const sql[JOURNAL_STMTS] = {
 /* In one transaction, so that a file is recognised as ours only once it is complete. */
 static const char make_tables[] =
     "BEGIN IMMEDIATE;"
-    "CREATE TABLE records (position INTEGER PRIMARY KEY, bytes BLOB NOT NULL);"
+    "CREATE TABLE records (position INTEGER PRIMARY KEY, bytes BLOB NOT NULL, lens BLOB);"
     "CREATE TABLE named (name TEXT PRIMARY KEY, bytes BLOB NOT NULL) WITHOUT ROWID;"
     "PRAGMA application_id=" STR(APPLICATION_ID) ";"
                                                  "PRAGMA user_version=" STR(FORMAT) ";"
                                                                                     "COMMIT";
+
+/* Format 1 has a row for each record. */
+static const char make_lens[] = "BEGIN IMMEDIATE;"
+                                "ALTER TABLE records ADD COLUMN lens BLOB;"
+                                "PRAGMA user_version=" STR(FORMAT) ";"
+                                                                   "COMMIT";
 
 static int join(char out[PATH_SIZE], const char *path, const char *suffix, struct err *err)
 {
@@ -203,34 +208,33 @@ static int ask_number(struct journal *j, const char *text, int64_t *out, struct 
     return rc < 0 ? rc : 0;
 }
 
-/* Whether the file is ours, empty, or of a newer build. Changes nothing in it. */
-static int recognise(struct journal *j, bool *empty, struct err *err)
+/* Whether the file is ours, and in which format: 0 where it is empty. Changes nothing in it. */
+static int recognise(struct journal *j, int64_t *format, struct err *err)
 {
-    int64_t id = 0, format = 0, tables = 0;
+    int64_t id = 0, tables = 0;
     int rc = ask_number(j, "PRAGMA application_id", &id, err);
 
     if (rc == 0)
-        rc = ask_number(j, "PRAGMA user_version", &format, err);
+        rc = ask_number(j, "PRAGMA user_version", format, err);
     if (rc == 0)
         rc = ask_number(j, "SELECT count(*) FROM sqlite_schema", &tables, err);
-    if (rc != 0)
+    if (rc != 0 || (id == 0 && *format == 0 && tables == 0))
         return rc;
-    *empty = id == 0 && format == 0 && tables == 0;
-    if (*empty)
-        return 0;
     if (id != APPLICATION_ID)
         return err_set(err, ERR_DAMAGED, "%s: is no journal of drainwatch", j->path);
-    if (format > FORMAT)
+    if (*format > FORMAT)
         return err_set(err, ERR_VERSION,
                        "%s: was written by a newer build, in format %lld (this build reads up to "
                        "%d: use the newer build, or move the file away)",
-                       j->path, (long long)format, FORMAT);
+                       j->path, (long long)*format, FORMAT);
     return 0;
 }
 
-static int prepare_all(struct journal *j, struct err *err)
+static int prepare_all(struct journal *j, int64_t format, struct err *err)
 {
-    for (int i = 0; i < JOURNAL_STMTS; i++)
+    for (int i = 0; i < JOURNAL_STMTS; i++) {
+        if (i == JOURNAL_APPEND && j->read_only && format < FORMAT)
+            continue; /* a column is missing that a reader can do without */
         if (sqlite3_prepare_v3(j->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &j->stmts[i], NULL) !=
             SQLITE_OK) {
             int code = sqlite3_extended_errcode(j->db);
@@ -239,13 +243,13 @@ static int prepare_all(struct journal *j, struct err *err)
                 return err_set(err, ERR_DAMAGED, "%s: %s", j->path, sqlite3_errmsg(j->db));
             return journal_fail(j, code, "cannot open", err);
         }
+    }
     return 0;
 }
 
 static int see_record(void *ctx, int64_t position, const void *bytes, size_t n)
 {
-    (void)ctx;
-    (void)position;
+    *(int64_t *)ctx = position;
     (void)bytes;
     (void)n;
     return 1; /* one is enough */
@@ -256,12 +260,10 @@ static int see_record(void *ctx, int64_t position, const void *bytes, size_t n)
  * whether it was cut short. */
 static int look_over(struct journal *j, struct err *err)
 {
-    int64_t stored = 0, pages = 0;
+    int64_t stored = 0, pages = 0, seen;
     bool found = false, sound = true;
-    int rc = journal_number(j, JOURNAL_FIRST, &j->ends.first, err);
+    int rc = journal_number(j, JOURNAL_LAST, &j->ends.last, err);
 
-    if (rc == 0)
-        rc = journal_number(j, JOURNAL_LAST, &j->ends.last, err);
     if (rc == 0)
         rc = journal_get(j, "last", &stored, sizeof stored, &found, err);
     if (rc == 0)
@@ -270,10 +272,10 @@ static int look_over(struct journal *j, struct err *err)
         rc = answers(j, "PRAGMA quick_check(1)", "ok", &sound, err);
     if (rc == 0 && !sound)
         rc = err_set(err, ERR_DAMAGED, "%s: SQLite's check found it damaged", j->path);
-    if (rc == 0 && j->ends.first != 0)
-        rc = journal_read(j, j->ends.first, see_record, NULL, err);
-    if (rc >= 0 && j->ends.first != 0)
-        rc = journal_read(j, j->ends.last, see_record, NULL, err);
+    if (rc == 0)
+        rc = journal_read(j, 0, see_record, &j->ends.first, err);
+    if (rc >= 0)
+        rc = journal_read(j, j->ends.last, see_record, &seen, err);
     if (found && stored > j->ends.last)
         j->ends.last = stored;
     j->committed = j->ends;
@@ -282,7 +284,7 @@ static int look_over(struct journal *j, struct err *err)
 
 /* Debian's SQLite overwrites what is deleted with zeros (SQLITE_SECURE_DELETE): each trim would
  * write every page that it frees. */
-static int become_owner(struct journal *j, const struct journal_options *options, bool empty,
+static int become_owner(struct journal *j, const struct journal_options *options, int64_t format,
                         struct err *err)
 {
     char limit[64];
@@ -302,8 +304,8 @@ static int become_owner(struct journal *j, const struct journal_options *options
     if (rc == 0)
         rc = run_sql(
             j, options->sync_full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", err);
-    if (rc == 0 && empty)
-        rc = run_sql(j, make_tables, err);
+    if (rc == 0 && format < FORMAT)
+        rc = run_sql(j, format == 0 ? make_tables : make_lens, err);
     return rc;
 }
 
@@ -311,7 +313,7 @@ static int connect_db(struct journal *j, const struct journal_options *options, 
 {
     int flags =
         options->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-    bool empty = false;
+    int64_t format = 0;
     int rc;
 
     rc =
@@ -328,16 +330,16 @@ static int connect_db(struct journal *j, const struct journal_options *options, 
     if (rc == 0)
         rc = run_sql(j, "PRAGMA cell_size_check=ON; PRAGMA cache_size=-8000", err);
     if (rc == 0)
-        rc = recognise(j, &empty, err);
-    if (rc == 0 && empty && options->read_only)
+        rc = recognise(j, &format, err);
+    if (rc == 0 && format == 0 && options->read_only)
         rc = err_set(err, ERR_IO, "%s: nothing was ever kept here (start the program that owns it)",
                      j->path);
     if (rc == 0 && !options->read_only)
-        rc = become_owner(j, options, empty, err);
+        rc = become_owner(j, options, format, err);
     if (rc == 0)
         rc = ask_number(j, "PRAGMA page_size", &j->room.page_bytes, err);
     if (rc == 0)
-        rc = prepare_all(j, err);
+        rc = prepare_all(j, format, err);
     if (rc == 0)
         rc = look_over(j, err);
     if (rc == 0) {
@@ -401,6 +403,7 @@ int journal_open(const struct journal_options *options, struct journal **out, ch
     j->read_only = options->read_only;
     j->sync_full = options->sync_full;
     journal_room_bound(&j->room, options->max_bytes);
+    buf_init(&j->row.bytes, JOURNAL_ROW_BYTES);
     rc = open_it(j, options, set_aside, err);
     if (rc != 0) {
         journal_close(j);
@@ -417,6 +420,7 @@ void journal_close(struct journal *j)
     if (j->in_transaction)
         journal_rollback(j);
     disconnect(j);
+    buf_close(&j->row.bytes);
     if (j->lock_fd >= 0)
         close(j->lock_fd);
     free(j->path);

@@ -26,7 +26,7 @@ enum {
     SIDE_PAGES = 8,
     FRAME_HEAD = 24, /* SQLite file format, 4.1: the WAL's header and each frame's */
     WAL_HEAD = 32,
-    CELL_HEAD = 14, /* a record's length, position and column types */
+    CELL_HEAD = 16, /* a row's length, position and column types, and its place on the page */
 };
 
 void journal_room_bound(struct journal_room *room, int64_t max_bytes)
@@ -166,7 +166,7 @@ void journal_settle(struct journal *j)
         measure(j);
 }
 
-/* What a record adds to the file. Records lie in order, so pages are filled to their end. Of one
+/* What a row adds to the file. Rows lie in order, so pages are filled to their end. Of one
  * that does not fit on a page the rest goes on in pages of its own (SQLite file format, 1.6). */
 int64_t journal_room_cost(const struct journal_room *room, size_t n)
 {
@@ -196,7 +196,7 @@ static int64_t taken(const struct journal_room *room)
     return (room->pages - room->free_pages) * room->page_bytes;
 }
 
-/* Whether a record that costs this fits. */
+/* Whether what costs this fits. */
 static bool within_bound(const struct journal_room *room, int64_t bytes)
 {
     int64_t wal = room->wal_used + wal_cost(room, room->appended + bytes);
@@ -233,10 +233,9 @@ static bool has_disk(struct journal *j, int64_t bytes)
     return more <= tail(room) && wal <= room->wal_bytes;
 }
 
-int journal_room_fits(struct journal *j, size_t n, struct err *err)
+int journal_room_fits(struct journal *j, int64_t bytes, struct err *err)
 {
     struct journal_room *room = &j->room;
-    int64_t bytes = journal_room_cost(room, n);
 
     /* Before it is refused, or the file made longer: what was trimmed has made room. */
     if (!within_bound(room, bytes) || tail_for(room, bytes) > tail(room))

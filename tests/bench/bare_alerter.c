@@ -7,7 +7,8 @@
  * As between ingest and alerter up to 1,000 records, or 1 MiB, go in a message, each here behind
  * its length; and all that is there is one transaction. The receiver prints the nanoseconds of
  * processor time that it took. */
-#include <poll.h>
+#include "common/journal.h"
+
 #include <sqlite3.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -99,36 +100,56 @@ static void receive(const char *endpoint, const char *path, uint64_t count)
 
 /* ---- sending ---- */
 
+struct sender {
+    void *socket;
+    size_t n;
+    size_t records;
+    char message[MESSAGE_BYTES + RECORD_MAX];
+};
+
+static void send_message(struct sender *s)
+{
+    if (s->n > 0 && zmq_send(s->socket, s->message, s->n, 0) < 0)
+        fail("cannot send");
+    s->n = s->records = 0;
+}
+
+static int send_record(void *ctx, int64_t position, const void *bytes, size_t n)
+{
+    struct sender *s = ctx;
+    uint32_t len = (uint32_t)n;
+
+    (void)position;
+    if (n > RECORD_MAX - sizeof len)
+        fail("a record is too large");
+    memcpy(s->message + s->n, &len, sizeof len);
+    memcpy(s->message + s->n + sizeof len, bytes, n);
+    s->n += sizeof len + n;
+    if (++s->records == MESSAGE_RECORDS || s->n >= MESSAGE_BYTES)
+        send_message(s);
+    return 0;
+}
+
 static void send_all(const char *endpoint, const char *path)
 {
-    void *context = zmq_ctx_new(), *socket = zmq_socket(context, ZMQ_PUSH);
-    static char message[MESSAGE_BYTES + RECORD_MAX];
-    size_t n = 0, records = 0;
-    sqlite3_stmt *select;
-    sqlite3 *db;
+    const struct journal_options options = {.path = path, .read_only = true};
+    void *context = zmq_ctx_new();
+    static struct sender sender;
+    struct journal *journal;
+    char set_aside[512];
+    struct err err;
     int high_water = 4; /* messages: about what ingest has in flight */
 
-    zmq_setsockopt(socket, ZMQ_SNDHWM, &high_water, sizeof high_water);
-    if (zmq_connect(socket, endpoint) != 0 || sqlite3_open(path, &db) != SQLITE_OK)
-        fail("cannot open");
-    select = prepare(db, "SELECT bytes FROM records ORDER BY position");
-    while (sqlite3_step(select) == SQLITE_ROW) {
-        uint32_t len = (uint32_t)sqlite3_column_bytes(select, 0);
-
-        if (len > RECORD_MAX - sizeof len)
-            fail("a record is too large");
-        memcpy(message + n, &len, sizeof len);
-        memcpy(message + n + sizeof len, sqlite3_column_blob(select, 0), len);
-        n += sizeof len + len;
-        if (++records < MESSAGE_RECORDS && n < MESSAGE_BYTES)
-            continue;
-        if (zmq_send(socket, message, n, 0) < 0)
-            fail("cannot send");
-        n = records = 0;
-    }
-    if (n > 0 && zmq_send(socket, message, n, 0) < 0)
-        fail("cannot send");
-    zmq_close(socket);
+    sender.socket = zmq_socket(context, ZMQ_PUSH);
+    zmq_setsockopt(sender.socket, ZMQ_SNDHWM, &high_water, sizeof high_water);
+    if (zmq_connect(sender.socket, endpoint) != 0)
+        fail("cannot connect");
+    if (journal_open(&options, &journal, set_aside, &err) != 0 ||
+        journal_read(journal, 0, send_record, &sender, &err) != 0)
+        fail(err.text);
+    send_message(&sender);
+    journal_close(journal);
+    zmq_close(sender.socket);
     zmq_ctx_term(context); /* which waits until all is sent */
 }
 

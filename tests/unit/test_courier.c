@@ -728,7 +728,8 @@ static void test_unreadable_records(void **state)
 
     for (int i = 0; i < 3; i++) {
         start_ingest(w);
-        deliver(w, 5);
+        for (int k = 0; k < 5; k++)
+            deliver(w, 1);
         patch(w, 5 * i + 1, "rubbish", 7);
         patch(w, 5 * i + 3, "", 0);
         patch(w, 5 * i + 5, "\x08\x01", 2);
@@ -753,7 +754,8 @@ static void test_newer_record(void **state)
     struct buf bytes;
 
     start_ingest(w);
-    deliver(w, 5);
+    for (int i = 0; i < 5; i++)
+        deliver(w, 1);
     memcpy(record.sender, w->courier->sender, sizeof record.sender);
     buf_init(&bytes, 1000);
     assert_int_equal(wire_pack_record(&record, &bytes), 0);

@@ -828,7 +828,7 @@ static void test_an_entry_that_is_none_is_damage(void **state)
     struct listing l = {.n = 0};
 
     open_it(t);
-    live(t, 1, 5, TIME_HOUR);
+    live(t, 5, 0, TIME_HOUR);
     store_close(t->s);
     change_file(t, "UPDATE records SET bytes = x'ffff' WHERE position = 4");
     open_it(t);
