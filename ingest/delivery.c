@@ -26,8 +26,6 @@ struct delivery {
     struct wire_record *records;
     char (*part_ids)[PART_ID_MAX]; /* Frame-Ids of all records but the first */
     size_t cap_records;
-    struct match_look look; /* at the chunk that is being pushed */
-    uint32_t found[LOGPLEX_BATCH_MAX];
 };
 
 static logplex_lines_fn on_lines;
@@ -161,10 +159,11 @@ static int64_t event_time(const struct delivery *d, const struct logplex_line *l
 }
 
 /* Judges a candidate and puts what it matches into the tally. */
-static int take_line(struct delivery *d, const struct logplex_line *line)
+static int take_line(struct delivery *d, const struct logplex_line *line,
+                     const struct match_candidate *candidate)
 {
     struct match_result result;
-    int rc = match_line(d->match, line, &result);
+    int rc = match_line(d->match, line, candidate, &result);
 
     if (rc != 0)
         return rc;
@@ -177,22 +176,23 @@ static int take_line(struct delivery *d, const struct logplex_line *line)
 }
 
 static int take_candidates(struct delivery *d, const char *region, const struct logplex_span *lines,
-                           size_t n_found)
+                           const struct match_candidate *found, size_t n_found)
 {
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < n_found; i++) {
-        struct logplex_span span = lines[d->found[i]];
+        struct logplex_span span = lines[found[i].line];
         struct logplex_line line;
 
         logplex_read_line(region + span.start, span.len, &line);
-        rc = take_line(d, &line);
+        rc = take_line(d, &line, &found[i]);
     }
     return rc == 0 ? tally_settle(d->tally) : rc;
 }
 
 /* One line as a record of its own. */
-static int emit_line(struct delivery *d, const struct logplex_line *line, size_t len)
+static int emit_line(struct delivery *d, const struct logplex_line *line,
+                     const struct match_candidate *candidate, size_t len)
 {
     uint64_t lost_before = d->counts.lost;
     struct wire_record record = {
@@ -207,7 +207,7 @@ static int emit_line(struct delivery *d, const struct logplex_line *line, size_t
     int rc;
 
     tally_begin(d->tally, match_rules(d->match), match_redact(d->match), d->received_us);
-    rc = take_line(d, line);
+    rc = take_line(d, line, candidate);
     if (rc == 0)
         rc = tally_settle(d->tally);
     if (rc == 0)
@@ -248,66 +248,49 @@ static void catch_up(struct delivery *d, const char *region, const struct logple
 
 /* Of the lines that match nothing the headers are only read where a time is missing. */
 static int emit_lines(struct delivery *d, const char *region, const struct logplex_span *lines,
-                      size_t n, size_t n_found)
+                      size_t n, const struct match_candidate *found, size_t n_found)
 {
     size_t known = 0;
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < n_found; i++) {
-        size_t at = d->found[i];
+        size_t at = found[i].line;
         struct logplex_line line;
 
         if (!read_line(d, region, lines[at], &line))
             catch_up(d, region, lines, known, at);
         known = at + 1;
-        rc = emit_line(d, &line, lines[at].len);
+        rc = emit_line(d, &line, &found[i], lines[at].len);
     }
     if (rc == 0)
         catch_up(d, region, lines, known, n);
     return rc;
 }
 
-/* Lines that a chunk before this one began lie elsewhere, and were not looked at. */
-static bool was_looked_at(const struct delivery *d, const char *region)
-{
-    return !d->look.all && (uintptr_t)region >= (uintptr_t)d->look.bytes &&
-           (uintptr_t)region - (uintptr_t)d->look.bytes < d->look.n;
-}
-
-static int find_candidates(struct delivery *d, const char *region, size_t region_len,
-                           const struct logplex_span *lines, size_t n)
-{
-    if (was_looked_at(d, region))
-        return (int)match_looked(&d->look, region, lines, n, d->found);
-    return match_candidates(d->match, region, region_len, lines, n, d->found);
-}
-
 static int on_lines(void *ctx, const char *region, size_t region_len,
                     const struct logplex_span *lines, size_t n)
 {
     struct delivery *d = ctx;
-    int n_found = find_candidates(d, region, region_len, lines, n);
+    const struct match_candidate *found;
+    size_t n_found = match_candidates(d->match, region, lines, n, &found);
 
-    if (n_found < 0)
-        return n_found;
+    (void)region_len;
     if (d->each_line != NULL)
-        return emit_lines(d, region, lines, n, (size_t)n_found);
-    if (n_found == 0)
-        return 0;
-    return take_candidates(d, region, lines, (size_t)n_found);
+        return emit_lines(d, region, lines, n, found, n_found);
+    return n_found == 0 ? 0 : take_candidates(d, region, lines, found, n_found);
 }
 
 /* The bytes are looked at before they are cut into lines: so the headers are in the cache when the
  * walk comes to them, and lines of a text far from what was found need only be counted. */
 int delivery_push(struct delivery *d, const void *bytes, size_t n)
 {
-    int rc = match_look(d->match, bytes, n, &d->look);
+    const uint32_t *ends;
+    size_t n_ends;
+    int rc = match_look(d->match, bytes, n, &ends, &n_ends);
 
-    if (rc == 0 && d->look.all)
-        rc = logplex_push(d->parser, bytes, n);
-    else if (rc == 0)
-        rc = logplex_push_points(d->parser, bytes, n, d->look.ends, d->look.n_ends);
-    d->look.n = 0;
+    if (rc == 0)
+        rc = logplex_push_points(d->parser, bytes, n, ends, n_ends);
+    match_look_away(d->match);
     return rc;
 }
 

@@ -29,138 +29,122 @@ bool match_is_line_by_line(const struct match *m)
 
 /* ------------------------------------------------------------------------------------- the pass */
 
-struct marking {
-    const struct logplex_span *lines;
-    size_t n;
-    size_t last; /* the line that was marked last: the next report is mostly about it or the next */
-    size_t unmarked;
-    bool *marked;
-};
-
-static bool holds(const struct marking *k, size_t line, uint64_t byte)
-{
-    return line < k->n && byte >= k->lines[line].start &&
-           byte - k->lines[line].start < k->lines[line].len;
-}
-
-/* The line that holds the byte at this offset, or `n`: a report may end between two lines. */
-static size_t line_at(const struct marking *k, uint64_t byte)
-{
-    size_t low = 0, high = k->n;
-
-    if (holds(k, k->last, byte))
-        return k->last;
-    if (holds(k, k->last + 1, byte))
-        return k->last + 1;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (k->lines[middle].start <= byte)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low > 0 && holds(k, low - 1, byte) ? low - 1 : k->n;
-}
-
-/* A match that lies within a line ends within it, and every end is reported (no SINGLEMATCH): so
- * each line with a match is marked, whatever the expressions make of its neighbours. */
-static int on_report(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
-                     void *context)
-{
-    struct marking *k = context;
-    size_t line;
-
-    (void)id, (void)from, (void)flags;
-    line = to > 0 ? line_at(k, to - 1) : k->n;
-    if (line == k->n)
-        return 0;
-    k->last = line;
-    if (!k->marked[line]) {
-        k->marked[line] = true;
-        k->unmarked--;
-    }
-    return k->unmarked == 0; /* nothing is left to find */
-}
-
-int match_candidates(struct match *m, const char *region, size_t region_len,
-                     const struct logplex_span *lines, size_t n, uint32_t *found)
-{
-    bool all = match_is_line_by_line(m);
-    struct marking k = {.lines = lines, .n = n, .unmarked = all ? 0 : n, .marked = m->marked};
-    hs_error_t rc;
-    int n_found = 0;
-
-    assert(n <= LOGPLEX_BATCH_MAX && region_len <= UINT32_MAX);
-    memset(m->marked, all, n);
-    if (!all) {
-        rc = hs_scan(m->pass, region, (unsigned)region_len, 0, m->scratch, on_report, &k);
-        if (rc != HS_SUCCESS && rc != HS_SCAN_TERMINATED)
-            return ERR_IO;
-    }
-    for (uint32_t i = 0; i < n && k.unmarked < n; i++) {
-        if (m->marked[i])
-            found[n_found++] = i;
-    }
-    return n_found;
-}
-
-/* ---------------------------------------------------------------------- before lines are known */
-
-static int on_end(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
+static int on_hit(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
                   void *context)
 {
     struct match_look *look = context;
+    uint64_t hit = (to - 1) << 32 | id;
 
-    (void)id, (void)from, (void)flags;
-    if (to == 0 || (look->n_ends > 0 && look->ends[look->n_ends - 1] == to - 1))
+    (void)from, (void)flags;
+    if (to == 0)
         return 0;
-    look->all = look->n_ends == MATCH_LOOK_MAX;
-    if (!look->all)
-        look->ends[look->n_ends++] = (uint32_t)(to - 1);
-    return look->all;
+    if (look->n_hits == MATCH_LOOK_MAX)
+        return 1;
+    look->sorted &= look->n_hits == 0 || look->hits[look->n_hits - 1] <= hit;
+    look->hits[look->n_hits++] = hit;
+    return 0;
 }
 
-static int compare_indexes(const void *left, const void *right)
+static int compare_hits(const void *left, const void *right)
 {
-    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
 
     return (a > b) - (a < b);
 }
 
-int match_look(struct match *m, const char *bytes, size_t n, struct match_look *out)
+/* What matches within a line ends within it, and every end is reported (no SINGLEMATCH): so for
+ * each line all is found that it may match, whatever the expressions make of its neighbours. */
+int match_look(struct match *m, const char *bytes, size_t n, const uint32_t **ends, size_t *n_ends)
 {
+    struct match_look *look = &m->look;
     hs_error_t rc;
 
-    out->bytes = bytes;
-    out->n = n;
-    out->n_ends = 0;
-    out->all = match_is_line_by_line(m) || n == 0 || n > UINT32_MAX;
-    if (out->all)
+    *ends = NULL;
+    *n_ends = look->n = look->n_hits = 0;
+    if (match_is_line_by_line(m) || n == 0 || n > UINT32_MAX)
         return 0;
-    rc = hs_scan(m->pass, bytes, (unsigned)n, 0, m->scratch, on_end, out);
-    if (rc != HS_SUCCESS && rc != HS_SCAN_TERMINATED)
+    look->sorted = true;
+    rc = hs_scan(m->pass, bytes, (unsigned)n, 0, m->scratch, on_hit, look);
+    if (rc == HS_SCAN_TERMINATED) /* it is too much */
+        return 0;
+    if (rc != HS_SUCCESS)
         return ERR_IO;
-    /* Expressions of different kinds report in turns. */
-    if (out->n_ends > 1)
-        qsort(out->ends, out->n_ends, sizeof *out->ends, compare_indexes);
+    if (!look->sorted)
+        qsort(look->hits, look->n_hits, sizeof *look->hits, compare_hits);
+    for (size_t i = 0; i < look->n_hits; i++)
+        look->ends[i] = (uint32_t)(look->hits[i] >> 32);
+    look->bytes = bytes;
+    look->n = n;
+    *ends = look->ends;
+    *n_ends = look->n_hits;
     return 0;
 }
 
-size_t match_looked(const struct match_look *look, const char *region,
-                    const struct logplex_span *lines, size_t n, uint32_t *found)
+void match_look_away(struct match *m)
 {
-    struct marking k = {.lines = lines, .n = n};
-    size_t at = (size_t)(region - look->bytes), n_found = 0;
+    m->look.n = 0;
+}
 
-    assert(region >= look->bytes && at <= look->n && !look->all);
-    for (size_t i = 0; i < look->n_ends; i++) {
-        size_t line = look->ends[i] < at ? n : line_at(&k, look->ends[i] - at);
+/* Lines that a chunk before this one began lie elsewhere. */
+static bool is_looked_at(const struct match_look *look, const char *at)
+{
+    return look->n > 0 && (uintptr_t)at >= (uintptr_t)look->bytes &&
+           (uintptr_t)at - (uintptr_t)look->bytes < look->n;
+}
 
-        if (line == n || (n_found > 0 && found[n_found - 1] == line))
+static bool holds(const struct logplex_span *line, size_t byte)
+{
+    return byte >= line->start && byte - line->start < line->len;
+}
+
+/* The first line from `from` on that ends behind the byte at this offset, or `n`. Mostly it is one
+ * of the next two. */
+static size_t line_of(const struct logplex_span *lines, size_t n, size_t from, size_t byte)
+{
+    size_t high = n;
+
+    for (int i = 0; i < 2 && from < n; i++, from++) {
+        if (byte < (size_t)lines[from].start + lines[from].len)
+            return from;
+    }
+    while (from < high) {
+        size_t middle = from + (high - from) / 2;
+
+        if ((size_t)lines[middle].start + lines[middle].len <= byte)
+            from = middle + 1;
+        else
+            high = middle;
+    }
+    return from;
+}
+
+static size_t all_lines(struct match *m, size_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        m->candidates[i] = (struct match_candidate){.line = i};
+    return n;
+}
+
+size_t match_candidates(struct match *m, const char *region, const struct logplex_span *lines,
+                        size_t n, const struct match_candidate **out)
+{
+    const struct match_look *look = &m->look;
+    size_t at, line = 0, n_found = 0;
+
+    assert(n <= LOGPLEX_BATCH_MAX);
+    *out = m->candidates;
+    if (!is_looked_at(look, region))
+        return all_lines(m, n);
+    at = (size_t)(region - look->bytes);
+    for (uint32_t i = 0; i < look->n_hits && line < n; i++) {
+        if (look->ends[i] < at)
             continue;
-        k.last = line;
-        found[n_found++] = (uint32_t)line;
+        line = line_of(lines, n, line, look->ends[i] - at);
+        if (line == n || !holds(&lines[line], look->ends[i] - at))
+            continue; /* it ends between two lines */
+        if (n_found == 0 || m->candidates[n_found - 1].line != line)
+            m->candidates[n_found++] = (struct match_candidate){.line = (uint32_t)line, .first = i};
+        m->candidates[n_found - 1].n++;
     }
     return n_found;
 }
@@ -280,8 +264,8 @@ static int ask(struct match *m, uint32_t index, struct logplex_text message, boo
 
     if (test->tried != m->serial) {
         test->tried = m->serial;
-        test->passed = test->settled && test->named == m->serial;
-        if (!test->settled)
+        test->passed = test->settled > 0 && test->named == m->serial;
+        if (test->settled == 0)
             rc = try_test(m, test, message, &test->passed);
     }
     *passed = test->passed;
@@ -290,31 +274,54 @@ static int ask(struct match *m, uint32_t index, struct logplex_text message, boo
 
 /* ------------------------------------------------------------------------------------- one line */
 
+/* `id` as the pass has it. */
+static void name_test(struct match *m, uint32_t id)
+{
+    if (id == m->n_tests) {
+        m->special = true;
+    } else if (m->tests[id].named != m->serial) {
+        m->tests[id].named = m->serial;
+        m->hits[m->n_hits++] = id;
+    }
+}
+
 static int on_named(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
                     void *context)
 {
-    struct match *m = context;
-
     (void)from, (void)to, (void)flags;
-    if (id == m->n_tests) {
-        m->special = true;
-        return 0;
-    }
-    if (m->tests[id].named == m->serial)
-        return 0;
-    m->tests[id].named = m->serial;
-    m->hits[m->n_hits++] = id;
+    name_test(context, id);
     return 0;
 }
 
-/* The pass finds a superset on a message, too, and says what for. */
-static int list_hits(struct match *m, struct logplex_text message)
+/* Of what was found in the line, what lies in its message: all that ends there, except what settles
+ * its test and would have to begin there, too. */
+static void name_found(struct match *m, struct logplex_text message,
+                       const struct match_candidate *candidate)
+{
+    size_t begin = (size_t)(message.data - m->look.bytes);
+
+    assert(is_looked_at(&m->look, message.data));
+    for (size_t i = candidate->first; i < candidate->first + candidate->n; i++) {
+        uint32_t id = (uint32_t)m->look.hits[i];
+        size_t settled = id < m->n_tests ? m->tests[id].settled : 0;
+
+        if (m->look.ends[i] >= begin && m->look.ends[i] + (size_t)1 >= begin + settled)
+            name_test(m, id);
+    }
+}
+
+static int list_hits(struct match *m, struct logplex_text message,
+                     const struct match_candidate *candidate)
 {
     assert(message.len <= UINT32_MAX);
     memcpy(m->hits, m->always, m->n_always * sizeof *m->hits);
     m->n_hits = m->n_always;
-    if (m->pass != NULL && hs_scan(m->pass, message.data, (unsigned)message.len, 0, m->scratch,
-                                   on_named, m) != HS_SUCCESS)
+    if (m->pass == NULL || message.len == 0)
+        return 0;
+    if (candidate != NULL && candidate->n > 0)
+        name_found(m, message, candidate);
+    else if (hs_scan(m->pass, message.data, (unsigned)message.len, 0, m->scratch, on_named, m) !=
+             HS_SUCCESS)
         return ERR_IO;
     return 0;
 }
@@ -353,14 +360,22 @@ static int keep_rules(struct match *m, const struct logplex_line *line)
     return rc;
 }
 
-static int judge_rules(struct match *m, const struct logplex_line *line)
+static int compare_indexes(const void *left, const void *right)
+{
+    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+
+    return (a > b) - (a < b);
+}
+
+static int judge_rules(struct match *m, const struct logplex_line *line,
+                       const struct match_candidate *candidate)
 {
     int rc;
 
     m->serial++;
     if (m->n_tests == 0)
         return 0;
-    rc = list_hits(m, line->message);
+    rc = list_hits(m, line->message, candidate);
     for (size_t i = 0; rc == 0 && i < m->n_hits; i++) {
         const struct match_test *test = &m->tests[m->hits[i]];
         unsigned part = test->kind == MATCH_EXPRESSION ? PASSED_MATCH : PASSED_FIELD;
@@ -377,7 +392,8 @@ static int judge_rules(struct match *m, const struct logplex_line *line)
     return rc;
 }
 
-int match_line(struct match *m, const struct logplex_line *line, struct match_result *out)
+int match_line(struct match *m, const struct logplex_line *line,
+               const struct match_candidate *candidate, struct match_result *out)
 {
     int rc;
 
@@ -386,7 +402,7 @@ int match_line(struct match *m, const struct logplex_line *line, struct match_re
     if (out->own)
         return 0;
     m->special = m->pass == NULL || m->n_tests == 0; /* or the pass says so */
-    rc = judge_rules(m, line);
+    rc = judge_rules(m, line, candidate);
     if (m->special) {
         out->lost = special_lost(line);
         out->own = special_is_about_us(line);

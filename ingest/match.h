@@ -1,8 +1,8 @@
 /* Which lines match which rules.
  *
- * One pass of Hyperscan over the region in which many lines lie finds candidates; each candidate is
- * then judged exactly, by its parts. The pass finds a superset, always: it may name a line that
- * matches nothing and never misses one that does. Pure. */
+ * One pass of Hyperscan over the bytes in which many lines lie finds candidates, and what for; each
+ * candidate is then judged exactly, by its parts. The pass finds a superset, always: it may name a
+ * line that matches nothing and never misses one that does. Pure. */
 #ifndef DRAINWATCH_INGEST_MATCH_H
 #define DRAINWATCH_INGEST_MATCH_H
 
@@ -34,29 +34,25 @@ struct redact *match_redact(const struct match *m);
  * match an empty line ("^$"). */
 bool match_is_line_by_line(const struct match *m);
 
-/* Finds the candidates among up to LOGPLEX_BATCH_MAX lines: their indexes, ascending, each once.
- * `found` has room for `n`. Returns how many, or ERR_IO where Hyperscan failed. */
-int match_candidates(struct match *m, const char *region, size_t region_len,
-                     const struct logplex_span *lines, size_t n, uint32_t *found);
+/* Finds in one pass what lines may match, before it is known where they begin. Until
+ * match_look_away the bytes must stay, and match_candidates and match_line refer to what was found
+ * in them. *ends gets the offsets of the last bytes of what was found, ascending and valid as long;
+ * NULL where each line has to be looked at by itself, because match_is_line_by_line or there is too
+ * much. Returns 0 or ERR_IO (Hyperscan failed). */
+int match_look(struct match *m, const char *bytes, size_t n, const uint32_t **ends, size_t *n_ends);
+void match_look_away(struct match *m);
 
-/* What one pass over bytes found before it was known where lines begin in them. A chunk of an HTTP
- * body has about a hundred lines; where more is found it pays to know the lines first. */
-enum { MATCH_LOOK_MAX = 512 };
-struct match_look {
-    const char *bytes;
-    size_t n;
-    bool all; /* it cannot be told, or there is more than fits: match_candidates is to be asked */
-    size_t n_ends;
-    uint32_t ends[MATCH_LOOK_MAX]; /* offsets of the last bytes of what was found; ascending */
+struct match_candidate {
+    uint32_t line;  /* its index */
+    uint32_t n;     /* how much was found in it; 0: it was not looked at */
+    uint32_t first; /* of what was found in the bytes */
 };
 
-/* Looks at bytes, which `out` refers to from then on. Returns 0 or ERR_IO (Hyperscan failed). */
-int match_look(struct match *m, const char *bytes, size_t n, struct match_look *out);
-
-/* What match_candidates finds among lines in a region within bytes that were looked at and are not
- * `all`. */
-size_t match_looked(const struct match_look *look, const char *region,
-                    const struct logplex_span *lines, size_t n, uint32_t *found);
+/* Those of up to LOGPLEX_BATCH_MAX lines that may match, ascending, each once: all, where their
+ * region does not lie in the bytes that are looked at. Returns how many; valid until the next call.
+ */
+size_t match_candidates(struct match *m, const char *region, const struct logplex_span *lines,
+                        size_t n, const struct match_candidate **out);
 
 struct match_result {
     const uint32_t
@@ -67,8 +63,11 @@ struct match_result {
                       drainwatch matches a rule */
 };
 
-/* Judges one line exactly. `match` and `unless` see the message alone: ^ and $ are its ends.
- * Returns 0 or ERR_IO, where Hyperscan failed or could not compile what the line asks for. */
-int match_line(struct match *m, const struct logplex_line *line, struct match_result *out);
+/* Judges one line exactly. `match` and `unless` see the message alone: ^ and $ are its ends. As a
+ * candidate it must lie in the bytes that are looked at; NULL: it is none, and costs a search of
+ * its own. Returns 0 or ERR_IO, where Hyperscan failed or could not compile what the line asks for.
+ */
+int match_line(struct match *m, const struct logplex_line *line,
+               const struct match_candidate *candidate, struct match_result *out);
 
 #endif

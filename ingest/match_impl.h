@@ -10,6 +10,10 @@ struct hs_scratch;
 /* Expressions that the pass holds as they are; of more it holds a stretch of bytes each. */
 enum { MATCH_FULL_MAX = 48 };
 
+/* What one look may find. In what libmicrohttpd hands over at once there are about a hundred lines;
+ * where more is found, most lines are candidates anyway. */
+enum { MATCH_LOOK_MAX = 2048 };
+
 enum match_kind {
     MATCH_EXPRESSION, /* `text` is found in the message */
     MATCH_FIELD,      /* a pair is there with the value `text` */
@@ -23,7 +27,8 @@ struct match_test {
     const char *text;
     uint32_t first_user;    /* into `users`: the rules of whose `match` or `field` it is an item */
     uint32_t n_users;       /* 0: it only stands in `unless`, and the pass does not know it */
-    bool settled;           /* where the pass names it, there is nothing left to try */
+    size_t settled;         /* so many bytes long is what the pass names: then there is nothing left
+                               to try. 0: there is */
     struct hs_database *db; /* of an expression; NULL until it is first tried */
     uint64_t named;         /* serial of the last line for which the pass named it */
     uint64_t tried;         /* serial of the last line that it was tried on … */
@@ -39,6 +44,17 @@ struct match_unless {
 struct match_progress {
     uint64_t serial; /* of the line that `passed` is about */
     unsigned passed; /* the parts of the rule that the line passed */
+};
+
+/* At the bytes that are looked at. */
+struct match_look {
+    const char *bytes;
+    size_t n; /* 0: at none */
+    size_t n_hits;
+    bool sorted;                   /* expressions of different kinds report in turns */
+    uint64_t hits[MATCH_LOOK_MAX]; /* where one ends: the offset of its last byte, and behind that
+                                      32 bits for what it is: a test, or n_tests for `special` */
+    uint32_t ends[MATCH_LOOK_MAX];
 };
 
 struct match {
@@ -60,7 +76,8 @@ struct match {
     struct match_progress *progress; /* of each rule */
     uint32_t *matched;               /* rules that match the line */
     size_t n_matched;
-    bool marked[LOGPLEX_BATCH_MAX];
+    struct match_look look;
+    struct match_candidate candidates[LOGPLEX_BATCH_MAX];
 };
 
 /* match_new with a number of its own in the place of MATCH_FULL_MAX. */

@@ -68,7 +68,7 @@ static int list_choice(struct plan *p, struct match_test *test, uint32_t index)
     int rc = literal_stretches(test->text, &p->text, &facts);
 
     if (rc == 0 && facts.whole && test->kind == MATCH_EXPRESSION) {
-        test->settled = true;
+        test->settled = strlen(buf_text(&p->text) + at);
         rc = expressions_add_literal(&p->list, buf_text(&p->text) + at,
                                      facts.any_case ? HS_FLAG_CASELESS : 0, index);
         p->text.len = at;
@@ -246,7 +246,7 @@ static void do_without(struct match *m)
 {
     m->n_always = 0;
     for (uint32_t i = 0; i < m->n_tests; i++) {
-        m->tests[i].settled = false;
+        m->tests[i].settled = 0;
         if (m->tests[i].n_users > 0)
             m->always[m->n_always++] = i;
     }

@@ -21,7 +21,6 @@ struct stages {
     const struct rules *rules;
     struct match *match;
     struct logplex *walker;
-    struct match_look look;
     struct delivery *delivery;
     struct auth *auth;
     struct buf packed;
@@ -68,7 +67,10 @@ static size_t chunk_at(const struct stages *s, size_t at)
 
 static void look_at(struct stages *s, size_t at)
 {
-    if (match_look(s->match, s->body + at, chunk_at(s, at), &s->look) != 0)
+    const uint32_t *ends;
+    size_t n_ends;
+
+    if (match_look(s->match, s->body + at, chunk_at(s, at), &ends, &n_ends) != 0)
         fail("a body cannot be looked at");
 }
 

@@ -299,16 +299,17 @@ static void check_redact(struct match *m, struct slow *s, uint32_t rule, struct 
     buf_close(&out);
 }
 
-static void check_line(struct match *m, struct slow *s, size_t n_rules, struct logplex_text message,
-                       bool named)
+/* What the line matches, which is what the slow way says. */
+static struct match_result judge(struct match *m, struct slow *s, size_t n_rules,
+                                 struct logplex_text message,
+                                 const struct match_candidate *candidate)
 {
     struct logplex_line line = {
         .form = LOGPLEX_BARE, .source = {"", 0}, .process = {"", 0}, .message = message};
     struct match_result result;
     size_t next = 0;
 
-    assert(match_line(m, &line, &result) == 0);
-    assert(named || (result.n_rules == 0 && result.lost == 0 && !result.own));
+    assert(match_line(m, &line, candidate, &result) == 0);
     for (uint32_t i = 0; i < n_rules; i++) {
         bool found = next < result.n_rules && result.rules[next] == i;
 
@@ -316,6 +317,18 @@ static void check_line(struct match *m, struct slow *s, size_t n_rules, struct l
         next += found;
     }
     assert(next == result.n_rules);
+    return result;
+}
+
+/* `candidate` is NULL where the look found nothing. */
+static void check_line(struct match *m, struct slow *s, size_t n_rules, struct logplex_text message,
+                       const struct match_candidate *candidate)
+{
+    struct match_result alone = judge(m, s, n_rules, message, NULL), result;
+
+    assert(candidate != NULL || (alone.n_rules == 0 && alone.lost == 0 && !alone.own));
+    result = judge(m, s, n_rules, message, candidate);
+    assert(result.lost == alone.lost && result.own == alone.own);
 }
 
 /* Lines of up to 31 bytes, with up to 3 bytes between them that belong to none. */
@@ -356,44 +369,30 @@ static size_t write_text(const struct input *in, char *region)
     return n;
 }
 
-/* A look before lines are known finds the same. */
-static void check_look(struct match *m, const char *region, size_t n,
-                       const struct logplex_span *lines, size_t n_lines, const uint32_t *found,
-                       size_t n_found)
-{
-    static uint32_t looked[LOGPLEX_BATCH_MAX];
-    static struct match_look look;
-
-    assert(match_look(m, region, n, &look) == 0);
-    if (look.all)
-        return;
-    assert(match_looked(&look, region, lines, n_lines, looked) == n_found);
-    assert(n_found == 0 || memcmp(looked, found, n_found * sizeof *found) == 0);
-}
-
 static void check_lines(struct match *m, struct slow *s, size_t n_rules, struct input *in)
 {
     static struct logplex_span lines[LOGPLEX_BATCH_MAX];
-    static uint32_t found[LOGPLEX_BATCH_MAX];
+    const struct match_candidate *found;
     char *region = malloc(in->n * 8 + 1);
-    size_t n, n_lines, next = 0;
-    int n_found;
+    size_t n, n_lines, n_found, n_ends, next = 0;
+    const uint32_t *ends;
 
     assert(region != NULL);
     n = cut_lines(in, write_text(in, region), lines, &n_lines);
-    n_found = match_candidates(m, region, n, lines, n_lines, found);
-    assert(n_found >= 0 && (size_t)n_found <= n_lines);
+    assert(match_look(m, region, n, &ends, &n_ends) == 0);
+    n_found = match_candidates(m, region, lines, n_lines, &found);
+    assert(n_found <= n_lines && (ends != NULL || n_found == n_lines));
     for (uint32_t i = 0; i < n_lines; i++) {
-        bool named = next < (size_t)n_found && found[next] == i;
+        bool named = next < n_found && found[next].line == i;
         size_t header = lines[i].len % 4 < lines[i].len ? lines[i].len % 4 : 0;
         struct logplex_text message = {region + lines[i].start + header, lines[i].len - header};
 
-        check_line(m, s, n_rules, message, named);
+        check_line(m, s, n_rules, message, named ? &found[next] : NULL);
         check_redact(m, s, i % (uint32_t)n_rules, message);
         next += named;
     }
-    assert(next == (size_t)n_found);
-    check_look(m, region, n, lines, n_lines, found, next);
+    assert(next == n_found);
+    match_look_away(m);
     free(region);
 }
 

@@ -82,7 +82,7 @@ static struct match_result judge(struct fixture *f, const char *source, const ch
     struct logplex_line line = line_of(source, process, message);
     struct match_result result;
 
-    assert_int_equal(match_line(f->match, &line, &result), 0);
+    assert_int_equal(match_line(f->match, &line, NULL, &result), 0);
     return result;
 }
 
@@ -99,22 +99,25 @@ static const char *candidates(struct fixture *f, const char *gap, const char *co
     static char shown[LOGPLEX_BATCH_MAX + 1];
     static char region[1 << 16];
     struct logplex_span spans[16];
-    uint32_t found[16];
-    size_t len = 0;
-    int n_found;
+    const struct match_candidate *found;
+    const uint32_t *ends;
+    size_t len = 0, n_found, n_ends;
 
     for (size_t i = 0; i < n; i++) {
         len += (size_t)snprintf(region + len, sizeof region - len, "%s", gap);
         spans[i] = (struct logplex_span){(uint32_t)len, (uint32_t)strlen(lines[i])};
         len += (size_t)snprintf(region + len, sizeof region - len, "%s", lines[i]);
     }
-    n_found = match_candidates(f->match, region, len, spans, n, found);
-    assert_true(n_found >= 0 && (size_t)n_found <= n);
-    for (int i = 0; i < n_found; i++) {
-        assert_true(i == 0 || found[i] > found[i - 1]);
-        shown[i] = (char)('0' + found[i]);
+    assert_int_equal(match_look(f->match, region, len, &ends, &n_ends), 0);
+    n_found = match_candidates(f->match, region, spans, n, &found);
+    assert_true(n_found <= n);
+    for (size_t i = 0; i < n_found; i++) {
+        assert_true(i == 0 || found[i].line > found[i - 1].line);
+        assert_true((found[i].n > 0) == (ends != NULL));
+        shown[i] = (char)('0' + found[i].line);
     }
     shown[n_found] = 0;
+    match_look_away(f->match);
     return shown;
 }
 
@@ -437,7 +440,7 @@ static void test_a_pattern_that_is_too_large(void **state)
     rule.matches = (struct rules_list){patterns, 1};
     rule.unless = (struct rules_list){patterns + 1, 1};
     assert_int_equal(match_new(&rules, &m, &err), 0);
-    assert_int_equal(match_line(m, &line, &result), ERR_IO);
+    assert_int_equal(match_line(m, &line, NULL, &result), ERR_IO);
     assert_int_equal(result.n_rules, 0);
     match_free(m);
 }
@@ -713,13 +716,15 @@ static void test_redact_comes_with_it(void **state)
     assert_non_null(strstr(err.text, "too large"));
 }
 
-/* A full batch in which every line matches, and one in which the reports come out of order. */
+/* A full batch of which two in three lines match, in which the reports come out of order. */
 static void test_full_batch(void **state)
 {
     static const struct sketch rules[] = {{.matches = {"ab.*z", "b"}}, {.matches = {"a"}}};
     static char region[LOGPLEX_BATCH_MAX * 8];
     struct logplex_span spans[LOGPLEX_BATCH_MAX];
-    uint32_t found[LOGPLEX_BATCH_MAX];
+    const struct match_candidate *found;
+    const uint32_t *ends;
+    size_t n_ends;
     struct fixture f;
 
     (void)state;
@@ -728,11 +733,11 @@ static void test_full_batch(void **state)
         memcpy(region + (size_t)i * 8, i % 3 ? "4 xxab z" : "4 yyyy y", 8);
         spans[i] = (struct logplex_span){i * 8 + 2, 6};
     }
-    assert_int_equal(
-        match_candidates(f.match, region, sizeof region, spans, LOGPLEX_BATCH_MAX, found),
-        LOGPLEX_BATCH_MAX - (LOGPLEX_BATCH_MAX + 2) / 3);
+    assert_int_equal(match_look(f.match, region, sizeof region, &ends, &n_ends), 0);
+    assert_int_equal(match_candidates(f.match, region, spans, LOGPLEX_BATCH_MAX, &found),
+                     LOGPLEX_BATCH_MAX - (LOGPLEX_BATCH_MAX + 2) / 3);
     for (uint32_t i = 0; i < LOGPLEX_BATCH_MAX - (LOGPLEX_BATCH_MAX + 2) / 3; i++)
-        assert_int_equal(found[i], i / 2 * 3 + i % 2 + 1);
+        assert_int_equal(found[i].line, i / 2 * 3 + i % 2 + 1);
     match_free(f.match);
 }
 
@@ -740,22 +745,75 @@ static void test_full_batch(void **state)
 static void test_a_look_before_lines_are_known(void **state)
 {
     static const struct sketch rules[] = {{.matches = {"ab.*z", "b"}}, {.matches = {"a"}}};
-    static const char bytes[] = "b x\nab z\nxxx\nb\nyy ab yy\nxa";
+    static const char bytes[] = "b x\nab z\nxxx\nb\nyy ab yy\nxa", elsewhere[] = "b\nc";
     static const struct logplex_span first[] = {{0, 4}, {5, 3}, {9, 1}}, second[] = {{0, 8}};
-    static struct match_look look;
-    uint32_t found[3];
+    const struct match_candidate *found;
+    const uint32_t *ends;
     struct fixture f;
+    size_t n_ends;
 
     (void)state;
     setup(&f, rules, 2);
-    assert_int_equal(match_look(f.match, bytes, sizeof bytes - 1, &look), 0);
-    assert_false(look.all);
-    for (size_t i = 1; i < look.n_ends; i++)
-        assert_true(look.ends[i] >= look.ends[i - 1]);
-    assert_int_equal(match_looked(&look, bytes + 4, first, 3, found), 2);
-    assert_true(found[0] == 0 && found[1] == 2);
-    assert_int_equal(match_looked(&look, bytes + 15, second, 1, found), 1);
-    assert_int_equal(found[0], 0);
+    assert_int_equal(match_look(f.match, bytes, sizeof bytes - 1, &ends, &n_ends), 0);
+    assert_true(n_ends >= 6);
+    for (size_t i = 1; i < n_ends; i++)
+        assert_true(ends[i] >= ends[i - 1]);
+    assert_int_equal(match_candidates(f.match, bytes + 4, first, 3, &found), 2);
+    assert_true(found[0].line == 0 && found[1].line == 2);
+    assert_int_equal(match_candidates(f.match, bytes + 15, second, 1, &found), 1);
+    assert_int_equal(found[0].line, 0);
+    /* Nothing is known of others. */
+    assert_int_equal(match_candidates(f.match, elsewhere, first, 2, &found), 2);
+    assert_true(found[0].n == 0 && found[1].n == 0);
+    match_look_away(f.match);
+    assert_int_equal(match_candidates(f.match, bytes + 4, first, 3, &found), 3);
+    match_free(f.match);
+}
+
+/* The line "[head][message]" as a candidate: what it matches, as a string of digits. */
+static const char *judged(struct fixture *f, const char *head, const char *message)
+{
+    static char shown[8];
+    char bytes[128];
+    struct logplex_span span = {3, (uint32_t)(strlen(head) + strlen(message))};
+    struct logplex_line line = line_of("app", "web.1", "");
+    const struct match_candidate *found;
+    struct match_result result = {.n_rules = 0};
+    const uint32_t *ends;
+    size_t n_ends, n;
+
+    n = (size_t)snprintf(bytes, sizeof bytes, "ab\n%s%s\nab", head, message);
+    assert_int_equal(match_look(f->match, bytes, n, &ends, &n_ends), 0);
+    n = match_candidates(f->match, bytes, &span, 1, &found);
+    line.message = (struct logplex_text){bytes + 3 + strlen(head), strlen(message)};
+    if (n == 1)
+        assert_int_equal(match_line(f->match, &line, found, &result), 0);
+    match_look_away(f->match);
+    for (size_t i = 0; i < result.n_rules; i++)
+        shown[i] = (char)('0' + result.rules[i]);
+    shown[result.n_rules] = 0;
+    return shown;
+}
+
+/* What the look found counts where it lies in the message, and for nothing else. */
+static void test_what_was_found_in_the_head(void **state)
+{
+    static const struct sketch rules[] = {
+        {.matches = {"abab"}}, {.matches = {"^b.?a"}}, {.fields = {{.key = "a", .value = "b"}}}};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 3);
+    assert_string_equal(judged(&f, "", "abab"), "0");
+    assert_string_equal(judged(&f, "x ", "abab ba"), "0");
+    assert_string_equal(judged(&f, "abab ", "x"), "");
+    assert_string_equal(judged(&f, "abab", "x"), "");
+    assert_string_equal(judged(&f, "aba", "bab"), "1"); /* begins in the head */
+    assert_string_equal(judged(&f, "aba", "babab"), "01");
+    assert_string_equal(judged(&f, "abab ", "abab"), "0");
+    assert_string_equal(judged(&f, "a=b ", "a=b"), "2");
+    assert_string_equal(judged(&f, "a=b ", "xa=b"), "");
+    assert_string_equal(judged(&f, "abab a=b ", ""), "");
     match_free(f.match);
 }
 
@@ -763,21 +821,25 @@ static void test_a_look_at_too_much(void **state)
 {
     static const struct sketch rules[] = {{.matches = {"ab"}}}, empty[] = {{.matches = {"^$"}}};
     static char bytes[(MATCH_LOOK_MAX + 1) * 2];
-    static struct match_look look;
+    const struct logplex_span lines[] = {{0, 1}, {2, 5}};
+    const struct match_candidate *found;
+    const uint32_t *ends;
     struct fixture f;
+    size_t n_ends;
 
     (void)state;
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = "ab"[i % 2];
     setup(&f, rules, 1);
-    assert_int_equal(match_look(f.match, bytes, sizeof bytes - 2, &look), 0);
-    assert_true(!look.all && look.n_ends == MATCH_LOOK_MAX);
-    assert_int_equal(match_look(f.match, bytes, sizeof bytes, &look), 0);
-    assert_true(look.all);
+    assert_int_equal(match_look(f.match, bytes, sizeof bytes - 2, &ends, &n_ends), 0);
+    assert_true(ends != NULL && n_ends == MATCH_LOOK_MAX);
+    assert_int_equal(match_look(f.match, bytes, sizeof bytes, &ends, &n_ends), 0);
+    assert_null(ends);
+    assert_int_equal(match_candidates(f.match, bytes, lines, 2, &found), 2);
     match_free(f.match);
     setup(&f, empty, 1);
-    assert_int_equal(match_look(f.match, "x", 1, &look), 0);
-    assert_true(look.all);
+    assert_int_equal(match_look(f.match, "x", 1, &ends, &n_ends), 0);
+    assert_null(ends);
     match_free(f.match);
 }
 
@@ -811,6 +873,7 @@ int main(void)
         cmocka_unit_test(test_redact_comes_with_it),
         cmocka_unit_test(test_full_batch),
         cmocka_unit_test(test_a_look_before_lines_are_known),
+        cmocka_unit_test(test_what_was_found_in_the_head),
         cmocka_unit_test(test_a_look_at_too_much),
     };
 
