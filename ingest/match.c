@@ -97,13 +97,14 @@ static bool holds(const struct logplex_span *line, size_t byte)
     return byte >= line->start && byte - line->start < line->len;
 }
 
-/* The first line from `from` on that ends behind the byte at this offset, or `n`. Mostly it is one
- * of the next two. */
+/* The first line from `from` on that ends behind the byte at this offset, or `n`. In a storm it is
+ * near. */
 static size_t line_of(const struct logplex_span *lines, size_t n, size_t from, size_t byte)
 {
+    enum { STEPS_MAX = 8 };
     size_t high = n;
 
-    for (int i = 0; i < 2 && from < n; i++, from++) {
+    for (int i = 0; i < STEPS_MAX && from < n; i++, from++) {
         if (byte < (size_t)lines[from].start + lines[from].len)
             return from;
     }
