@@ -18,15 +18,13 @@ enum {
     JOURNAL_ROW_BYTES = 2000,
     JOURNAL_SHARE_BYTES = 500, /* a larger record is by itself: little would be left to save, and
                                   much of a row be empty where the next one does not fit */
-    JOURNAL_ROW_RECORDS = JOURNAL_ROW_BYTES / 2,
 };
 
-/* The row that the open transaction has not written yet. */
+/* The row that the open transaction has not written yet: it ends with the newest record. */
 struct journal_row {
     struct buf bytes;
-    int64_t last; /* position */
     size_t n;
-    uint8_t lens[2 * JOURNAL_ROW_RECORDS];
+    uint8_t lens[JOURNAL_ROW_BYTES];
 };
 
 enum journal_stmt {
@@ -81,7 +79,7 @@ struct journal {
     bool suspect;        /* stored bytes turned out to be wrong */
     bool synced;         /* the open transaction is of journal_begin_synced */
     bool unsettled;      /* since a commit or a rollback */
-    int lost;            /* why SQLite ended it: the code that commit answers */
+    int lost;            /* why it cannot be committed: the code that commit answers */
     struct journal_ends ends;
     struct journal_ends committed;
     struct journal_room room;

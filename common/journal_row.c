@@ -48,7 +48,7 @@ int journal_row_flush(struct journal *j, struct err *err)
     int rc = 0;
 
     if (row->n > 0)
-        rc = insert(j, row->last, row->bytes.data, row->bytes.len, row->lens, row->n, err);
+        rc = insert(j, j->ends.last, row->bytes.data, row->bytes.len, row->lens, row->n, err);
     row->n = 0;
     buf_clear(&row->bytes);
     /* Their positions were answered, so nothing may be committed without them. */
@@ -58,19 +58,17 @@ int journal_row_flush(struct journal *j, struct err *err)
 int journal_row_append(struct journal *j, const void *bytes, size_t n, struct err *err)
 {
     struct journal_row *row = &j->row;
-    int64_t position = j->ends.last + 1;
     int rc = joins(row, n) ? 0 : journal_row_flush(j, err);
 
     if (rc != 0)
         return rc;
     if (n > JOURNAL_SHARE_BYTES)
-        return insert(j, position, bytes, n, NULL, 1, err);
+        return insert(j, j->ends.last + 1, bytes, n, NULL, 1, err);
     if (buf_append(&row->bytes, bytes, n) != 0)
         return err_set(err, ERR_NOMEM, "%s: out of memory", j->path);
     row->lens[row->n * LEN_BYTES] = (uint8_t)n;
     row->lens[row->n * LEN_BYTES + 1] = (uint8_t)(n >> 8);
     row->n++;
-    row->last = position;
     return 0;
 }
 

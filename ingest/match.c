@@ -92,11 +92,6 @@ static bool is_looked_at(const struct match_look *look, const char *at)
            (uintptr_t)at - (uintptr_t)look->bytes < look->n;
 }
 
-static bool holds(const struct logplex_span *line, size_t byte)
-{
-    return byte >= line->start && byte - line->start < line->len;
-}
-
 /* The first line from `from` on that ends behind the byte at this offset, or `n`. In a storm it is
  * near. */
 static size_t line_of(const struct logplex_span *lines, size_t n, size_t from, size_t byte)
@@ -141,7 +136,7 @@ size_t match_candidates(struct match *m, const char *region, const struct logple
         if (look->ends[i] < at)
             continue;
         line = line_of(lines, n, line, look->ends[i] - at);
-        if (line == n || !holds(&lines[line], look->ends[i] - at))
+        if (line == n || look->ends[i] - at < lines[line].start)
             continue; /* it ends between two lines */
         if (n_found == 0 || m->candidates[n_found - 1].line != line)
             m->candidates[n_found++] = (struct match_candidate){.line = (uint32_t)line, .first = i};

@@ -446,15 +446,21 @@ static void test_a_pattern_that_is_too_large(void **state)
 }
 
 /* The indexes of the rules that match, as a string of digits. */
-static const char *matching(struct fixture *f, const char *message)
+static const char *digits(const struct match_result *r)
 {
     static char shown[17];
+
+    for (size_t i = 0; i < r->n_rules; i++)
+        shown[i] = (char)('0' + r->rules[i]);
+    shown[r->n_rules] = 0;
+    return shown;
+}
+
+static const char *matching(struct fixture *f, const char *message)
+{
     struct match_result r = judge(f, "app", "web.1", message);
 
-    for (size_t i = 0; i < r.n_rules; i++)
-        shown[i] = (char)('0' + r.rules[i]);
-    shown[r.n_rules] = 0;
-    return shown;
+    return digits(&r);
 }
 
 static void test_unless(void **state)
@@ -770,10 +776,9 @@ static void test_a_look_before_lines_are_known(void **state)
     match_free(f.match);
 }
 
-/* The line "[head][message]" as a candidate: what it matches, as a string of digits. */
+/* What the line "[head][message]" matches as a candidate. */
 static const char *judged(struct fixture *f, const char *head, const char *message)
 {
-    static char shown[8];
     char bytes[128];
     struct logplex_span span = {3, (uint32_t)(strlen(head) + strlen(message))};
     struct logplex_line line = line_of("app", "web.1", "");
@@ -789,10 +794,7 @@ static const char *judged(struct fixture *f, const char *head, const char *messa
     if (n == 1)
         assert_int_equal(match_line(f->match, &line, found, &result), 0);
     match_look_away(f->match);
-    for (size_t i = 0; i < result.n_rules; i++)
-        shown[i] = (char)('0' + result.rules[i]);
-    shown[result.n_rules] = 0;
-    return shown;
+    return digits(&result);
 }
 
 /* What the look found counts where it lies in the message, and for nothing else. */
