@@ -289,7 +289,7 @@ int delivery_push(struct delivery *d, const void *bytes, size_t n)
     int rc = match_look(d->match, bytes, n, &ends, &n_ends);
 
     if (rc == 0)
-        rc = logplex_push_points(d->parser, bytes, n, ends, n_ends);
+        rc = logplex_push_points(d->parser, bytes, n, ends, n_ends, d->each_line != NULL);
     match_look_away(d->match);
     return rc;
 }

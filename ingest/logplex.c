@@ -45,6 +45,7 @@ enum {
      * the front costs less than a byte for each byte that came. Only what is used gets touched. */
     CARRY_SIZE = 3 * KEEP_MAX,
     SEARCH_STEP = 256,
+    COUNT_FROM = 512, /* bytes without a point: in fewer, frames are handed over as they come */
 };
 
 enum place {
@@ -69,9 +70,11 @@ struct logplex {
     size_t carry_end;
 
     /* Of the chunk that is walked in place: bytes whose lines are to be handed over, those of them
-     * that are not walked past yet, and from where on lines may be counted unseen. */
+     * that are not walked past yet; whether the times of the other lines matter; and from where on
+     * plain ones may be counted unseen. */
     const uint32_t *points; /* NULL: every line is handed over */
     size_t n_points;
+    bool times_matter;
     size_t count_from;
 
     const char *region; /* where the first line of the batch begins */
@@ -191,26 +194,74 @@ static enum line_known length_is_good(struct logplex *p, const struct input *in,
     return known == LINE_MORE && in->last ? LINE_NO : known;
 }
 
-/* Hands over the frames that follow each other from `at` on, up to where one begins that is not as
- * nearly all are: of a length that head_usual knows and with a '\n' at its end. Not inlined, so
- * that it has all registers. */
+/* Steps over a frame as nearly all are: of a length that head_usual knows and with a '\n' at its
+ * end, which lies before `end`. */
+static inline bool step_usual(const struct input *in, size_t end, size_t *at, struct head *head)
+{
+    size_t next;
+
+    if (in->len - *at < HEAD_USUAL_ROOM || !head_usual(in->data + *at, head))
+        return false;
+    next = *at + head->len + head->length;
+    if (next > end || in->data[next - 1] != '\n')
+        return false;
+    *at = next;
+    return true;
+}
+
+/* Steps over usual frames that end before `end`, and adds their number to `lines`. Each step waits
+ * for the one before it, so a second walk goes beside the first, from a newline in the middle on;
+ * it holds if the first one comes to where it began. */
+static size_t count_usual(const struct input *in, size_t at, size_t end, uint64_t *lines)
+{
+    const size_t middle = at + (end - at) / 2;
+    const char *newline = memchr(in->data + middle, '\n', end - middle);
+    const size_t begun = newline != NULL ? (size_t)(newline - in->data) + 1 : end;
+    size_t ahead = begun;
+    uint64_t n = 0, n_ahead = 0;
+    struct head head;
+
+    while (at < begun && step_usual(in, end, &at, &head)) {
+        n++;
+        n_ahead += step_usual(in, end, &ahead, &head);
+    }
+    if (at == begun) {
+        at = ahead;
+        n += n_ahead;
+    }
+    while (step_usual(in, end, &at, &head))
+        n++;
+    *lines += n;
+    return at;
+}
+
+/* Where the next line stands that is to be handed over, or the input ends. */
+static size_t next_point(struct logplex *p, const struct input *in, size_t at)
+{
+    for (; p->n_points > 0 && *p->points < at; p->points++)
+        p->n_points--;
+    return p->n_points > 0 ? *p->points : in->len;
+}
+
+/* Walks over the frames that follow each other from `at` on, up to one that is not usual. Not
+ * inlined, so that it has all registers. */
 static __attribute__((noinline)) size_t walk_usual(struct logplex *p, const struct input *in,
                                                    size_t at, size_t stop)
 {
-    const char *data = in->data;
-    const size_t len = in->len;
-    size_t end;
+    const bool counts = p->points != NULL && !p->times_matter;
+    size_t point = counts ? next_point(p, in, at) : 0, begin;
     struct head head;
 
-    if (len < HEAD_USUAL_ROOM)
-        return at;
-    stop = stop < len - HEAD_USUAL_ROOM ? stop : len - HEAD_USUAL_ROOM;
-    for (; at < stop && head_usual(data + at, &head); at = end) {
-        end = at + head.len + head.length;
-        if (end > len || data[end - 1] != '\n')
+    while (at < stop) {
+        if (counts && at > point)
+            point = next_point(p, in, at);
+        if (point > at + COUNT_FROM)
+            at = count_usual(in, at, point, &p->counts.lines);
+        begin = at;
+        if (!step_usual(in, in->len, &at, &head))
             break;
-        if (!add_line(p, data + at + head.len, head.length - 1))
-            return end;
+        if (!add_line(p, in->data + begin + head.len, head.length - 1))
+            break;
     }
     return at;
 }
@@ -350,14 +401,6 @@ static bool step_text(struct logplex *p, const struct input *in, size_t *at)
 
 /* --- lines that nobody asked for ------------------------------------------------------------- */
 
-/* Where the next line stands that is to be handed over, or the input ends. */
-static size_t next_point(struct logplex *p, const struct input *in, size_t at)
-{
-    for (; p->n_points > 0 && *p->points < at; p->points++)
-        p->n_points--;
-    return p->n_points > 0 ? *p->points : in->len;
-}
-
 /* Counts the plain lines from `at` on and returns where they end. Of their times the last one is
  * all that can matter to a line behind them. */
 static size_t count_lines(struct logplex *p, const struct input *in, size_t at)
@@ -373,7 +416,7 @@ static size_t count_lines(struct logplex *p, const struct input *in, size_t at)
     n = plain_stretch(text, stop - at, &lines);
     /* What stopped it is not looked at again for each line of it. */
     p->count_from = stop - at - n <= PLAIN_BLOCK ? stop : at + n + PLAIN_BLOCK;
-    if (plain_last_timed(text, n, &timed, &len)) {
+    if (p->times_matter && plain_last_timed(text, n, &timed, &len)) {
         hand_over(p, text + timed, len);
         lines--;
     }
@@ -462,11 +505,11 @@ static size_t complete_carry(struct logplex *p, const char *bytes, size_t n)
 
 int logplex_push(struct logplex *p, const char *bytes, size_t n)
 {
-    return logplex_push_points(p, bytes, n, NULL, 0);
+    return logplex_push_points(p, bytes, n, NULL, 0, true);
 }
 
 int logplex_push_points(struct logplex *p, const char *bytes, size_t n, const uint32_t *points,
-                        size_t n_points)
+                        size_t n_points, bool times_matter)
 {
     struct input in = {.data = bytes, .len = n};
     size_t at = 0;
@@ -478,6 +521,7 @@ int logplex_push_points(struct logplex *p, const char *bytes, size_t n, const ui
     if (p->rc == 0 && at < n) {
         p->points = points;
         p->n_points = n_points;
+        p->times_matter = times_matter;
         p->count_from = 0;
         walk(p, &in, &at, n);
         p->points = NULL;

@@ -52,9 +52,10 @@ void logplex_reset(struct logplex *p);
 int logplex_push(struct logplex *p, const char *bytes, size_t n);
 /* The same where it is known which lines matter: those that hold one of the bytes at `points`,
  * offsets into the chunk in ascending order. Of the others some may be counted and not handed over;
- * but what was the last line with a time is, before a line without one and before the end. */
+ * but where times matter, what was the last line with a time is, before a line without one and
+ * before the end. */
 int logplex_push_points(struct logplex *p, const char *bytes, size_t n, const uint32_t *points,
-                        size_t n_points);
+                        size_t n_points, bool times_matter);
 /* The body is complete: hands over what is left. Returns as logplex_push does. */
 int logplex_finish(struct logplex *p);
 struct logplex_counts logplex_counts(const struct logplex *p);

@@ -65,19 +65,21 @@ static size_t chunk_at(const struct stages *s, size_t at)
     return s->n - at < CHUNK ? s->n - at : CHUNK;
 }
 
-static void look_at(struct stages *s, size_t at)
+static const uint32_t *look_at(struct stages *s, size_t at, size_t *n_ends)
 {
     const uint32_t *ends;
-    size_t n_ends;
 
-    if (match_look(s->match, s->body + at, chunk_at(s, at), &ends, &n_ends) != 0)
+    if (match_look(s->match, s->body + at, chunk_at(s, at), &ends, n_ends) != 0)
         fail("a body cannot be looked at");
+    return ends;
 }
 
 static void look(struct stages *s)
 {
+    size_t n_ends;
+
     for (size_t at = 0; at < s->n; at += CHUNK)
-        look_at(s, at);
+        look_at(s, at, &n_ends);
 }
 
 static void walk(struct stages *s)
@@ -86,8 +88,10 @@ static void walk(struct stages *s)
 
     logplex_reset(s->walker);
     for (size_t at = 0; rc == 0 && at < s->n; at += CHUNK) {
-        look_at(s, at);
-        rc = logplex_push(s->walker, s->body + at, chunk_at(s, at));
+        size_t n_ends;
+        const uint32_t *ends = look_at(s, at, &n_ends);
+
+        rc = logplex_push_points(s->walker, s->body + at, chunk_at(s, at), ends, n_ends, false);
     }
     if (rc != 0 || logplex_finish(s->walker) != 0)
         fail("a body cannot be parsed");
