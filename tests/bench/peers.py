@@ -8,7 +8,7 @@ import subprocess
 
 from rig import (ALERTER, HERE, INGEST, LOAD_CORE, ROOT, SECRET, SERVER_CORE, WORK, BenchError, Load,
                  Ours, Result, Spread, Stage, drains, free_port, in_turn, pinned, quantile,
-                 tool)
+                 quieter_half, tool)
 
 THROUGHPUT_S = 0.8
 THROUGHPUT_ROUNDS = 5
@@ -121,7 +121,8 @@ def replay_against_sec():
 
 # ---- from the line to Slack ----
 
-IDLE_LINES, LOADED_LINES, FLASK_LOADED_LINES = 300, 600, 60
+IDLE_LINES, LOADED_LINES, FLASK_LOADED_LINES = 300, 1200, 60
+LOADED_SLICES = 12
 STACK_LINES = 30
 
 
@@ -173,8 +174,11 @@ def ours_to_slack(stage, slack_port):
 def idle_and_loaded(server, slack_port, loaded_lines=LOADED_LINES):
     where = ("post", server.port, drains(1))
     idle = breaches(where, slack_port, 0, IDLE_LINES)
+    count = loaded_lines // LOADED_SLICES
+    firsts = range(IDLE_LINES, IDLE_LINES + loaded_lines, count)
     with Loaded(server):
-        loaded = breaches(where, slack_port, IDLE_LINES, loaded_lines)
+        loaded = quieter_half(lambda first=first: breaches(where, slack_port, first, count)
+                              for first in firsts)
     return idle, loaded
 
 

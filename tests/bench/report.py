@@ -50,24 +50,6 @@ def machine():
             f"{compiler}")
 
 
-class Steal:
-    """How much of this machine's processor time its host gave to others while it was wanted."""
-
-    def __init__(self):
-        self.before = self._ticks()
-
-    @staticmethod
-    def _ticks():
-        """Of all processors: busy (user, nice, system, irq, softirq), stolen."""
-        user, nice, system, _, _, irq, softirq, steal = map(
-            int, pathlib.Path("/proc/stat").read_text().split()[1:9])
-        return user + nice + system + irq + softirq, steal
-
-    def share(self):
-        busy, steal = (now - then for now, then in zip(self._ticks(), self.before))
-        return steal / max(1, busy + steal)
-
-
 def cells(*texts):
     return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
 
