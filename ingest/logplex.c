@@ -46,6 +46,7 @@ enum {
     CARRY_SIZE = 3 * KEEP_MAX,
     SEARCH_STEP = 256,
     COUNT_FROM = 512, /* bytes without a point: in fewer, frames are handed over as they come */
+    FRAME_USUAL_MAX = 4 + 999, /* of a length that head_usual knows */
 };
 
 enum place {
@@ -211,11 +212,13 @@ static inline bool step_usual(const struct input *in, size_t end, size_t *at, st
 
 /* Steps over usual frames that end before `end`, and adds their number to `lines`. Each step waits
  * for the one before it, so a second walk goes beside the first, from a newline in the middle on;
- * it holds if the first one comes to where it began. */
+ * it holds if the first one comes to where it began. The newline is not looked for any further than
+ * a usual frame goes, for where frames are not usual this is done for each of them. */
 static size_t count_usual(const struct input *in, size_t at, size_t end, uint64_t *lines)
 {
     const size_t middle = at + (end - at) / 2;
-    const char *newline = memchr(in->data + middle, '\n', end - middle);
+    const size_t near = end - middle < FRAME_USUAL_MAX ? end - middle : FRAME_USUAL_MAX;
+    const char *newline = memchr(in->data + middle, '\n', near);
     const size_t begun = newline != NULL ? (size_t)(newline - in->data) + 1 : end;
     size_t ahead = begun;
     uint64_t n = 0, n_ahead = 0;
