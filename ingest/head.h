@@ -3,7 +3,6 @@
 #ifndef DRAINWATCH_INGEST_HEAD_H
 #define DRAINWATCH_INGEST_HEAD_H
 
-#include "common/word.h"
 #include "ingest/line.h"
 #include "ingest/logplex.h"
 
@@ -17,7 +16,6 @@ enum {
     /* A head reaches so far before its '<': sign (or the digit too many), digits, space. */
     HEAD_BEFORE = 1 + HEAD_DIGITS_MAX + 1,
     HEAD_MAX = HEAD_BEFORE + LINE_PRI_MAX,
-    HEAD_USUAL_ROOM = 16, /* bytes that head_usual reads, whatever they are */
 };
 
 struct head {
@@ -49,42 +47,6 @@ static inline enum line_known head_at(const char *s, size_t n, struct head *head
         head->length = good && length <= LOGPLEX_LINE_MAX ? length : 0;
     }
     return known;
-}
-
-/* The high bit of the first byte that is no digit, and perhaps those of bytes behind it. */
-static inline uint64_t head_no_digits(uint64_t word)
-{
-    uint64_t values = word ^ UINT64_C(0x3030303030303030);
-
-    return ((values + UINT64_C(0x7676767676767676)) | values) & UINT64_C(0x8080808080808080);
-}
-
-/* Do these bytes begin with one to three digits and ">1 "? */
-static inline bool head_is_pri(uint64_t word)
-{
-    unsigned end = (unsigned)__builtin_ctzll(head_no_digits(word) | UINT64_C(1) << 63);
-
-    return end >= 8 && end < 32 && (word >> (end & 56) & 0xffffff) == 0x20313e;
-}
-
-/* Is a head with a good length of two or three digits at `s`? False where it cannot be told so
- * simply. Where a frame begins is known when the length before it is, so what a walk over frames
- * waits for is the length: it comes of the digits alone, and the checks run beside the next one. A
- * frame so takes 6 ns; digit by digit, with a jump for each, it took 11 to 17. */
-static inline bool head_usual(const char s[HEAD_USUAL_ROOM], struct head *head)
-{
-    uint64_t word = word_load(s), wrong;
-    bool two = (word >> 16 & 0xff) == ' ';
-    size_t first_two = (word & 15) * 10 + (word >> 8 & 15);
-    size_t all_three = first_two * 10 + (word >> 16 & 15);
-
-    head->length = two ? first_two : all_three;
-    head->len = two ? 3 : 4;
-    word = two ? word << 8 | '0' : word;
-    word ^= UINT64_C(0x3c20303030); /* "000 <" */
-    wrong = (word + 0x767676) | word;
-    return (wrong & UINT64_C(0xffff808080)) == 0 && s[0] != '0' &&
-           head_is_pri(word_load(s + head->len + 1));
 }
 
 #endif

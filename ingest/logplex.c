@@ -31,6 +31,7 @@
 #include "ingest/head.h"
 #include "ingest/line.h"
 #include "ingest/plain.h"
+#include "ingest/usual.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -46,7 +47,6 @@ enum {
     CARRY_SIZE = 3 * KEEP_MAX,
     SEARCH_STEP = 256,
     COUNT_FROM = 512, /* bytes without a point: in fewer, frames are handed over as they come */
-    FRAME_USUAL_MAX = 4 + 999, /* of a length that head_usual knows */
 };
 
 enum place {
@@ -195,50 +195,7 @@ static enum line_known length_is_good(struct logplex *p, const struct input *in,
     return known == LINE_MORE && in->last ? LINE_NO : known;
 }
 
-/* Steps over a frame as nearly all are: of a length that head_usual knows and with a '\n' at its
- * end, which lies before `end`. */
-static inline bool step_usual(const struct input *in, size_t end, size_t *at, struct head *head)
-{
-    size_t next;
-
-    if (in->len - *at < HEAD_USUAL_ROOM || !head_usual(in->data + *at, head))
-        return false;
-    next = *at + head->len + head->length;
-    if (next > end || in->data[next - 1] != '\n')
-        return false;
-    *at = next;
-    return true;
-}
-
-/* Steps over usual frames that end before `end`, and adds their number to `lines`. Each step waits
- * for the one before it, so a second walk goes beside the first, from a newline in the middle on;
- * it holds if the first one comes to where it began. The newline is not looked for any further than
- * a usual frame goes, for where frames are not usual this is done for each of them. */
-static size_t count_usual(const struct input *in, size_t at, size_t end, uint64_t *lines)
-{
-    const size_t middle = at + (end - at) / 2;
-    const size_t near = end - middle < FRAME_USUAL_MAX ? end - middle : FRAME_USUAL_MAX;
-    const char *newline = memchr(in->data + middle, '\n', near);
-    const size_t begun = newline != NULL ? (size_t)(newline - in->data) + 1 : end;
-    size_t ahead = begun;
-    uint64_t n = 0, n_ahead = 0;
-    struct head head;
-
-    while (at < begun && step_usual(in, end, &at, &head)) {
-        n++;
-        n_ahead += step_usual(in, end, &ahead, &head);
-    }
-    if (at == begun) {
-        at = ahead;
-        n += n_ahead;
-    }
-    while (step_usual(in, end, &at, &head))
-        n++;
-    *lines += n;
-    return at;
-}
-
-/* Where the next line stands that is to be handed over, or the input ends. */
+/* Where the next line is that is to be handed over, or the end. */
 static size_t next_point(struct logplex *p, const struct input *in, size_t at)
 {
     for (; p->n_points > 0 && *p->points < at; p->points++)
@@ -259,11 +216,10 @@ static __attribute__((noinline)) size_t walk_usual(struct logplex *p, const stru
         if (counts && at > point)
             point = next_point(p, in, at);
         if (point > at + COUNT_FROM)
-            at = count_usual(in, at, point, &p->counts.lines);
+            at = usual_count(in->data, in->len, at, point, &p->counts.lines);
         begin = at;
-        if (!step_usual(in, in->len, &at, &head))
-            break;
-        if (!add_line(p, in->data + begin + head.len, head.length - 1))
+        if (!usual_step(in->data, in->len, in->len, &at, &head) ||
+            !add_line(p, in->data + begin + head.len, head.length - 1))
             break;
     }
     return at;

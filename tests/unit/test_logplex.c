@@ -1,7 +1,7 @@
 #include "common/err.h"
-#include "ingest/head.h"
 #include "ingest/logplex.h"
 #include "ingest/plain.h"
+#include "ingest/usual.h"
 #include "tests/unit/logplex_reference.h"
 #include "tests/unit/unit.h"
 
@@ -479,11 +479,11 @@ static void lies_without_end_agree_with_the_reference(void **state)
 
 static void expect_usual(const char *text, bool usual)
 {
-    char bytes[HEAD_USUAL_ROOM] = "................"; /* without a zero */
+    char bytes[USUAL_ROOM] = "................"; /* without a zero */
     struct head fast, slow;
 
     memcpy(bytes, text, strlen(text) < sizeof bytes ? strlen(text) : sizeof bytes);
-    if (head_usual(bytes, &fast) != usual)
+    if (usual_head(bytes, &fast) != usual)
         fail_msg("\"%s\" is%s usual", text, usual ? " not" : "");
     if (!usual)
         return;
@@ -518,15 +518,15 @@ static void nothing_else_is_a_usual_head(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
-        for (size_t at = 0; at < HEAD_USUAL_ROOM; at++) {
+        for (size_t at = 0; at < USUAL_ROOM; at++) {
             for (unsigned byte = 0; byte < 256; byte++) {
                 struct head fast, slow = {0};
-                char bytes[HEAD_USUAL_ROOM];
+                char bytes[USUAL_ROOM];
                 bool usual, good;
 
                 memcpy(bytes, heads[i], sizeof bytes);
                 bytes[at] = (char)byte;
-                usual = head_usual(bytes, &fast);
+                usual = usual_head(bytes, &fast);
                 good = head_at(bytes, sizeof bytes, &slow) == LINE_YES && slow.length != 0;
                 assert_true(good || !usual);
                 assert_true(usual || !good || slow.length < 10);
