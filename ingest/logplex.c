@@ -209,16 +209,16 @@ static __attribute__((noinline)) size_t walk_usual(struct logplex *p, const stru
                                                    size_t at, size_t stop)
 {
     const bool counts = p->points != NULL && !p->times_matter;
-    size_t point = counts ? next_point(p, in, at) : 0, begin;
+    size_t point = 0, begin;
     struct head head;
 
     while (at < stop) {
-        if (counts && at > point)
+        if (counts && at >= point)
             point = next_point(p, in, at);
         if (point > at + COUNT_FROM)
-            at = usual_count(in->data, in->len, at, point, &p->counts.lines);
+            at = usual_count(in->data, at, point, &p->counts.lines);
         begin = at;
-        if (!usual_step(in->data, in->len, in->len, &at, &head) ||
+        if (!usual_step(in->data, in->len, &at, &head) ||
             !add_line(p, in->data + begin + head.len, head.length - 1))
             break;
     }

@@ -52,13 +52,13 @@ static inline bool usual_head(const char s[USUAL_ROOM], struct head *head)
            usual_is_pri(word_load(s + head->len + 1));
 }
 
-/* Steps over the usual frame at `*at`, if there is one that ends before `end`, of `n` bytes in all.
- */
-static inline bool usual_step(const char *s, size_t n, size_t end, size_t *at, struct head *head)
+/* Steps over the usual frame at `*at`, if there is one; it ends at `end` or before, and no byte
+ * from there on is read. */
+static inline bool usual_step(const char *s, size_t end, size_t *at, struct head *head)
 {
     size_t next;
 
-    if (n - *at < USUAL_ROOM || !usual_head(s + *at, head))
+    if (end - *at < USUAL_ROOM || !usual_head(s + *at, head))
         return false;
     next = *at + head->len + head->length;
     if (next > end || s[next - 1] != '\n')
@@ -67,11 +67,11 @@ static inline bool usual_step(const char *s, size_t n, size_t end, size_t *at, s
     return true;
 }
 
-/* Steps over usual frames that end before `end`, and adds their number to `lines`. Each step waits
+/* Steps over usual frames, as usual_step does, and adds their number to `lines`. Each step waits
  * for the one before it, so a second walk goes beside the first, from a newline in the middle on;
  * it holds if the first one comes to where it began. The newline is not looked for any further than
  * a usual frame goes, for where frames are not usual this is done for each of them. */
-static inline size_t usual_count(const char *s, size_t n, size_t at, size_t end, uint64_t *lines)
+static inline size_t usual_count(const char *s, size_t at, size_t end, uint64_t *lines)
 {
     const size_t middle = at + (end - at) / 2;
     const size_t near = end - middle < USUAL_FRAME_MAX ? end - middle : USUAL_FRAME_MAX;
@@ -81,15 +81,15 @@ static inline size_t usual_count(const char *s, size_t n, size_t at, size_t end,
     uint64_t stepped = 0, stepped_ahead = 0;
     struct head head;
 
-    while (at < begun && usual_step(s, n, end, &at, &head)) {
+    while (at < begun && usual_step(s, end, &at, &head)) {
         stepped++;
-        stepped_ahead += usual_step(s, n, end, &ahead, &head);
+        stepped_ahead += usual_step(s, end, &ahead, &head);
     }
     if (at == begun) {
         at = ahead;
         stepped += stepped_ahead;
     }
-    while (usual_step(s, n, end, &at, &head))
+    while (usual_step(s, end, &at, &head))
         stepped++;
     *lines += stepped;
     return at;

@@ -586,7 +586,7 @@ static void plain_blocks(void **state)
 
 /* --- lines that nobody asked for ------------------------------------------------------------ */
 
-enum { POINTS_MAX = 64, LINES_MAX = 4000 };
+enum { POINTS_MAX = 64, LINES_MAX = 4000, FRAME_SIZE = 480 };
 
 /* A body whose lines are all different, and what of it is to be handed over. */
 struct asked {
@@ -665,7 +665,8 @@ static int on_asked_lines(void *ctx, const char *region, size_t region_len,
 }
 
 /* Framed; one in some may hold a newline and what looks like a frame, or is not as frames are. */
-static void frame_asked(const struct asked *a, uint32_t *seed, const char *text, char frame[480])
+static void frame_asked(const struct asked *a, uint32_t *seed, const char *text,
+                        char frame[FRAME_SIZE])
 {
     const char *false_frame = draw(seed, 8) ? "" : "\n20 <190>1 - - - - - x\n";
     const char *unusual = draw(seed, 50) ? "" : "0";
@@ -673,14 +674,14 @@ static void frame_asked(const struct asked *a, uint32_t *seed, const char *text,
 
     snprintf(line, sizeof line, "<190>1 %s host app web.1 - - %zu %s%s", draw(seed, 3) ? TIME : "-",
              a->n, false_frame, text);
-    snprintf(frame, 480, "%s%zu %s\n", unusual, strlen(line) + 1, line);
+    snprintf(frame, FRAME_SIZE, "%s%zu %s\n", unusual, strlen(line) + 1, line);
 }
 
 static void add_asked(struct asked *a, uint32_t *seed, unsigned timed, unsigned framed)
 {
     static const char filler[] = "................................................................"
                                  "................................................................";
-    char line[300], frame[480];
+    char line[300], frame[FRAME_SIZE];
     uint32_t kind = draw(seed, 400), n = draw(seed, sizeof filler);
 
     if (kind < timed)
