@@ -1,13 +1,13 @@
 /* drainwatch-alerter: counts what ingest found, decides, and tells Slack. */
-#include "alerter/driver.h"
-#include "alerter/export.h"
-#include "alerter/replay.h"
-#include "alerter/ruletest.h"
-#include "alerter/show.h"
-#include "common/err.h"
-#include "common/log.h"
-#include "common/process.h"
-#include "common/startup.h"
+#include "alerter/commands/export.h"
+#include "alerter/commands/replay.h"
+#include "alerter/commands/ruletest.h"
+#include "alerter/commands/show.h"
+#include "alerter/loop.h"
+#include "common/app/log.h"
+#include "common/app/process.h"
+#include "common/app/startup.h"
+#include "common/base/err.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -58,19 +58,19 @@ enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static int serve(const struct startup_config *config, int signals)
 {
-    struct driver *driver = NULL;
+    struct loop *driver = NULL;
     struct err err;
     int rc = process_make_folder(config->settings.state_dir, &err);
 
     if (rc == 0)
-        rc = driver_open(&(struct driver_options){.settings = &config->settings,
-                                                  .rules_text = buf_text(&config->rules_text),
-                                                  .rules_len = config->rules_text.len,
-                                                  .signals = signals},
-                         &driver, &err);
+        rc = loop_open(&(struct loop_options){.settings = &config->settings,
+                                              .rules_text = buf_text(&config->rules_text),
+                                              .rules_len = config->rules_text.len,
+                                              .signals = signals},
+                       &driver, &err);
     if (rc == 0)
-        rc = driver_serve(driver, &err);
-    driver_close(driver);
+        rc = loop_serve(driver, &err);
+    loop_close(driver);
     return rc == 0 ? STARTUP_OK : startup_cannot(&program, rc, err.text);
 }
 

@@ -1,9 +1,9 @@
 #include "alerter/rulesfile.h"
 
-#include "alerter/ruleset.h"
-#include "common/err.h"
-#include "common/log.h"
-#include "common/startup.h"
+#include "alerter/engine/ruleset.h"
+#include "common/app/log.h"
+#include "common/app/startup.h"
+#include "common/base/err.h"
 
 #include <stdio.h>
 

@@ -2,8 +2,8 @@
 #ifndef DRAINWATCH_ALERTER_RULESFILE_H
 #define DRAINWATCH_ALERTER_RULESFILE_H
 
-#include "alerter/engine.h"
-#include "common/buf.h"
+#include "alerter/engine/engine.h"
+#include "common/base/buf.h"
 
 #include <stdbool.h>
 

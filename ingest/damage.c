@@ -1,7 +1,7 @@
 #include "ingest/damage.h"
 
-#include "common/text.h"
-#include "common/time.h"
+#include "common/base/text.h"
+#include "common/base/time.h"
 
 #include <inttypes.h>
 #include <stdio.h>

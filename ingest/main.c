@@ -1,10 +1,10 @@
 /* drainwatch-ingest: takes deliveries, keeps what matched, hands it to the alerter. */
-#include "common/err.h"
-#include "common/log.h"
-#include "common/process.h"
-#include "common/startup.h"
-#include "ingest/driver.h"
-#include "ingest/scan.h"
+#include "common/app/log.h"
+#include "common/app/process.h"
+#include "common/app/startup.h"
+#include "common/base/err.h"
+#include "ingest/commands/scan.h"
+#include "ingest/loop.h"
 
 #include <unistd.h>
 
@@ -16,25 +16,25 @@ static const struct startup_program program = {
 
 static int serve(struct startup_config *config, int signals)
 {
-    struct driver *driver = NULL;
+    struct loop *driver = NULL;
     struct err err;
     int rc = process_make_folder(config->settings.state_dir, &err);
     int exit_code;
 
     if (rc == 0) {
-        rc = driver_open(&(struct driver_options){.settings = &config->settings,
-                                                  .rules = config->rules,
-                                                  .signals = signals},
-                         &driver, &err);
+        rc = loop_open(&(struct loop_options){.settings = &config->settings,
+                                              .rules = config->rules,
+                                              .signals = signals},
+                       &driver, &err);
         config->rules = NULL;
     }
     if (rc != 0) {
         exit_code = startup_cannot(&program, rc, err.text);
     } else {
-        rc = driver_serve(driver, &err);
+        rc = loop_serve(driver, &err);
         exit_code = rc == 0 ? STARTUP_OK : startup_fail(&program, err.text);
     }
-    driver_close(driver);
+    loop_close(driver);
     return exit_code;
 }
 

@@ -1,9 +1,9 @@
 #include "ingest/notices.h"
 
-#include "common/buf.h"
-#include "common/log.h"
-#include "common/process.h"
-#include "common/time.h"
+#include "common/app/log.h"
+#include "common/app/process.h"
+#include "common/base/buf.h"
+#include "common/base/time.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -85,7 +85,7 @@ int64_t notices_next_us(const struct notices *n)
 
 /* ---- what lasts ---- */
 
-void notices_alerter(struct notices *n, const struct courier_health *health, int64_t now_us)
+void notices_alerter(struct notices *n, const struct sender_health *health, int64_t now_us)
 {
     if (health->ok && health->waiting_us < UNACKED_US) {
         n->alerter_away.now = false;
@@ -94,7 +94,7 @@ void notices_alerter(struct notices *n, const struct courier_health *health, int
         return;
     }
     /* At a common start the alerter may come a little later. */
-    if (now_us - n->started_us < COURIER_SILENCE_US)
+    if (now_us - n->started_us < SENDER_SILENCE_US)
         return;
     if (!trouble_due(&n->alerter_away, now_us))
         return;

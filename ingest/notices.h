@@ -3,9 +3,9 @@
 #ifndef DRAINWATCH_INGEST_NOTICES_H
 #define DRAINWATCH_INGEST_NOTICES_H
 
-#include "common/err.h"
-#include "common/rules.h"
-#include "ingest/courier.h"
+#include "common/base/err.h"
+#include "common/queue/sender.h"
+#include "common/rules/rules.h"
 #include "ingest/damage.h"
 #include "ingest/receipt.h"
 
@@ -41,7 +41,7 @@ void notices_sums(struct notices *n, int64_t now_us, bool all);
 int64_t notices_next_us(const struct notices *n);
 
 /* Once a turn, or a second. */
-void notices_alerter(struct notices *n, const struct courier_health *health, int64_t now_us);
+void notices_alerter(struct notices *n, const struct sender_health *health, int64_t now_us);
 void notices_journal(struct notices *n, int64_t now_us);
 
 /* As each attempt to write the journal went. */

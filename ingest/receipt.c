@@ -1,6 +1,6 @@
 #include "ingest/receipt.h"
 
-#include "common/time.h"
+#include "common/base/time.h"
 
 #include <inttypes.h>
 #include <stdio.h>

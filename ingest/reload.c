@@ -1,9 +1,9 @@
 #include "ingest/reload.h"
 
-#include "common/buf.h"
-#include "common/log.h"
-#include "common/rules.h"
-#include "common/startup.h"
+#include "common/app/log.h"
+#include "common/app/startup.h"
+#include "common/base/buf.h"
+#include "common/rules/rules.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -6,8 +6,8 @@
 #ifndef DRAINWATCH_INGEST_RELOAD_H
 #define DRAINWATCH_INGEST_RELOAD_H
 
-#include "common/err.h"
-#include "ingest/rulebook.h"
+#include "common/base/err.h"
+#include "ingest/match/rulebook.h"
 
 #include <pthread.h>
 #include <stdbool.h>

@@ -1,9 +1,9 @@
 #include "ingest/solo.h"
 
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/process.h"
-#include "common/time.h"
+#include "common/app/clock.h"
+#include "common/app/log.h"
+#include "common/app/process.h"
+#include "common/base/time.h"
 
 #include <errno.h>
 #include <poll.h>

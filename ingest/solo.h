@@ -6,7 +6,7 @@
 #ifndef DRAINWATCH_INGEST_SOLO_H
 #define DRAINWATCH_INGEST_SOLO_H
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -7,7 +7,7 @@
  * As between ingest and alerter up to 1,000 records, or 1 MiB, go in a message, each here behind
  * its length; and all that is there is one transaction. The receiver prints the nanoseconds of
  * processor time that it took. */
-#include "common/journal.h"
+#include "common/storage/journal.h"
 
 #include <sqlite3.h>
 #include <stdint.h>
@@ -100,14 +100,14 @@ static void receive(const char *endpoint, const char *path, uint64_t count)
 
 /* ---- sending ---- */
 
-struct sender {
+struct flood {
     void *socket;
     size_t n;
     size_t records;
     char message[MESSAGE_BYTES + RECORD_MAX];
 };
 
-static void send_message(struct sender *s)
+static void send_message(struct flood *s)
 {
     if (s->n > 0 && zmq_send(s->socket, s->message, s->n, 0) < 0)
         fail("cannot send");
@@ -116,7 +116,7 @@ static void send_message(struct sender *s)
 
 static int send_record(void *ctx, int64_t position, const void *bytes, size_t n)
 {
-    struct sender *s = ctx;
+    struct flood *s = ctx;
     uint32_t len = (uint32_t)n;
 
     (void)position;
@@ -134,7 +134,7 @@ static void send_all(const char *endpoint, const char *path)
 {
     const struct journal_options options = {.path = path, .read_only = true};
     void *context = zmq_ctx_new();
-    static struct sender sender;
+    static struct flood sender;
     struct journal *journal;
     char set_aside[512];
     struct err err;

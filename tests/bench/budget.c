@@ -2,10 +2,10 @@
  * same on a busy machine and on a quiet one, as time is not. tests/bench/check_budget compares it.
  *
  * Each path is run once before it is counted, so that what is made at first use is not. */
-#include "alerter/engine.h"
-#include "ingest/auth.h"
-#include "ingest/delivery.h"
-#include "ingest/match.h"
+#include "alerter/engine/engine.h"
+#include "ingest/collect/delivery.h"
+#include "ingest/http/auth.h"
+#include "ingest/match/match.h"
 #include "tests/bench/lines.h"
 
 #include <stdio.h>

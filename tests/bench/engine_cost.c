@@ -7,7 +7,7 @@
  * with those of a message, each is expected ENGINE_AHEAD records before it is stepped. First the
  * windows are filled, for the time that a key keeps what it got, then it is timed. Prints
  * nanoseconds of processor time a match. */
-#include "alerter/engine.h"
+#include "alerter/engine/engine.h"
 #include "tests/bench/lines.h"
 
 #include <stdio.h>

@@ -4,9 +4,9 @@
  *     stages BODIES RULES.YAML
  *
  * Prints "STAGE MICROSECONDS" a line, for one body, the least of several rounds. */
-#include "ingest/auth.h"
-#include "ingest/delivery.h"
-#include "ingest/match.h"
+#include "ingest/collect/delivery.h"
+#include "ingest/http/auth.h"
+#include "ingest/match/match.h"
 #include "tests/bench/pool.h"
 
 #include <stdio.h>

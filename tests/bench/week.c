@@ -3,10 +3,10 @@
  *
  *     week ALERTER.DB RULES.YAML
  */
-#include "alerter/fold.h"
-#include "alerter/store.h"
-#include "common/clock.h"
-#include "common/time.h"
+#include "alerter/stream/fold.h"
+#include "alerter/stream/store.h"
+#include "common/app/clock.h"
+#include "common/base/time.h"
 
 #include <inttypes.h>
 #include <stdio.h>

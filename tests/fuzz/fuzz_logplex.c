@@ -3,8 +3,8 @@
  *
  * An input that begins with a byte 0x01 is a short form of a body with lines of 64 KiB and more
  * (see expand), which could not stay small otherwise. Any other is the body as it stands. */
-#include "ingest/logplex.h"
-#include "tests/unit/logplex_reference.h"
+#include "ingest/input/logplex.h"
+#include "tests/unit/ingest/input/logplex_reference.h"
 
 #include <assert.h>
 #include <stdbool.h>

@@ -7,10 +7,10 @@
  * The first bytes choose the rules' expressions from a small grammar, in which assertions, classes,
  * comments and quotations meet; the others are the lines, in a small alphabet, so that they match
  * now and then. */
-#include "common/expression.h"
-#include "ingest/logfmt.h"
-#include "ingest/match_impl.h"
-#include "ingest/redact.h"
+#include "common/rules/expression.h"
+#include "ingest/match/logfmt.h"
+#include "ingest/match/match_impl.h"
+#include "ingest/match/redact.h"
 
 #include <assert.h>
 #include <hs/hs.h>

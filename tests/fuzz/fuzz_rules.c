@@ -1,9 +1,9 @@
 /* Any bytes as a rules file: they are rules, which keep what their header says, or they have at
  * least one fault, each in a line that can be shown. */
-#include "common/err.h"
-#include "common/rules.h"
-#include "common/text.h"
-#include "common/time.h"
+#include "common/base/err.h"
+#include "common/base/text.h"
+#include "common/base/time.h"
+#include "common/rules/rules.h"
 
 #include <assert.h>
 #include <stdbool.h>

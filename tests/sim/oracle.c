@@ -1,7 +1,7 @@
 #include "tests/sim/oracle.h"
 
-#include "tests/sim/oracle_frames.h"
 #include "tests/sim/oracle_key.h"
+#include "tests/sim/oracle_repeats.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ struct oracle {
     struct oracle_rules rules;
     struct oracle_key *keys;
     size_t n_keys;
-    struct oracle_frames frames;
+    struct oracle_repeats frames;
     struct loss *losses;
     size_t n_losses;
     int64_t step_us;
@@ -43,7 +43,7 @@ void oracle_free(struct oracle *o)
     for (size_t i = 0; i < o->n_keys; i++)
         free(o->keys[i].matches);
     free(o->keys);
-    oracle_frames_close(&o->frames);
+    oracle_repeats_close(&o->frames);
     free(o->losses);
     free(o);
 }
@@ -377,7 +377,8 @@ const struct oracle_alert *oracle_step(struct oracle *o, const struct wire_recor
     o->n_alerts = 0;
     *n = 0;
     o->step_us = step_us > o->step_us ? step_us : o->step_us;
-    if (oracle_frames_repeat(&o->frames, record->drain, record->frame_id, o->step_us, &o->limits)) {
+    if (oracle_repeats_repeat(&o->frames, record->drain, record->frame_id, o->step_us,
+                              &o->limits)) {
         o->counts.repeats++;
         return o->alerts;
     }

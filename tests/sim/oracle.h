@@ -5,7 +5,7 @@
 #ifndef DRAINWATCH_TESTS_ORACLE_H
 #define DRAINWATCH_TESTS_ORACLE_H
 
-#include "alerter/engine.h"
+#include "alerter/engine/engine.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 #include "tests/sim/stream.h"
 
-#include "common/time.h"
+#include "common/base/time.h"
 
 #include <assert.h>
 #include <inttypes.h>

@@ -1,0 +1,102 @@
+#include "alerter/commands/export.h"
+
+#include "alerter/commands/show.h"
+#include "alerter/stream/store.h"
+#include "common/app/clock.h"
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/base/time.h"
+#include "common/record/capture.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct export
+{
+    struct buf out;
+    struct err *err;
+};
+
+static int write_out(struct export *e)
+{
+    if (fwrite(e->out.data, 1, e->out.len, stdout) != e->out.len)
+        return err_set(e->err, ERR_IO, "cannot write: %s", strerror(errno));
+    buf_clear(&e->out);
+    return 0;
+}
+
+static int write_entry(void *ctx, int64_t position, const struct wire_entry *entry,
+                       struct wire_bytes raw)
+{
+    struct export *e = ctx;
+
+    (void)entry;
+    (void)position;
+    if (capture_write(&e->out, raw) != 0)
+        return err_set(e->err, ERR_NOMEM, "no memory for an entry of %zu bytes", raw.len);
+    return write_out(e);
+}
+
+/* From the newest snapshot that is old enough, so that what follows is decided as it was; all of
+ * the stream where `since_us` is 0. */
+static int write_stream(struct export *e, struct store *store, int64_t since_us)
+{
+    int64_t from = 0;
+    int rc = since_us == 0 ? 0 : store_snapshot(store, since_us, INT64_MAX, &from, e->err);
+
+    if (rc == 0 && capture_write_header(&e->out) != 0)
+        rc = err_set(e->err, ERR_NOMEM, "out of memory");
+    if (rc == 0)
+        rc = write_out(e);
+    if (rc == 0)
+        rc = store_fold(store, from, write_entry, e, e->err);
+    if (rc == 0 && fflush(stdout) != 0)
+        rc = err_set(e->err, ERR_IO, "cannot write: %s", strerror(errno));
+    return rc;
+}
+
+static int run(const struct settings *settings, int64_t since_us, struct err *err)
+{
+    struct export e = {.err = err};
+    struct store *store;
+    int rc = show_open_store(settings, &store, err);
+
+    if (rc != 0)
+        return rc;
+    buf_init(&e.out, (size_t)CAPTURE_ENTRY_MAX + CAPTURE_OVERHEAD_MAX);
+    rc = write_stream(&e, store, since_us);
+    buf_close(&e.out);
+    store_close(store);
+    return rc;
+}
+
+int export_stream(const struct startup_program *program, int argc, char **argv)
+{
+    struct settings settings;
+    struct err err;
+    const char *since;
+    int64_t since_us = 0;
+    int code = STARTUP_OK;
+
+    for (int i = 2; i < argc; i++) {
+        if (!startup_option(program, argc, argv, &i, "--since", &since, &code))
+            return startup_usage(program, "unknown argument", argv[i]);
+        if (code != STARTUP_OK)
+            return code;
+        if (!time_parse_duration(since, strlen(since), &since_us))
+            return startup_usage(program, "--since takes a duration such as 2h, not", since);
+        since_us = clock_wall_us() - since_us;
+    }
+    if (isatty(STDOUT_FILENO))
+        return startup_fail(program, "a capture is binary: send it to a file or a pipe "
+                                     "(drainwatch-alerter export > stream.capture)");
+    code = startup_settings(program, &settings);
+    if (code != STARTUP_OK)
+        return code;
+    if (run(&settings, since_us, &err) != 0)
+        code = startup_fail(program, err.text);
+    settings_close(&settings);
+    return code;
+}

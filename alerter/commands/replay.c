@@ -1,0 +1,237 @@
+#include "alerter/commands/replay.h"
+
+#include "alerter/commands/captured.h"
+#include "alerter/commands/compare.h"
+#include "alerter/commands/show.h"
+#include "alerter/commands/trial.h"
+#include "alerter/stream/fold.h"
+#include "common/base/err.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct replay {
+    const struct startup_program *program;
+    const char *file;    /* NULL: standard input */
+    const char *rules;   /* NULL: those that the stream records */
+    const char *compare; /* NULL: there is nothing to compare with */
+    bool json;
+    struct captured captured;
+};
+
+/* What was decided; what is shown of progress must not stand before it. */
+static int print(struct replay *r, const struct engine_alerts *alerts, struct err *err)
+{
+    int rc = 0;
+
+    if (alerts->n > 0)
+        progress_end(&r->captured.progress);
+    for (size_t i = 0; rc == 0 && i < alerts->n; i++)
+        rc = show_alert(&alerts->alerts[i], r->json, err);
+    return rc;
+}
+
+/* Says how the reading ended. */
+static int finish(struct replay *r, int rc, struct err *err)
+{
+    progress_end(&r->captured.progress);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && rc == 0)
+        rc = err_set(err, ERR_IO, "cannot write: %s", strerror(errno));
+    if (rc == 0)
+        return STARTUP_OK;
+    fprintf(stderr, "%s: %s: %s\n", r->program->name, r->captured.name, err->text);
+    return rc == ERR_DAMAGED || rc == ERR_VERSION ? STARTUP_DATA : STARTUP_FAILED;
+}
+
+/* A count that began anew says less than the logs would. `rules` is the file whose rules they were,
+ * or the capture. */
+static void say_forgotten(struct replay *r, const char *rules, const struct fold *fold)
+{
+    uint64_t n = fold->engine == NULL ? 0 : engine_counts(fold->engine).groups_dropped;
+
+    if (n == 0)
+        return;
+    progress_end(&r->captured.progress);
+    fprintf(stderr,
+            "%s: %s: %" PRIu64
+            " groups were forgotten to make room, and their counts began anew: a "
+            "rule groups by something that has more than %d values\n",
+            r->program->name, rules, n, ENGINE_GROUPS_MAX);
+}
+
+/* ---- under the recorded rules ---- */
+
+struct recorded {
+    struct replay *replay;
+    struct fold fold;
+};
+
+static int recorded_entry(void *ctx, const struct wire_entry *entry, struct err *err)
+{
+    struct recorded *r = ctx;
+    struct engine_alerts alerts;
+    int rc = fold_entry(&r->fold, entry, &alerts, err);
+
+    if (rc == ERR_INPUT && entry->input == WIRE_INPUT_RULES) {
+        progress_end(&r->replay->captured.progress);
+        fprintf(stderr, "%s: recorded rules that this build refuses are left out: %s\n",
+                r->replay->program->name, err->text);
+        return 0;
+    }
+    return rc != 0 ? rc : print(r->replay, &alerts, err);
+}
+
+static int run_recorded(struct replay *replay)
+{
+    struct recorded r = {.replay = replay};
+    struct err err;
+    int rc = fold_open(&r.fold, &err), code;
+
+    if (rc == 0)
+        rc = captured_each(&replay->captured, recorded_entry, &r, &err);
+    say_forgotten(replay, replay->captured.name, &r.fold);
+    code = finish(replay, rc, &err);
+    fold_close(&r.fold);
+    return code;
+}
+
+/* ---- under the rules of a file ---- */
+
+struct tried {
+    struct replay *replay;
+    struct trial trial;
+};
+
+static int tried_entry(void *ctx, const struct wire_entry *entry, struct err *err)
+{
+    struct tried *t = ctx;
+    struct engine_alerts alerts;
+    int rc = trial_entry(&t->trial, entry, &alerts, err);
+
+    return rc != 0 ? rc : print(t->replay, &alerts, err);
+}
+
+static int run_tried(struct replay *replay)
+{
+    struct tried t = {.replay = replay};
+    struct err err;
+    int code = trial_open(&t.trial, replay->program, replay->rules, &replay->captured.progress), rc;
+
+    if (code != STARTUP_OK)
+        return code;
+    rc = captured_each(&replay->captured, tried_entry, &t, &err);
+    trial_end(&t.trial);
+    say_forgotten(replay, t.trial.path, &t.trial.fold);
+    code = finish(replay, rc, &err);
+    trial_close(&t.trial);
+    return code;
+}
+
+/* ---- under two files ---- */
+
+static int compared_entry(void *ctx, const struct wire_entry *entry, struct err *err)
+{
+    return compare_entry(ctx, entry, err);
+}
+
+/* What the two have decided by the place where the capture is damaged is printed all the same. */
+static int compare(struct replay *replay, struct trial *before, struct trial *after)
+{
+    struct compare c;
+    struct err err, unsettled;
+    int rc = compare_open(&c, before, after, &replay->captured.progress, replay->json, &err), code;
+
+    if (rc == 0)
+        rc = captured_each(&replay->captured, compared_entry, &c, &err);
+    if (rc == 0)
+        rc = compare_settle(&c, &err);
+    else if (c.wire != NULL)
+        (void)compare_settle(&c, &unsettled);
+    trial_end(before);
+    trial_end(after);
+    say_forgotten(replay, before->path, &before->fold);
+    say_forgotten(replay, after->path, &after->fold);
+    code = finish(replay, rc, &err);
+    fprintf(stderr, "%s: %" PRIu64 " only old, %" PRIu64 " only new, %" PRIu64 " both\n",
+            replay->program->name, c.only[COMPARE_OLD], c.only[COMPARE_NEW], c.both);
+    if (code == STARTUP_OK && c.only[COMPARE_OLD] + c.only[COMPARE_NEW] > 0)
+        code = STARTUP_FAILED;
+    compare_close(&c);
+    return code;
+}
+
+static int run_compared(struct replay *replay)
+{
+    struct trial before, after;
+    struct progress *progress = &replay->captured.progress;
+    int code = trial_open(&before, replay->program, replay->compare, progress);
+    int other = trial_open(&after, replay->program, replay->rules, progress);
+
+    if (code == STARTUP_OK && other == STARTUP_OK) {
+        code = compare(replay, &before, &after);
+        other = STARTUP_OK;
+    }
+    trial_close(&before);
+    trial_close(&after);
+    return code != STARTUP_OK ? code : other;
+}
+
+/* ---- arguments ---- */
+
+/* Takes argv[*i], with the value behind it where it has one. */
+static int take_argument(struct replay *r, int argc, char **argv, int *i)
+{
+    const char *arg = argv[*i], *format = NULL;
+    int code = STARTUP_OK;
+
+    if (startup_option(r->program, argc, argv, i, "--rules", &r->rules, &code) ||
+        startup_option(r->program, argc, argv, i, "--compare", &r->compare, &code))
+        return code;
+    if (startup_option(r->program, argc, argv, i, "--format", &format, &code))
+        return code == STARTUP_OK && !show_format(r->program, format, &r->json) ? STARTUP_USAGE
+                                                                                : code;
+    if (arg[0] == '-' && arg[1] != '\0')
+        return startup_usage(r->program, "unknown argument", arg);
+    if (r->file != NULL)
+        return startup_usage(r->program, "one capture at a time, not also", arg);
+    r->file = arg;
+    return STARTUP_OK;
+}
+
+static int run(struct replay *r)
+{
+    struct err err;
+    int code;
+
+    if (captured_open(&r->captured, r->file, "replay", &err) != 0)
+        return finish(r, ERR_IO, &err);
+    if (isatty(r->captured.fd))
+        code = startup_usage(r->program, "replay reads a capture from a file or a pipe, not",
+                             "a terminal");
+    else if (r->compare != NULL)
+        code = run_compared(r);
+    else
+        code = r->rules != NULL ? run_tried(r) : run_recorded(r);
+    captured_close(&r->captured);
+    return code;
+}
+
+int replay_stream(const struct startup_program *program, int argc, char **argv)
+{
+    struct replay r = {.program = program};
+
+    for (int i = 2; i < argc; i++) {
+        int code = take_argument(&r, argc, argv, &i);
+
+        if (code != STARTUP_OK)
+            return code;
+    }
+    if (r.compare != NULL && r.rules == NULL)
+        return startup_usage(program, "two rules files are compared: add --rules NEW.yaml to",
+                             "--compare");
+    return run(&r);
+}

@@ -1,0 +1,12 @@
+/* `drainwatch-alerter test`: rule tests. Given lines at given times, these alerts and no others. */
+#ifndef DRAINWATCH_ALERTER_COMMANDS_RULETEST_H
+#define DRAINWATCH_ALERTER_COMMANDS_RULETEST_H
+
+#include "common/app/startup.h"
+
+/* Runs the command; returns the exit code: 0 where every test passed, 1 where one failed, 65
+ * (EX_DATAERR) where a test file cannot be read or has faults, 78 (EX_CONFIG) where a rules file
+ * has; of several the highest. All that can be run is. */
+int ruletest_files(const struct startup_program *program, int argc, char **argv);
+
+#endif

@@ -1,0 +1,481 @@
+#define HASH_NONFATAL_OOM 1
+
+#include "alerter/engine/keys.h"
+
+#include "alerter/engine/keys_table.h"
+#include "common/base/hash.h"
+#include "common/rules/rules.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+#include <utlist.h>
+
+/* The groups of one app's rule. */
+struct family {
+    struct entry *stalest;
+    size_t n;
+    bool busy;                  /* touched since keys_keep_groups, and in that list */
+    struct family *prev, *next; /* there */
+    UT_hash_handle hh;
+    char name[];
+};
+
+/* The name is "app\0rule\0", which is the family's, and each value of the group with a zero
+ * behind it. It is what the table compares; a rule has so many values for as long as its keys
+ * live, so that no two groups have one name. */
+struct entry {
+    struct key key; /* first, so that one can be had from the other */
+    struct entry *prev, *next;
+    struct family *family; /* NULL: its rule has no groups */
+    struct entry *older, *newer;
+    uint32_t hash;
+    uint32_t name_len;
+    uint32_t n_group;
+    char name[];
+};
+
+enum {
+    /* More than a rules file and a message from the queue can hold, from which all of it comes. */
+    NAME_MAX_BYTES = 4 << 20,
+    /* With fewer keys, what a touch needs is near enough: expected, it was 9 % slower with 10,000
+     * keys, the same with 20,000, 9 % faster with 33,000 and 32 % with 50,000. */
+    OUTGROW_CACHE = 16384,
+    EXPECTED = 8, /* a power of two */
+    /* How many names after its own the entry of an expected one is asked for, and what the entry
+     * names. With ENGINE_AHEAD each has the time of two or three steps to come; more gained
+     * nothing. */
+    FETCH_ENTRY_AFTER = 3,
+    FETCH_NAMED_AFTER = 6,
+    TIME_BYTES = 16, /* window.h */
+};
+
+struct keys {
+    struct keys_table table;
+    uint64_t seed; /* of the hashes */
+    struct entry *stalest;
+    struct family *families;
+    struct family *busy;
+    size_t n;
+    size_t times;
+    struct buf name; /* of the key that is looked for, and what stands where in it: */
+    uint32_t hash;
+    uint32_t group_at;
+    uint32_t n_group;
+    /* A ring of the hashes of the names last expected, on which nothing rests; how many ever. */
+    uint32_t expected[EXPECTED];
+    size_t n_expected;
+};
+
+/* Whoever can make up values could make up many that collide, if he knew the seed. So it comes from
+ * an address, which nobody outside knows; where a key stands in the table shows nowhere. */
+struct keys *keys_new(void)
+{
+    struct keys *k = calloc(1, sizeof *k);
+
+    if (k == NULL || keys_table_open(&k->table) != 0) {
+        free(k);
+        return NULL;
+    }
+    k->seed = hash_finish((uintptr_t)k);
+    buf_init(&k->name, NAME_MAX_BYTES);
+    return k;
+}
+
+/* The place of the entry with the name that is looked for, or the free one where it would go. */
+static struct place *find_place(const struct keys *k)
+{
+    struct place *p = keys_table_find(&k->table, k->hash, k->hash);
+
+    while (p->entry != NULL) {
+        KEYS_TABLE_FETCH(p);
+        if (p->entry->name_len == k->name.len &&
+            memcmp(p->entry->name, k->name.data, k->name.len) == 0)
+            break;
+        p = keys_table_find(&k->table, (size_t)(p + 1 - k->table.places), k->hash);
+    }
+    return p;
+}
+
+static void make_busy(struct keys *k, struct family *f)
+{
+    if (f->busy)
+        return;
+    f->busy = true;
+    DL_APPEND(k->busy, f);
+}
+
+static void make_idle(struct keys *k, struct family *f)
+{
+    if (!f->busy)
+        return;
+    f->busy = false;
+    DL_DELETE(k->busy, f);
+}
+
+static void drop_if_empty(struct keys *k, struct family *f)
+{
+    if (f == NULL || f->n > 0)
+        return;
+    make_idle(k, f);
+    HASH_DEL(k->families, f);
+    free(f);
+}
+
+static void drop(struct keys *k, struct entry *e)
+{
+    keys_table_remove(&k->table, e->hash, e);
+    DL_DELETE(k->stalest, e);
+    if (e->family != NULL) {
+        DL_DELETE2(e->family->stalest, e, older, newer);
+        e->family->n--;
+        drop_if_empty(k, e->family);
+    }
+    k->n--;
+    k->times -= e->key.window.n;
+    window_close(&e->key.window);
+    free(e);
+}
+
+void keys_free(struct keys *k)
+{
+    if (k == NULL)
+        return;
+    while (k->stalest != NULL)
+        drop(k, k->stalest);
+    free(k->table.places);
+    buf_close(&k->name);
+    free(k);
+}
+
+static const struct entry *entry_of(const struct key *key)
+{
+    return (const struct entry *)(const void *)key;
+}
+
+static const char *after(const char *text)
+{
+    return text + strlen(text) + 1;
+}
+
+const char *key_app(const struct key *key)
+{
+    return entry_of(key)->name;
+}
+
+const char *key_rule(const struct key *key)
+{
+    return after(key_app(key));
+}
+
+/* Finds or makes the family of the name that is looked for. NULL: no memory. */
+static struct family *take_family(struct keys *k)
+{
+    struct family *f;
+
+    HASH_FIND(hh, k->families, k->name.data, k->group_at, f);
+    if (f != NULL)
+        return f;
+    f = calloc(1, sizeof *f + k->group_at);
+    if (f == NULL)
+        return NULL;
+    memcpy(f->name, k->name.data, k->group_at);
+    HASH_ADD_KEYPTR(hh, k->families, f->name, k->group_at, f);
+    if (f->hh.tbl == NULL) { /* uthash's way to say that it found no memory */
+        free(f);
+        return NULL;
+    }
+    return f;
+}
+
+static void append(struct keys *k, struct entry *e)
+{
+    DL_APPEND(k->stalest, e);
+    k->n++;
+    if (e->family != NULL) {
+        DL_APPEND2(e->family->stalest, e, older, newer);
+        e->family->n++;
+    }
+}
+
+static void make_last(struct keys *k, struct entry *e)
+{
+    if (e->next == NULL) /* so it is the last of its family, too */
+        return;
+    DL_DELETE(k->stalest, e);
+    DL_APPEND(k->stalest, e);
+    if (e->family != NULL) {
+        DL_DELETE2(e->family->stalest, e, older, newer);
+        DL_APPEND2(e->family->stalest, e, older, newer);
+    }
+}
+
+static struct entry *add(struct keys *k)
+{
+    struct entry *e =
+        keys_table_reserve(&k->table, k->n) != 0 ? NULL : calloc(1, sizeof *e + k->name.len);
+
+    if (e == NULL)
+        return NULL;
+    if (k->n_group > 0 && (e->family = take_family(k)) == NULL) {
+        free(e);
+        return NULL;
+    }
+    window_init(&e->key.window);
+    e->key.alerted_us = KEY_NEVER;
+    e->n_group = k->n_group;
+    e->name_len = (uint32_t)k->name.len;
+    e->hash = k->hash;
+    memcpy(e->name, k->name.data, k->name.len);
+    *find_place(k) = (struct place){.hash = k->hash, .entry = e};
+    append(k, e);
+    return e;
+}
+
+/* A part of a name for which there is room, with the zero behind it and the buffer's own. */
+static void put_part(struct buf *name, const char *part, size_t len)
+{
+    memcpy(name->data + name->len, part, len + 1);
+    name->len += len + 1;
+    name->data[name->len] = 0;
+}
+
+static int set_name(struct keys *k, const char *app, const char *rule, const char *const *group,
+                    size_t n_group)
+{
+    struct buf *name = &k->name;
+    size_t app_len = strlen(app), rule_len = strlen(rule), len = app_len + rule_len + 2;
+    size_t group_len[RULES_GROUP_BY_MAX];
+
+    assert(n_group <= RULES_GROUP_BY_MAX);
+    for (size_t i = 0; i < n_group; i++)
+        len += (group_len[i] = strlen(group[i])) + 1;
+    buf_clear(name);
+    if (buf_reserve(name, len) != 0)
+        return ERR_NOMEM;
+    put_part(name, app, app_len);
+    put_part(name, rule, rule_len);
+    k->group_at = (uint32_t)name->len;
+    for (size_t i = 0; i < n_group; i++)
+        put_part(name, group[i], group_len[i]);
+    k->n_group = (uint32_t)n_group;
+    k->hash = (uint32_t)hash_quick(k->seed, name->data, name->len);
+    return 0;
+}
+
+struct key *keys_touch(struct keys *k, const char *app, const char *rule, const char *const *group,
+                       size_t n_group)
+{
+    struct entry *e;
+
+    if (set_name(k, app, rule, group, n_group) != 0)
+        return NULL;
+    e = find_place(k)->entry;
+    if (e == NULL)
+        e = add(k);
+    else
+        make_last(k, e);
+    if (e == NULL)
+        return NULL;
+    if (e->family != NULL)
+        make_busy(k, e->family);
+    return &e->key;
+}
+
+bool keys_outgrow_cache(const struct keys *k)
+{
+    return k->n >= OUTGROW_CACHE;
+}
+
+/* Where asking for memory is all that a function does, gcc drops its calls. So these are macros. */
+#define FETCH(address) __builtin_prefetch((const void *)(address), 1)
+/* Of a neighbour, what make_last writes to; of NULL nothing. */
+#define FETCH_LINKS(neighbour) FETCH((uintptr_t)(neighbour) + offsetof(struct entry, prev))
+/* Of the times, those that KEYS_TABLE_FETCH leaves out: the oldest, where the next one goes, and
+ * where its interval is likely to begin. */
+#define FETCH_TIMES(newest, n, span)                                                               \
+    do {                                                                                           \
+        FETCH((newest) + TIME_BYTES);                                                              \
+        FETCH((newest) - (span)*TIME_BYTES);                                                       \
+        FETCH((newest) - ((n)-1) * TIME_BYTES);                                                    \
+        FETCH((newest) - ((n)-1) * TIME_BYTES + KEYS_TABLE_LINE);                                  \
+    } while (0)
+
+/* The entry of the name that was expected so many names ago, as far as its hash tells; else a free
+ * place. */
+static const struct place *expected(const struct keys *k, size_t ago)
+{
+    uint32_t hash = k->expected[(k->n_expected - ago) % EXPECTED];
+
+    return keys_table_find(&k->table, hash, hash);
+}
+
+/* The name's place is asked for at once; an entry some names later, when its place is here; and
+ * what the entry names later still. An entry may be dropped between two of these, so each finds it
+ * by its hash again. */
+void keys_expect(struct keys *k, const char *app, const char *rule, const char *const *group,
+                 size_t n_group)
+{
+    const struct place *p;
+    const struct entry *e;
+
+    if (set_name(k, app, rule, group, n_group) != 0)
+        return;
+    k->expected[++k->n_expected % EXPECTED] = k->hash;
+    FETCH(&k->table.places[k->hash & (k->table.n_places - 1)]);
+    p = expected(k, FETCH_ENTRY_AFTER);
+    if (p->entry != NULL)
+        KEYS_TABLE_FETCH(p);
+    e = expected(k, FETCH_NAMED_AFTER)->entry;
+    if (e != NULL) {
+        FETCH_TIMES((uintptr_t)window_newest(&e->key.window), e->key.window.n, e->key.window.span);
+        FETCH_LINKS(e->prev);
+        FETCH_LINKS(e->next);
+        FETCH_LINKS(e->older);
+        FETCH_LINKS(e->newer);
+    }
+}
+
+int keys_put(struct keys *k, struct key *key, const struct window_run *runs, size_t n,
+             int64_t keep_ms, size_t max_times)
+{
+    const struct entry *e = entry_of(key);
+    size_t before = key->window.n;
+    int rc = window_put(&key->window, runs, n, keep_ms, max_times);
+    intptr_t distance;
+
+    k->times = k->times - before + key->window.n;
+    distance = (intptr_t)((uintptr_t)window_newest(&key->window) - (uintptr_t)e);
+    keys_table_place(&k->table, e->hash, e)->times = (int32_t)(distance / KEYS_TABLE_GRAIN);
+    return rc;
+}
+
+size_t keys_keep_groups(struct keys *k, size_t max_groups)
+{
+    size_t before = k->n;
+
+    assert(max_groups >= 1);
+    while (k->busy != NULL) {
+        struct family *f = k->busy;
+
+        while (f->n > max_groups) /* at least one stays, and the family with it */
+            drop(k, f->stalest);
+        make_idle(k, f);
+    }
+    return before - k->n;
+}
+
+size_t keys_keep(struct keys *k, size_t max_keys, size_t max_times)
+{
+    size_t before = k->n;
+
+    while (k->n > max_keys || (k->n > 1 && k->times > max_times))
+        drop(k, k->stalest);
+    return before - k->n;
+}
+
+void keys_drop(struct keys *k, keys_keep_fn *keep, void *ctx)
+{
+    struct entry *e, *next;
+
+    DL_FOREACH_SAFE(k->stalest, e, next)
+    {
+        if (!keep(ctx, key_rule(&e->key)))
+            drop(k, e);
+    }
+}
+
+struct keys_counts keys_counts(const struct keys *k)
+{
+    return (struct keys_counts){.keys = k->n, .times = k->times};
+}
+
+void keys_save(const struct keys *k, struct snapshot_writer *out)
+{
+    const struct entry *e;
+
+    snapshot_put_u64(out, k->n);
+    DL_FOREACH(k->stalest, e)
+    {
+        const char *rule = after(e->name), *value = after(rule);
+
+        snapshot_put_bytes(out, e->name, strlen(e->name));
+        snapshot_put_bytes(out, rule, strlen(rule));
+        snapshot_put_u64(out, e->n_group);
+        for (uint32_t i = 0; i < e->n_group; i++, value = after(value))
+            snapshot_put_bytes(out, value, strlen(value));
+        snapshot_put_i64(out, e->key.alerted_us);
+        snapshot_put_u64(out, e->key.since);
+        window_save(&e->key.window, out);
+    }
+}
+
+static int load_part(struct buf *name, struct snapshot_reader *in)
+{
+    size_t len;
+    const uint8_t *text = snapshot_get_bytes(in, &len);
+
+    if (in->bad || memchr(text, 0, len) != NULL || len >= NAME_MAX_BYTES - name->len)
+        return ERR_DAMAGED;
+    if (buf_append(name, text, len) != 0 || buf_append(name, "", 1) != 0)
+        return ERR_NOMEM;
+    return 0;
+}
+
+/* Reads a name as set_name would write it. */
+static int load_name(struct keys *k, struct snapshot_reader *in)
+{
+    int rc;
+
+    buf_clear(&k->name);
+    rc = load_part(&k->name, in);
+    if (rc == 0)
+        rc = load_part(&k->name, in);
+    k->group_at = (uint32_t)k->name.len;
+    k->n_group = (uint32_t)snapshot_get_max(in, UINT32_MAX);
+    for (uint32_t i = 0; i < k->n_group && rc == 0; i++)
+        rc = load_part(&k->name, in);
+    if (rc == 0)
+        k->hash = (uint32_t)hash_quick(k->seed, k->name.data, k->name.len);
+    return rc;
+}
+
+static int load_key(struct keys *k, struct snapshot_reader *in, const struct keys_limits *limits,
+                    int64_t step_us, keys_known_fn *known, void *ctx)
+{
+    struct entry *e;
+    int rc = load_name(k, in);
+
+    if (rc != 0)
+        return rc;
+    if (find_place(k)->entry != NULL || !known(ctx, after(buf_text(&k->name)), k->n_group))
+        return ERR_DAMAGED;
+    e = add(k);
+    if (e == NULL)
+        return ERR_NOMEM;
+    if (e->family != NULL && e->family->n > limits->groups)
+        return ERR_DAMAGED;
+    e->key.alerted_us = snapshot_get_i64(in);
+    e->key.since = snapshot_get_max(in, UINT64_MAX >> 1);
+    rc = window_load(&e->key.window, in, limits->key_times);
+    k->times += e->key.window.n;
+    if (rc == 0 && (e->key.alerted_us < KEY_NEVER || e->key.alerted_us > step_us))
+        return ERR_DAMAGED;
+    return rc;
+}
+
+int keys_load(struct keys *k, struct snapshot_reader *in, const struct keys_limits *limits,
+              int64_t step_us, keys_known_fn *known, void *ctx)
+{
+    size_t n = snapshot_get_count(in, 9);
+    int rc = 0;
+
+    if (n > limits->keys)
+        return ERR_DAMAGED;
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = load_key(k, in, limits, step_us, known, ctx);
+    return rc == 0 && in->bad ? ERR_DAMAGED : rc;
+}

@@ -1,0 +1,148 @@
+#include "alerter/engine/ruleset.h"
+
+#include "common/base/hash.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* An err is one line, so the first fault stands for all; `--check` shows each. */
+static int refuse(const struct buf *faults, struct err *err)
+{
+    const char *text = buf_text(faults);
+    size_t lines = 0, first = strcspn(text, "\n");
+
+    for (const char *p = text; *p != 0; p++)
+        lines += *p == '\n';
+    if (lines > 1)
+        return err_set(err, ERR_INPUT, "%.*s (and %zu more)", (int)first, text, lines - 1);
+    return err_set(err, ERR_INPUT, "%.*s", (int)first, text);
+}
+
+static int parse(struct ruleset *set, struct err *err)
+{
+    struct buf faults;
+    int rc;
+
+    buf_init(&faults, RULES_FAULTS_MAX);
+    rc = rules_parse(set->text, set->len, "rules", &set->rules, &faults);
+    if (rc == ERR_NOMEM)
+        err_set(err, rc, "rules: no memory");
+    else if (rc != 0)
+        rc = refuse(&faults, err);
+    buf_close(&faults);
+    return rc;
+}
+
+static int no_memory(struct ruleset *set, struct err *err)
+{
+    ruleset_close(set);
+    return err_set(err, ERR_NOMEM, "rules: no memory");
+}
+
+/* The place of the rule of this name, or the free one where it would go. */
+static const struct rule **find_place(const struct ruleset *set, const char *name)
+{
+    const size_t mask = set->n_places - 1;
+    size_t i = (size_t)hash_quick(0, name, strlen(name)) & mask;
+
+    while (set->places[i] != NULL && strcmp(set->places[i]->name, name) != 0)
+        i = (i + 1) & mask;
+    return &set->places[i];
+}
+
+/* A table, because this is asked for each match: of 51 rules a sorted list took 100 ns, most of it
+ * for branches that go either way. */
+static int file_all(struct ruleset *set)
+{
+    for (set->n_places = 2; set->n_places / 2 < set->rules->n;)
+        set->n_places *= 2;
+    set->places = calloc(set->n_places, sizeof(struct rule *));
+    if (set->places == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < set->rules->n; i++)
+        *find_place(set, set->rules->rules[i].name) = &set->rules->rules[i];
+    return 0;
+}
+
+int ruleset_read(struct ruleset *set, const char *text, size_t len, struct err *err)
+{
+    int rc;
+
+    *set = (struct ruleset){.len = len};
+    set->text = malloc(len + 1);
+    if (set->text == NULL)
+        return no_memory(set, err);
+    if (len > 0)
+        memcpy(set->text, text, len);
+    set->text[len] = 0;
+    rc = parse(set, err);
+    if (rc != 0) {
+        set->rules = NULL;
+        ruleset_close(set);
+        return rc;
+    }
+    return file_all(set) == 0 ? 0 : no_memory(set, err);
+}
+
+void ruleset_close(struct ruleset *set)
+{
+    free(set->places);
+    rules_free(set->rules);
+    free(set->text);
+    *set = (struct ruleset){0};
+}
+
+const struct rule *ruleset_find(const struct ruleset *set, const char *name)
+{
+    return set->rules == NULL ? NULL : *find_place(set, name);
+}
+
+static bool same_list(const struct rules_list *a, const struct rules_list *b)
+{
+    if (a->n != b->n)
+        return false;
+    for (size_t i = 0; i < a->n; i++) {
+        if (strcmp(a->items[i], b->items[i]) != 0)
+            return false;
+    }
+    return true;
+}
+
+static bool same_fields(const struct rule *a, const struct rule *b)
+{
+    if (a->n_fields != b->n_fields)
+        return false;
+    for (size_t i = 0; i < a->n_fields; i++) {
+        if (strcmp(a->fields[i].key, b->fields[i].key) != 0 ||
+            strcmp(a->fields[i].value, b->fields[i].value) != 0 ||
+            a->fields[i].is_pattern != b->fields[i].is_pattern)
+            return false;
+    }
+    return true;
+}
+
+bool ruleset_same_lines(const struct rule *a, const struct rule *b)
+{
+    return same_list(&a->sources, &b->sources) && same_list(&a->processes, &b->processes) &&
+           same_list(&a->matches, &b->matches) && same_list(&a->unless, &b->unless) &&
+           same_fields(a, b);
+}
+
+bool ruleset_same_matching(const struct rule *a, const struct rule *b)
+{
+    return ruleset_same_lines(a, b) && same_list(&a->group_by, &b->group_by);
+}
+
+bool ruleset_has_groups(const struct rule *recorded, const struct rule *tried)
+{
+    for (size_t i = 0; i < tried->group_by.n; i++) {
+        const char *key = tried->group_by.items[i];
+        size_t at = 0;
+
+        while (at < recorded->group_by.n && strcmp(recorded->group_by.items[at], key) != 0)
+            at++;
+        if (at == recorded->group_by.n && strcmp(key, "process") != 0) /* which each match has */
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,121 @@
+#include "alerter/notices.h"
+
+#include "common/app/log.h"
+#include "common/base/time.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const int64_t SAY_AGAIN_US = TIME_MINUTE;
+
+/* How many more there are than was said, 0 where nothing is to be said now. */
+static uint64_t due(struct notices_count *c, uint64_t count, int64_t now_us)
+{
+    uint64_t more;
+
+    if (count < c->said) /* the engine was folded anew */
+        c->said = count;
+    more = count - c->said;
+    if (more == 0 || now_us < c->say_again_us)
+        return 0;
+    c->said = count;
+    c->say_again_us = now_us + SAY_AGAIN_US;
+    return more;
+}
+
+static void say_refused(struct notices *t, struct receiver *receiver, int64_t now_us)
+{
+    const char *refused = receiver_refused(receiver);
+
+    if (refused[0] == '\0') {
+        t->say_refused_us = 0;
+    } else if (now_us >= t->say_refused_us) {
+        t->say_refused_us = now_us + SAY_AGAIN_US;
+        log_error("records are NOT taken: %s", refused);
+    }
+}
+
+static void say_strangers(struct notices *t, struct receiver *receiver, const char *queue,
+                          int64_t now_us)
+{
+    uint64_t n = due(&t->strangers, receiver_queue_counts(receiver).failed, now_us);
+
+    if (n > 0)
+        log_warning("%" PRIu64 " connections to the queue were refused: %s", n,
+                    strncmp(queue, "tcp://", 6) == 0
+                        ? "they do not hold the secret, or are no ingest"
+                        : "they are no ingest; perhaps another alerter was started on this socket");
+}
+
+static void say_engine(struct notices *t, const struct engine *engine, int64_t now_us)
+{
+    struct engine_counts counts = engine_counts(engine);
+    uint64_t n = due(&t->unknown_rule, counts.unknown_rule, now_us);
+
+    /* Both programs read the same file, unless one of them was not told that it changed. */
+    if (n > 0)
+        log_error("%" PRIu64 " matches of rules that this alerter does not have count for nothing: "
+                  "send it SIGHUP, or restart it with the rules file that ingest has",
+                  n);
+    n = due(&t->groups_dropped, counts.groups_dropped, now_us);
+    if (n > 0)
+        log_warning("%" PRIu64 " groups were forgotten to make room: a rule groups by something "
+                    "that has more than %d values (group by something with fewer)",
+                    n, ENGINE_GROUPS_MAX);
+    n = due(&t->losses, counts.losses, now_us);
+    if (n > 0)
+        log_warning("%" PRIu64 " deliveries tell of lines that were lost on the way: counts that "
+                    "reach back to them are \"at least\"",
+                    n);
+}
+
+/* "2 rules for shop", "12 rules for 3 apps" */
+static void log_ready(const struct settings *settings, const struct rules *rules)
+{
+    const struct rules_list *apps = &rules->app_names;
+    char several[32];
+
+    snprintf(several, sizeof several, "%zu apps", apps->n);
+    log_info("ready; %zu rule%s for %s; queue %s; %s", rules->n, rules->n == 1 ? "" : "s",
+             apps->n == 1 ? apps->items[0] : several, settings->queue,
+             !settings->enabled      ? "alerting is off, nothing is posted"
+             : settings->slack_token ? "alerts go to Slack"
+                                     : "SLACK_BOT_TOKEN is unset, alerts are printed");
+}
+
+void notices_begin(struct notices *t, const struct settings *settings, const struct engine *engine)
+{
+    struct engine_counts counts = engine_counts(engine);
+
+    *t = (struct notices){
+        .unknown_rule.said = counts.unknown_rule,
+        .groups_dropped.said = counts.groups_dropped,
+        .losses.said = counts.losses,
+    };
+    log_ready(settings, engine_rules(engine));
+}
+
+void notices_turn_failed(struct notices *t, const struct err *why, int64_t now_us)
+{
+    if (!t->is_failing || now_us >= t->say_failing_us) {
+        log_error("nothing is recorded or decided, ingest keeps it meanwhile: %s", why->text);
+        t->say_failing_us = now_us + SAY_AGAIN_US;
+    }
+    t->is_failing = true;
+}
+
+void notices_turn_went_well(struct notices *t)
+{
+    if (t->is_failing)
+        log_info("records are taken again");
+    t->is_failing = false;
+}
+
+void notices_say(struct notices *t, struct receiver *receiver, const struct engine *engine,
+                 const char *queue, int64_t now_us)
+{
+    say_refused(t, receiver, now_us);
+    say_strangers(t, receiver, queue, now_us);
+    say_engine(t, engine, now_us);
+}

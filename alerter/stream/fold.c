@@ -1,0 +1,178 @@
+#include "alerter/stream/fold.h"
+
+#include "common/app/log.h"
+
+#include <stdbool.h>
+
+int fold_open(struct fold *f, struct err *err)
+{
+    *f = (struct fold){.engine = engine_new(), .wire = wire_new()};
+    if (f->engine != NULL && f->wire != NULL)
+        return 0;
+    fold_close(f);
+    return err_set(err, ERR_NOMEM, "no memory for the engine");
+}
+
+int fold_open_trial(struct fold *f, const char *rules, size_t len, struct err *err)
+{
+    int rc = fold_open(f, err);
+
+    if (rc == 0)
+        rc = engine_set_rules(f->engine, rules, len, err);
+    if (rc != 0)
+        fold_close(f);
+    f->on_trial = true;
+    return rc;
+}
+
+void fold_close(struct fold *f)
+{
+    engine_free(f->engine);
+    wire_free(f->wire);
+    *f = (struct fold){0};
+}
+
+int fold_record(struct fold *f, const struct wire_record *record, int64_t step_us,
+                struct engine_alerts *alerts, struct err *err)
+{
+    f->last_us = step_us;
+    f->since_saved++;
+    if (engine_step(f->engine, record, step_us, alerts) == 0)
+        return 0;
+    return err_set(err, ERR_NOMEM, "no memory for the engine");
+}
+
+/* An entry that a trial does not feed still tells how far the stream is. */
+static int pass_over(struct fold *f, const struct wire_entry *entry)
+{
+    f->last_us = entry->step_us;
+    return 0;
+}
+
+static int take_snapshot(struct fold *f, const struct wire_entry *entry, struct err *err)
+{
+    struct engine *loaded;
+    int rc;
+
+    if (f->last_us == 0) {
+        rc = engine_load(&loaded, entry->bytes.data, entry->bytes.len, err);
+        if (rc != 0)
+            return rc;
+        engine_free(f->engine);
+        f->engine = loaded;
+    }
+    f->last_us = f->saved_us = entry->step_us;
+    f->since_saved = 0;
+    return 0;
+}
+
+static int take_rules(struct fold *f, const struct wire_entry *entry, struct err *err)
+{
+    f->last_us = entry->step_us;
+    f->since_saved++;
+    return engine_set_rules(f->engine, (const char *)entry->bytes.data, entry->bytes.len, err);
+}
+
+int fold_entry(struct fold *f, const struct wire_entry *entry, struct engine_alerts *alerts,
+               struct err *err)
+{
+    struct wire_record record;
+    int rc;
+
+    *alerts = (struct engine_alerts){0};
+    switch (entry->input) {
+    case WIRE_INPUT_RECORD:
+        rc = wire_unpack_record(f->wire, entry->bytes.data, entry->bytes.len, &record, err);
+        if (rc == ERR_INPUT) /* what was taken could be read once */
+            rc = ERR_DAMAGED;
+        return rc != 0 ? rc : fold_record(f, &record, entry->step_us, alerts, err);
+    case WIRE_INPUT_RULES:
+        return f->on_trial ? pass_over(f, entry) : take_rules(f, entry, err);
+    case WIRE_INPUT_SNAPSHOT:
+        return f->on_trial ? pass_over(f, entry) : take_snapshot(f, entry, err);
+    case WIRE_INPUT_NONE:
+        break;
+    }
+    return err_set(err, ERR_VERSION, "the stream has an input that only a newer build knows");
+}
+
+/* ---- from the store ---- */
+
+struct restore {
+    struct fold *fold;
+    struct err *err;
+};
+
+static int restore_entry(void *ctx, int64_t position, const struct wire_entry *entry,
+                         struct wire_bytes raw)
+{
+    struct restore *r = ctx;
+    struct engine_alerts dropped;
+    int rc = fold_entry(r->fold, entry, &dropped, r->err);
+
+    (void)raw;
+    if (rc == ERR_INPUT && entry->input == WIRE_INPUT_RULES) {
+        log_warning("the rules recorded at %lld are refused by this build and left out: %s",
+                    (long long)position, r->err->text);
+        return 0;
+    }
+    return rc;
+}
+
+static int restore_from(struct fold *f, struct store *store, int64_t from, struct err *err)
+{
+    struct restore r = {f, err};
+    int rc;
+
+    fold_close(f);
+    rc = fold_open(f, err);
+    return rc != 0 ? rc : store_fold(store, from, restore_entry, &r, err);
+}
+
+/* A fold from an earlier snapshot helps where this one cannot be loaded, and not where it is what
+ * lies behind it that cannot be read. */
+static bool snapshot_failed(const struct fold *f, int rc)
+{
+    return (rc == ERR_VERSION || rc == ERR_DAMAGED) && f->last_us == 0;
+}
+
+int fold_restore(struct fold *f, struct store *store, struct err *err)
+{
+    int64_t before = INT64_MAX, from;
+    int rc;
+
+    do {
+        rc = store_snapshot(store, INT64_MAX, before, &from, err);
+        if (rc == 0)
+            rc = restore_from(f, store, from, err);
+        if (from == 0 || !snapshot_failed(f, rc))
+            break;
+        log_warning("the snapshot at %lld cannot be loaded (%s); trying the one before",
+                    (long long)from, err->text);
+        before = from;
+    } while (true);
+    if (rc == ERR_DAMAGED)
+        store_suspect(store);
+    return rc;
+}
+
+int fold_save(struct fold *f, struct store *store, int64_t step_us, struct err *err)
+{
+    struct wire_entry entry = {.step_us = step_us, .input = WIRE_INPUT_SNAPSHOT};
+    struct buf bytes;
+    int rc;
+
+    buf_init(&bytes, FOLD_SNAPSHOT_MAX);
+    rc = engine_save(f->engine, &bytes);
+    if (rc != 0)
+        err_set(err, rc, "no memory for a snapshot of the engine");
+    entry.bytes = (struct wire_bytes){bytes.data, bytes.len};
+    if (rc == 0)
+        rc = store_append_entry(store, &entry, NULL, err);
+    buf_close(&bytes);
+    if (rc != 0)
+        return rc;
+    f->last_us = f->saved_us = step_us;
+    f->since_saved = 0;
+    return 0;
+}

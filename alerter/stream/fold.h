@@ -1,0 +1,54 @@
+/* The engine as the stream makes it: the one path by which anything reaches the engine, live, at a
+ * restart and in a replay alike. */
+#ifndef DRAINWATCH_ALERTER_STREAM_FOLD_H
+#define DRAINWATCH_ALERTER_STREAM_FOLD_H
+
+#include "alerter/engine/engine.h"
+#include "alerter/stream/store.h"
+#include "common/base/err.h"
+#include "common/record/wire.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    /* A saved engine at its bounds takes tens of MB; in an entry it has to fit beside its stamp. */
+    FOLD_SNAPSHOT_MAX = WIRE_ENTRY_MAX - 1024,
+};
+
+struct fold {
+    struct engine *engine;
+    struct wire *wire;
+    int64_t last_us;      /* the newest stamp that was folded, 0: none was */
+    uint64_t since_saved; /* entries since the last snapshot */
+    int64_t saved_us;     /* the last snapshot's stamp, 0: there is none */
+    bool on_trial;        /* rules and snapshots of the stream are passed over */
+};
+
+int fold_open(struct fold *f, struct err *err); /* 0 or ERR_NOMEM; an engine that was fed nothing */
+/* A cold start under these rules and no others, to try them: of the stream it takes the records
+ * alone. Returns 0, ERR_INPUT or ERR_NOMEM; if it is not 0, there is nothing to close. */
+int fold_open_trial(struct fold *f, const char *rules, size_t len, struct err *err);
+void fold_close(struct fold *f); /* also of one that is all zeros */
+
+/* Feeds one entry. The alerts are valid until the next call. A snapshot is taken only by an engine
+ * that was fed nothing; any other is at that very state already. Rules that this build refuses
+ * leave the ones before in force: ERR_INPUT, after which one can go on. Else 0, ERR_VERSION,
+ * ERR_DAMAGED or ERR_NOMEM, after which one cannot. */
+int fold_entry(struct fold *f, const struct wire_entry *entry, struct engine_alerts *alerts,
+               struct err *err);
+
+/* The same for a record that is unpacked already. Returns 0 or ERR_NOMEM. */
+int fold_record(struct fold *f, const struct wire_record *record, int64_t step_us,
+                struct engine_alerts *alerts, struct err *err);
+
+/* Makes the fold anew from the store: from its newest snapshot that can be loaded, else from where
+ * the stream begins. What was decided then is not decided again: alerts are dropped. Returns as
+ * fold_entry and the store do; after ERR_DAMAGED the next store_open sets the file aside. */
+int fold_restore(struct fold *f, struct store *store, struct err *err);
+
+/* Appends a snapshot to the store, within a transaction. */
+int fold_save(struct fold *f, struct store *store, int64_t step_us, struct err *err);
+
+#endif

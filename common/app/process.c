@@ -1,0 +1,221 @@
+#include "common/app/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <link.h>
+#include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* LeakSanitizer stops its process with ptrace, which one that may not be dumped refuses. */
+#if defined(__SANITIZE_ADDRESS__)
+#define UNDER_LEAK_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UNDER_LEAK_SANITIZER 1
+#endif
+#endif
+#ifndef UNDER_LEAK_SANITIZER
+#define UNDER_LEAK_SANITIZER 0
+#endif
+
+/* Whoever starts us may have closed them. Then the next file or socket would be standard output,
+ * and what is printed would go there. For reading only: an alert that nobody can read is not to
+ * count as printed. */
+static void open_standard_streams(void)
+{
+    int fd = open("/dev/null", O_RDONLY);
+
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/dev/null", O_RDONLY);
+    if (fd >= 0)
+        close(fd);
+}
+
+void process_harden(void)
+{
+    struct rlimit none = {0, 0}, files;
+
+    open_standard_streams();
+    setrlimit(RLIMIT_CORE, &none);
+    /* A core pattern that pipes to a program is asked even with a limit of 0; this one is heeded.
+     */
+    if (!UNDER_LEAK_SANITIZER)
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    umask(077);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max < 65536 ? files.rlim_max : 65536;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+static sigset_t our_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
+    return set;
+}
+
+bool process_write(int fd, const void *bytes, size_t n)
+{
+    const char *at = bytes;
+
+    while (n > 0) {
+        struct pollfd ready = {.fd = fd, .events = POLLOUT};
+        /* A pipe that is ready has room for so much: pipe(7). */
+        size_t part = n < PIPE_BUF ? n : PIPE_BUF;
+        ssize_t wrote;
+
+        if (poll(&ready, 1, 0) == 0) {
+            errno = EAGAIN;
+            return false;
+        }
+        wrote = write(fd, at, part);
+        if (wrote < 0 && errno != EINTR)
+            return false;
+        at += wrote > 0 ? wrote : 0;
+        n -= wrote > 0 ? (size_t)wrote : 0;
+    }
+    return true;
+}
+
+int process_signals(struct err *err)
+{
+    sigset_t set = our_signals();
+    int fd;
+
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    return fd >= 0 ? fd : err_set(err, ERR_IO, "signalfd: %s", strerror(errno));
+}
+
+int process_next_signal(int fd)
+{
+    struct signalfd_siginfo info;
+
+    return read(fd, &info, sizeof info) == (ssize_t)sizeof info ? (int)info.ssi_signo : 0;
+}
+
+void process_unblock_signals(void)
+{
+    sigset_t set = our_signals();
+
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
+}
+
+/* Text relocations make private copies of code, which the file cannot give again. */
+static bool has_text_relocations(const struct dl_phdr_info *object)
+{
+    for (size_t i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+        const ElfW(Dyn) *entry = (const ElfW(Dyn) *)(object->dlpi_addr + segment->p_vaddr);
+
+        if (segment->p_type != PT_DYNAMIC)
+            continue;
+        for (; entry->d_tag != DT_NULL; entry++) {
+            if (entry->d_tag == DT_TEXTREL ||
+                (entry->d_tag == DT_FLAGS && (entry->d_un.d_val & DF_TEXTREL) != 0))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* What may be written holds relocated addresses and variables, and stays; so does what the dynamic
+ * linker made read-only once it was relocated (RELRO): it lies in a segment with PF_W. */
+static int forget_object(struct dl_phdr_info *object, size_t size, void *ctx)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+    (void)size;
+    (void)ctx;
+    if (has_text_relocations(object))
+        return 0;
+    for (size_t i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+        uintptr_t from = object->dlpi_addr + segment->p_vaddr, to = from + segment->p_memsz;
+
+        if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W) != 0)
+            continue;
+        from -= from % page;
+        to += (page - to % page) % page;
+        madvise((void *)from, to - from, MADV_DONTNEED); /* where it cannot, all stays */
+    }
+    return 0;
+}
+
+void process_forget_start(void)
+{
+    malloc_trim(0);
+    dl_iterate_phdr(forget_object, NULL);
+}
+
+int process_read_file(const char *path, struct buf *out, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = 1;
+    int rc = 0;
+
+    if (fd < 0)
+        return err_set(err, ERR_IO, "%s: %s", path, strerror(errno));
+    while (rc == 0 && n > 0) {
+        char chunk[8192];
+
+        n = read(fd, chunk, sizeof chunk);
+        if (n < 0)
+            rc = err_set(err, ERR_IO, "%s: %s", path, strerror(errno));
+        else if (n > 0 && (rc = buf_append(out, chunk, (size_t)n)) == ERR_FULL)
+            err_set(err, rc, "%s: larger than %zu bytes", path, out->max_bytes);
+        else if (rc != 0)
+            err_set(err, rc, "%s: out of memory", path);
+    }
+    close(fd);
+    return rc;
+}
+
+int process_make_folder(const char *path, struct err *err)
+{
+    char part[4096];
+    struct stat there;
+    size_t n = strlen(path);
+
+    if (n >= sizeof part)
+        return err_set(err, ERR_INPUT, "DRAINWATCH_STATE_DIR: %.60s…: the path is too long", path);
+    memcpy(part, path, n + 1);
+    for (size_t i = 1; i <= n; i++) {
+        if (part[i] != '/' && part[i] != '\0')
+            continue;
+        part[i] = '\0';
+        if (mkdir(part, 0700) != 0 && errno != EEXIST)
+            return err_set(err, ERR_INPUT,
+                           "DRAINWATCH_STATE_DIR: \"%s\": cannot make %s: %s (name a folder that "
+                           "can be written)",
+                           path, part, strerror(errno));
+        part[i] = path[i];
+    }
+    if (stat(path, &there) != 0 || !S_ISDIR(there.st_mode))
+        errno = ENOTDIR;
+    else if (access(path, R_OK | W_OK | X_OK) == 0)
+        return 0;
+    return err_set(err, ERR_INPUT,
+                   "DRAINWATCH_STATE_DIR: \"%s\": %s (name a folder that can be written)", path,
+                   strerror(errno));
+}

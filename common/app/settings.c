@@ -1,0 +1,378 @@
+#include "common/app/settings.h"
+
+#include "common/base/err.h"
+#include "common/base/text.h"
+#include "common/base/time.h"
+#include "common/storage/journal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define MIB (INT64_C(1) << 20)
+#define GIB (INT64_C(1) << 30)
+
+static const char FLAG[] = "FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING";
+static const char SECRET[] = "HEROKU_LOG_DRAIN_HMAC_SECRET";
+
+struct row;
+/* Stores `value` (trimmed, never empty) or answers what would be right. `value` stays valid. */
+typedef const char *set_fn(struct settings *s, const struct row *row, char *value);
+
+struct row {
+    const char *name;
+    const char *fallback; /* as a user would write it; NULL: unset */
+    set_fn *set;
+    size_t offset; /* of the field that it fills */
+    const char *meaning;
+    bool is_secret; /* the value is never shown */
+};
+
+static void *field_of(struct settings *s, const struct row *row)
+{
+    return (char *)s + row->offset;
+}
+
+static bool is_one_of(const char *value, const char *const words[4])
+{
+    for (int i = 0; i < 4; i++) {
+        if (strcasecmp(value, words[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static const char *const yes_words[4] = {"true", "1", "yes", "on"};
+static const char *const no_words[4] = {"false", "0", "no", "off"};
+
+/* The flag: what is not clearly on is off, for this is the switch of a rollback. */
+static const char *set_flag(struct settings *s, const struct row *row, char *value)
+{
+    *(bool *)field_of(s, row) = is_one_of(value, yes_words);
+    return NULL;
+}
+
+static const char *set_bool(struct settings *s, const struct row *row, char *value)
+{
+    if (!is_one_of(value, yes_words) && !is_one_of(value, no_words))
+        return "true or false";
+    *(bool *)field_of(s, row) = is_one_of(value, yes_words);
+    return NULL;
+}
+
+static const char *set_text(struct settings *s, const struct row *row, char *value)
+{
+    if (!text_is_utf8(value, strlen(value)))
+        return "text in UTF-8";
+    *(const char **)field_of(s, row) = value;
+    return NULL;
+}
+
+static const char *set_port(struct settings *s, const struct row *row, char *value)
+{
+    char *end;
+    long port = strtol(value, &end, 10);
+
+    if (*end != '\0' || strspn(value, "0123456789") != strlen(value) || port < 1 || port > 65535)
+        return "a port from 1 to 65535";
+    *(uint16_t *)field_of(s, row) = (uint16_t)port;
+    return NULL;
+}
+
+static int64_t size_unit(const char *text)
+{
+    static const struct {
+        const char *name;
+        int64_t bytes;
+    } sizes[] = {
+        {"", 1},     {"b", 1},     {"k", 1 << 10}, {"kb", 1 << 10}, {"kib", 1 << 10}, {"m", MIB},
+        {"mb", MIB}, {"mib", MIB}, {"g", GIB},     {"gb", GIB},     {"gib", GIB},
+    };
+
+    while (*text == ' ')
+        text++;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        if (strcasecmp(text, sizes[i].name) == 0)
+            return sizes[i].bytes;
+    }
+    return 0;
+}
+
+static const char *set_size(struct settings *s, const struct row *row, char *value)
+{
+    size_t digits = strspn(value, "0123456789");
+    int64_t unit = size_unit(value + digits);
+    int64_t n = digits > 0 && digits < 16 ? strtoll(value, NULL, 10) : 0;
+
+    if (unit == 0 || n <= 0 || n > (INT64_C(1) << 50) / unit || n * unit < 64 << 10)
+        return "a size of at least 64 KiB, such as 8 MiB or 8388608";
+    *(int64_t *)field_of(s, row) = n * unit;
+    return NULL;
+}
+
+static const char *set_duration(struct settings *s, const struct row *row, char *value)
+{
+    int64_t us;
+
+    if (!time_parse_duration(value, strlen(value), &us) || us < TIME_HOUR)
+        return "a duration of at least 1h, such as 7d or 36h";
+    *(int64_t *)field_of(s, row) = us;
+    return NULL;
+}
+
+static const char *set_sync(struct settings *s, const struct row *row, char *value)
+{
+    bool full = strcasecmp(value, "full") == 0;
+
+    if (!full && strcasecmp(value, "normal") != 0)
+        return "normal or full";
+    *(bool *)field_of(s, row) = full;
+    return NULL;
+}
+
+static const char *set_url(struct settings *s, const struct row *row, char *value)
+{
+    size_t n = strlen(value);
+    bool https = strncasecmp(value, "https://", 8) == 0;
+
+    if ((!https && strncasecmp(value, "http://", 7) != 0) || n == (https ? 8u : 7u) ||
+        strpbrk(value, " \t?#@") != NULL)
+        return "an address such as https://slack.com/api";
+    while (value[n - 1] == '/')
+        value[--n] = '\0';
+    *(const char **)field_of(s, row) = value;
+    return NULL;
+}
+
+static const char *set_token(struct settings *s, const struct row *row, char *value)
+{
+    for (const char *c = value; *c != '\0'; c++) {
+        if (*c <= ' ' || *c >= 0x7f)
+            return "a token such as xoxb-…, in one piece";
+    }
+    *(const char **)field_of(s, row) = value;
+    return NULL;
+}
+
+static char *trim(char *text)
+{
+    size_t n;
+
+    text += strspn(text, " \t\r\n");
+    n = strlen(text);
+    while (n > 0 && strchr(" \t\r\n", text[n - 1]) != NULL)
+        n--;
+    text[n] = '\0';
+    return text;
+}
+
+static const char *set_secrets(struct settings *s, const struct row *row, char *value)
+{
+    (void)row;
+    while (value != NULL) {
+        char *part = strsep(&value, ",");
+
+        part = trim(part);
+        if (*part == '\0')
+            continue;
+        if (s->n_secrets == SETTINGS_SECRETS_MAX)
+            return "at most 16 secrets, separated by commas";
+        s->secrets[s->n_secrets++] = (struct secret){part, strlen(part)};
+    }
+    return NULL;
+}
+
+#define FIELD(name) offsetof(struct settings, name)
+
+static const struct row rows[] = {
+    {FLAG, NULL, set_flag, FIELD(enabled),
+     "true, 1, yes or on turn alerting on; anything else is off: ingest answers 501 and nothing is "
+     "posted",
+     false},
+    {SECRET, NULL, set_secrets, FIELD(secrets),
+     "the HMAC key; several, separated by commas, are all accepted", true},
+    {"PORT", "8080", set_port, FIELD(port), "HTTP port of ingest", false},
+    {"SLACK_BOT_TOKEN", NULL, set_token, FIELD(slack_token),
+     "without it alerts are printed on standard output", true},
+    {"SLACK_API_URL", "https://slack.com/api", set_url, FIELD(slack_api_url),
+     "base address; /chat.postMessage is appended", false},
+    {"DRAINWATCH_RULES", "rules.yaml", set_text, FIELD(rules_path), "the rules file", false},
+    {"DRAINWATCH_QUEUE", NULL, set_text, FIELD(queue),
+     "ZeroMQ endpoint, ipc://PATH or tcp://HOST:PORT; unset: ipc:// in the state folder", false},
+    {"DRAINWATCH_SOLO", "false", set_bool, FIELD(solo),
+     "true: ingest starts the alerter beside itself", false},
+    {"DRAINWATCH_STATE_DIR", "state", set_text, FIELD(state_dir), "folder for the journals", false},
+    {"DRAINWATCH_MAX_BODY_BYTES", "8 MiB", set_size, FIELD(max_body_bytes),
+     "larger deliveries get 413", false},
+    {"DRAINWATCH_SPOOL_MAX_BYTES", "256 MiB", set_size, FIELD(spool_max_bytes),
+     "ingest's journal may grow to this while the alerter is away", false},
+    {"DRAINWATCH_SYNC", "normal", set_sync, FIELD(sync_full),
+     "normal: what was answered survives the death of any process; full: of the machine, too",
+     false},
+    {"DRAINWATCH_HISTORY", "7d", set_duration, FIELD(history_us),
+     "how long the alerter keeps the event stream for replay", false},
+    {"DRAINWATCH_HISTORY_MAX_BYTES", "1 GiB", set_size, FIELD(history_max_bytes),
+     "and how much of it", false},
+};
+enum { ROWS = sizeof rows / sizeof rows[0] };
+
+static char *own(struct settings *s, const char *text)
+{
+    char *copy = strdup(text);
+
+    assert(s->n_owned < SETTINGS_OWNED_MAX);
+    if (copy != NULL)
+        s->owned[s->n_owned++] = (struct settings_owned){copy, strlen(copy) + 1};
+    return copy;
+}
+
+static int add_fault(struct buf *faults, const struct row *row, const char *value,
+                     const char *remedy)
+{
+    int rc = buf_printf(faults, "%s: \"", row->name);
+
+    if (rc == 0)
+        rc = row->is_secret ? buf_puts(faults, "…")
+                            : text_append_printable(faults, value, strlen(value));
+    return rc != 0 ? rc : buf_printf(faults, "\" is not valid (it must be %s)\n", remedy);
+}
+
+/* Reads one variable. `bad` rises by one where it is malformed. */
+static int read_row(struct settings *s, const struct row *row, struct buf *faults, int *bad)
+{
+    const char *given = getenv(row->name);
+    const char *remedy;
+    char *value;
+
+    if (given == NULL || given[strspn(given, " \t\r\n")] == '\0')
+        given = row->fallback;
+    if (given == NULL)
+        return 0;
+    value = own(s, given);
+    if (value == NULL)
+        return ERR_NOMEM;
+    remedy = row->set(s, row, trim(value));
+    if (remedy == NULL)
+        return 0;
+    (*bad)++;
+    return add_fault(faults, row, given, remedy);
+}
+
+static int default_queue(struct settings *s)
+{
+    char text[4096];
+
+    if (s->queue != NULL)
+        return 0;
+    snprintf(text, sizeof text, "ipc://%s/queue.sock", s->state_dir);
+    s->queue = own(s, text);
+    return s->queue == NULL ? ERR_NOMEM : 0;
+}
+
+static bool has_short_secret(const struct settings *s)
+{
+    for (size_t i = 0; i < s->n_secrets; i++) {
+        if (s->secrets[i].len < SETTINGS_SECRET_SHORT)
+            return true;
+    }
+    return false;
+}
+
+/* What one row cannot tell: a queue across a network hangs its keys on the secret. */
+static int check_queue(const struct settings *s, struct buf *faults, int *bad)
+{
+    if (strncmp(s->queue, "tcp://", 6) != 0)
+        return 0;
+    if (s->n_secrets == 0) {
+        (*bad)++;
+        return buf_printf(faults,
+                          "DRAINWATCH_QUEUE: \"%s\" needs %s, from which the keys of its "
+                          "encryption are derived (set it on both sides, or use ipc://)\n",
+                          s->queue, SECRET);
+    }
+    if (has_short_secret(s)) {
+        (*bad)++;
+        return buf_printf(faults,
+                          "%s: under %d characters is too short for a tcp:// queue (make one with: "
+                          "openssl rand -hex 32)\n",
+                          SECRET, SETTINGS_SECRET_SHORT);
+    }
+    return 0;
+}
+
+/* The flag is the switch of a rollback, so what it was read as is said with what it was. */
+static int note_flag(const struct settings *s, struct buf *notes)
+{
+    const char *given = getenv(FLAG);
+    int rc;
+
+    if (s->enabled)
+        return 0;
+    rc = buf_printf(notes, "%s is ", FLAG);
+    if (rc == 0)
+        rc = given == NULL ? buf_puts(notes, "unset")
+                           : text_append_printable(notes, given, strlen(given));
+    return rc != 0
+               ? rc
+               : buf_puts(notes, ", so alerting is off: deliveries are answered 501 and nothing "
+                                 "is posted (true turns it on)\n");
+}
+
+static int add_notes(const struct settings *s, struct buf *notes)
+{
+    int rc = note_flag(s, notes);
+
+    if (rc == 0 && s->n_secrets == 0)
+        rc = buf_printf(notes, "%s is unset: deliveries are answered 501\n", SECRET);
+    if (rc == 0 && has_short_secret(s))
+        rc = buf_printf(notes,
+                        "%s has a secret under %d characters, which can be guessed (make "
+                        "one with: openssl rand -hex 32)\n",
+                        SECRET, SETTINGS_SECRET_SHORT);
+    if (rc == 0 && s->spool_max_bytes > 0 && s->spool_max_bytes < JOURNAL_MAX_BYTES_LEAST)
+        rc = buf_printf(notes,
+                        "DRAINWATCH_SPOOL_MAX_BYTES is under %d KiB, the least that a journal can "
+                        "be held to: it counts as that\n",
+                        JOURNAL_MAX_BYTES_LEAST >> 10);
+    return rc;
+}
+
+int settings_read(struct settings *s, struct buf *faults, struct buf *notes)
+{
+    int rc = 0, bad = 0;
+
+    *s = (struct settings){0};
+    for (int i = 0; i < ROWS && rc == 0; i++)
+        rc = read_row(s, &rows[i], faults, &bad);
+    if (rc == 0 && s->state_dir != NULL)
+        rc = default_queue(s);
+    if (rc == 0 && s->queue != NULL)
+        rc = check_queue(s, faults, &bad);
+    if (rc == 0)
+        rc = add_notes(s, notes);
+    if (bad > 0)
+        return ERR_INPUT;
+    return rc == 0 ? 0 : ERR_NOMEM;
+}
+
+void settings_close(struct settings *s)
+{
+    for (size_t i = 0; i < s->n_owned; i++) {
+        explicit_bzero(s->owned[i].text, s->owned[i].size);
+        free(s->owned[i].text);
+    }
+    *s = (struct settings){0};
+}
+
+int settings_help(struct buf *out)
+{
+    int rc = 0;
+
+    for (int i = 0; i < ROWS && rc == 0; i++)
+        rc = buf_printf(
+            out, "  %s%s%s%s\n      %s\n", rows[i].name, rows[i].fallback ? " (default: " : "",
+            rows[i].fallback ? rows[i].fallback : "", rows[i].fallback ? ")" : "", rows[i].meaning);
+    return rc;
+}

@@ -1,0 +1,58 @@
+/* The settings, from environment variables: one table, read once at start.
+ *
+ * Each variable has one row that says its default, its form and where it goes. A malformed value is
+ * a fault that names the setting, the value (never a secret's) and what would be right; all faults
+ * are reported at once. An empty value counts as unset. */
+#ifndef DRAINWATCH_COMMON_APP_SETTINGS_H
+#define DRAINWATCH_COMMON_APP_SETTINGS_H
+
+#include "common/base/buf.h"
+#include "common/base/secret.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    SETTINGS_SECRETS_MAX = 16,
+    SETTINGS_SECRET_SHORT = 32, /* characters under which a secret is warned of: 128 bits in hex */
+    SETTINGS_OWNED_MAX = 16,
+    SETTINGS_FAULTS_MAX = 64 << 10,
+};
+
+struct settings_owned {
+    char *text;
+    size_t size;
+};
+
+struct settings {
+    bool enabled; /* FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING */
+    struct secret secrets[SETTINGS_SECRETS_MAX];
+    size_t n_secrets;
+    uint16_t port;
+    const char *slack_token;   /* NULL: alerts are printed */
+    const char *slack_api_url; /* without a slash at its end */
+    const char *rules_path;
+    const char *queue;
+    bool solo;
+    const char *state_dir;
+    int64_t max_body_bytes;
+    int64_t spool_max_bytes;
+    bool sync_full;
+    int64_t history_us;
+    int64_t history_max_bytes;
+    struct settings_owned
+        owned[SETTINGS_OWNED_MAX]; /* the strings above, overwritten when they are freed */
+    size_t n_owned;
+};
+
+/* Reads the environment. Returns 0; ERR_INPUT with a line for each fault; or ERR_NOMEM. `notes`
+ * gets a line for each thing that works and that an operator should know: the flag is off, a secret
+ * is short, a bound counts as a larger one. settings_close is due in each case. */
+int settings_read(struct settings *s, struct buf *faults, struct buf *notes);
+void settings_close(struct settings *s); /* overwrites the secrets */
+
+/* A table of all settings with defaults and meaning, for --help. */
+int settings_help(struct buf *out);
+
+#endif

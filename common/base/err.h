@@ -1,0 +1,26 @@
+/* Errors with a message.
+ *
+ * A function that can fail returns 0 or one of the negative codes below, and fills the struct err
+ * that its caller passed. The message is for a person: it names the thing and the remedy. */
+#ifndef DRAINWATCH_COMMON_BASE_ERR_H
+#define DRAINWATCH_COMMON_BASE_ERR_H
+
+enum err_code {
+    ERR_NOMEM = -1,   /* memory ran out */
+    ERR_INPUT = -2,   /* what was given is malformed */
+    ERR_FULL = -3,    /* a stated bound was reached; nothing was changed */
+    ERR_IO = -4,      /* the system or a library under us failed */
+    ERR_BUSY = -5,    /* another owner holds it */
+    ERR_VERSION = -6, /* written by a newer build, which this one must not read */
+    ERR_DAMAGED = -7, /* stored bytes are not what was written */
+};
+
+struct err {
+    char text[1024]; /* always terminated; one line, no newline at its end */
+};
+
+/* Formats the message into `err` (cut to fit) and returns `code`, so that a caller can write
+ * `return err_set(err, ERR_INPUT, ...)`. `err` must not be NULL. */
+int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

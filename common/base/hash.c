@@ -1,0 +1,70 @@
+#include "common/base/hash.h"
+
+#include "common/base/word.h"
+
+#include <string.h>
+
+#define FNV_PRIME UINT64_C(0x100000001b3)
+
+uint64_t hash_add(uint64_t hash, const void *bytes, size_t n)
+{
+    const uint8_t *p = bytes;
+
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ p[i]) * FNV_PRIME;
+    return hash;
+}
+
+uint64_t hash_add_text(uint64_t hash, const char *text)
+{
+    return hash_add(hash, text, strlen(text) + 1);
+}
+
+uint64_t hash_add_u64(uint64_t hash, uint64_t number)
+{
+    uint8_t bytes[8];
+
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(number >> (8 * i));
+    return hash_add(hash, bytes, sizeof bytes);
+}
+
+/* FNV's low bits hardly depend on the high bits of what came last; two rounds of xor-shift and
+ * multiply by odd constants (each step a bijection, so nothing is lost) mend that. */
+uint64_t hash_finish(uint64_t hash)
+{
+    hash ^= hash >> 33;
+    hash *= UINT64_C(0xff51afd7ed558ccd);
+    hash ^= hash >> 33;
+    hash *= UINT64_C(0xc4ceb9fe1a85ec53);
+    hash ^= hash >> 33;
+    return hash;
+}
+
+/* Both halves of a product together: in the upper one each bit depends on all lower ones of both
+ * factors, so that two words that differ in their highest bit alone differ in more than that. */
+static uint64_t fold(uint64_t a, uint64_t b)
+{
+    __extension__ unsigned __int128 product = (unsigned __int128)a * b;
+
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Eight bytes a step, where FNV waits for a multiplication after each one. The last word may hold
+ * bytes of the one before it once more. */
+uint64_t hash_quick(uint64_t seed, const void *bytes, size_t n)
+{
+    const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15);
+    const uint8_t *p = bytes;
+    uint64_t hash = seed ^ (n + 1) * odd, last = 0;
+
+    if (n >= 8) {
+        for (size_t i = 0; i + 8 < n; i += 8)
+            hash = fold(hash ^ word_load(p + i), odd);
+        last = word_load(p + n - 8);
+    } else {
+        for (size_t i = 0; i < n; i++)
+            last = last << 8 | p[i];
+    }
+    return fold(fold(hash ^ last, odd), UINT64_C(0xc4ceb9fe1a85ec53));
+}

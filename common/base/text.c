@@ -1,0 +1,184 @@
+#include "common/base/text.h"
+
+#include "common/base/err.h"
+
+#include <stdint.h>
+#include <string.h>
+#include <strings.h>
+
+/* The length of the well-formed UTF-8 character at `s`, 0 where there is none. The bounds of the
+ * second byte are those of RFC 3629 section 4: they leave out overlong forms, surrogates and what
+ * is beyond U+10FFFF. */
+static size_t char_len(const uint8_t *s, size_t n)
+{
+    uint8_t low = 0x80, high = 0xbf;
+    size_t len;
+
+    if (n == 0)
+        return 0;
+    if (s[0] < 0x80)
+        return 1;
+    if (s[0] < 0xc2 || s[0] > 0xf4)
+        return 0;
+    len = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+    if (s[0] == 0xe0)
+        low = 0xa0;
+    else if (s[0] == 0xed)
+        high = 0x9f;
+    else if (s[0] == 0xf0)
+        low = 0x90;
+    else if (s[0] == 0xf4)
+        high = 0x8f;
+    if (n < len || s[1] < low || s[1] > high)
+        return 0;
+    for (size_t i = 2; i < len; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    return len;
+}
+
+/* How many bytes at `s` may be shown as they are: a whole character that is not a control, or 0.
+ * U+0080 to U+009F are controls too: a terminal may take them for the start of a sequence. */
+static size_t printable_len(const uint8_t *s, size_t n)
+{
+    size_t len = char_len(s, n);
+
+    if (len == 1 && (s[0] < 0x20 || s[0] == 0x7f))
+        return 0;
+    if (len == 2 && s[0] == 0xc2 && s[1] < 0xa0)
+        return 0;
+    return len;
+}
+
+/* Appends bytes that may be shown as they are; where not all fit, what fits. */
+static int append_plain(struct buf *out, const char *bytes, size_t n)
+{
+    int rc = buf_append(out, bytes, n);
+
+    if (rc == ERR_FULL) {
+        size_t fits = text_cut(bytes, n, out->max_bytes - out->len);
+        int cut_rc = buf_append(out, bytes, fits);
+
+        return cut_rc != 0 ? cut_rc : ERR_FULL;
+    }
+    return rc;
+}
+
+static int append_escaped(struct buf *out, uint8_t byte)
+{
+    static const char hex[] = "0123456789abcdef";
+    const char escaped[] = {'\\', 'x', hex[byte >> 4], hex[byte & 15]};
+
+    return buf_append(out, escaped, sizeof escaped);
+}
+
+int text_append_printable(struct buf *out, const char *bytes, size_t n)
+{
+    const uint8_t *s = (const uint8_t *)bytes;
+    size_t i = 0;
+    int rc = 0;
+
+    while (rc == 0 && i < n) {
+        size_t start = i, len;
+
+        do { /* nearly all there is to show is plain ASCII */
+            while (i < n && s[i] >= 0x20 && s[i] < 0x7f)
+                i++;
+            len = printable_len(s + i, n - i);
+            i += len;
+        } while (len > 0);
+        if (i > start)
+            rc = append_plain(out, bytes + start, i - start);
+        else
+            rc = append_escaped(out, s[i++]);
+    }
+    return rc;
+}
+
+static bool ends_value(char c)
+{
+    uint8_t byte = (uint8_t)c;
+
+    return byte <= ' ' || byte == 0x7f || byte == '"' || byte == '\'' || byte == '&';
+}
+
+/* Writes what stands for a value of `n` bytes and returns its length. It is never longer than the
+ * value, and a value that was redacted before stays as it is. */
+static size_t write_redacted(char *to, size_t n)
+{
+    static const char ellipsis[] = "\xe2\x80\xa6";
+
+    if (n >= sizeof ellipsis - 1) {
+        memcpy(to, ellipsis, sizeof ellipsis - 1);
+        return sizeof ellipsis - 1;
+    }
+    memset(to, '*', n);
+    return n;
+}
+
+/* Where the value behind the next `drain_token=` begins, or `n`. Of any case: libmicrohttpd knows
+ * an argument's name in each. */
+static size_t find_token(const char *bytes, size_t from, size_t n)
+{
+    static const char key[] = "drain_token";
+    const size_t key_len = sizeof key - 1;
+    size_t at = from;
+    const char *equals;
+
+    while (at < n && (equals = memchr(bytes + at, '=', n - at)) != NULL) {
+        at = (size_t)(equals - bytes);
+        if (at - from >= key_len && strncasecmp(equals - key_len, key, key_len) == 0)
+            return at + 1;
+        at++;
+    }
+    return n;
+}
+
+size_t text_redact_token(char *bytes, size_t n)
+{
+    size_t from = 0, to = 0;
+
+    for (;;) {
+        size_t begin = find_token(bytes, from, n);
+        size_t keep = begin - from, value;
+
+        if (keep > 0 && to != from)
+            memmove(bytes + to, bytes + from, keep);
+        from += keep;
+        to += keep;
+        if (from == n)
+            return to;
+        for (value = from; from < n && !ends_value(bytes[from]); from++)
+            ;
+        to += write_redacted(bytes + to, from - value);
+    }
+}
+
+size_t text_cut(const char *bytes, size_t n, size_t max)
+{
+    const uint8_t *s = (const uint8_t *)bytes;
+
+    if (n <= max)
+        return n;
+    for (size_t back = 1; back <= 3 && back <= max; back++) {
+        if (char_len(s + max - back, n - max + back) > back)
+            return max - back;
+    }
+    return max;
+}
+
+size_t text_utf8_len(const char *bytes, size_t n)
+{
+    const uint8_t *s = (const uint8_t *)bytes;
+    size_t i = 0, len;
+
+    while ((len = char_len(s + i, n - i)) > 0)
+        i += len;
+    return i;
+}
+
+bool text_is_utf8(const char *bytes, size_t n)
+{
+    return text_utf8_len(bytes, n) == n;
+}

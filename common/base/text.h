@@ -1,0 +1,31 @@
+/* Text from outside, made fit to show.
+ *
+ * Lines, headers and answers of other programs may hold anything. These functions turn them into
+ * one line of valid UTF-8 and take secrets out. */
+#ifndef DRAINWATCH_COMMON_BASE_TEXT_H
+#define DRAINWATCH_COMMON_BASE_TEXT_H
+
+#include "common/base/buf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Appends `bytes` with every control byte, the bytes of U+0080 to U+009F (controls too), and every
+ * byte that is not part of well-formed UTF-8 (RFC 3629), written as \xNN. Returns 0, ERR_FULL (what
+ * fits was appended, never half a character) or ERR_NOMEM. */
+int text_append_printable(struct buf *out, const char *bytes, size_t n);
+
+/* Overwrites in place the value of each `drain_token=`, of any case, with "…" (a value shorter than
+ * that with "*"): all behind it goes, up to white space, a control byte, a quote or "&". Returns
+ * the new length, which is never larger. */
+size_t text_redact_token(char *bytes, size_t n);
+
+/* The length of the longest prefix of at most `max` bytes that does not end within a UTF-8
+ * character. */
+size_t text_cut(const char *bytes, size_t n, size_t max);
+
+/* The length of the longest prefix that is well-formed UTF-8. */
+size_t text_utf8_len(const char *bytes, size_t n);
+bool text_is_utf8(const char *bytes, size_t n);
+
+#endif

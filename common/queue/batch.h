@@ -1,0 +1,34 @@
+/* Records that follow on each other, gathered for one message. Part of sender. */
+#ifndef DRAINWATCH_COMMON_QUEUE_BATCH_H
+#define DRAINWATCH_COMMON_QUEUE_BATCH_H
+
+#include "common/base/buf.h"
+#include "common/queue/sender.h"
+#include "common/record/wire.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct batch {
+    int64_t position;  /* of the first record in the journal */
+    uint64_t sequence; /* of the first record; each further one is one more */
+    size_t n;
+    size_t lens[SENDER_PUSH_RECORDS];
+    struct buf bytes;
+};
+
+void batch_init(struct batch *b);
+void batch_close(struct batch *b);
+void batch_clear(struct batch *b);
+
+/* Adds a copy. False where it does not belong into the same message: it does not follow, or there
+ * is no room (nor memory). */
+bool batch_add(struct batch *b, int64_t position, uint64_t sequence, const void *bytes, size_t n);
+
+/* Appends the message. `base` is the oldest sequence that the sender holds. Returns as
+ * wire_pack_push does. */
+int batch_pack(const struct batch *b, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t base,
+               struct buf *out);
+
+#endif

@@ -1,0 +1,497 @@
+#include "common/queue/queue.h"
+
+#include "common/base/time.h"
+#include "common/queue/queue_endpoint.h"
+#include "common/queue/queue_keys.h"
+#include "common/queue/queue_zap.h"
+#include "common/record/wire.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zmq.h>
+
+enum {
+    MESSAGE_MAX = WIRE_MESSAGE_MAX + (4 << 10), /* CURVE adds a little to each */
+    HEARTBEAT_MS = 2000,                        /* a peer that is silent for three is gone */
+    HANDSHAKE_MS = 5000,
+    RECONNECT_MS = 100,
+    RECONNECT_TCP_MAX_MS = 5000, /* between tries, when nobody is there for long */
+    RECONNECT_IPC_MAX_MS = 1000, /* a try costs nothing on the same machine */
+    EVENTS_PER_TEND = 1000,
+    MALFORMED_PER_CALL = 1000,   /* then the loop goes on; queue_pending says that there is more */
+    REDIAL_MIN_US = 1000 * 1000, /* after all secrets failed; doubles */
+    REDIAL_MAX_US = 5 * 1000 * 1000,
+    PATIENCE_US = 10 * 1000 * 1000, /* unconnected for so long: dial anew, with the next secret */
+};
+
+#define MONITOR_ENDPOINT "inproc://monitor"
+#define HANDSHAKE_FAILED                                                                           \
+    (ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |                  \
+     ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+
+struct queue {
+    void *context; /* each endpoint's own, so that its ZAP answers for it alone */
+    void *socket;
+    void *monitor;
+    void *zap; /* NULL but for a server over tcp */
+    int epoll;
+    bool server;
+    char endpoint[QUEUE_ENDPOINT_MAX + 1];
+    struct queue_keys *keys; /* NULL over ipc */
+    size_t n_keys;
+    bool up;            /* of a client: connected, as far as was heard */
+    size_t key;         /* the one dialled with */
+    size_t failed_keys; /* dialled in vain since the last connection */
+    int64_t dialled_us; /* when it was last dialled or connected */
+    int64_t redial_us;  /* INT64_MAX: not due */
+    int64_t redial_wait_us;
+    zmq_msg_t message; /* the last received; always initialised */
+    struct queue_counts counts;
+};
+
+static bool set_int(void *socket, int option, int value)
+{
+    return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
+}
+
+static bool set_text(void *socket, int option, const char *value)
+{
+    return zmq_setsockopt(socket, option, value, strlen(value)) == 0;
+}
+
+static bool set_common_options(struct queue *q)
+{
+    bool tcp = queue_endpoint_is_tcp(q->endpoint);
+    int64_t message_max = MESSAGE_MAX;
+    void *s = q->socket;
+
+    return set_int(s, ZMQ_LINGER, 0) && set_int(s, ZMQ_SNDHWM, QUEUE_HWM) &&
+           set_int(s, ZMQ_RCVHWM, QUEUE_HWM) && set_int(s, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) &&
+           set_int(s, ZMQ_RECONNECT_IVL, RECONNECT_MS) &&
+           set_int(s, ZMQ_RECONNECT_IVL_MAX, tcp ? RECONNECT_TCP_MAX_MS : RECONNECT_IPC_MAX_MS) &&
+           set_int(s, ZMQ_IPV6, queue_endpoint_is_ipv6(q->endpoint)) &&
+           zmq_setsockopt(s, ZMQ_MAXMSGSIZE, &message_max, sizeof message_max) == 0 &&
+           /* Across a network a peer can vanish without a word. */
+           (!tcp || (set_int(s, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) &&
+                     set_int(s, ZMQ_HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS) &&
+                     set_int(s, ZMQ_HEARTBEAT_TTL, 3 * HEARTBEAT_MS)));
+}
+
+static bool set_server_options(struct queue *q)
+{
+    void *s = q->socket;
+
+    /* A send to who is gone fails rather than vanishes. */
+    if (!set_int(s, ZMQ_ROUTER_MANDATORY, 1))
+        return false;
+    if (q->keys == NULL)
+        return true;
+    q->zap = queue_zap_open(q->context);
+    return q->zap != NULL && set_text(s, ZMQ_ZAP_DOMAIN, QUEUE_ZAP_DOMAIN) &&
+           set_int(s, ZMQ_CURVE_SERVER, 1) &&
+           set_text(s, ZMQ_CURVE_SECRETKEY, q->keys[0].server_secret);
+}
+
+static bool set_client_keys(struct queue *q)
+{
+    const struct queue_keys *k = q->keys == NULL ? NULL : &q->keys[q->key];
+
+    return k == NULL || (set_text(q->socket, ZMQ_CURVE_SERVERKEY, k->server_public) &&
+                         set_text(q->socket, ZMQ_CURVE_PUBLICKEY, k->client_public) &&
+                         set_text(q->socket, ZMQ_CURVE_SECRETKEY, k->client_secret));
+}
+
+static bool watch(struct queue *q, void *socket)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    size_t size = sizeof event.data.fd;
+
+    return zmq_getsockopt(socket, ZMQ_FD, &event.data.fd, &size) == 0 &&
+           epoll_ctl(q->epoll, EPOLL_CTL_ADD, event.data.fd, &event) == 0;
+}
+
+/* Handshakes and lost connections are only heard of here. Without a bound on events that wait: at
+ * one, ZeroMQ's own thread would block. */
+static bool open_monitor(struct queue *q)
+{
+    int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | HANDSHAKE_FAILED;
+
+    if (zmq_socket_monitor(q->socket, MONITOR_ENDPOINT, events) != 0)
+        return false;
+    q->monitor = zmq_socket(q->context, ZMQ_PAIR);
+    return q->monitor != NULL && set_int(q->monitor, ZMQ_LINGER, 0) &&
+           set_int(q->monitor, ZMQ_RCVHWM, 0) && zmq_connect(q->monitor, MONITOR_ENDPOINT) == 0;
+}
+
+static bool open_sockets(struct queue *q)
+{
+    q->epoll = epoll_create1(EPOLL_CLOEXEC);
+    q->context = zmq_ctx_new();
+    if (q->epoll < 0 || q->context == NULL)
+        return false;
+    q->socket = zmq_socket(q->context, q->server ? ZMQ_ROUTER : ZMQ_DEALER);
+    if (q->socket == NULL || !set_common_options(q))
+        return false;
+    /* IMMEDIATE: nothing is queued for a connection that is not there, so that a send says so. */
+    if (!(q->server ? set_server_options(q) : set_int(q->socket, ZMQ_IMMEDIATE, 1)))
+        return false;
+    return open_monitor(q) && watch(q, q->socket) && watch(q, q->monitor) &&
+           (q->zap == NULL || watch(q, q->zap));
+}
+
+static int derive_keys(struct queue *q, const struct queue_options *options, struct err *err)
+{
+    if (options->n_secrets == 0)
+        return err_set(err, ERR_INPUT,
+                       "%s needs a secret, from which the keys of its encryption are derived (set "
+                       "HEROKU_LOG_DRAIN_HMAC_SECRET on both sides, or use ipc://)",
+                       options->endpoint);
+    q->n_keys = options->n_secrets;
+    return queue_keys_new(options->secrets, options->n_secrets, &q->keys, err);
+}
+
+static int queue_open(const struct queue_options *options, bool server, struct queue **out,
+                      struct err *err)
+{
+    struct queue *q;
+    int rc = queue_check_endpoint(options->endpoint, err);
+
+    if (rc != 0)
+        return rc;
+    q = calloc(1, sizeof *q);
+    if (q == NULL)
+        return err_set(err, ERR_NOMEM, "no memory for the queue");
+    *q = (struct queue){.epoll = -1, .server = server, .redial_us = INT64_MAX};
+    zmq_msg_init(&q->message);
+    strcpy(q->endpoint, options->endpoint); /* its length was checked */
+    if (queue_endpoint_is_tcp(q->endpoint))
+        rc = derive_keys(q, options, err);
+    if (rc == 0 && !open_sockets(q))
+        rc = err_set(err, ERR_IO, "%s: %s", q->endpoint, zmq_strerror(errno));
+    if (rc != 0) {
+        queue_close(q);
+        return rc;
+    }
+    *out = q;
+    return 0;
+}
+
+static int bind_error(const struct queue *q, int code, struct err *err)
+{
+    switch (code) {
+    case EADDRINUSE:
+        return err_set(err, ERR_BUSY,
+                       "%s is in use by another process (stop that one, or choose another port in "
+                       "DRAINWATCH_QUEUE)",
+                       q->endpoint);
+    case ENODEV:
+    case EADDRNOTAVAIL:
+        return err_set(err, ERR_INPUT,
+                       "%s: the alerter can only bind an address of its own machine (try "
+                       "DRAINWATCH_QUEUE=tcp://*%s for the alerter)",
+                       q->endpoint, strrchr(q->endpoint, ':'));
+    default:
+        return err_set(err, ERR_IO, "%s cannot be bound: %s", q->endpoint, zmq_strerror(code));
+    }
+}
+
+int queue_bind(const struct queue_options *options, struct queue **out, struct err *err)
+{
+    struct queue *q;
+    mode_t before;
+    int rc = queue_open(options, true, &q, err);
+
+    if (rc != 0)
+        return rc;
+    if (q->keys == NULL)
+        rc = queue_endpoint_probe(q->endpoint, err);
+    if (rc == 0) {
+        before = umask(0177); /* who may open the socket may feed the alerter */
+        rc = zmq_bind(q->socket, q->endpoint) == 0 ? 0 : bind_error(q, errno, err);
+        umask(before);
+    }
+    if (rc != 0) {
+        queue_close(q);
+        return rc;
+    }
+    *out = q;
+    return 0;
+}
+
+static bool dial(struct queue *q, int64_t now_us)
+{
+    q->dialled_us = now_us;
+    q->redial_us = INT64_MAX;
+    return set_client_keys(q) && zmq_connect(q->socket, q->endpoint) == 0;
+}
+
+int queue_connect(const struct queue_options *options, int64_t now_us, struct queue **out,
+                  struct err *err)
+{
+    struct queue *q;
+    int rc;
+
+    if (queue_endpoint_is_any(options->endpoint))
+        return err_set(err, ERR_INPUT,
+                       "%s: ingest needs to know where the alerter is (try "
+                       "DRAINWATCH_QUEUE=tcp://worker.example%s for ingest)",
+                       options->endpoint, strrchr(options->endpoint, ':'));
+    rc = queue_open(options, false, &q, err);
+    if (rc != 0)
+        return rc;
+    if (!dial(q, now_us)) {
+        rc = err_set(err, ERR_IO, "%s: %s", q->endpoint, zmq_strerror(errno));
+        queue_close(q);
+        return rc;
+    }
+    *out = q;
+    return 0;
+}
+
+void queue_close(struct queue *q)
+{
+    if (q == NULL)
+        return;
+    if (q->monitor != NULL) {
+        zmq_socket_monitor(q->socket, NULL, 0);
+        zmq_close(q->monitor);
+    }
+    zmq_msg_close(&q->message);
+    if (q->socket != NULL)
+        zmq_close(q->socket);
+    if (q->zap != NULL)
+        zmq_close(q->zap);
+    if (q->context != NULL)
+        zmq_ctx_term(q->context);
+    if (q->epoll >= 0)
+        close(q->epoll);
+    queue_keys_free(q->keys, q->n_keys);
+    free(q);
+}
+
+/* ---- Connections ---- */
+
+/* ZMQ_EVENTS, which also makes the socket look at what its own thread told it. */
+static int events_of(void *socket)
+{
+    int events = 0;
+    size_t size = sizeof events;
+
+    if (zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) != 0)
+        return 0;
+    return events;
+}
+
+int queue_fd(const struct queue *q)
+{
+    return q->epoll;
+}
+
+bool queue_writable(struct queue *q)
+{
+    return q->up && (events_of(q->socket) & ZMQ_POLLOUT);
+}
+
+bool queue_pending(struct queue *q)
+{
+    bool pending = events_of(q->socket) & ZMQ_POLLIN;
+
+    pending |= (events_of(q->monitor) & ZMQ_POLLIN) != 0;
+    return pending || (q->zap != NULL && (events_of(q->zap) & ZMQ_POLLIN) != 0);
+}
+
+/* The first failures go on to the next secret at once; after a round in vain the next round waits.
+ */
+static void plan_redial(struct queue *q, int64_t now_us)
+{
+    if (q->server || q->redial_us != INT64_MAX)
+        return;
+    q->failed_keys++;
+    if (q->failed_keys % (q->n_keys == 0 ? 1 : q->n_keys) != 0) {
+        q->redial_us = now_us;
+        return;
+    }
+    q->redial_wait_us = q->redial_wait_us == 0 ? REDIAL_MIN_US : 2 * q->redial_wait_us;
+    if (q->redial_wait_us > REDIAL_MAX_US)
+        q->redial_wait_us = REDIAL_MAX_US;
+    q->redial_us = now_us + q->redial_wait_us;
+}
+
+static void connected(struct queue *q, int64_t now_us)
+{
+    q->counts.connected++;
+    q->up = true;
+    q->dialled_us = now_us;
+    q->redial_us = INT64_MAX;
+    q->redial_wait_us = 0;
+    q->failed_keys = 0;
+}
+
+/* The next event's number, 0 if there is none. Its second part, the address, is not needed. */
+static int next_event(struct queue *q)
+{
+    uint8_t head[6]; /* 16 bits of event, 32 of value, in the machine's order */
+    char address[QUEUE_ENDPOINT_MAX];
+    uint16_t event;
+
+    if (zmq_recv(q->monitor, head, sizeof head, ZMQ_DONTWAIT) != (int)sizeof head)
+        return 0;
+    zmq_recv(q->monitor, address, sizeof address, ZMQ_DONTWAIT);
+    memcpy(&event, head, sizeof event);
+    return event;
+}
+
+static void read_monitor(struct queue *q, int64_t now_us)
+{
+    int event;
+
+    for (int i = 0; i < EVENTS_PER_TEND && (event = next_event(q)) != 0; i++) {
+        if (event & ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+            connected(q, now_us);
+        } else if (event & HANDSHAKE_FAILED) {
+            q->counts.failed++;
+            plan_redial(q, now_us);
+        } else if (event & ZMQ_EVENT_DISCONNECTED) {
+            q->up = false;
+            q->dialled_us = now_us; /* ZeroMQ dials again by itself; patience begins */
+        }
+    }
+}
+
+/* ZeroMQ gives an endpoint up for ever after a protocol error (engine_error in its
+ * session_base.cpp), and says so nowhere. So whoever is not connected in the end is dialled anew.
+ */
+static void redial(struct queue *q, int64_t now_us)
+{
+    zmq_disconnect(q->socket, q->endpoint); /* fails where ZeroMQ gave it up: as well */
+    q->up = false;
+    if (q->n_keys > 0)
+        q->key = (q->key + 1) % q->n_keys;
+    if (!dial(q, now_us))
+        q->redial_us = now_us + REDIAL_MAX_US;
+}
+
+void queue_tend(struct queue *q, int64_t now_us)
+{
+    if (q->zap != NULL)
+        q->counts.denied += queue_zap_answer(q->zap, q->keys, q->n_keys);
+    read_monitor(q, now_us);
+    if (q->server)
+        return;
+    if (queue_writable(q))
+        q->dialled_us = now_us;
+    if (now_us >= q->redial_us || now_us - q->dialled_us >= PATIENCE_US)
+        redial(q, now_us);
+}
+
+int64_t queue_wake_us(const struct queue *q)
+{
+    int64_t patience_us = q->dialled_us + PATIENCE_US;
+
+    if (q->server)
+        return INT64_MAX;
+    return q->redial_us < patience_us ? q->redial_us : patience_us;
+}
+
+/* ---- Messages ---- */
+
+static int send_error(void)
+{
+    return errno == EAGAIN || errno == EINTR ? ERR_FULL : ERR_IO;
+}
+
+int queue_send(struct queue *q, const struct queue_peer *peer, const void *bytes, size_t n)
+{
+    assert((peer != NULL) == q->server);
+    /* ZeroMQ takes messages a moment before it tells of the connection. Those would seem to have
+     * been sent on the one before. */
+    if (!q->server && !q->up)
+        return ERR_FULL;
+    if (peer != NULL && zmq_send(q->socket, peer->id, peer->len, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+        return send_error();
+    if (zmq_send(q->socket, bytes, n, ZMQ_DONTWAIT) < 0)
+        return send_error();
+    return 0;
+}
+
+/* The next part into q->message. Returns 1, 0 (none waits) or ERR_IO. */
+static int receive_part(struct queue *q)
+{
+    zmq_msg_close(&q->message);
+    zmq_msg_init(&q->message);
+    if (zmq_msg_recv(&q->message, q->socket, ZMQ_DONTWAIT) >= 0)
+        return 1;
+    return errno == EAGAIN || errno == EINTR ? 0 : ERR_IO;
+}
+
+/* The parts of a message are there all at once, so each that follows can be read without waiting.
+ */
+static int receive_peer(struct queue *q, struct queue_peer *peer)
+{
+    int rc = receive_part(q);
+    size_t n;
+
+    if (rc <= 0)
+        return rc;
+    n = zmq_msg_size(&q->message);
+    assert(n <= QUEUE_PEER_MAX && zmq_msg_more(&q->message)); /* made so by the ROUTER */
+    peer->len = (uint8_t)n;
+    memcpy(peer->id, zmq_msg_data(&q->message), n);
+    return receive_part(q);
+}
+
+/* Passes over the rest of a message. Returns 1 if there was none. */
+static int drop_rest(struct queue *q)
+{
+    int whole = 1;
+
+    while (zmq_msg_more(&q->message)) {
+        int rc = receive_part(q);
+
+        if (rc <= 0)
+            return rc;
+        whole = 0;
+    }
+    q->counts.malformed += !whole;
+    return whole;
+}
+
+int queue_receive(struct queue *q, struct queue_peer *peer, const void **bytes, size_t *n)
+{
+    int rc = 0;
+
+    for (int i = 0; i < MALFORMED_PER_CALL && rc == 0; i++) {
+        rc = q->server ? receive_peer(q, peer) : receive_part(q);
+        if (rc <= 0)
+            return rc;
+        rc = drop_rest(q);
+    }
+    *bytes = zmq_msg_data(&q->message);
+    *n = zmq_msg_size(&q->message);
+    return rc;
+}
+
+uint64_t queue_epoch(const struct queue *q)
+{
+    return q->counts.connected;
+}
+
+void queue_linger(struct queue *q, int ms)
+{
+    set_int(q->socket, ZMQ_LINGER, ms);
+}
+
+struct queue_counts queue_counts(const struct queue *q)
+{
+    return q->counts;
+}
+
+const char *queue_endpoint(const struct queue *q)
+{
+    return q->endpoint;
+}

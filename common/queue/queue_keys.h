@@ -1,0 +1,35 @@
+/* The queue's CURVE keys, derived from an HMAC secret (HKDF-SHA256, RFC 5869). Part of queue.
+ *
+ * One secret, known to both programs, makes two key pairs, so that nothing else must be handed out:
+ * one that the alerter proves itself with, one for every ingest. */
+#ifndef DRAINWATCH_COMMON_QUEUE_QUEUE_KEYS_H
+#define DRAINWATCH_COMMON_QUEUE_QUEUE_KEYS_H
+
+#include "common/base/err.h"
+#include "common/base/secret.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    QUEUE_KEY_BYTES = 32,
+    QUEUE_KEY_SIZE = 41, /* the same as Z85 text (ZeroMQ RFC 32), with a zero */
+};
+
+struct queue_keys {
+    char server_public[QUEUE_KEY_SIZE];
+    char server_secret[QUEUE_KEY_SIZE];
+    char client_public[QUEUE_KEY_SIZE];
+    char client_secret[QUEUE_KEY_SIZE];
+    uint8_t client_public_bytes[QUEUE_KEY_BYTES];
+};
+
+/* Those of each secret, in their order. Returns 0, or as queue_keys_derive, or ERR_NOMEM. */
+int queue_keys_new(const struct secret *secrets, size_t n, struct queue_keys **out,
+                   struct err *err);
+void queue_keys_free(struct queue_keys *keys, size_t n); /* overwrites them; NULL is fine */
+
+/* Returns 0 or ERR_IO (OpenSSL or ZeroMQ cannot). The caller overwrites the keys in the end. */
+int queue_keys_derive(const char *secret, size_t len, struct queue_keys *out, struct err *err);
+
+#endif

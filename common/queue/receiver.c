@@ -1,0 +1,429 @@
+#include "common/queue/receiver.h"
+
+#include "common/base/buf.h"
+#include "common/base/text.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+struct known_sender {
+    uint8_t id[WIRE_SENDER_BYTES];
+    uint64_t taken;     /* with what this turn took */
+    uint64_t committed; /* without */
+    bool heard;         /* in this turn: an ack is due */
+    bool again;         /* in this turn: something did not follow */
+    bool goodbye;
+    int64_t heard_us;
+    struct queue_peer peer; /* whom to answer: where it was last heard */
+    char refused[RECEIVER_REFUSED_SIZE];
+    UT_hash_handle hh;
+};
+
+/* A record that was read, and what came of it. */
+struct unpacked {
+    struct wire *wire; /* its own: it is read while its push and other records are held */
+    struct wire_record record;
+    struct err why;
+    int rc;
+};
+
+struct receiver {
+    struct queue *queue;
+    struct receiver_calls calls;
+    struct wire *push_wire;
+    struct unpacked
+        ahead[RECEIVER_AHEAD + 1]; /* a ring: the one whose turn it is, those behind it */
+    struct unpacked large; /* one too large for that, so that the memory of one alone is kept */
+    struct known_sender *senders; /* by id */
+    struct buf ack;
+    size_t turn_records;
+    size_t turn_bytes;
+    struct receiver_counts counts;
+};
+
+enum receiver_verdict receiver_judge(uint64_t taken, uint64_t base, uint64_t sequence)
+{
+    if (sequence <= taken)
+        return RECEIVER_SEEN;
+    if (sequence == taken + 1 || sequence == base)
+        return RECEIVER_TAKE;
+    return RECEIVER_GAP;
+}
+
+static bool new_wires(struct receiver *i)
+{
+    bool all = (i->push_wire = wire_new()) != NULL && (i->large.wire = wire_new()) != NULL;
+
+    for (size_t k = 0; all && k <= RECEIVER_AHEAD; k++)
+        all = (i->ahead[k].wire = wire_new()) != NULL;
+    return all;
+}
+
+int receiver_open(const struct queue_options *options, const struct receiver_calls *calls,
+                  struct receiver **out, struct err *err)
+{
+    struct receiver *i = calloc(1, sizeof *i);
+    int rc;
+
+    if (i == NULL)
+        return err_set(err, ERR_NOMEM, "no memory for the receiver");
+    i->calls = *calls;
+    buf_init(&i->ack, WIRE_MESSAGE_MAX);
+    rc = new_wires(i) ? queue_bind(options, &i->queue, err)
+                      : err_set(err, ERR_NOMEM, "no memory for the receiver");
+    if (rc != 0) {
+        receiver_close(i);
+        return rc;
+    }
+    *out = i;
+    return 0;
+}
+
+void receiver_close(struct receiver *i)
+{
+    struct known_sender *s, *next;
+
+    if (i == NULL)
+        return;
+    HASH_ITER(hh, i->senders, s, next)
+    {
+        HASH_DEL(i->senders, s);
+        free(s);
+    }
+    queue_close(i->queue);
+    for (size_t k = 0; k <= RECEIVER_AHEAD; k++)
+        wire_free(i->ahead[k].wire);
+    wire_free(i->large.wire);
+    wire_free(i->push_wire);
+    buf_close(&i->ack);
+    free(i);
+}
+
+/* ---- Senders ---- */
+
+/* Makes room for one more. Whoever was heard in this turn stays: its ack is due. */
+static void forget_stalest(struct receiver *i)
+{
+    struct known_sender *s, *next, *stalest = NULL;
+
+    if (HASH_COUNT(i->senders) < RECEIVER_SENDERS_MAX)
+        return;
+    HASH_ITER(hh, i->senders, s, next)
+    if (!s->heard && (stalest == NULL || s->heard_us < stalest->heard_us))
+        stalest = s;
+    if (stalest == NULL)
+        return;
+    HASH_DEL(i->senders, stalest);
+    free(stalest);
+}
+
+static int add_sender(struct receiver *i, const uint8_t id[WIRE_SENDER_BYTES],
+                      struct known_sender **out, struct err *err)
+{
+    struct known_sender *s;
+    uint64_t taken = 0;
+    int rc = i->calls.last_taken(i->calls.ctx, id, &taken, err);
+
+    if (rc != 0)
+        return rc;
+    forget_stalest(i);
+    s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return err_set(err, ERR_NOMEM, "no memory for a sender");
+    memcpy(s->id, id, sizeof s->id);
+    s->taken = s->committed = taken;
+    HASH_ADD(hh, i->senders, id, WIRE_SENDER_BYTES, s);
+    *out = s;
+    return 0;
+}
+
+/* The sender of a message that just came. */
+static int hear(struct receiver *i, const uint8_t id[WIRE_SENDER_BYTES],
+                const struct queue_peer *peer, int64_t now_us, struct known_sender **out,
+                struct err *err)
+{
+    struct known_sender *s;
+    int rc = 0;
+
+    HASH_FIND(hh, i->senders, id, WIRE_SENDER_BYTES, s);
+    if (s == NULL)
+        rc = add_sender(i, id, &s, err);
+    if (rc != 0)
+        return rc;
+    s->heard = true;
+    s->heard_us = now_us;
+    s->goodbye = false;
+    s->peer = *peer;
+    *out = s;
+    return 0;
+}
+
+/* ---- Records ---- */
+
+static void refuse(struct receiver *i, struct known_sender *s, const char *why)
+{
+    struct buf shown;
+
+    i->counts.refused++;
+    buf_init(&shown, sizeof s->refused - 1);
+    (void)text_append_printable(&shown, why, strlen(why));
+    memcpy(s->refused, buf_text(&shown), shown.len);
+    s->refused[shown.len] = '\0';
+    buf_close(&shown);
+}
+
+static struct unpacked *unpacked_at(struct receiver *i, const struct wire_push *push, size_t k)
+{
+    bool large = push->records[k].len > RECEIVER_AHEAD_BYTES;
+
+    return large ? &i->large : &i->ahead[k % (RECEIVER_AHEAD + 1)];
+}
+
+static void read_record(struct receiver *i, const struct known_sender *s,
+                        const struct wire_push *push, size_t k)
+{
+    struct unpacked *u = unpacked_at(i, push, k);
+    struct wire_bytes bytes = push->records[k];
+
+    u->rc = wire_unpack_record(u->wire, bytes.data, bytes.len, &u->record, &u->why);
+    if (u->rc == 0 && (u->record.sequence != push->first + k ||
+                       memcmp(u->record.sender, s->id, sizeof u->record.sender) != 0))
+        u->rc = err_set(&u->why, ERR_INPUT,
+                        "record: names another sender or sequence than its message");
+    if (u->rc == 0 && u != &i->large)
+        i->calls.expect(i->calls.ctx, &u->record);
+}
+
+/* Reads the record whose turn it is and those ahead that may be, each once: `read` are read. */
+static size_t read_ahead(struct receiver *i, const struct known_sender *s,
+                         const struct wire_push *push, size_t turn, size_t read)
+{
+    while (read < push->n_records && read <= turn + RECEIVER_AHEAD &&
+           (read <= turn || push->records[read].len <= RECEIVER_AHEAD_BYTES))
+        read_record(i, s, push, read++);
+    return read;
+}
+
+static void note_taken(struct receiver *i, struct known_sender *s, uint64_t sequence)
+{
+    const uint64_t mask = (UINT64_C(1) << WIRE_SEQUENCE_BITS) - 1;
+
+    /* A new sender begins anywhere; what a known one skips was lost. */
+    i->counts.holes += s->taken != 0 && (sequence & mask) != (s->taken & mask) + 1;
+    s->taken = sequence;
+    s->refused[0] = '\0';
+}
+
+/* Takes one record whose turn it is. False in *taken: it must stay with its sender. */
+static int take(struct receiver *i, struct known_sender *s, uint64_t sequence,
+                struct wire_bytes bytes, const struct unpacked *u, bool *taken, struct err *err)
+{
+    int rc = u->rc;
+
+    *taken = false;
+    switch (rc) {
+    case 0:
+        rc = i->calls.take(i->calls.ctx, bytes, &u->record, err);
+        i->counts.records += rc == 0;
+        if (rc == RECEIVER_NOT_NOW) {
+            s->again = true;
+            return 0;
+        }
+        break;
+    case ERR_INPUT:
+        rc = i->calls.set_aside(i->calls.ctx, s->id, sequence, bytes, u->why.text, err);
+        i->counts.set_aside += rc == 0;
+        break;
+    case ERR_VERSION:
+        refuse(i, s, u->why.text);
+        return 0;
+    default:
+        return err_set(err, rc, "%s", u->why.text);
+    }
+    *taken = rc == 0;
+    if (rc == 0)
+        note_taken(i, s, sequence);
+    return rc;
+}
+
+/* Takes the records from `k` on, of which each follows on the one before. */
+static int take_run(struct receiver *i, struct known_sender *s, const struct wire_push *push,
+                    size_t k, struct err *err)
+{
+    size_t read = k;
+    bool taken = true;
+    int rc = 0;
+
+    for (; k < push->n_records && taken && rc == 0; k++) {
+        read = read_ahead(i, s, push, k, read);
+        rc = take(i, s, push->first + k, push->records[k], unpacked_at(i, push, k), &taken, err);
+    }
+    return rc;
+}
+
+static int take_records(struct receiver *i, struct known_sender *s, const struct wire_push *push,
+                        struct err *err)
+{
+    uint64_t before = s->taken;
+    size_t k = 0;
+    int rc = 0;
+
+    for (; k < push->n_records; k++, i->counts.seen++)
+        if (receiver_judge(s->taken, push->base, push->first + k) != RECEIVER_SEEN)
+            break;
+    if (k < push->n_records &&
+        receiver_judge(s->taken, push->base, push->first + k) == RECEIVER_GAP) {
+        i->counts.gaps++;
+        s->again = true;
+        return 0;
+    }
+    rc = take_run(i, s, push, k, err);
+    if (rc == 0 && s->taken != before)
+        rc = i->calls.set_taken(i->calls.ctx, s->id, s->taken, err);
+    return rc;
+}
+
+/* ---- A turn ---- */
+
+static bool is_nobody(const uint8_t id[WIRE_SENDER_BYTES])
+{
+    static const uint8_t nobody[WIRE_SENDER_BYTES];
+
+    return memcmp(id, nobody, sizeof nobody) == 0;
+}
+
+/* A message of a newer build: its sender is told, if it can be made out. */
+static int refuse_push(struct receiver *i, const struct wire_push *push,
+                       const struct queue_peer *peer, int64_t now_us, const char *why,
+                       struct err *err)
+{
+    struct known_sender *s;
+    int rc;
+
+    if (is_nobody(push->sender)) {
+        i->counts.malformed++;
+        return 0;
+    }
+    rc = hear(i, push->sender, peer, now_us, &s, err);
+    if (rc == 0)
+        refuse(i, s, why);
+    return rc;
+}
+
+static int take_push(struct receiver *i, const struct queue_peer *peer, const void *bytes, size_t n,
+                     int64_t now_us, struct err *err)
+{
+    struct wire_push push;
+    struct known_sender *s;
+    struct err why;
+    int rc = wire_unpack_push(i->push_wire, bytes, n, &push, &why);
+
+    if (rc == ERR_VERSION)
+        return refuse_push(i, &push, peer, now_us, why.text, err);
+    if (rc == ERR_NOMEM)
+        return err_set(err, rc, "%s", why.text);
+    if (rc != 0 || push.first > UINT64_MAX - push.n_records) {
+        i->counts.malformed++;
+        return 0;
+    }
+    rc = hear(i, push.sender, peer, now_us, &s, err);
+    if (rc != 0)
+        return rc;
+    s->goodbye = push.goodbye;
+    i->turn_records += push.n_records;
+    i->turn_bytes += n;
+    return take_records(i, s, &push, err);
+}
+
+int receiver_receive(struct receiver *i, int64_t now_us, struct err *err)
+{
+    struct queue_peer peer;
+    const void *bytes;
+    size_t n;
+    int rc = 0;
+
+    i->turn_records = i->turn_bytes = 0;
+    queue_tend(i->queue, now_us);
+    for (int k = 0; k < RECEIVER_TURN_MESSAGES && rc == 0; k++) {
+        if (i->turn_records >= RECEIVER_TURN_RECORDS || i->turn_bytes >= RECEIVER_TURN_BYTES)
+            break;
+        if (queue_receive(i->queue, &peer, &bytes, &n) <= 0)
+            break;
+        rc = take_push(i, &peer, bytes, n, now_us, err);
+    }
+    return rc;
+}
+
+/* An ack that cannot be sent is not missed: its sender asks again. */
+static void send_ack(struct receiver *i, const struct known_sender *s)
+{
+    struct wire_ack ack = {.taken = s->taken, .refused = s->refused, .again = s->again};
+
+    memcpy(ack.sender, s->id, sizeof ack.sender);
+    buf_clear(&i->ack);
+    if (wire_pack_ack(&ack, &i->ack) == 0)
+        (void)queue_send(i->queue, &s->peer, i->ack.data, i->ack.len);
+}
+
+void receiver_ack(struct receiver *i)
+{
+    struct known_sender *s, *next;
+
+    HASH_ITER(hh, i->senders, s, next)
+    {
+        if (!s->heard)
+            continue;
+        s->committed = s->taken;
+        send_ack(i, s);
+        s->heard = s->again = false;
+    }
+}
+
+void receiver_rollback(struct receiver *i)
+{
+    struct known_sender *s, *next;
+
+    HASH_ITER(hh, i->senders, s, next)
+    {
+        s->taken = s->committed;
+        s->heard = s->again = false;
+    }
+}
+
+int receiver_fd(const struct receiver *i)
+{
+    return queue_fd(i->queue);
+}
+
+bool receiver_pending(struct receiver *i)
+{
+    return queue_pending(i->queue);
+}
+
+bool receiver_all_gone(const struct receiver *i, int64_t now_us)
+{
+    for (const struct known_sender *s = i->senders; s != NULL; s = s->hh.next)
+        if (!s->goodbye && now_us - s->heard_us < RECEIVER_SILENCE_US)
+            return false;
+    return true;
+}
+
+const char *receiver_refused(const struct receiver *i)
+{
+    for (const struct known_sender *s = i->senders; s != NULL; s = s->hh.next)
+        if (s->refused[0] != '\0')
+            return s->refused;
+    return "";
+}
+
+struct receiver_counts receiver_counts(const struct receiver *i)
+{
+    return i->counts;
+}
+
+struct queue_counts receiver_queue_counts(const struct receiver *i)
+{
+    return queue_counts(i->queue);
+}

@@ -1,0 +1,156 @@
+/* What crosses the queue or lies in a journal: plain structs to protobuf bytes and back.
+ *
+ * No generated type leaves this module. A struct that is packed borrows all its pointers from the
+ * caller; one that was unpacked borrows them from the `struct wire` it was unpacked with and is
+ * valid until the next unpack with it. Text is always terminated and holds no zero byte. Text that
+ * is packed must be UTF-8 (text_append_printable makes it so), or no reader will take the message.
+ * A sample may be any bytes; a longer one is read cut to WIRE_SAMPLE_MAX. Pure. */
+#ifndef DRAINWATCH_COMMON_RECORD_WIRE_H
+#define DRAINWATCH_COMMON_RECORD_WIRE_H
+
+#include "common/base/buf.h"
+#include "common/base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    WIRE_VERSION = 1, /* what this build writes, and the newest that it may read */
+    WIRE_SENDER_BYTES = 16,
+    WIRE_SEQUENCE_BITS = 40,    /* a sequence is (starts << these) + n; n goes on over all starts */
+    WIRE_SAMPLE_MAX = 1000,     /* bytes of a sample line */
+    WIRE_GROUP_MAX = 4,         /* pairs of a group: as many as a rule's group_by has keys */
+    WIRE_GROUP_TEXT_MAX = 1024, /* bytes of a key or a value among a record's matches */
+    WIRE_MENTIONS_MAX = 32,     /* of an alert */
+    WIRE_MESSAGE_MAX = 2 << 20, /* bytes of one packed message; larger ones are refused unread */
+    WIRE_RECORD_MAX = WIRE_MESSAGE_MAX - 256, /* of a packed record, so that a push can hold it */
+    WIRE_ENTRY_MAX = 512 << 20, /* of an entry: a snapshot is as large as the engine's state. It
+                                   comes from a file of our own, not from a peer */
+    WIRE_MEMORY_MAX = 32 << 20, /* bytes that unpacking one message may take: protobuf can blow 2 MB
+                                   of empty submessages up to 160 MB */
+    WIRE_ID_SIZE = 17,          /* an alert's id and a zero */
+};
+
+struct wire_bytes {
+    const uint8_t *data;
+    size_t len;
+};
+
+/* A pair that tells one group from another. */
+struct wire_group {
+    const char *key;
+    const char *value;
+};
+
+/* The matches of one rule in lines of one source, process and group. */
+struct wire_matches {
+    const char *rule;
+    const char *source;
+    const char *process;
+    const int64_t *times_us; /* event times, in the order of the lines */
+    size_t n_times;
+    struct wire_bytes sample;
+    const struct wire_group *group; /* for each key of the rule's group_by but "process" */
+    size_t n_group;
+};
+
+struct wire_record {
+    uint8_t sender[WIRE_SENDER_BYTES];
+    uint64_t sequence;
+    int64_t received_us;
+    const char *drain;
+    const char *frame_id; /* "" where there was none */
+    uint64_t lines;
+    uint64_t bytes;
+    uint64_t malformed;
+    uint64_t lost;
+    bool count_differs;
+    const struct wire_matches *matches;
+    size_t n_matches;
+};
+
+struct wire_push {
+    uint8_t sender[WIRE_SENDER_BYTES];
+    uint64_t base;
+    uint64_t first; /* the sequence of the first record; each further one is one more */
+    const struct wire_bytes *records;
+    size_t n_records;
+    bool goodbye;
+};
+
+struct wire_ack {
+    uint8_t sender[WIRE_SENDER_BYTES];
+    uint64_t taken;
+    const char *refused; /* "" where nothing is refused */
+    bool again;          /* what came did not follow on `taken`: send all behind it once more */
+};
+
+enum wire_input {
+    WIRE_INPUT_NONE, /* of a kind that only a newer build knows */
+    WIRE_INPUT_RECORD,
+    WIRE_INPUT_RULES,
+    WIRE_INPUT_SNAPSHOT,
+};
+
+struct wire_entry {
+    int64_t step_us;
+    enum wire_input input;
+    struct wire_bytes bytes; /* the record, the rules' text, or the snapshot */
+};
+
+struct wire_alert {
+    char id[WIRE_ID_SIZE];
+    const char *kind; /* "breach" */
+    const char *rule;
+    const char *app;
+    const struct wire_group *group;
+    size_t n_group;
+    int64_t at_us;
+    uint64_t count;
+    bool at_least;
+    bool about;
+    int64_t window_us;
+    uint64_t threshold;
+    uint64_t suppressed;
+    int64_t first_us;
+    int64_t last_us;
+    const char *title;
+    const char *runbook; /* "" where the rule has none */
+    const char *channel;
+    const char *source;
+    const char *process;
+    struct wire_bytes sample;
+    const char *const *mentions; /* "here", "channel", "everyone", or a Slack id */
+    size_t n_mentions;
+    const char *severity; /* "" where the rule has none; NULL is packed as that */
+};
+
+/* Appends one packed message. Return 0, ERR_FULL (the buffer's ceiling; what stood in the buffer
+ * stays) or ERR_NOMEM. */
+int wire_pack_record(const struct wire_record *record, struct buf *out);
+int wire_pack_push(const struct wire_push *push, struct buf *out);
+int wire_pack_ack(const struct wire_ack *ack, struct buf *out);
+int wire_pack_entry(const struct wire_entry *entry, struct buf *out);
+int wire_pack_alert(const struct wire_alert *alert, struct buf *out);
+
+/* Holds the memory of what was last unpacked. */
+struct wire;
+struct wire *wire_new(void); /* NULL: no memory */
+void wire_free(struct wire *w);
+
+/* Return 0, ERR_INPUT (not such a message, too large, or a field out of its bounds), ERR_VERSION
+ * (a newer build says that this one must not read it; the sender is filled all the same) or
+ * ERR_NOMEM. */
+int wire_unpack_record(struct wire *w, const void *bytes, size_t n, struct wire_record *out,
+                       struct err *err);
+int wire_unpack_push(struct wire *w, const void *bytes, size_t n, struct wire_push *out,
+                     struct err *err);
+int wire_unpack_ack(struct wire *w, const void *bytes, size_t n, struct wire_ack *out,
+                    struct err *err);
+int wire_unpack_entry(struct wire *w, const void *bytes, size_t n, struct wire_entry *out,
+                      struct err *err);
+int wire_unpack_alert(struct wire *w, const void *bytes, size_t n, struct wire_alert *out,
+                      struct err *err);
+
+#endif

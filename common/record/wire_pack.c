@@ -1,0 +1,269 @@
+/* The half of wire that writes. */
+#include "common/record/wire.h"
+
+#include <stdalign.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "drainwatch.pb-c.h"
+
+/* What the arrays of a usual record take, on the stack. */
+enum { SCRATCH_BYTES = 4 << 10 };
+
+/* The generated types have no const pointers, though packing only reads. */
+static char *text_out(const char *text)
+{
+    return (char *)(uintptr_t)text;
+}
+
+static ProtobufCBinaryData bytes_out(const void *data, size_t len)
+{
+    return (ProtobufCBinaryData){.len = len, .data = (uint8_t *)(uintptr_t)data};
+}
+
+static int pack(const ProtobufCMessage *message, struct buf *out)
+{
+    size_t n = protobuf_c_message_get_packed_size(message);
+    int rc = buf_reserve(out, n);
+
+    if (rc != 0)
+        return rc;
+    out->len += protobuf_c_message_pack(message, out->data + out->len);
+    out->data[out->len] = 0;
+    return 0;
+}
+
+/* Memory for the arrays of one message: the stack's for a usual one. */
+struct scratch {
+    alignas(max_align_t) uint8_t stack[SCRATCH_BYTES];
+    void *heap;
+};
+
+static void *scratch_get(struct scratch *s, size_t n)
+{
+    s->heap = n > sizeof s->stack ? malloc(n) : NULL;
+    return n > sizeof s->stack ? s->heap : s->stack;
+}
+
+/* Distances wrap rather than overflow: the reader's sum wraps back, so any two times are fine. */
+static int64_t time_minus(int64_t a, int64_t b)
+{
+    return (int64_t)((uint64_t)a - (uint64_t)b);
+}
+
+/* Scratch for the pairs of a group: the submessages, and the list of pointers to them. */
+struct pairs {
+    Drainwatch__GroupValue *items;
+    Drainwatch__GroupValue **list;
+};
+
+enum { PAIR_BYTES = sizeof(Drainwatch__GroupValue) + sizeof(Drainwatch__GroupValue *) };
+
+/* Takes what `n` pairs need off the scratch, and returns their list. */
+static Drainwatch__GroupValue **pairs_out(struct pairs *scratch, const struct wire_group *from,
+                                          size_t n)
+{
+    Drainwatch__GroupValue **list = scratch->list;
+
+    for (size_t i = 0; i < n; i++) {
+        drainwatch__group_value__init(scratch->items);
+        scratch->items->key = text_out(from[i].key);
+        scratch->items->value = text_out(from[i].value);
+        *scratch->list++ = scratch->items++;
+    }
+    return list;
+}
+
+/* Fills one submessage, its deltas at `deltas`. */
+static void matches_out(const struct wire_matches *from, int64_t received_us, int64_t *deltas,
+                        struct pairs *pairs, Drainwatch__Matches *to)
+{
+    int64_t before = received_us;
+
+    drainwatch__matches__init(to);
+    to->rule = text_out(from->rule);
+    to->source = text_out(from->source);
+    to->process = text_out(from->process);
+    to->sample = bytes_out(from->sample.data, from->sample.len);
+    to->n_time_deltas_us = from->n_times;
+    to->time_deltas_us = deltas;
+    for (size_t i = 0; i < from->n_times; i++) {
+        deltas[i] = time_minus(from->times_us[i], before);
+        before = from->times_us[i];
+    }
+    to->n_group = from->n_group;
+    to->group = pairs_out(pairs, from->group, from->n_group);
+}
+
+static void record_out(const struct wire_record *r, Drainwatch__Record *m)
+{
+    drainwatch__record__init(m);
+    m->version = WIRE_VERSION;
+    m->sender = bytes_out(r->sender, WIRE_SENDER_BYTES);
+    m->sequence = r->sequence;
+    m->received_us = r->received_us;
+    m->drain = text_out(r->drain);
+    m->frame_id = text_out(r->frame_id);
+    m->lines = r->lines;
+    m->bytes = r->bytes;
+    m->malformed = r->malformed;
+    m->lost = r->lost;
+    m->count_differs = r->count_differs;
+}
+
+int wire_pack_record(const struct wire_record *record, struct buf *out)
+{
+    Drainwatch__Record m;
+    Drainwatch__Matches *items;
+    struct scratch scratch;
+    struct pairs pairs;
+    size_t n = record->n_matches, n_times = 0, n_pairs = 0;
+    int64_t *deltas;
+    int rc;
+
+    for (size_t i = 0; i < n; i++) {
+        n_times += record->matches[i].n_times;
+        n_pairs += record->matches[i].n_group;
+    }
+    items = scratch_get(&scratch, n * (sizeof *items + sizeof items) + n_times * sizeof *deltas +
+                                      n_pairs * PAIR_BYTES);
+    if (items == NULL)
+        return ERR_NOMEM;
+    record_out(record, &m);
+    m.n_matches = n;
+    m.matches = (Drainwatch__Matches **)(void *)(items + n);
+    pairs.items = (Drainwatch__GroupValue *)(void *)(m.matches + n);
+    pairs.list = (Drainwatch__GroupValue **)(void *)(pairs.items + n_pairs);
+    deltas = (int64_t *)(void *)(pairs.list + n_pairs);
+    for (size_t i = 0; i < n; i++) {
+        m.matches[i] = &items[i];
+        matches_out(&record->matches[i], record->received_us, deltas, &pairs, &items[i]);
+        deltas += record->matches[i].n_times;
+    }
+    rc = pack(&m.base, out);
+    free(scratch.heap);
+    return rc;
+}
+
+int wire_pack_push(const struct wire_push *push, struct buf *out)
+{
+    Drainwatch__Push m;
+    struct scratch scratch;
+    int rc;
+
+    drainwatch__push__init(&m);
+    m.version = WIRE_VERSION;
+    m.sender = bytes_out(push->sender, WIRE_SENDER_BYTES);
+    m.oldest = push->base;
+    m.first = push->first;
+    m.goodbye = push->goodbye;
+    m.n_records = push->n_records;
+    m.records = scratch_get(&scratch, push->n_records * sizeof *m.records);
+    if (m.records == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < push->n_records; i++)
+        m.records[i] = bytes_out(push->records[i].data, push->records[i].len);
+    rc = pack(&m.base, out);
+    free(scratch.heap);
+    return rc;
+}
+
+int wire_pack_ack(const struct wire_ack *ack, struct buf *out)
+{
+    Drainwatch__Ack m;
+
+    drainwatch__ack__init(&m);
+    m.version = WIRE_VERSION;
+    m.sender = bytes_out(ack->sender, WIRE_SENDER_BYTES);
+    m.taken = ack->taken;
+    m.refused = text_out(ack->refused);
+    m.again = ack->again;
+    return pack(&m.base, out);
+}
+
+int wire_pack_entry(const struct wire_entry *entry, struct buf *out)
+{
+    Drainwatch__Entry m;
+    char *rules = NULL;
+    int rc;
+
+    drainwatch__entry__init(&m);
+    m.version = WIRE_VERSION;
+    m.step_us = entry->step_us;
+    switch (entry->input) {
+    case WIRE_INPUT_NONE:
+        break;
+    case WIRE_INPUT_RECORD:
+        m.input_case = DRAINWATCH__ENTRY__INPUT_RECORD;
+        m.record = bytes_out(entry->bytes.data, entry->bytes.len);
+        break;
+    case WIRE_INPUT_RULES: /* protobuf-c wants a terminated text, which ours need not be */
+        rules = malloc(entry->bytes.len + 1);
+        if (rules == NULL)
+            return ERR_NOMEM;
+        if (entry->bytes.len > 0)
+            memcpy(rules, entry->bytes.data, entry->bytes.len);
+        rules[entry->bytes.len] = 0;
+        m.input_case = DRAINWATCH__ENTRY__INPUT_RULES;
+        m.rules = rules;
+        break;
+    case WIRE_INPUT_SNAPSHOT:
+        m.input_case = DRAINWATCH__ENTRY__INPUT_SNAPSHOT;
+        m.snapshot = bytes_out(entry->bytes.data, entry->bytes.len);
+        break;
+    }
+    rc = pack(&m.base, out);
+    free(rules);
+    return rc;
+}
+
+static void alert_out(const struct wire_alert *a, Drainwatch__Alert *m)
+{
+    drainwatch__alert__init(m);
+    m->version = WIRE_VERSION;
+    m->id = text_out(a->id);
+    m->kind = text_out(a->kind);
+    m->rule = text_out(a->rule);
+    m->app = text_out(a->app);
+    m->at_us = a->at_us;
+    m->count = a->count;
+    m->at_least = a->at_least;
+    m->about = a->about;
+    m->window_us = a->window_us;
+    m->threshold = a->threshold;
+    m->suppressed = a->suppressed;
+    m->first_us = a->first_us;
+    m->last_us = a->last_us;
+    m->title = text_out(a->title);
+    m->runbook = text_out(a->runbook);
+    m->channel = text_out(a->channel);
+    m->source = text_out(a->source);
+    m->process = text_out(a->process);
+    m->sample = bytes_out(a->sample.data, a->sample.len);
+    m->severity = text_out(a->severity);
+}
+
+int wire_pack_alert(const struct wire_alert *alert, struct buf *out)
+{
+    Drainwatch__Alert m;
+    struct scratch scratch;
+    struct pairs pairs;
+    size_t n = alert->n_group;
+    int rc;
+
+    pairs.items =
+        scratch_get(&scratch, n * PAIR_BYTES + alert->n_mentions * sizeof *alert->mentions);
+    if (pairs.items == NULL)
+        return ERR_NOMEM;
+    pairs.list = (Drainwatch__GroupValue **)(void *)(pairs.items + n);
+    alert_out(alert, &m);
+    m.n_group = n;
+    m.group = pairs_out(&pairs, alert->group, n);
+    m.n_mentions = alert->n_mentions;
+    m.mentions = (char **)(void *)pairs.list;
+    for (size_t i = 0; i < alert->n_mentions; i++)
+        m.mentions[i] = text_out(alert->mentions[i]);
+    rc = pack(&m.base, out);
+    free(scratch.heap);
+    return rc;
+}

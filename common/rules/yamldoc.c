@@ -1,0 +1,483 @@
+#include "common/rules/yamldoc.h"
+
+#include "common/base/err.h"
+#include "common/base/nearest.h"
+#include "common/base/text.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    FAULT_MAX = 1024,   /* bytes of one fault */
+    LEFT_OUT_ROOM = 64, /* kept free for the line that says how many faults were left out */
+    DEPTH_MAX = 16,     /* our files nest 5 deep; libyaml's time is the square of the depth */
+};
+
+/* What a person can do about a complaint of libyaml. The first row counts that finds its part in
+ * what libyaml was doing or in what it found. */
+static const struct {
+    const char *complaint;
+    const char *remedy;
+} remedies[] = {
+    {"scanning an alias", "quote a text that begins with \"*\""},
+    {"scanning an anchor", "quote a text that begins with \"&\""},
+    {"scanning a tag", "quote a text that begins with \"!\""},
+    {"escape character", "write an expression in single quotes, where \"\\\" is an ordinary "
+                         "character"},
+    {"quoted scalar", "close the quote; within single quotes write ' as ''"},
+    {"block scalar", "write \">-\" for a text on the lines below, indented"},
+    {"flow sequence", "close the \"[\", or quote a text that begins with it"},
+    {"flow mapping", "close the \"{\", or quote a text that begins with it"},
+    {"mapping values are not allowed", "quote a text that holds \": \"; keys of one mapping stand "
+                                       "in one column"},
+    {"cannot start any token",
+     "quote a text that begins with %, @ or `; a mention is written without "
+     "its @"},
+    {"could not find expected ':'", "a key is followed by \": \""},
+    {"control characters", "write it as \\xNN in a double-quoted text, or remove it"},
+    {"document start", "a file holds one document: remove what stands behind its end"},
+};
+
+static const char *remedy_for(const yaml_parser_t *p)
+{
+    const char *context = p->context != NULL ? p->context : "";
+
+    for (size_t i = 0; i < sizeof remedies / sizeof remedies[0]; i++) {
+        if (strstr(context, remedies[i].complaint) != NULL ||
+            strstr(p->problem, remedies[i].complaint) != NULL)
+            return remedies[i].remedy;
+    }
+    return "look at this line and the one before: what belongs together stands in one column, "
+           "and a text that begins with \"[\", \"{\" or a quote is put in quotes, each ' in it "
+           "doubled";
+}
+
+/* Notes what an append answered. A buffer that is full is no failure: what is beyond is cut. */
+static void note(struct yamldoc *d, int rc)
+{
+    if (rc == ERR_NOMEM)
+        d->out_of_memory = true;
+}
+
+static void append_line(struct yamldoc *d, size_t line, const char *text)
+{
+    note(d, text_append_printable(d->faults, d->file, strlen(d->file)));
+    note(d, buf_printf(d->faults, ":%zu: ", line));
+    note(d, text_append_printable(d->faults, text, strlen(text)));
+    note(d, buf_puts(d->faults, "\n"));
+}
+
+__attribute__((format(printf, 3, 0))) static void report(struct yamldoc *d, size_t line,
+                                                         const char *fmt, va_list ap)
+{
+    struct buf *faults = d->faults;
+    size_t before = faults->len;
+    char text[FAULT_MAX];
+
+    d->n_faults++;
+    if (d->n_left_out > 0) {
+        d->n_left_out++;
+        return;
+    }
+    vsnprintf(text, sizeof text, fmt, ap);
+    append_line(d, line, text);
+    /* A line is shown whole or not at all; but the first one rather cut than not. */
+    if (d->n_faults > 1 && faults->max_bytes - faults->len < LEFT_OUT_ROOM) {
+        d->n_left_out++;
+        faults->len = before;
+        if (faults->data != NULL)
+            faults->data[before] = 0;
+    }
+}
+
+void yamldoc_fault_at(struct yamldoc *d, size_t line, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    report(d, line, fmt, ap);
+    va_end(ap);
+}
+
+void yamldoc_fault(struct yamldoc *d, const yaml_node_t *node, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    report(d, yamldoc_line(node), fmt, ap);
+    va_end(ap);
+}
+
+size_t yamldoc_line(const yaml_node_t *node)
+{
+    return node->start_mark.line + 1;
+}
+
+static size_t line_of_offset(const char *text, size_t len, size_t offset)
+{
+    size_t line = 1;
+
+    for (size_t i = 0; i < len && i < offset; i++)
+        line += text[i] == '\n';
+    return line;
+}
+
+/* Whether a tab stands where the parser stopped. A mark counts lines and characters, not bytes. */
+static bool is_tab_at(const char *text, size_t len, const yaml_mark_t *mark)
+{
+    size_t i = 0, column = 0;
+
+    for (size_t line = 0; line < mark->line && i < len; i++)
+        line += text[i] == '\n';
+    for (; column < mark->column && i < len; column++) {
+        for (i++; i < len && ((unsigned char)text[i] & 0xc0) == 0x80; i++)
+            ;
+    }
+    return i < len && text[i] == '\t';
+}
+
+/* Reports why the parser stopped. libyaml's reader knows only an offset, its scanner a mark; what
+ * was opened and never closed is best looked for where it was opened. */
+static void report_syntax(struct yamldoc *d, const yaml_parser_t *p, const char *text, size_t len)
+{
+    const char *problem = p->problem;
+    size_t line = p->problem_mark.line + 1;
+
+    /* libyaml's loader runs out of memory in places where it names no error at all. */
+    if (p->error == YAML_MEMORY_ERROR || problem == NULL) {
+        d->out_of_memory = true;
+        return;
+    }
+    if (p->error == YAML_READER_ERROR)
+        line = line_of_offset(text, len, p->problem_offset);
+    else if (p->context != NULL && strstr(problem, "end of stream") != NULL)
+        line = p->context_mark.line + 1;
+    else if (is_tab_at(text, len, &p->problem_mark)) {
+        yamldoc_fault_at(d, line, "a tab stands here (indent with spaces)");
+        return;
+    }
+    yamldoc_fault_at(d, line, "not YAML: %s%s%s (%s)", p->context != NULL ? p->context : "",
+                     p->context != NULL ? ", " : "", problem, remedy_for(p));
+}
+
+static void start_parser(yaml_parser_t *p, const char *text, size_t len)
+{
+    yaml_parser_set_encoding(p, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(p, (const unsigned char *)text, len);
+}
+
+/* Reports a token that would make the text mean something else than it shows. Returns whether it
+ * is an alias, which would lead the walk to one node twice, or in circles. */
+static bool check_token(struct yamldoc *d, const yaml_token_t *token)
+{
+    size_t line = token->start_mark.line + 1;
+
+    if (token->type == YAML_ALIAS_TOKEN)
+        yamldoc_fault_at(d, line,
+                         "\"*%.40s\": aliases are not supported (write the value out; quote a text "
+                         "that begins with \"*\")",
+                         (const char *)token->data.alias.value);
+    else if (token->type == YAML_ANCHOR_TOKEN)
+        yamldoc_fault_at(d, line,
+                         "\"&%.40s\": anchors are not supported (remove it; quote a text that "
+                         "begins with \"&\")",
+                         (const char *)token->data.anchor.value);
+    else if (token->type == YAML_TAG_TOKEN)
+        yamldoc_fault_at(d, line,
+                         "\"%.20s%.40s\": tags are not supported (remove it; quote a text that "
+                         "begins with \"!\")",
+                         (const char *)token->data.tag.handle,
+                         (const char *)token->data.tag.suffix);
+    return token->type == YAML_ALIAS_TOKEN;
+}
+
+static int depth_change(yaml_token_type_t type)
+{
+    switch (type) {
+    case YAML_BLOCK_SEQUENCE_START_TOKEN:
+    case YAML_BLOCK_MAPPING_START_TOKEN:
+    case YAML_FLOW_SEQUENCE_START_TOKEN:
+    case YAML_FLOW_MAPPING_START_TOKEN:
+        return 1;
+    case YAML_BLOCK_END_TOKEN:
+    case YAML_FLOW_SEQUENCE_END_TOKEN:
+    case YAML_FLOW_MAPPING_END_TOKEN:
+        return -1;
+    default:
+        return 0;
+    }
+}
+
+static bool check_each_token(struct yamldoc *d, yaml_parser_t *p)
+{
+    bool can_load = true, at_end = false;
+    int depth = 0;
+
+    while (!at_end) {
+        yaml_token_t token;
+
+        if (!yaml_parser_scan(p, &token))
+            return can_load;
+        can_load &= !check_token(d, &token);
+        depth += depth_change(token.type);
+        at_end = token.type == YAML_STREAM_END_TOKEN;
+        if (depth > DEPTH_MAX) {
+            yamldoc_fault_at(d, token.start_mark.line + 1,
+                             "lists and mappings nest more than %d deep here (close the brackets, "
+                             "or quote a text that begins with \"[\" or \"{\")",
+                             DEPTH_MAX);
+            can_load = false;
+            at_end = true;
+        }
+        yaml_token_delete(&token);
+    }
+    return can_load;
+}
+
+/* Looks at all tokens of a text up to its first syntax error, which the loader will report. Returns
+ * whether the text may be loaded. */
+static bool check_tokens(struct yamldoc *d, const char *text, size_t len)
+{
+    bool can_load;
+    yaml_parser_t p;
+
+    if (!yaml_parser_initialize(&p)) {
+        d->out_of_memory = true;
+        return false;
+    }
+    start_parser(&p, text, len);
+    can_load = check_each_token(d, &p);
+    d->out_of_memory |= p.error == YAML_MEMORY_ERROR;
+    yaml_parser_delete(&p);
+    return can_load && !d->out_of_memory;
+}
+
+/* What follows the document that was read must be nothing. */
+static void check_end(struct yamldoc *d, yaml_parser_t *p, const char *text, size_t len)
+{
+    yaml_document_t next;
+    const yaml_node_t *root;
+
+    if (!yaml_parser_load(p, &next)) {
+        report_syntax(d, p, text, len);
+        return;
+    }
+    root = yaml_document_get_root_node(&next);
+    if (root != NULL)
+        yamldoc_fault(d, root,
+                      "a second document begins here (a file holds one: remove the \"---\" "
+                      "or what follows it)");
+    yaml_document_delete(&next);
+}
+
+static bool load(struct yamldoc *d, yaml_parser_t *p, const char *text, size_t len)
+{
+    start_parser(p, text, len);
+    if (!yaml_parser_load(p, &d->tree)) {
+        report_syntax(d, p, text, len);
+        return false;
+    }
+    if (yamldoc_root(d) == NULL)
+        yamldoc_fault_at(d, 1, "the file is empty (the README shows a short one to start with)");
+    else
+        check_end(d, p, text, len);
+    if (yamldoc_root(d) != NULL && !d->out_of_memory)
+        return true;
+    yaml_document_delete(&d->tree);
+    return false;
+}
+
+int yamldoc_open(struct yamldoc *d, const char *text, size_t len, const char *file,
+                 struct buf *faults)
+{
+    static const char byte_order_mark[] = "\xef\xbb\xbf";
+    yaml_parser_t p;
+    bool loaded = false;
+
+    *d = (struct yamldoc){.file = file, .faults = faults};
+    if (len >= 3 && memcmp(text, byte_order_mark, 3) == 0) {
+        /* An editor's mark, and no part of the first line: libyaml would indent that line by it. */
+        text += 3;
+        len -= 3;
+    }
+    if (!text_is_utf8(text, len)) {
+        size_t line = line_of_offset(text, len, text_utf8_len(text, len));
+
+        yamldoc_fault_at(d, line,
+                         "not UTF-8 (save the file as UTF-8; in an expression a byte is "
+                         "written as \\xNN)");
+        return yamldoc_finish(d);
+    }
+    if (check_tokens(d, text, len)) {
+        if (!yaml_parser_initialize(&p))
+            return ERR_NOMEM;
+        loaded = load(d, &p, text, len);
+        yaml_parser_delete(&p);
+    }
+    return loaded ? 0 : yamldoc_finish(d);
+}
+
+void yamldoc_close(struct yamldoc *d)
+{
+    yaml_document_delete(&d->tree);
+}
+
+int yamldoc_finish(struct yamldoc *d)
+{
+    if (d->n_left_out > 0)
+        note(d, buf_printf(d->faults, "and %zu more\n", d->n_left_out));
+    if (d->out_of_memory)
+        return ERR_NOMEM;
+    return d->n_faults > 0 ? ERR_INPUT : 0;
+}
+
+const char *yamldoc_shown(const yaml_node_t *scalar, char shown[YAMLDOC_SHOWN_SIZE])
+{
+    const char *text = (const char *)scalar->data.scalar.value;
+    size_t len = scalar->data.scalar.length;
+    size_t cut = text_cut(text, len, YAMLDOC_SHOWN_SIZE - 4);
+
+    snprintf(shown, YAMLDOC_SHOWN_SIZE, "%.*s%s", (int)cut, text, cut < len ? "..." : "");
+    return shown;
+}
+
+yaml_node_t *yamldoc_root(struct yamldoc *d)
+{
+    return yaml_document_get_root_node(&d->tree);
+}
+
+size_t yamldoc_length(const yaml_node_t *sequence)
+{
+    assert(sequence->type == YAML_SEQUENCE_NODE);
+    return (size_t)(sequence->data.sequence.items.top - sequence->data.sequence.items.start);
+}
+
+yaml_node_t *yamldoc_item(struct yamldoc *d, const yaml_node_t *sequence, size_t i)
+{
+    assert(i < yamldoc_length(sequence));
+    return yaml_document_get_node(&d->tree, sequence->data.sequence.items.start[i]);
+}
+
+bool yamldoc_is(const yaml_node_t *node, const char *text)
+{
+    return node->type == YAML_SCALAR_NODE && node->data.scalar.length == strlen(text) &&
+           memcmp(node->data.scalar.value, text, node->data.scalar.length) == 0;
+}
+
+yaml_node_t *yamldoc_find(struct yamldoc *d, const yaml_node_t *mapping, const char *name)
+{
+    const yaml_node_pair_t *pair = mapping->data.mapping.pairs.start;
+
+    assert(mapping->type == YAML_MAPPING_NODE);
+    for (; pair < mapping->data.mapping.pairs.top; pair++) {
+        if (yamldoc_is(yaml_document_get_node(&d->tree, pair->key), name))
+            return yaml_document_get_node(&d->tree, pair->value);
+    }
+    return NULL;
+}
+
+/* The row whose key a word was most likely meant to be; `n` where none is near. */
+static size_t nearest_row(const char *word, size_t len, const struct yamldoc_key *keys, size_t n)
+{
+    struct nearest nearest;
+    size_t i = 0;
+
+    nearest_begin(&nearest, word, len);
+    for (size_t k = 0; k < n; k++)
+        nearest_offer(&nearest, keys[k].name);
+    while (i < n && keys[i].name != nearest.best)
+        i++;
+    return i;
+}
+
+/* What was seen of a row's key in a mapping. */
+struct seen {
+    size_t line; /* where it came, 0 where it did not */
+    bool meant;  /* an unknown key was probably this one */
+};
+
+static void report_unknown(struct yamldoc *d, const yaml_node_t *key,
+                           const struct yamldoc_key *keys, size_t n_keys, struct seen *seen)
+{
+    char shown[YAMLDOC_SHOWN_SIZE], known[512];
+    size_t near =
+        nearest_row((const char *)key->data.scalar.value, key->data.scalar.length, keys, n_keys);
+    size_t len = 0;
+
+    if (near < n_keys) {
+        seen[near].meant = true;
+        yamldoc_fault(d, key, "unknown key \"%s\" (did you mean \"%s\"?)",
+                      yamldoc_shown(key, shown), keys[near].name);
+        return;
+    }
+    for (size_t i = 0; i < n_keys && len < sizeof known; i++)
+        len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", i > 0 ? ", " : "",
+                                keys[i].name);
+    yamldoc_fault(d, key, "unknown key \"%s\" (known here: %s)", yamldoc_shown(key, shown), known);
+}
+
+static void read_pair(struct yamldoc *d, const yaml_node_pair_t *pair,
+                      const struct yamldoc_key *keys, size_t n_keys, struct seen *seen, void *ctx,
+                      void *target)
+{
+    const yaml_node_t *key = yaml_document_get_node(&d->tree, pair->key);
+    size_t i = 0;
+
+    if (key->type != YAML_SCALAR_NODE) {
+        yamldoc_fault(d, key,
+                      "a key is a list or a mapping (a key is one word; quote a text that "
+                      "begins with \"[\" or \"{\")");
+        return;
+    }
+    while (i < n_keys && !yamldoc_is(key, keys[i].name))
+        i++;
+    if (i == n_keys) {
+        report_unknown(d, key, keys, n_keys, seen);
+    } else if (seen[i].line != 0) {
+        yamldoc_fault(d, key, "%s: comes twice, first on line %zu (keep one of them)", keys[i].name,
+                      seen[i].line);
+    } else {
+        seen[i].line = yamldoc_line(key);
+        keys[i].read(ctx, &keys[i], yaml_document_get_node(&d->tree, pair->value),
+                     (char *)target + keys[i].offset);
+    }
+}
+
+uint32_t yamldoc_read_mapping(struct yamldoc *d, yaml_node_t *node, const char *what,
+                              const struct yamldoc_key *keys, size_t n_keys, void *ctx,
+                              void *target)
+{
+    struct seen seen[YAMLDOC_KEYS_MAX] = {0};
+    const yaml_node_pair_t *pair;
+    uint32_t rows = 0;
+
+    assert(n_keys <= YAMLDOC_KEYS_MAX);
+    if (node->type != YAML_MAPPING_NODE) {
+        yamldoc_fault(d, node, "%s is not a mapping (write \"key: value\" lines, such as \"%s\")",
+                      what, keys[0].example);
+        return UINT32_MAX;
+    }
+    for (pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++)
+        read_pair(d, pair, keys, n_keys, seen, ctx, target);
+    for (size_t i = 0; i < n_keys; i++) {
+        if (seen[i].line != 0 || seen[i].meant)
+            rows |= UINT32_C(1) << i;
+        else if (keys[i].required)
+            yamldoc_fault(d, node, "%s has no \"%s\" (add \"%s\")", what, keys[i].name,
+                          keys[i].example);
+    }
+    return rows;
+}
+
+bool yamldoc_came(uint32_t rows, const struct yamldoc_key *keys, size_t n_keys, const char *name)
+{
+    size_t i = 0;
+
+    while (i < n_keys && strcmp(keys[i].name, name) != 0)
+        i++;
+    assert(i < n_keys);
+    return (rows & UINT32_C(1) << i) != 0;
+}

@@ -1,0 +1,395 @@
+#include "ingest/collect/delivery.h"
+
+#include "common/base/buf.h"
+#include "common/base/text.h"
+#include "ingest/collect/collect.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PART_ID_MAX = DELIVERY_FRAME_ID_MAX + 24 }; /* "#" and a number */
+
+struct delivery {
+    struct logplex *parser;
+    struct collect *collect;
+    struct match *match;
+    int64_t received_us; /* of each line by itself: that of the line */
+    struct buf drain;
+    struct buf frame_id;
+    bool has_msg_count;
+    bool msg_count_read;
+    uint64_t msg_count;
+    struct delivery_counts counts; /* without what the parser counts */
+    delivery_record_fn *each_line; /* NULL: HTTP */
+    void *ctx;
+    struct wire_record *records;
+    char (*part_ids)[PART_ID_MAX]; /* Frame-Ids of all records but the first */
+    size_t cap_records;
+};
+
+static logplex_lines_fn on_lines;
+
+struct delivery *delivery_new(void)
+{
+    struct delivery *d = calloc(1, sizeof *d);
+
+    if (d == NULL)
+        return NULL;
+    buf_init(&d->drain, DELIVERY_DRAIN_MAX);
+    buf_init(&d->frame_id, DELIVERY_FRAME_ID_MAX);
+    d->parser = logplex_new(on_lines, d);
+    d->collect = collect_new();
+    if (d->parser == NULL || d->collect == NULL) {
+        delivery_free(d);
+        return NULL;
+    }
+    return d;
+}
+
+void delivery_free(struct delivery *d)
+{
+    if (d == NULL)
+        return;
+    free(d->part_ids);
+    free(d->records);
+    collect_free(d->collect);
+    logplex_free(d->parser);
+    buf_close(&d->frame_id);
+    buf_close(&d->drain);
+    free(d);
+}
+
+/* ------------------------------------------------------------------------------------ beginning */
+
+static uint64_t add(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+/* A header's number: digits and nothing else. One that is too large is no number. */
+static bool read_count(const char *text, uint64_t *out)
+{
+    uint64_t n = 0;
+
+    if (text == NULL || *text == '\0')
+        return false;
+    for (; *text != '\0'; text++) {
+        uint64_t digit = (uint64_t)(*text - '0');
+
+        if (*text < '0' || *text > '9' || n > (UINT64_MAX - digit) / 10)
+            return false;
+        n = n * 10 + digit;
+    }
+    *out = n;
+    return true;
+}
+
+static int show(struct buf *out, const char *text)
+{
+    buf_clear(out);
+    return text_append_printable(out, text, strlen(text));
+}
+
+static int set_names(struct delivery *d, const char *drain, const char *frame_id)
+{
+    int rc = show(&d->drain, drain);
+
+    if (rc == 0 || rc == ERR_FULL) {
+        rc = show(&d->frame_id, frame_id != NULL ? frame_id : "");
+        if (rc == ERR_FULL) {
+            buf_clear(&d->frame_id);
+            rc = 0;
+        }
+    }
+    return rc;
+}
+
+static int begin(struct delivery *d, struct match *match, int64_t received_us, const char *drain,
+                 const char *frame_id)
+{
+    logplex_reset(d->parser);
+    collect_begin(d->collect, match_rules(match), match_redact(match), received_us);
+    d->match = match;
+    d->received_us = received_us;
+    d->counts = (struct delivery_counts){0};
+    d->has_msg_count = d->msg_count_read = false;
+    d->each_line = NULL;
+    return set_names(d, drain, frame_id);
+}
+
+int delivery_begin(struct delivery *d, struct match *match, const struct delivery_head *head)
+{
+    const char *const dropped[] = {head->drop_count, head->lost_count};
+    int rc = begin(d, match, head->received_us, head->drain, head->frame_id);
+
+    d->has_msg_count = head->msg_count != NULL;
+    d->msg_count_read = read_count(head->msg_count, &d->msg_count);
+    for (size_t i = 0; i < sizeof dropped / sizeof dropped[0]; i++) {
+        uint64_t n;
+
+        if (read_count(dropped[i], &n))
+            d->counts.lost = add(d->counts.lost, n);
+    }
+    return rc;
+}
+
+static int64_t since_epoch(int64_t us)
+{
+    return us > 0 ? us : 0;
+}
+
+int delivery_begin_lines(struct delivery *d, struct match *match, const char *drain,
+                         int64_t start_us, delivery_record_fn *fn, void *ctx)
+{
+    int rc = begin(d, match, since_epoch(start_us), drain, NULL);
+
+    d->each_line = fn;
+    d->ctx = ctx;
+    return rc;
+}
+
+/* ---------------------------------------------------------------------------------------- lines */
+
+/* A line's own time is handed on even where it is absurd: whether to believe it is the engine's to
+ * decide, which knows one clock more. */
+static int64_t event_time(const struct delivery *d, const struct logplex_line *line)
+{
+    return line->has_time ? line->time_us : d->received_us;
+}
+
+/* Judges a candidate and puts what it matches into the collect. */
+static int take_line(struct delivery *d, const struct logplex_line *line,
+                     const struct match_candidate *candidate)
+{
+    struct match_result result;
+    int rc = match_line(d->match, line, candidate, &result);
+
+    if (rc != 0)
+        return rc;
+    d->counts.own_lines += result.own;
+    d->counts.lost = add(d->counts.lost, result.lost);
+    if (result.n_rules == 0)
+        return 0;
+    d->counts.matches += result.n_rules;
+    return collect_add(d->collect, line, event_time(d, line), result.rules, result.n_rules);
+}
+
+static int take_candidates(struct delivery *d, const char *region, const struct logplex_span *lines,
+                           const struct match_candidate *found, size_t n_found)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < n_found; i++) {
+        struct logplex_span span = lines[found[i].line];
+        struct logplex_line line;
+
+        logplex_read_line(region + span.start, span.len, &line);
+        rc = take_line(d, &line, &found[i]);
+    }
+    return rc == 0 ? collect_settle(d->collect) : rc;
+}
+
+/* One line as a record of its own. */
+static int emit_line(struct delivery *d, const struct logplex_line *line,
+                     const struct match_candidate *candidate, size_t len)
+{
+    uint64_t lost_before = d->counts.lost;
+    struct wire_record record = {
+        .received_us = d->received_us,
+        .drain = buf_text(&d->drain),
+        .frame_id = "",
+        .lines = 1,
+        .bytes = len,
+    };
+    const struct collect_part *parts;
+    size_t n;
+    int rc;
+
+    collect_begin(d->collect, match_rules(d->match), match_redact(d->match), d->received_us);
+    rc = take_line(d, line, candidate);
+    if (rc == 0)
+        rc = collect_settle(d->collect);
+    if (rc == 0)
+        rc = collect_parts(d->collect, &parts, &n);
+    if (rc != 0)
+        return rc;
+    record.lost = d->counts.lost - lost_before;
+    for (size_t i = 0; rc == 0 && (i < n || (i == 0 && record.lost > 0)); i++) {
+        if (i < n) {
+            record.matches = parts[i].matches;
+            record.n_matches = parts[i].n;
+        }
+        rc = d->each_line(d->ctx, &record);
+        record.lines = record.bytes = record.lost = 0;
+    }
+    return rc;
+}
+
+static bool read_line(struct delivery *d, const char *region, struct logplex_span span,
+                      struct logplex_line *line)
+{
+    logplex_read_line(region + span.start, span.len, line);
+    if (line->has_time)
+        d->received_us = line->time_us = since_epoch(line->time_us);
+    return line->has_time;
+}
+
+/* The time that holds behind the lines from `known` to `end`, of which the header was not read:
+ * that of the last one that has any. Found from the end, for nearly all lines have one. */
+static void catch_up(struct delivery *d, const char *region, const struct logplex_span *lines,
+                     size_t known, size_t end)
+{
+    struct logplex_line line;
+
+    while (end > known && !read_line(d, region, lines[end - 1], &line))
+        end--;
+}
+
+/* Of the lines that match nothing the headers are only read where a time is missing. */
+static int emit_lines(struct delivery *d, const char *region, const struct logplex_span *lines,
+                      size_t n, const struct match_candidate *found, size_t n_found)
+{
+    size_t known = 0;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < n_found; i++) {
+        size_t at = found[i].line;
+        struct logplex_line line;
+
+        if (!read_line(d, region, lines[at], &line))
+            catch_up(d, region, lines, known, at);
+        known = at + 1;
+        rc = emit_line(d, &line, &found[i], lines[at].len);
+    }
+    if (rc == 0)
+        catch_up(d, region, lines, known, n);
+    return rc;
+}
+
+static int on_lines(void *ctx, const char *region, size_t region_len,
+                    const struct logplex_span *lines, size_t n)
+{
+    struct delivery *d = ctx;
+    const struct match_candidate *found;
+    size_t n_found = match_candidates(d->match, region, lines, n, &found);
+
+    (void)region_len;
+    if (d->each_line != NULL)
+        return emit_lines(d, region, lines, n, found, n_found);
+    return n_found == 0 ? 0 : take_candidates(d, region, lines, found, n_found);
+}
+
+/* The bytes are looked at before they are cut into lines: so the headers are in the cache when the
+ * walk comes to them, and lines of a text far from what was found need only be counted. */
+int delivery_push(struct delivery *d, const void *bytes, size_t n)
+{
+    const uint32_t *ends;
+    size_t n_ends;
+    int rc = match_look(d->match, bytes, n, &ends, &n_ends);
+
+    if (rc == 0)
+        rc = logplex_push_points(d->parser, bytes, n, ends, n_ends, d->each_line != NULL);
+    match_look_away(d->match);
+    return rc;
+}
+
+/* How many lines are missing is not known; one at least, and so each count is "at least". */
+void delivery_count_damage(struct delivery *d)
+{
+    d->counts.malformed++;
+    d->counts.lost = add(d->counts.lost, 1);
+}
+
+int64_t delivery_time_us(const struct delivery *d)
+{
+    return d->received_us;
+}
+
+/* ------------------------------------------------------------------------------------ finishing */
+
+struct delivery_counts delivery_counts(const struct delivery *d)
+{
+    struct logplex_counts parsed = logplex_counts(d->parser);
+    struct delivery_counts counts = d->counts;
+
+    counts.lines = parsed.lines;
+    counts.bytes = parsed.bytes;
+    counts.malformed = add(counts.malformed, parsed.malformed);
+    counts.count_differs = d->has_msg_count && !(d->msg_count_read && d->msg_count == parsed.lines);
+    return counts;
+}
+
+static int reserve_records(struct delivery *d, size_t n)
+{
+    struct wire_record *records;
+    char(*ids)[PART_ID_MAX];
+
+    if (n <= d->cap_records)
+        return 0;
+    records = reallocarray(d->records, n, sizeof *records);
+    if (records == NULL)
+        return ERR_NOMEM;
+    d->records = records;
+    ids = reallocarray(d->part_ids, n, sizeof *ids);
+    if (ids == NULL)
+        return ERR_NOMEM;
+    d->part_ids = ids;
+    d->cap_records = n;
+    return 0;
+}
+
+static const char *part_id(struct delivery *d, size_t part)
+{
+    if (part == 0 || d->frame_id.len == 0)
+        return buf_text(&d->frame_id);
+    snprintf(d->part_ids[part], PART_ID_MAX, "%s#%zu", buf_text(&d->frame_id), part + 1);
+    return d->part_ids[part];
+}
+
+static void fill_record(struct delivery *d, size_t part, const struct collect_part *matches)
+{
+    struct wire_record *record = &d->records[part];
+
+    *record = (struct wire_record){
+        .received_us = d->received_us,
+        .drain = buf_text(&d->drain),
+        .frame_id = part_id(d, part),
+    };
+    if (matches != NULL) {
+        record->matches = matches->matches;
+        record->n_matches = matches->n;
+    }
+    if (part == 0) {
+        struct delivery_counts counts = delivery_counts(d);
+
+        record->lines = counts.lines;
+        record->bytes = counts.bytes;
+        record->malformed = counts.malformed;
+        record->lost = counts.lost;
+        record->count_differs = counts.count_differs;
+    }
+}
+
+int delivery_finish(struct delivery *d, const struct wire_record **records, size_t *n)
+{
+    const struct collect_part *parts = NULL;
+    size_t n_parts = 0;
+    int rc = logplex_finish(d->parser);
+
+    *records = NULL;
+    *n = 0;
+    if (rc != 0 || d->each_line != NULL)
+        return rc;
+    rc = collect_parts(d->collect, &parts, &n_parts);
+    if (rc != 0)
+        return rc;
+    *n = n_parts == 0 && d->counts.lost > 0 ? 1 : n_parts;
+    rc = reserve_records(d, *n);
+    if (rc != 0)
+        return rc;
+    for (size_t i = 0; i < *n; i++)
+        fill_record(d, i, i < n_parts ? &parts[i] : NULL);
+    *records = d->records;
+    return 0;
+}

@@ -1,0 +1,108 @@
+#include "ingest/commands/findings.h"
+
+#include "common/base/err.h"
+#include "common/base/time.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SILENT_MAX = 10 }; /* rules that matched nothing are named up to here, else counted */
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct findings_rule *)a)->name, ((const struct findings_rule *)b)->name);
+}
+
+static int by_place(const void *a, const void *b)
+{
+    size_t x = ((const struct findings_rule *)a)->place;
+    size_t y = ((const struct findings_rule *)b)->place;
+
+    return (x > y) - (x < y);
+}
+
+int findings_open(struct findings *f, const struct rules *rules)
+{
+    *f = (struct findings){.rules = calloc(rules->n + 1, sizeof *f->rules), .n = rules->n};
+    if (f->rules == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < f->n; i++)
+        f->rules[i] = (struct findings_rule){.name = rules->rules[i].name, .place = i};
+    qsort(f->rules, f->n, sizeof *f->rules, by_name);
+    return 0;
+}
+
+void findings_close(struct findings *f)
+{
+    free(f->rules);
+    *f = (struct findings){0};
+}
+
+void findings_add(struct findings *f, const struct wire_record *record)
+{
+    for (size_t i = 0; i < record->n_matches; i++) {
+        const struct findings_rule key = {.name = record->matches[i].rule};
+        struct findings_rule *rule = bsearch(&key, f->rules, f->n, sizeof key, by_name);
+
+        if (rule != NULL)
+            rule->matches += record->matches[i].n_times;
+    }
+    if (record->received_us == 0)
+        f->timeless += record->lines;
+    if (record->received_us > f->newest_us)
+        f->newest_us = record->received_us;
+    f->late += f->newest_us - record->received_us >= TIME_HOUR;
+}
+
+void findings_sum(struct findings *f, struct delivery_counts counts)
+{
+    f->lines += counts.lines;
+    f->bytes += counts.bytes;
+    f->malformed += counts.malformed;
+    f->lost += counts.lost;
+}
+
+static void print_rules(struct findings *f, const char *program, FILE *out)
+{
+    size_t silent = 0;
+
+    for (size_t i = 0; i < f->n; i++)
+        silent += f->rules[i].matches == 0;
+    for (size_t i = 0; i < f->n; i++) {
+        const struct findings_rule *rule = &f->rules[i];
+
+        if (rule->matches > 0 || silent <= SILENT_MAX)
+            fprintf(out, "%s:   %s: %" PRIu64 " match%s\n", program, rule->name, rule->matches,
+                    rule->matches == 1 ? "" : "es");
+    }
+    if (silent > SILENT_MAX)
+        fprintf(out, "%s:   %zu more rules matched nothing\n", program, silent);
+}
+
+void findings_print(struct findings *f, const char *program, FILE *out)
+{
+    char start[TIME_UTC_SIZE];
+
+    fprintf(out, "%s: scanned %" PRIu64 " line%s, %" PRIu64 " bytes\n", program, f->lines,
+            f->lines == 1 ? "" : "s", f->bytes);
+    qsort(f->rules, f->n, sizeof *f->rules, by_place);
+    print_rules(f, program, out);
+    if (f->malformed > 0)
+        fprintf(out, "%s: %" PRIu64 " malformed: lengths that are none, and lines over 64 KiB\n",
+                program, f->malformed);
+    if (f->lost > 0)
+        fprintf(out, "%s: %" PRIu64 " lost: lines that Logplex says it dropped\n", program,
+                f->lost);
+    if (f->timeless > 0) {
+        time_format_utc(0, start);
+        fprintf(out,
+                "%s: %" PRIu64 " matched before the first line with a time, and are taken at %s\n",
+                program, f->timeless, start);
+    }
+    if (f->late > 0)
+        fprintf(out,
+                "%s: %" PRIu64 " more than an hour older than a line before them, which may count "
+                "for nothing (give the oldest log first)\n",
+                program, f->late);
+}

@@ -1,0 +1,44 @@
+/* What a scan found, summed up for whoever started it. */
+#ifndef DRAINWATCH_INGEST_COMMANDS_FINDINGS_H
+#define DRAINWATCH_INGEST_COMMANDS_FINDINGS_H
+
+#include "common/record/wire.h"
+#include "common/rules/rules.h"
+#include "ingest/collect/delivery.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct findings_rule {
+    const char *name;
+    size_t place; /* in the rules file */
+    uint64_t matches;
+};
+
+/* All zeros before open. */
+struct findings {
+    struct findings_rule *rules; /* by name */
+    size_t n;
+    uint64_t lines;
+    uint64_t bytes;
+    uint64_t malformed;
+    uint64_t lost;
+    uint64_t timeless; /* lines that matched, before the first with a time */
+    uint64_t late;     /* records an hour and more older than one before them */
+    int64_t newest_us;
+};
+
+/* The rules must outlive it. Returns 0 or ERR_NOMEM. */
+int findings_open(struct findings *f, const struct rules *rules);
+void findings_close(struct findings *f);
+
+/* A line that matched or tells of a loss. */
+void findings_add(struct findings *f, const struct wire_record *record);
+/* What a stream of lines held. */
+void findings_sum(struct findings *f, struct delivery_counts counts);
+
+/* As lines that begin with "PROGRAM: ". */
+void findings_print(struct findings *f, const char *program, FILE *out);
+
+#endif

@@ -1,0 +1,52 @@
+/* Who may deliver: a name and its HMAC-SHA256 under one of the secrets. Pure.
+ *
+ * Every secret is tried, and compared in constant time, so that an answer's time tells nothing. */
+#ifndef DRAINWATCH_INGEST_HTTP_AUTH_H
+#define DRAINWATCH_INGEST_HTTP_AUTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+    AUTH_SECRETS_MAX = 16,
+    AUTH_HEX = 64,          /* characters of an HMAC-SHA256 in hex */
+    AUTH_NAME_SIZE = 512,   /* of Basic credentials, with a zero; a longer one is refused */
+    AUTH_PROVEN_SIZE = 256, /* Logplex's header has about 150 characters */
+};
+
+struct auth;
+
+struct auth *auth_new(void); /* NULL: no memory */
+void auth_free(struct auth *a);
+
+/* Adds a secret, its bytes as they are; they are not kept in a readable form. False: no memory, or
+ * AUTH_SECRETS_MAX are in. */
+bool auth_add_secret(struct auth *a, const char *secret, size_t len);
+
+/* Whether `hex` (lower- or upper-case) is the HMAC of `name` under any of the secrets. */
+bool auth_check(struct auth *a, const char *name, const char *hex);
+
+/* Whether an Authorization header holds Basic credentials (RFC 7617) NAME:T with a T that is right.
+ * The scheme is of any case (RFC 9110 section 11.1), which libmicrohttpd 0.9.75 does not know.
+ * `name` becomes the name that was claimed, "" where none can be read. */
+bool auth_check_basic(struct auth *a, const char *header, char name[AUTH_NAME_SIZE]);
+
+/* The header that was last right, of a client that sends the same one with each of its requests;
+ * zeros to begin with. */
+struct auth_proven {
+    size_t len; /* 0: none was, or a longer one */
+    char header[AUTH_PROVEN_SIZE];
+    char name[AUTH_PROVEN_SIZE];
+};
+
+/* As auth_check_basic. A header that is, byte for byte, the one that was last right is right again:
+ * that is a comparison in constant time, where the computation costs 0.4 µs and more. `p` belongs
+ * to this `a` alone. */
+bool auth_check_basic_again(struct auth *a, struct auth_proven *p, const char *header,
+                            char name[AUTH_NAME_SIZE]);
+void auth_forget(struct auth_proven *p);
+
+/* False for a claimed name that may be a token, put in its place by mistake. */
+bool auth_may_show(const char *name);
+
+#endif

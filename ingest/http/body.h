@@ -1,0 +1,42 @@
+/* One request's body on its way to a delivery: undoes gzip, holds the size limit. */
+#ifndef DRAINWATCH_INGEST_HTTP_BODY_H
+#define DRAINWATCH_INGEST_HTTP_BODY_H
+
+#include "common/record/wire.h"
+#include "ingest/collect/delivery.h"
+#include "ingest/match/rulebook.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct body;
+
+enum body_verdict {
+    BODY_COMPLETE,
+    BODY_TOO_LARGE,
+};
+
+struct body *body_new(void); /* NULL: no memory */
+void body_free(struct body *b);
+
+/* begin, push and finish return 0 or what the delivery does (ERR_NOMEM, ERR_IO, ERR_FULL); after
+ * anything but 0 only begin and free are allowed. `max_bytes` holds for the body as it comes and
+ * for what gzip makes of it. The book is held until the next begin, or free: its rules' names are
+ * in the records. */
+int body_begin(struct body *b, struct rulebook *book, const struct delivery_head *head, bool gzip,
+               int64_t max_bytes);
+int body_push(struct body *b, const void *bytes, size_t n);
+
+/* The body is complete: the records to keep, as delivery_finish answers them. Of a gzip stream that
+ * is damaged or cut off, what could be read counts, and the damage as a malformed frame. */
+int body_finish(struct body *b, enum body_verdict *verdict, const struct wire_record **records,
+                size_t *n);
+
+struct delivery_counts body_counts(const struct body *b);
+/* Whether it was a gzip stream, and damaged or cut off; known after finish. */
+bool body_is_damaged(const struct body *b);
+/* What it was last begun with; NULL: never. */
+const struct rulebook *body_book(const struct body *b);
+
+#endif

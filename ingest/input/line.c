@@ -1,0 +1,234 @@
+#include "ingest/input/line.h"
+
+#include "common/base/time.h"
+#include "ingest/input/logplex.h"
+
+#include <string.h>
+
+enum {
+    TIME_MIN = 20,   /* 2026-05-07T08:06:12Z */
+    TIME_USUAL = 32, /* 2026-05-07T08:06:12.123456+00:00, Heroku's own */
+};
+
+/* A time of the usual length, with a space behind it: then no end has to be looked for. */
+static bool usual_time(const char *s, size_t n, int64_t *us)
+{
+    return n > TIME_USUAL && s[TIME_USUAL] == ' ' && time_parse_rfc3339(s, TIME_USUAL, us);
+}
+
+enum line_known line_time(const char *s, size_t n, int64_t *us, size_t *len)
+{
+    size_t seen = n < LINE_TIME_MAX ? n : LINE_TIME_MAX;
+    const char *space;
+
+    /* Most of what is no time shows it in its first bytes. */
+    for (size_t i = 0; i < seen && i < 5; i++) {
+        if (i < 4 ? !line_is_digit(s[i]) : s[i] != '-')
+            return LINE_NO;
+    }
+    if (usual_time(s, seen, us)) {
+        *len = TIME_USUAL + 1;
+        return LINE_YES;
+    }
+    /* A space may stand between date and time, so the one behind the time is looked for from where
+     * the shortest time ends. */
+    space = seen < TIME_MIN ? NULL : memchr(s + TIME_MIN, ' ', seen - TIME_MIN);
+    if (space == NULL)
+        return n < LINE_TIME_MAX ? LINE_MORE : LINE_NO;
+    *len = (size_t)(space - s) + 1;
+    return time_parse_rfc3339(s, *len - 1, us) ? LINE_YES : LINE_NO;
+}
+
+/* What is left to read of a line. */
+struct rest {
+    const char *at;
+    size_t left;
+};
+
+static void skip(struct rest *r, size_t n)
+{
+    r->at += n;
+    r->left -= n;
+}
+
+static bool skip_byte(struct rest *r, char c)
+{
+    if (r->left == 0 || *r->at != c)
+        return false;
+    skip(r, 1);
+    return true;
+}
+
+static struct logplex_text text_of(const struct rest *r, size_t len)
+{
+    return (struct logplex_text){.data = r->at, .len = len};
+}
+
+/* One field of the header and the space behind it. The last one may end the line. A line end within
+ * is no part of any field: such a header was cut, and what follows is message. */
+static bool take_token(struct rest *r, bool last, struct logplex_text *out)
+{
+    size_t n = 0;
+
+    while (n < r->left && r->at[n] != ' ') {
+        if (r->at[n] == '\n' || r->at[n] == '\r')
+            return false;
+        n++;
+    }
+    if (n == r->left && !last)
+        return false;
+    *out = text_of(r, n);
+    skip(r, n);
+    skip_byte(r, ' ');
+    return true;
+}
+
+/* The TIMESTAMP; one that cannot be read is none. Heroku's own has one length. */
+static bool take_time(struct rest *r, struct logplex_line *out)
+{
+    struct logplex_text time;
+
+    out->has_time = usual_time(r->at, r->left, &out->time_us);
+    if (out->has_time && r->at[10] != ' ') {
+        skip(r, TIME_USUAL + 1);
+        return true;
+    }
+    if (!take_token(r, false, &time))
+        return false;
+    out->has_time = time_parse_rfc3339(time.data, time.len, &out->time_us);
+    return true;
+}
+
+static bool is(const struct logplex_text *t, const char *word)
+{
+    return t->len == strlen(word) && memcmp(t->data, word, t->len) == 0;
+}
+
+/* RFC 5424's NILVALUE reads as empty. */
+static struct logplex_text nil_is_empty(struct logplex_text t)
+{
+    if (is(&t, "-"))
+        t.len = 0;
+    return t;
+}
+
+/* SD-NAME, RFC 5424 section 6.3: printable ASCII but '=', ' ', ']', '"'. */
+static bool skip_name(struct rest *r)
+{
+    size_t n = 0;
+
+    while (n < r->left && r->at[n] > ' ' && r->at[n] < 0x7f && strchr("=]\"", r->at[n]) == NULL)
+        n++;
+    skip(r, n);
+    return n > 0;
+}
+
+/* PARAM-VALUE behind its opening quote, and the closing one. A backslash makes what follows no end;
+ * a bare ']' must not stand there (section 6.3.3). */
+static bool skip_value(struct rest *r)
+{
+    while (r->left > 0 && *r->at != ']') {
+        if (skip_byte(r, '"'))
+            return true;
+        if (*r->at == '\\' && r->left > 1 && memchr("\"\\]", r->at[1], 3) != NULL)
+            skip(r, 1);
+        skip(r, 1);
+    }
+    return false;
+}
+
+/* SD-ELEMENT. The RFC allows one without parameters; here it needs one, for "[4]" is how Gunicorn
+ * and others begin their messages. */
+static bool skip_element(struct rest *r)
+{
+    if (!skip_byte(r, '[') || !skip_name(r) || !skip_byte(r, ' '))
+        return false;
+    do {
+        if (!skip_name(r) || !skip_byte(r, '=') || !skip_byte(r, '"') || !skip_value(r))
+            return false;
+    } while (skip_byte(r, ' '));
+    return skip_byte(r, ']');
+}
+
+/* STRUCTURED-DATA and the space behind it, if what stands there is that and not a message. */
+static void skip_structured_data(struct rest *r)
+{
+    struct rest behind = *r;
+
+    if (!skip_byte(&behind, '-')) {
+        do {
+            if (!skip_element(&behind))
+                return;
+        } while (behind.left > 0 && *behind.at == '[');
+    }
+    if (behind.left == 0 || skip_byte(&behind, ' '))
+        *r = behind;
+}
+
+static bool read_syslog(struct rest r, struct logplex_line *out)
+{
+    struct logplex_text host, msgid;
+    size_t pri;
+
+    if (line_pri(r.at, r.left, &pri) != LINE_YES)
+        return false;
+    skip(&r, pri);
+    if (!take_time(&r, out) || !take_token(&r, false, &host) ||
+        !take_token(&r, false, &out->source) || !take_token(&r, false, &out->process) ||
+        !take_token(&r, true, &msgid))
+        return false;
+    /* Logplex leaves STRUCTURED-DATA out altogether, and its HOSTNAME is always "host"
+     * (doc/README.http_drains.md): a "-" or "[" there belongs to the message. */
+    if (!is(&host, "host"))
+        skip_structured_data(&r);
+    if (r.left >= 3 && memcmp(r.at, "\xEF\xBB\xBF", 3) == 0) /* MSG-UTF8, section 6.4 */
+        skip(&r, 3);
+    out->form = LOGPLEX_SYSLOG;
+    out->source = nil_is_empty(out->source);
+    out->process = nil_is_empty(out->process);
+    out->message = text_of(&r, r.left);
+    return true;
+}
+
+/* "heroku[router]: message", as `heroku logs` prints it behind the time. */
+static bool read_heroku(struct rest r, struct logplex_line *out)
+{
+    struct logplex_text source = text_of(&r, 0), process;
+
+    while (source.len < r.left && memchr(" []:\r\n", r.at[source.len], 6) == NULL)
+        source.len++;
+    skip(&r, source.len);
+    if (source.len == 0 || !skip_byte(&r, '['))
+        return false;
+    process = text_of(&r, 0);
+    while (process.len < r.left && memchr(" ]\r\n", r.at[process.len], 4) == NULL)
+        process.len++;
+    skip(&r, process.len);
+    if (process.len == 0 || !skip_byte(&r, ']') || !skip_byte(&r, ':'))
+        return false;
+    if (r.left > 0 && !skip_byte(&r, ' '))
+        return false;
+    out->form = LOGPLEX_HEROKU;
+    out->source = source;
+    out->process = process;
+    out->message = text_of(&r, r.left);
+    return true;
+}
+
+void logplex_read_line(const char *text, size_t len, struct logplex_line *out)
+{
+    struct rest r = {.at = text, .left = len};
+    size_t time_len;
+
+    if (read_syslog(r, out))
+        return;
+    *out = (struct logplex_line){.form = LOGPLEX_BARE};
+    if (line_time(r.at, r.left, &out->time_us, &time_len) == LINE_YES) {
+        out->has_time = true;
+        skip(&r, time_len);
+        if (read_heroku(r, out))
+            return;
+    }
+    out->source = out->process = text_of(&r, 0);
+    out->message = text_of(&r, r.left);
+}

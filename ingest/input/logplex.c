@@ -1,0 +1,502 @@
+/* The grammar.
+ *
+ *   head     = [sign] LENGTH SP "<" 1*3DIGIT ">1 "       LENGTH of 1 to 20 digits
+ *   time     = an RFC 3339 time SP, of at most LINE_TIME_MAX bytes
+ *
+ * Where a line may begin, '\n', '\r' and spaces are skipped. Then stands one of
+ *
+ *   frame    a head, and LENGTH is good: without sign or leading zero, at most LOGPLEX_LINE_MAX,
+ *            and so many bytes follow its space, the last of which is '\n', or behind which is the
+ *            end of the body, '\n', '\r' or another head. They are one line, whatever they hold.
+ *   salvage  a head, and LENGTH is not good. It is counted as malformed. What is behind it is text
+ *            and may well be a line that somebody waits for, so it becomes one, up to the next
+ *            '\n' or head. Nothing is skipped by a length that lied, so the neighbours stay whole.
+ *   timed    text that begins with a time: a line up to '\n', whatever looks like a head in it.
+ *            Otherwise what an app prints could pass for another line once a saved `heroku logs`
+ *            is read.
+ *   text     anything else: a line up to the next '\n' or head, so that a body whose beginning was
+ *            cut off within a frame loses that frame only. A syslog line without length is such.
+ *
+ * Within text, digits behind a digit begin no head, and a sign before them belongs to it. A line of
+ * more than LOGPLEX_LINE_MAX bytes up to its end is cut there, and counted as malformed. '\r' and
+ * '\n' at the end of a line are taken off.
+ *
+ * How it stays linear and does not depend on chunks: every question ("is a head here?", "is this
+ * length good?", "where does the text end?") is answered yes, no, or not yet, and a yes or no holds
+ * whatever comes. What cannot be told yet waits in the carry, and a text remembers how far it was
+ * searched. */
+#include "ingest/input/logplex.h"
+
+#include "common/base/err.h"
+#include "ingest/input/head.h"
+#include "ingest/input/line.h"
+#include "ingest/input/plain.h"
+#include "ingest/input/usual.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LOOKAHEAD = LINE_TIME_MAX, /* enough to tell what begins somewhere: a head is shorter */
+    /* What is undecided is never longer: a frame of full length and the heads before and behind
+     * it, or a text of full length in whose last bytes a head may begin. */
+    KEEP_MAX = LOGPLEX_LINE_MAX + 2 * HEAD_MAX,
+    /* Room to complete each line that begins in what was kept, and so much more that moving it to
+     * the front costs less than a byte for each byte that came. Only what is used gets touched. */
+    CARRY_SIZE = 3 * KEEP_MAX,
+    SEARCH_STEP = 256,
+    COUNT_FROM = 512, /* bytes without a point: in fewer, frames are handed over as they come */
+};
+
+enum place {
+    AT_BEGIN, /* a line may begin here, or has begun and its kind is not known yet */
+    IN_TEXT,  /* salvage or text */
+    IN_TIMED,
+};
+
+struct logplex {
+    logplex_lines_fn *on_lines;
+    void *ctx;
+    struct logplex_counts counts;
+    int rc; /* what stopped the parser */
+
+    enum place place;
+    bool cut;        /* the line was handed over; what is left of it is skipped */
+    size_t searched; /* bytes from its start in which a text does not end */
+    size_t lacking;  /* bytes to get before the next step is tried; at least 1 */
+
+    char *carry; /* bytes from `carry_at` to `carry_end` are kept */
+    size_t carry_at;
+    size_t carry_end;
+
+    /* Of the chunk that is walked in place: bytes whose lines are to be handed over, those of them
+     * that are not walked past yet; whether the times of the other lines matter; and from where on
+     * plain ones may be counted unseen. */
+    const uint32_t *points; /* NULL: every line is handed over */
+    size_t n_points;
+    bool times_matter;
+    size_t count_from;
+
+    const char *region; /* where the first line of the batch begins */
+    size_t n_lines;
+    struct logplex_span lines[LOGPLEX_BATCH_MAX];
+};
+
+/* Bytes of the body, all of one chunk or of the carry. */
+struct input {
+    const char *data;
+    size_t len;
+    bool last; /* nothing comes behind them */
+};
+
+struct logplex *logplex_new(logplex_lines_fn *on_lines, void *ctx)
+{
+    struct logplex *p = malloc(sizeof *p);
+
+    if (p == NULL)
+        return NULL;
+    p->on_lines = on_lines;
+    p->ctx = ctx;
+    p->carry = NULL;
+    logplex_reset(p);
+    return p;
+}
+
+void logplex_free(struct logplex *p)
+{
+    if (p == NULL)
+        return;
+    free(p->carry);
+    free(p);
+}
+
+void logplex_reset(struct logplex *p)
+{
+    p->counts = (struct logplex_counts){0};
+    p->rc = 0;
+    p->place = AT_BEGIN;
+    p->cut = false;
+    p->searched = 0;
+    p->lacking = 1;
+    p->carry_at = p->carry_end = p->n_lines = 0;
+    p->points = NULL;
+}
+
+struct logplex_counts logplex_counts(const struct logplex *p)
+{
+    return p->counts;
+}
+
+/* --- handing over --------------------------------------------------------------------------- */
+
+static void flush(struct logplex *p)
+{
+    size_t n = p->n_lines, last = n - 1;
+
+    if (n == 0 || p->rc != 0)
+        return;
+    p->n_lines = 0;
+    p->counts.lines += n;
+    p->rc = p->on_lines(p->ctx, p->region, p->lines[last].start + p->lines[last].len, p->lines, n);
+}
+
+/* Of at most LOGPLEX_LINE_MAX bytes, the first of which is no line end. False where the parser was
+ * stopped. */
+static inline bool add_line(struct logplex *p, const char *line, size_t len)
+{
+    size_t start = p->n_lines > 0 ? (size_t)(line - p->region) : 0;
+
+    while (line[len - 1] <= '\r' && (line[len - 1] == '\n' || line[len - 1] == '\r'))
+        len--;
+    if (p->n_lines == 0 || p->n_lines == LOGPLEX_BATCH_MAX || start + len > LOGPLEX_REGION_MAX) {
+        flush(p);
+        p->region = line;
+        start = 0;
+    }
+    p->lines[p->n_lines++] = (struct logplex_span){.start = (uint32_t)start, .len = (uint32_t)len};
+    return p->rc == 0;
+}
+
+static void hand_over(struct logplex *p, const char *line, size_t len)
+{
+    if (len > LOGPLEX_LINE_MAX) {
+        len = LOGPLEX_LINE_MAX;
+        p->counts.malformed++;
+    }
+    add_line(p, line, len);
+}
+
+/* --- frames --------------------------------------------------------------------------------- */
+
+/* Does the body bear out the length of the frame that begins at `begin`? */
+static enum line_known length_is_good(struct logplex *p, const struct input *in, size_t begin,
+                                      size_t length)
+{
+    size_t left = in->len - begin;
+    const char *behind;
+    struct head next;
+    enum line_known known;
+
+    if (length == 0)
+        return LINE_NO;
+    if (left < length) {
+        p->lacking = length - left;
+        return in->last ? LINE_NO : LINE_MORE;
+    }
+    behind = in->data + begin + length;
+    if (behind[-1] == '\n')
+        return LINE_YES;
+    if (left == length)
+        return in->last ? LINE_YES : LINE_MORE;
+    if (*behind == '\n' || *behind == '\r')
+        return LINE_YES;
+    known = head_at(behind, left - length, &next);
+    return known == LINE_MORE && in->last ? LINE_NO : known;
+}
+
+/* Where the next line is that is to be handed over, or the end. */
+static size_t next_point(struct logplex *p, const struct input *in, size_t at)
+{
+    for (; p->n_points > 0 && *p->points < at; p->points++)
+        p->n_points--;
+    return p->n_points > 0 ? *p->points : in->len;
+}
+
+/* Walks over the frames that follow each other from `at` on, up to one that is not usual. Not
+ * inlined, so that it has all registers. */
+static __attribute__((noinline)) size_t walk_usual(struct logplex *p, const struct input *in,
+                                                   size_t at, size_t stop)
+{
+    const bool counts = p->points != NULL && !p->times_matter;
+    size_t point = 0, begin;
+    struct head head;
+
+    while (at < stop) {
+        if (counts && at >= point)
+            point = next_point(p, in, at);
+        if (point > at + COUNT_FROM)
+            at = usual_count(in->data, at, point, &p->counts.lines);
+        begin = at;
+        if (!usual_step(in->data, in->len, &at, &head) ||
+            !add_line(p, in->data + begin + head.len, head.length - 1))
+            break;
+    }
+    return at;
+}
+
+static void begin_text(struct logplex *p, enum place place)
+{
+    p->place = place;
+    p->searched = 0;
+}
+
+/* Decides what begins at `*at`. False: more bytes are needed for it. */
+static bool step_begin(struct logplex *p, const struct input *in, size_t *at)
+{
+    const char *s = in->data + *at;
+    size_t n = in->len - *at, time_len;
+    struct head head;
+    enum line_known known = head_at(s, n, &head);
+    int64_t us;
+
+    if (known == LINE_YES) {
+        known = length_is_good(p, in, *at + head.len, head.length);
+        if (known == LINE_MORE)
+            return false;
+        if (known == LINE_YES) {
+            hand_over(p, s + head.len, head.length);
+            *at += head.len + head.length;
+            return true;
+        }
+        p->counts.malformed++;
+        *at += head.len;
+        begin_text(p, IN_TEXT);
+        return true;
+    }
+    if (known == LINE_NO)
+        known = line_time(s, n, &us, &time_len);
+    if (known == LINE_MORE && !in->last)
+        return false;
+    begin_text(p, known == LINE_YES ? IN_TIMED : IN_TEXT);
+    return true;
+}
+
+/* --- text ----------------------------------------------------------------------------------- */
+
+/* Is the '<' at `lt` part of a head that begins at or behind `floor`? */
+static enum line_known head_around(const struct input *in, size_t floor, size_t lt, size_t *begin)
+{
+    const char *s = in->data;
+    size_t i = lt - 1, pri;
+
+    if (lt <= floor || s[i] != ' ')
+        return LINE_NO;
+    while (i > floor && line_is_digit(s[i - 1]) && lt - i <= HEAD_DIGITS_MAX + 1)
+        i--;
+    if (i == lt - 1 || lt - i > HEAD_DIGITS_MAX + 1)
+        return LINE_NO;
+    if (i > floor && (s[i - 1] == '+' || s[i - 1] == '-'))
+        i--;
+    *begin = i;
+    return line_pri(s + lt, in->len - lt, &pri);
+}
+
+/* Where a text ends: at the first '\n' or head from `*from` on, which moves to where the search has
+ * to go on. In steps, so that looking for a far '\n' is not paid again at each head before it. */
+static enum line_known text_end(const struct input *in, size_t floor, size_t *from, size_t *end)
+{
+    while (*from < in->len) {
+        size_t stop = in->len - *from < SEARCH_STEP ? in->len : *from + SEARCH_STEP;
+        const char *newline = memchr(in->data + *from, '\n', stop - *from), *lt;
+
+        if (newline != NULL)
+            stop = (size_t)(newline - in->data);
+        while ((lt = memchr(in->data + *from, '<', stop - *from)) != NULL) {
+            enum line_known known;
+
+            *from = (size_t)(lt - in->data);
+            known = head_around(in, floor, *from, end);
+            if (known != LINE_NO)
+                return known;
+            ++*from;
+        }
+        *from = *end = stop;
+        if (newline != NULL)
+            return LINE_YES;
+    }
+    return LINE_MORE;
+}
+
+static enum line_known timed_end(const struct input *in, size_t *from, size_t *end)
+{
+    const char *newline = memchr(in->data + *from, '\n', in->len - *from);
+
+    *from = *end = newline == NULL ? in->len : (size_t)(newline - in->data);
+    return newline == NULL ? LINE_MORE : LINE_YES;
+}
+
+/* Of a text too long all but its first bytes is dropped as it comes, except what a head that is not
+ * complete yet may begin with. */
+static void drop_text(struct logplex *p, size_t *at)
+{
+    size_t keep = p->searched < HEAD_BEFORE ? p->searched : HEAD_BEFORE;
+
+    p->cut = true;
+    *at += p->searched - keep;
+    p->searched = keep;
+}
+
+/* Ends the text that begins at `*at`. False: more bytes are needed for it. */
+static bool step_text(struct logplex *p, const struct input *in, size_t *at)
+{
+    size_t from = *at + p->searched, end = 0;
+    enum line_known known =
+        p->place == IN_TIMED ? timed_end(in, &from, &end) : text_end(in, *at, &from, &end);
+
+    if (known == LINE_MORE && in->last) {
+        known = LINE_YES;
+        end = in->len;
+    }
+    if (known == LINE_YES) {
+        if (!p->cut)
+            hand_over(p, in->data + *at, end - *at);
+        *at = end;
+        p->place = AT_BEGIN;
+        p->cut = false;
+        return true;
+    }
+    p->searched = from - *at;
+    /* As much again, so that a long text is not asked for in small pieces. */
+    p->lacking = p->searched + LOOKAHEAD;
+    /* A head that begins within the bound may still show its '<' this far behind it. */
+    if (!p->cut && p->searched <= LOGPLEX_LINE_MAX + HEAD_BEFORE)
+        return false;
+    if (!p->cut)
+        hand_over(p, in->data + *at, p->searched);
+    drop_text(p, at);
+    return false;
+}
+
+/* --- lines that nobody asked for ------------------------------------------------------------- */
+
+/* Counts the plain lines from `at` on and returns where they end. Of their times the last one is
+ * all that can matter to a line behind them. */
+static size_t count_lines(struct logplex *p, const struct input *in, size_t at)
+{
+    const char *text;
+    uint64_t lines = 0;
+    size_t n, stop, timed, len;
+
+    if (p->points == NULL || at < p->count_from)
+        return at;
+    text = in->data + at;
+    stop = next_point(p, in, at);
+    n = plain_stretch(text, stop - at, &lines);
+    /* What stopped it is not looked at again for each line of it. */
+    p->count_from = stop - at - n <= PLAIN_BLOCK ? stop : at + n + PLAIN_BLOCK;
+    if (p->times_matter && plain_last_timed(text, n, &timed, &len)) {
+        hand_over(p, text + timed, len);
+        lines--;
+    }
+    p->counts.lines += lines;
+    return at + n;
+}
+
+/* --- chunks --------------------------------------------------------------------------------- */
+
+static size_t skip_blank(const struct input *in, size_t at)
+{
+    while (at < in->len && (in->data[at] == '\n' || in->data[at] == '\r' || in->data[at] == ' '))
+        at++;
+    return at;
+}
+
+/* Steps from `*at` on until a step begins at or behind `stop` or lacks bytes. */
+static void walk(struct logplex *p, const struct input *in, size_t *at, size_t stop)
+{
+    bool went = true;
+
+    while (went && p->rc == 0) {
+        if (p->place == AT_BEGIN) {
+            *at = skip_blank(in, walk_usual(p, in, *at, stop));
+            *at = count_lines(p, in, *at);
+        }
+        if (*at >= stop)
+            return;
+        p->lacking = LOOKAHEAD; /* unless the step knows better */
+        went = p->place == AT_BEGIN ? step_begin(p, in, at) : step_text(p, in, at);
+    }
+}
+
+/* Keeps what a chunk ends with and cannot be told yet. */
+static int keep(struct logplex *p, const char *bytes, size_t n)
+{
+    assert(n <= KEEP_MAX);
+    if (n == 0)
+        return 0;
+    if (p->carry == NULL)
+        p->carry = malloc(CARRY_SIZE);
+    if (p->carry == NULL)
+        return ERR_NOMEM;
+    memcpy(p->carry, bytes, n);
+    p->carry_end = n;
+    return 0;
+}
+
+static void make_room(struct logplex *p)
+{
+    size_t kept = p->carry_end - p->carry_at;
+
+    if (p->carry_end <= 2 * KEEP_MAX)
+        return;
+    memmove(p->carry, p->carry + p->carry_at, kept);
+    p->carry_at = 0;
+    p->carry_end = kept;
+}
+
+/* Completes the lines that begin in the carry with bytes of the chunk, as few as will do. Returns
+ * how many of them are done with: where the rest of the chunk can be walked in place. */
+static size_t complete_carry(struct logplex *p, const char *bytes, size_t n)
+{
+    size_t copied = 0, kept_end;
+
+    make_room(p);
+    kept_end = p->carry_end;
+    do {
+        size_t room = CARRY_SIZE - p->carry_end;
+        size_t more = p->lacking < n - copied ? p->lacking : n - copied;
+
+        more = more < room ? more : room;
+        assert(more > 0);
+        memcpy(p->carry + p->carry_end, bytes + copied, more);
+        copied += more;
+        p->carry_end += more;
+        walk(p, &(struct input){.data = p->carry, .len = p->carry_end}, &p->carry_at, kept_end);
+    } while (p->rc == 0 && p->carry_at < kept_end && copied < n);
+    flush(p);
+    if (p->carry_at < kept_end)
+        return n;
+    copied = p->carry_at - kept_end;
+    p->carry_at = p->carry_end = 0;
+    return copied;
+}
+
+int logplex_push(struct logplex *p, const char *bytes, size_t n)
+{
+    return logplex_push_points(p, bytes, n, NULL, 0, true);
+}
+
+int logplex_push_points(struct logplex *p, const char *bytes, size_t n, const uint32_t *points,
+                        size_t n_points, bool times_matter)
+{
+    struct input in = {.data = bytes, .len = n};
+    size_t at = 0;
+
+    assert(p->rc == 0);
+    p->counts.bytes += n;
+    if (n > 0 && p->carry_end > 0)
+        at = complete_carry(p, bytes, n);
+    if (p->rc == 0 && at < n) {
+        p->points = points;
+        p->n_points = n_points;
+        p->times_matter = times_matter;
+        p->count_from = 0;
+        walk(p, &in, &at, n);
+        p->points = NULL;
+        flush(p);
+        if (p->rc == 0)
+            p->rc = keep(p, bytes + at, n - at);
+    }
+    return p->rc;
+}
+
+int logplex_finish(struct logplex *p)
+{
+    struct input in = {.data = p->carry, .len = p->carry_end, .last = true};
+
+    assert(p->rc == 0);
+    walk(p, &in, &p->carry_at, p->carry_end);
+    flush(p);
+    return p->rc;
+}

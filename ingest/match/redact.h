@@ -1,0 +1,31 @@
+/* What must not be shown: the stretches of a message that the rules' `redact` expressions match.
+ *
+ * Every byte that some match covers goes, whatever ends of it there are, and each run of such bytes
+ * becomes one "…". So a byte is left only if no reading of an expression takes it. Pure. */
+#ifndef DRAINWATCH_INGEST_MATCH_REDACT_H
+#define DRAINWATCH_INGEST_MATCH_REDACT_H
+
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/rules/rules.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct redact;
+
+/* Compiles the expressions of the file and of its rules, which must outlive the result. Returns 0,
+ * ERR_INPUT (together they are too large; each by itself was tried by the rules reader) or
+ * ERR_NOMEM. */
+int redact_new(const struct rules *rules, struct redact **out, struct err *err);
+void redact_free(struct redact *r); /* NULL is fine */
+
+/* Whether anything is to be redacted in what this rule (its index) shows. */
+bool redact_is_needed(const struct redact *r, uint32_t rule);
+
+/* Appends the text as this rule may show it. Returns 0, ERR_IO (Hyperscan failed; nothing of the
+ * text is to be shown then), ERR_FULL or ERR_NOMEM. */
+int redact_append(struct redact *r, uint32_t rule, const char *text, size_t n, struct buf *out);
+
+#endif

@@ -1,0 +1,129 @@
+#include "ingest/match/special.h"
+
+#include "ingest/match/logfmt.h"
+
+#include <string.h>
+
+static const char own_path[] = "/api/internal/heroku-log-drain";
+
+/* Plain and of 8 bytes at most: what is longer, or has a repeat in it, made the whole pass three
+ * times as slow (4.9 against 1.4 us for 100 lines). Hyperscan stops wherever the last bytes of one
+ * stand, and those of "dropped" stand in "skipped" and "stopped", too: it made the pass 12 %
+ * slower. */
+const char *const special_expressions[SPECIAL_EXPRESSIONS] = {
+    "dropp",    /* dropped */
+    "log_dra",  /* heroku_log_drain: */
+    "drainwat", /* drainwatch */
+    "log-dra",  /* our path */
+};
+
+static bool text_is(struct logplex_text text, const char *other)
+{
+    return text.len == strlen(other) && memcmp(text.data, other, text.len) == 0;
+}
+
+static bool starts_with(const char *bytes, size_t n, const char *start)
+{
+    size_t len = strlen(start);
+
+    return n >= len && memcmp(bytes, start, len) == 0;
+}
+
+static bool from_heroku(const struct logplex_line *line, const char *process)
+{
+    return line->form != LOGPLEX_BARE && text_is(line->source, "heroku") &&
+           text_is(line->process, process);
+}
+
+bool special_is_ours(const struct logplex_line *line)
+{
+    struct logplex_text message = line->message;
+
+    return starts_with(message.data, message.len, "heroku_log_drain:") ||
+           starts_with(message.data, message.len, "drainwatch");
+}
+
+bool special_is_about_us(const struct logplex_line *line)
+{
+    struct logplex_text message = line->message;
+    struct logfmt_pair pair;
+    size_t at = 0;
+
+    if (!from_heroku(line, "router"))
+        return false;
+    while (logfmt_next(message.data, message.len, &at, &pair)) {
+        if (pair.key_len == 4 && memcmp(pair.key, "path", 4) == 0)
+            return starts_with(pair.content, pair.content_len, own_path);
+    }
+    return false;
+}
+
+/* Moves `*at` behind `text` if it stands there. */
+static bool skip_text(struct logplex_text s, size_t *at, const char *text)
+{
+    if (!starts_with(s.data + *at, s.len - *at, text))
+        return false;
+    *at += strlen(text);
+    return true;
+}
+
+static bool is_digit_at(struct logplex_text s, size_t at)
+{
+    return at < s.len && s.data[at] >= '0' && s.data[at] <= '9';
+}
+
+/* Moves `*at` behind the number that stands there. One beyond the bound becomes the bound. */
+static bool read_number(struct logplex_text s, size_t *at, uint64_t *n)
+{
+    size_t start = *at;
+
+    for (*n = 0; is_digit_at(s, *at); (*at)++) {
+        *n = *n * 10 + (uint64_t)(s.data[*at] - '0');
+        if (*n > SPECIAL_LOST_MAX)
+            *n = SPECIAL_LOST_MAX;
+    }
+    return *at > start;
+}
+
+/* "N messages " that ends at `end`. */
+static bool number_before(struct logplex_text s, size_t end, uint64_t *n)
+{
+    static const char *const words[] = {" messages ", " message "};
+
+    for (size_t i = 0; i < 2; i++) {
+        size_t len = strlen(words[i]), at;
+
+        if (end < len || memcmp(s.data + end - len, words[i], len) != 0)
+            continue;
+        for (at = end - len; at > 0 && is_digit_at(s, at - 1); at--)
+            ;
+        return read_number(s, &at, n);
+    }
+    return false;
+}
+
+/* The wordings of L10 that are seen: "N messages dropped since …" and "dropped N messages". */
+uint64_t special_lost(const struct logplex_line *line)
+{
+    static const char dropped[] = "dropped";
+    struct logplex_text s = line->message;
+    size_t at = 0;
+    uint64_t n;
+
+    if (!from_heroku(line, "logplex"))
+        return 0;
+    while (at < s.len) {
+        const char *hit = memmem(s.data + at, s.len - at, dropped, sizeof dropped - 1);
+        size_t start;
+
+        if (hit == NULL)
+            return 0;
+        start = (size_t)(hit - s.data);
+        at = start + sizeof dropped - 1;
+        if (number_before(s, start, &n))
+            return n;
+        if (skip_text(s, &at, " ") && read_number(s, &at, &n) && skip_text(s, &at, " message"))
+            return n;
+    }
+    return 0;
+}

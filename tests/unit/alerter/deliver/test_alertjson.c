@@ -1,0 +1,186 @@
+#include "tests/unit/unit.h"
+
+#include "alerter/deliver/alertjson.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct wire_group GROUP[] = {{"host", "x.example"}, {"dyno", "web.1 \"ü\"\n"}};
+
+static const struct wire_alert ALERT = {
+    .id = "0123456789abcdef",
+    .kind = "breach",
+    .rule = "h12-request-timeout",
+    .app = "raxx-console-prod",
+    .at_us = INT64_C(1778141172123456),
+    .count = 1000000,
+    .window_us = INT64_C(300000000),
+    .threshold = 3,
+    .suppressed = 17,
+    .first_us = INT64_C(1778141171000000),
+    .last_us = INT64_C(1778141172000001),
+    .title = "a title",
+    .runbook = "a runbook",
+    .channel = "C1",
+    .source = "heroku",
+    .process = "router",
+};
+
+static void assert_json(const struct wire_alert *alert, const char *expected)
+{
+    json_t *object = alertjson_new(alert);
+    char *text;
+
+    assert_non_null(object);
+    text = json_dumps(object, JSON_COMPACT);
+    assert_string_equal(text, expected);
+    free(text);
+    json_decref(object);
+}
+
+static void test_every_member_in_its_order(void **state)
+{
+    (void)state;
+    assert_json(&ALERT, "{\"id\":\"0123456789abcdef\",\"kind\":\"breach\","
+                        "\"rule\":\"h12-request-timeout\",\"app\":\"raxx-console-prod\","
+                        "\"group\":{},\"at\":\"2026-05-07T08:06:12.123456Z\",\"count\":1000000,"
+                        "\"at_least\":false,\"window_s\":300,\"threshold\":3,\"suppressed\":17,"
+                        "\"first\":\"2026-05-07T08:06:11.000000Z\","
+                        "\"last\":\"2026-05-07T08:06:12.000001Z\"}");
+}
+
+static void test_a_group_and_part_of_a_second(void **state)
+{
+    struct wire_alert alert = ALERT;
+
+    (void)state;
+    alert.group = GROUP;
+    alert.n_group = 2;
+    alert.window_us = 2500000;
+    alert.at_least = true;
+    alert.count = INT64_MAX;
+    assert_json(&alert, "{\"id\":\"0123456789abcdef\",\"kind\":\"breach\","
+                        "\"rule\":\"h12-request-timeout\",\"app\":\"raxx-console-prod\","
+                        "\"group\":{\"host\":\"x.example\",\"dyno\":\"web.1 \\\"ü\\\"\\n\"},"
+                        "\"at\":\"2026-05-07T08:06:12.123456Z\",\"count\":9223372036854775807,"
+                        "\"at_least\":true,\"window_s\":2.5,\"threshold\":3,\"suppressed\":17,"
+                        "\"first\":\"2026-05-07T08:06:11.000000Z\","
+                        "\"last\":\"2026-05-07T08:06:12.000001Z\"}");
+}
+
+/* What a log line holds is a JSON text like any other; how a terminal or Slack would take it is for
+ * whoever shows it. Severity and mentions are no members. */
+static void test_a_group_from_a_log_line(void **state)
+{
+    static const struct wire_group group[] = {{"process", ""},
+                                              {"path", "/\x01\x1b[31m\x7f\\\t"},
+                                              {"b", "<!channel>"},
+                                              {"a", "\"b\": {}"}};
+    static const char *const who[] = {"here"};
+    struct wire_alert alert = ALERT;
+
+    (void)state;
+    alert.group = group;
+    alert.n_group = WIRE_GROUP_MAX;
+    alert.severity = "critical";
+    alert.mentions = who;
+    alert.n_mentions = 1;
+    assert_json(&alert, "{\"id\":\"0123456789abcdef\",\"kind\":\"breach\","
+                        "\"rule\":\"h12-request-timeout\",\"app\":\"raxx-console-prod\","
+                        "\"group\":{\"process\":\"\",\"path\":\"/\\u0001\\u001B[31m\x7f\\\\\\t\","
+                        "\"b\":\"<!channel>\",\"a\":\"\\\"b\\\": {}\"},"
+                        "\"at\":\"2026-05-07T08:06:12.123456Z\",\"count\":1000000,"
+                        "\"at_least\":false,\"window_s\":300,\"threshold\":3,\"suppressed\":17,"
+                        "\"first\":\"2026-05-07T08:06:11.000000Z\","
+                        "\"last\":\"2026-05-07T08:06:12.000001Z\"}");
+}
+
+/* Cut, it could not be told from another group. */
+static void test_a_long_value_is_whole(void **state)
+{
+    static char value[WIRE_GROUP_TEXT_MAX + 1];
+    const struct wire_group group = {"path", value};
+    struct wire_alert alert = ALERT;
+    json_t *object;
+
+    (void)state;
+    memset(value, '"', WIRE_GROUP_TEXT_MAX);
+    alert.group = &group;
+    alert.n_group = 1;
+    object = alertjson_new(&alert);
+    assert_non_null(object);
+    assert_string_equal(
+        json_string_value(json_object_get(json_object_get(object, "group"), "path")), value);
+    json_decref(object);
+}
+
+static void test_an_object_can_be_added_to(void **state)
+{
+    json_t *object = alertjson_new(&ALERT);
+    const char *key, *last = "";
+    json_t *value;
+
+    (void)state;
+    assert_int_equal(json_object_set_new(object, "delivery", json_object()), 0);
+    json_object_foreach(object, key, value)
+    {
+        last = key;
+    }
+    assert_string_equal(last, "delivery");
+    json_decref(object);
+}
+
+/* ---- no memory ---- */
+
+static size_t until_failure, held;
+
+static void *sparing_malloc(size_t n)
+{
+    if (until_failure == 0)
+        return NULL;
+    until_failure--;
+    held++;
+    return malloc(n);
+}
+
+static void counting_free(void *p)
+{
+    held -= p != NULL;
+    free(p);
+}
+
+static void test_without_memory_there_is_no_object_and_no_leak(void **state)
+{
+    struct wire_alert alert = ALERT;
+    json_t *object = NULL;
+    size_t n;
+
+    (void)state;
+    alert.group = GROUP;
+    alert.n_group = 2;
+    json_set_alloc_funcs(sparing_malloc, counting_free);
+    for (n = 0; object == NULL && n < 1000; n++) {
+        until_failure = n;
+        object = alertjson_new(&alert);
+        if (object == NULL)
+            assert_int_equal(held, 0);
+    }
+    assert_in_range(n, 30, 999);
+    json_decref(object);
+    assert_int_equal(held, 0);
+    json_set_alloc_funcs(malloc, free);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_member_in_its_order),
+        cmocka_unit_test(test_a_group_and_part_of_a_second),
+        cmocka_unit_test(test_a_group_from_a_log_line),
+        cmocka_unit_test(test_a_long_value_is_whole),
+        cmocka_unit_test(test_an_object_can_be_added_to),
+        cmocka_unit_test(test_without_memory_there_is_no_object_and_no_leak),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,271 @@
+#include "common/base/hash.h"
+#include "tests/unit/alerter/engine/engine_feed.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void fill(struct engine *e)
+{
+    int64_t times[4];
+    struct wire_matches matches = group("h12", times, 4, NOW);
+    struct wire_record record = record_of(&matches, 1, NOW);
+
+    record.frame_id = "frame 1";
+    assert_int_equal(step(e, &record, NOW).n, 1);
+    record.drain = "d.2";
+    assert_int_equal(step(e, &record, NOW + 1).n, 0);
+    record.frame_id = "frame 2";
+    assert_int_equal(step(e, &record, NOW + 2).n, 0);
+    assert_int_equal(feed(e, "worker", 2, NOW + TIME_S).n, 0);
+    assert_int_equal(feed_path(e, "/a", "web.1", 1, NOW + 2 * TIME_S).n, 0);
+    assert_int_equal(feed_path(e, "/b", "web.1", 1, NOW + 2 * TIME_S).n, 0);
+    assert_int_equal(feed_path(e, "", "", 2, NOW + 2 * TIME_S).n, 1);
+    lose(e, "d.1", NOW + 2 * TIME_S, NOW + 2 * TIME_S);
+}
+
+static void save(const struct engine *e, struct buf *out)
+{
+    buf_init(out, 1 << 20);
+    assert_int_equal(engine_save(e, out), 0);
+}
+
+static void a_loaded_engine_goes_on_alike(void **state)
+{
+    struct engine_counts is, was;
+    struct engine *loaded;
+    struct engine_alerts alerts;
+    struct buf bytes;
+    struct err err;
+
+    fill(*state);
+    save(*state, &bytes);
+    assert_int_equal(engine_load(&loaded, bytes.data, bytes.len, &err), 0);
+    is = engine_counts(loaded);
+    was = engine_counts(*state);
+    assert_memory_equal(&is, &was, sizeof is);
+    alerts = feed(loaded, "h12", 1, NOW + 5 * TIME_MINUTE - 4 * TIME_S);
+    assert_int_equal(alerts.n, 0);
+    alerts = feed(loaded, "h12", 1, NOW + 5 * TIME_MINUTE);
+    assert_int_equal(alerts.n, 0);
+    alerts = feed(loaded, "h12", 3, NOW + 5 * TIME_MINUTE + TIME_S);
+    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.alerts[0].suppressed, 10);
+    assert_true(alerts.alerts[0].at_least);
+    assert_int_equal(feed(loaded, "worker", 1, NOW + 5 * TIME_MINUTE + TIME_S).n, 0);
+    engine_free(loaded);
+    buf_close(&bytes);
+}
+
+/* Groups of one family stay one, in their order. */
+static void loaded_groups_are_kept_alike(void **state)
+{
+    struct engine_limits limits = wide_limits();
+    struct engine_alerts alerts;
+    struct engine *loaded;
+    struct buf bytes;
+    struct err err;
+    uint64_t cooled;
+
+    fill(*state);
+    cooled = engine_counts(*state).cooled;
+    save(*state, &bytes);
+    assert_int_equal(engine_load(&loaded, bytes.data, bytes.len, &err), 0);
+    alerts = feed_path(loaded, "/b", "web.1", 1, NOW + 3 * TIME_S);
+    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.alerts[0].count, 2);
+    limits.groups = 3; /* of four: "/a" is the stalest */
+    engine_set_limits(loaded, &limits);
+    assert_int_equal(feed_path(loaded, "/c", "web.1", 1, NOW + 3 * TIME_S).n, 0);
+    assert_int_equal(engine_counts(loaded).groups_dropped, 1);
+    assert_int_equal(feed_path(loaded, "", "", 1, NOW + 3 * TIME_S).n, 0);
+    assert_int_equal(engine_counts(loaded).cooled, cooled + 1);
+    assert_int_equal(feed_path(loaded, "/a", "web.1", 1, NOW + 3 * TIME_S).n, 0);
+    assert_int_equal(engine_counts(loaded).keys, 2 + 3);
+    engine_free(loaded);
+    buf_close(&bytes);
+}
+
+static void an_engine_without_anything_is_saved_too(void **state)
+{
+    struct engine *e = engine_new(), *loaded;
+    struct buf bytes;
+    struct err err;
+
+    (void)state;
+    assert_non_null(e);
+    save(e, &bytes);
+    assert_int_equal(engine_load(&loaded, bytes.data, bytes.len, &err), 0);
+    assert_null(engine_rules(loaded));
+    engine_free(loaded);
+    engine_free(e);
+    buf_close(&bytes);
+}
+
+static void a_buffer_too_small_keeps_what_it_held(void **state)
+{
+    struct buf bytes, small;
+
+    fill(*state);
+    save(*state, &bytes);
+    for (size_t max = 4; max < bytes.len + 4; max += 7) {
+        buf_init(&small, max);
+        assert_int_equal(buf_puts(&small, "held"), 0);
+        assert_int_equal(engine_save(*state, &small), ERR_FULL);
+        assert_string_equal(buf_text(&small), "held");
+        buf_close(&small);
+    }
+    buf_close(&bytes);
+}
+
+/* Loads bytes that are not what was written; if an engine comes of it, it works. */
+static void load_damaged(const uint8_t *bytes, size_t n)
+{
+    struct engine_alerts alerts;
+    struct engine *e = NULL;
+    struct err err;
+    int64_t times[4];
+    struct wire_matches matches = group("h12", times, 4, NOW);
+    struct wire_record record = record_of(&matches, 1, NOW);
+    int rc = engine_load(&e, bytes, n, &err);
+
+    assert_true(rc == 0 || rc == ERR_DAMAGED || rc == ERR_VERSION);
+    assert_true((rc == 0) == (e != NULL));
+    if (rc != 0)
+        return;
+    record.frame_id = "frame 3";
+    assert_int_equal(engine_step(e, &record, NOW + TIME_S, &alerts), 0);
+    engine_free(e);
+}
+
+static void seal(uint8_t *bytes, size_t n)
+{
+    uint64_t checksum = hash_finish(hash_add(HASH_START, bytes, n - 8));
+
+    for (size_t i = 0; i < 8; i++)
+        bytes[n - 8 + i] = (uint8_t)(checksum >> (8 * i));
+}
+
+/* The checksum finds all of these. So that the checks behind it are tried as well, each damaged
+ * form is sealed anew. Copies are of the exact size, so that the sanitizer sees one byte beyond. */
+static void damaged_bytes_never_crash(void **state)
+{
+    struct buf bytes;
+
+    fill(*state);
+    save(*state, &bytes);
+    for (size_t n = 0; n <= bytes.len; n++) {
+        uint8_t *cut = malloc(n + 1);
+
+        memcpy(cut, bytes.data, n);
+        load_damaged(cut, n);
+        if (n >= 8) {
+            seal(cut, n);
+            load_damaged(cut, n);
+        }
+        free(cut);
+    }
+    for (size_t i = 0; i < bytes.len - 8; i++) {
+        static const uint8_t with[] = {0x01, 0x80, 0xff, 0x7f};
+        uint8_t *copy = malloc(bytes.len);
+
+        for (size_t w = 0; w < sizeof with; w++) {
+            memcpy(copy, bytes.data, bytes.len);
+            copy[i] ^= with[w];
+            load_damaged(copy, bytes.len);
+            seal(copy, bytes.len);
+            load_damaged(copy, bytes.len);
+        }
+        free(copy);
+    }
+    buf_close(&bytes);
+}
+
+/* Many keys, and room for some of them only: of two engines one is told what comes, and as often
+ * what does not. */
+
+enum { PROCESSES = 4000, RULES_MANY = 7, ROOM = 20000, MANY_STEPS = 60000 };
+
+static void set_many_rules(struct engine *e)
+{
+    struct engine_limits limits = wide_limits();
+    char text[1024];
+    size_t n = (size_t)snprintf(text, sizeof text, "app: a\nslack: {channel: C1}\nrules:\n");
+
+    for (int i = 0; i < RULES_MANY; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n,
+                              "  - {name: r%d, match: x, group_by: process, more_than: 1,"
+                              " within: 1m, cooldown: 1m}\n",
+                              i);
+    set_rules(e, text);
+    limits.keys = ROOM;
+    limits.groups = PROCESSES;
+    limits.times = ENGINE_TIMES_MAX;
+    engine_set_limits(e, &limits);
+}
+
+/* A record with three matches of keys at random. */
+static struct wire_record many_record(uint64_t random, int64_t *at_us)
+{
+    static char rules[3][8], processes[3][16];
+    static struct wire_matches matches[3];
+
+    for (size_t i = 0; i < 3; i++, random >>= 20) {
+        snprintf(rules[i], sizeof rules[i], "r%d", (int)(random % RULES_MANY));
+        snprintf(processes[i], sizeof processes[i], "web.%d", (int)(random / 8 % PROCESSES));
+        matches[i] = group(rules[i], at_us, 1, *at_us);
+        matches[i].process = processes[i];
+    }
+    return record_of(matches, 3, *at_us);
+}
+
+static uint64_t next_random(uint64_t random)
+{
+    random ^= random << 13;
+    random ^= random >> 7;
+    return random ^ random << 17;
+}
+
+static void what_is_expected_decides_nothing(void **state)
+{
+    struct engine *other = engine_new();
+    struct buf saved[2];
+    uint64_t random = 88172645463325252;
+
+    assert_non_null(other);
+    set_many_rules(*state);
+    set_many_rules(other);
+    for (int i = 0; i < MANY_STEPS; i++) {
+        int64_t at_us = NOW + i * TIME_MS;
+        struct wire_record record = many_record(next_random(random), &at_us);
+
+        engine_expect(other, &record); /* the next one, or one that never comes */
+        record = many_record(random, &at_us);
+        assert_int_equal(step(*state, &record, at_us).n, step(other, &record, at_us).n);
+        random = next_random(random + (uint64_t)(i % 3 == 0));
+    }
+    assert_int_equal(engine_counts(other).keys, ROOM);
+    assert_true(engine_counts(other).keys_dropped > 0 && engine_counts(other).alerts > 0);
+    for (int i = 0; i < 2; i++) {
+        buf_init(&saved[i], 8 << 20);
+        assert_int_equal(engine_save(i == 0 ? *state : other, &saved[i]), 0);
+    }
+    assert_int_equal(saved[0].len, saved[1].len);
+    assert_memory_equal(saved[0].data, saved[1].data, saved[0].len);
+    buf_close(&saved[0]);
+    buf_close(&saved[1]);
+    engine_free(other);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ENGINE_TEST(a_loaded_engine_goes_on_alike),
+        ENGINE_TEST(loaded_groups_are_kept_alike),
+        cmocka_unit_test(an_engine_without_anything_is_saved_too),
+        ENGINE_TEST(a_buffer_too_small_keeps_what_it_held),
+        ENGINE_TEST(damaged_bytes_never_crash),
+        ENGINE_TEST(what_is_expected_decides_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

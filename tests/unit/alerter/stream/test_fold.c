@@ -1,0 +1,424 @@
+#include "tests/unit/unit.h"
+
+#include "alerter/stream/fold.h"
+#include "common/base/time.h"
+#include "tests/unit/alerter/engine/engine_feed.h"
+#include "tests/unit/scratch.h"
+
+static const char OTHER_RULES[] = "app: console\n"
+                                  "slack: {channel: C1}\n"
+                                  "rules:\n"
+                                  "  - {name: h12, field: code=H12, more_than: 0, within: 5m}\n";
+
+struct test {
+    struct scratch scratch;
+    char path[512];
+    struct store *s;
+    struct fold f;
+    struct engine_alerts alerts;
+    struct err err;
+    char set_aside[512];
+};
+
+#define OK(t, call)                                                                                \
+    do {                                                                                           \
+        if ((call) != 0)                                                                           \
+            fail_msg("%s: %s", #call, (t)->err.text);                                              \
+    } while (0)
+
+static void open_store(struct test *t)
+{
+    OK(t, store_open(&(struct store_options){.path = t->path}, &t->s, t->set_aside, &t->err));
+}
+
+static int setup(void **state)
+{
+    struct test *t = calloc(1, sizeof *t);
+
+    if (t == NULL || scratch_make(&t->scratch) != 0)
+        return -1;
+    scratch_path(&t->scratch, "alerter.db", t->path);
+    open_store(t);
+    OK(t, fold_open(&t->f, &t->err));
+    *state = t;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct test *t = *state;
+
+    fold_close(&t->f);
+    store_close(t->s);
+    scratch_remove(&t->scratch);
+    free(t);
+    return 0;
+}
+
+/* ---- what is fed ---- */
+
+/* Stores an entry and answers what the fold makes of it. */
+static int enter(struct test *t, enum wire_input input, const void *bytes, size_t n, int64_t at_us)
+{
+    const struct wire_entry entry = {at_us, input, {bytes, n}};
+
+    OK(t, store_begin(t->s, &t->err));
+    OK(t, store_append_entry(t->s, &entry, NULL, &t->err));
+    OK(t, store_commit(t->s, &t->err));
+    return fold_entry(&t->f, &entry, &t->alerts, &t->err);
+}
+
+static int enter_text(struct test *t, enum wire_input input, const char *text, int64_t at_us)
+{
+    return enter(t, input, text, strlen(text), at_us);
+}
+
+static void enter_rules(struct test *t, int64_t at_us)
+{
+    OK(t, enter_text(t, WIRE_INPUT_RULES, RULES, at_us));
+}
+
+/* A record with `n` matches of h12. */
+static void enter_matches(struct test *t, size_t n, int64_t at_us)
+{
+    int64_t times[100];
+    struct wire_matches matches = group("h12", times, n, at_us);
+    struct wire_record record = record_of(&matches, 1, at_us);
+    struct buf packed;
+
+    buf_init(&packed, WIRE_RECORD_MAX);
+    assert_int_equal(wire_pack_record(&record, &packed), 0);
+    OK(t, enter(t, WIRE_INPUT_RECORD, packed.data, packed.len, at_us));
+    buf_close(&packed);
+}
+
+static void save(struct test *t, int64_t at_us)
+{
+    OK(t, store_begin(t->s, &t->err));
+    OK(t, fold_save(&t->f, t->s, at_us, &t->err));
+    OK(t, store_commit(t->s, &t->err));
+}
+
+static void restore(struct test *t)
+{
+    OK(t, fold_restore(&t->f, t->s, &t->err));
+}
+
+/* The whole state as bytes: equal bytes decide alike. */
+static void state_of(struct test *t, struct buf *out)
+{
+    buf_init(out, FOLD_SNAPSHOT_MAX);
+    assert_int_equal(engine_save(t->f.engine, out), 0);
+}
+
+static void assert_restored_as_it_was(struct test *t)
+{
+    struct buf before, after;
+    int64_t last_us = t->f.last_us, saved_us = t->f.saved_us;
+    uint64_t since = t->f.since_saved;
+
+    state_of(t, &before);
+    restore(t);
+    state_of(t, &after);
+    assert_int_equal(before.len, after.len);
+    assert_memory_equal(before.data, after.data, before.len);
+    assert_int_equal(t->f.last_us, last_us);
+    assert_int_equal(t->f.saved_us, saved_us);
+    assert_int_equal(t->f.since_saved, since);
+    buf_close(&before);
+    buf_close(&after);
+}
+
+/* The next storm alerts, and tells how many were suppressed since the last one. */
+static void assert_suppressed(struct test *t, uint64_t expected, int64_t at_us)
+{
+    enter_matches(t, 4, at_us);
+    assert_int_equal(t->alerts.n, 1);
+    assert_int_equal(t->alerts.alerts[0].suppressed, expected);
+}
+
+/* ---- one entry ---- */
+
+static void test_a_record_is_decided_on(void **state)
+{
+    struct test *t = *state;
+
+    enter_rules(t, NOW);
+    enter_matches(t, 3, NOW + 1);
+    assert_int_equal(t->alerts.n, 0);
+    enter_matches(t, 1, NOW + 2);
+    assert_int_equal(t->alerts.n, 1);
+    assert_int_equal(t->alerts.alerts[0].count, 4);
+    assert_int_equal(t->alerts.alerts[0].at_us, NOW + 2);
+    assert_int_equal(t->f.last_us, NOW + 2);
+    assert_int_equal(t->f.since_saved, 3);
+    assert_int_equal(t->f.saved_us, 0);
+}
+
+static void test_what_cannot_be_read_says_why(void **state)
+{
+    struct test *t = *state;
+    const struct wire_entry newer = {NOW, WIRE_INPUT_NONE, {(const uint8_t *)"", 0}};
+
+    enter_rules(t, NOW);
+    /* Not ERR_INPUT, after which one goes on: a record that is left out changes what follows. */
+    assert_int_equal(enter_text(t, WIRE_INPUT_RECORD, "\xff\xff", NOW), ERR_DAMAGED);
+    assert_int_equal(enter_text(t, WIRE_INPUT_RECORD, "\x08\x63", NOW), ERR_VERSION); /* 99 */
+    assert_int_equal(fold_entry(&t->f, &newer, &t->alerts, &t->err), ERR_VERSION);
+    assert_non_null(strstr(t->err.text, "newer build"));
+    assert_int_equal(t->alerts.n, 0);
+}
+
+static void test_rules_that_are_refused_leave_the_old_ones(void **state)
+{
+    struct test *t = *state;
+
+    enter_rules(t, NOW);
+    enter_matches(t, 3, NOW + 1);
+    assert_int_equal(enter_text(t, WIRE_INPUT_RULES, "app: [", NOW + 2), ERR_INPUT);
+    enter_matches(t, 1, NOW + 3);
+    assert_int_equal(t->alerts.n, 1);
+}
+
+static void test_a_snapshot_is_no_news_to_an_engine_that_was_fed(void **state)
+{
+    struct test *t = *state;
+    struct buf empty;
+
+    state_of(t, &empty);
+    enter_rules(t, NOW);
+    enter_matches(t, 3, NOW + 1);
+    OK(t, enter(t, WIRE_INPUT_SNAPSHOT, empty.data, empty.len, NOW + 2));
+    assert_int_equal(t->f.saved_us, NOW + 2);
+    assert_int_equal(t->f.since_saved, 0);
+    enter_matches(t, 1, NOW + 3);
+    assert_int_equal(t->alerts.n, 1);
+    buf_close(&empty);
+}
+
+/* ---- a trial ---- */
+
+static void open_trial(struct test *t, const char *rules)
+{
+    fold_close(&t->f);
+    OK(t, fold_open_trial(&t->f, rules, strlen(rules), &t->err));
+}
+
+static void test_a_trial_takes_records_alone(void **state)
+{
+    struct test *t = *state;
+    struct buf before;
+
+    enter_rules(t, NOW);
+    enter_matches(t, 5, NOW + 1); /* alerts, and cools down in this state */
+    state_of(t, &before);
+    open_trial(t, RULES);
+    OK(t, enter(t, WIRE_INPUT_SNAPSHOT, before.data, before.len, NOW + 2));
+    OK(t, enter_text(t, WIRE_INPUT_RULES, "of a newer build: yes", NOW + 3));
+    OK(t, enter_text(t, WIRE_INPUT_RULES, OTHER_RULES, NOW + 4));
+    assert_int_equal(t->alerts.n, 0);
+    assert_int_equal(t->f.last_us, NOW + 4);
+    assert_true(engine_has_rules_text(t->f.engine, RULES, strlen(RULES)));
+    enter_matches(t, 3, NOW + 5);
+    assert_int_equal(t->alerts.n, 0);
+    enter_matches(t, 1, NOW + 6);
+    assert_int_equal(t->alerts.n, 1);
+    assert_int_equal(t->alerts.alerts[0].count, 4);
+    assert_int_equal(t->alerts.alerts[0].suppressed, 0);
+    buf_close(&before);
+}
+
+static void test_a_trial_ends_where_a_record_cannot_be_read(void **state)
+{
+    struct test *t = *state;
+    const struct wire_entry newer = {NOW, WIRE_INPUT_NONE, {(const uint8_t *)"", 0}};
+
+    open_trial(t, RULES);
+    assert_int_equal(enter_text(t, WIRE_INPUT_RECORD, "\xff\xff", NOW), ERR_DAMAGED);
+    assert_int_equal(enter_text(t, WIRE_INPUT_RECORD, "\x08\x63", NOW), ERR_VERSION); /* 99 */
+    assert_int_equal(fold_entry(&t->f, &newer, &t->alerts, &t->err), ERR_VERSION);
+}
+
+static void test_a_trial_under_bad_rules_does_not_begin(void **state)
+{
+    struct test *t = *state;
+    struct fold f;
+
+    assert_int_equal(fold_open_trial(&f, "app: [", 6, &t->err), ERR_INPUT);
+    assert_null(f.engine);
+    assert_null(f.wire);
+}
+
+/* ---- from the store ---- */
+
+static void test_an_empty_store_gives_an_empty_engine(void **state)
+{
+    struct test *t = *state;
+
+    restore(t);
+    assert_int_equal(t->f.last_us, 0);
+    assert_null(engine_rules(t->f.engine));
+}
+
+static void test_restored_from_the_start(void **state)
+{
+    struct test *t = *state;
+
+    enter_rules(t, NOW);
+    enter_matches(t, 5, NOW + TIME_S); /* alerts, and cools down from there */
+    enter_matches(t, 2, NOW + 2 * TIME_S);
+    assert_restored_as_it_was(t);
+    enter_matches(t, 4, NOW + 301 * TIME_S - 1);
+    assert_int_equal(t->alerts.n, 0);
+    assert_suppressed(t, 6, NOW + 301 * TIME_S);
+}
+
+static void test_restored_from_a_snapshot(void **state)
+{
+    struct test *t = *state;
+
+    enter_rules(t, NOW);
+    enter_matches(t, 5, NOW + TIME_S);
+    save(t, NOW + 2 * TIME_S);
+    assert_restored_as_it_was(t);
+    enter_matches(t, 2, NOW + 3 * TIME_S);
+    assert_restored_as_it_was(t);
+    save(t, NOW + 4 * TIME_S);
+    save(t, NOW + 5 * TIME_S);
+    enter_matches(t, 1, NOW + 6 * TIME_S);
+    assert_restored_as_it_was(t);
+    assert_suppressed(t, 3, NOW + 301 * TIME_S);
+}
+
+static void test_restored_without_its_beginning(void **state)
+{
+    struct test *t = *state;
+    enum store_next next = STORE_DONE;
+
+    enter_rules(t, NOW);
+    enter_matches(t, 3, NOW + TIME_S);
+    save(t, NOW + 2 * TIME_S);
+    enter_matches(t, 0, NOW + 3 * TIME_S);
+    do {
+        OK(t, store_begin(t->s, &t->err));
+        OK(t, store_history(t->s, NOW + TIME_HOUR, TIME_S, INT64_MAX, &next, &t->err));
+        OK(t, store_commit(t->s, &t->err));
+    } while (next == STORE_MORE);
+    assert_restored_as_it_was(t);
+    enter_matches(t, 1, NOW + 4 * TIME_S);
+    assert_int_equal(t->alerts.n, 1);
+}
+
+static void test_refused_rules_in_the_stream_are_left_out(void **state)
+{
+    struct test *t = *state;
+
+    enter_rules(t, NOW);
+    enter_matches(t, 3, NOW + 1);
+    assert_int_equal(enter_text(t, WIRE_INPUT_RULES, "of a newer build: yes", NOW + 2), ERR_INPUT);
+    assert_restored_as_it_was(t);
+    enter_matches(t, 1, NOW + 3);
+    assert_int_equal(t->alerts.n, 1);
+}
+
+static void test_a_damaged_snapshot_is_passed_over(void **state)
+{
+    struct test *t = *state;
+
+    enter_rules(t, NOW);
+    enter_matches(t, 2, NOW + 1);
+    save(t, NOW + 2);
+    enter_matches(t, 1, NOW + 3);
+    OK(t, enter_text(t, WIRE_INPUT_SNAPSHOT, "no snapshot at all", NOW + 4));
+    assert_restored_as_it_was(t);
+    enter_matches(t, 1, NOW + 5);
+    assert_int_equal(t->alerts.n, 1);
+    store_close(t->s);
+    open_store(t);
+    assert_string_equal(t->set_aside, "");
+}
+
+/* What cannot be read behind the newest snapshot cannot be read from an older one either. */
+static void test_a_damaged_record_ends_it_at_once(void **state)
+{
+    struct test *t = *state;
+
+    enter_rules(t, NOW);
+    save(t, NOW + 1);
+    save(t, NOW + 2);
+    assert_int_equal(enter_text(t, WIRE_INPUT_RECORD, "\xff\xff", NOW + 3), ERR_DAMAGED);
+    assert_int_equal(fold_restore(&t->f, t->s, &t->err), ERR_DAMAGED);
+    assert_int_equal(t->f.saved_us, NOW + 2);
+    store_close(t->s);
+    open_store(t);
+    assert_string_not_equal(t->set_aside, "");
+    restore(t);
+}
+
+static void test_a_stream_of_damaged_snapshots_is_set_aside(void **state)
+{
+    struct test *t = *state;
+
+    assert_int_equal(enter_text(t, WIRE_INPUT_SNAPSHOT, "damaged", NOW), ERR_DAMAGED);
+    assert_int_equal(enter_text(t, WIRE_INPUT_SNAPSHOT, "too", NOW + 1), ERR_DAMAGED);
+    assert_int_equal(fold_restore(&t->f, t->s, &t->err), ERR_DAMAGED);
+    store_close(t->s);
+    open_store(t);
+    assert_string_not_equal(t->set_aside, "");
+}
+
+static void test_a_newer_builds_stream_is_left_alone(void **state)
+{
+    struct test *t = *state;
+
+    enter_rules(t, NOW);
+    save(t, NOW + 1);
+    assert_int_equal(enter_text(t, WIRE_INPUT_RECORD, "\x08\x63", NOW + 2), ERR_VERSION);
+    assert_int_equal(fold_restore(&t->f, t->s, &t->err), ERR_VERSION);
+    store_close(t->s);
+    open_store(t);
+    assert_string_equal(t->set_aside, "");
+}
+
+static void test_a_snapshot_that_is_rolled_back_is_none(void **state)
+{
+    struct test *t = *state;
+
+    enter_rules(t, NOW);
+    enter_matches(t, 3, NOW + 1);
+    OK(t, store_begin(t->s, &t->err));
+    OK(t, fold_save(&t->f, t->s, NOW + 2, &t->err));
+    store_rollback(t->s);
+    restore(t);
+    assert_int_equal(t->f.saved_us, 0);
+    assert_int_equal(t->f.since_saved, 2);
+    enter_matches(t, 1, NOW + 3);
+    assert_int_equal(t->alerts.n, 1);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_record_is_decided_on),
+        TEST(test_what_cannot_be_read_says_why),
+        TEST(test_rules_that_are_refused_leave_the_old_ones),
+        TEST(test_a_snapshot_is_no_news_to_an_engine_that_was_fed),
+        TEST(test_a_trial_takes_records_alone),
+        TEST(test_a_trial_ends_where_a_record_cannot_be_read),
+        TEST(test_a_trial_under_bad_rules_does_not_begin),
+        TEST(test_an_empty_store_gives_an_empty_engine),
+        TEST(test_restored_from_the_start),
+        TEST(test_restored_from_a_snapshot),
+        TEST(test_restored_without_its_beginning),
+        TEST(test_refused_rules_in_the_stream_are_left_out),
+        TEST(test_a_damaged_snapshot_is_passed_over),
+        TEST(test_a_damaged_record_ends_it_at_once),
+        TEST(test_a_stream_of_damaged_snapshots_is_set_aside),
+        TEST(test_a_newer_builds_stream_is_left_alone),
+        TEST(test_a_snapshot_that_is_rolled_back_is_none),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,258 @@
+#include "tests/unit/unit.h"
+
+#include "common/app/settings.h"
+#include "common/base/err.h"
+#include "common/base/time.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char KEY_A[] = "0123456789abcdef0123456789abcdef";
+static const char KEY_B[] = "fedcba9876543210fedcba9876543210";
+
+struct outcome {
+    struct settings settings;
+    struct buf faults, notes;
+    int rc;
+};
+
+/* Reads an environment that holds the given NAME, VALUE pairs (ended by NULL) and nothing else. */
+static struct outcome read_env(const char *name, ...)
+{
+    struct outcome o;
+    va_list ap;
+
+    clearenv();
+    va_start(ap, name);
+    for (; name != NULL; name = va_arg(ap, const char *))
+        setenv(name, va_arg(ap, const char *), 1);
+    va_end(ap);
+    buf_init(&o.faults, SETTINGS_FAULTS_MAX);
+    buf_init(&o.notes, SETTINGS_FAULTS_MAX);
+    o.rc = settings_read(&o.settings, &o.faults, &o.notes);
+    return o;
+}
+
+static void done(struct outcome *o)
+{
+    buf_close(&o->faults);
+    buf_close(&o->notes);
+    settings_close(&o->settings);
+}
+
+static void test_defaults(void **state)
+{
+    struct outcome o = read_env(NULL, NULL);
+
+    (void)state;
+    assert_int_equal(o.rc, 0);
+    assert_false(o.settings.enabled);
+    assert_int_equal(o.settings.n_secrets, 0);
+    assert_int_equal(o.settings.port, 8080);
+    assert_null(o.settings.slack_token);
+    assert_string_equal(o.settings.slack_api_url, "https://slack.com/api");
+    assert_string_equal(o.settings.rules_path, "rules.yaml");
+    assert_string_equal(o.settings.queue, "ipc://state/queue.sock");
+    assert_false(o.settings.solo);
+    assert_int_equal(o.settings.max_body_bytes, 8 << 20);
+    assert_int_equal(o.settings.spool_max_bytes, 256 << 20);
+    assert_false(o.settings.sync_full);
+    assert_true(o.settings.history_us == 7 * TIME_DAY);
+    assert_true(o.settings.history_max_bytes == INT64_C(1) << 30);
+    assert_non_null(strstr(buf_text(&o.notes), "unset, so alerting is off"));
+    done(&o);
+}
+
+static void test_flag(void **state)
+{
+    static const char *const on[] = {"true", "1", "yes", "on", "TRUE", "Yes", " on "};
+    static const char *const off[] = {"false", "0", "", "maybe", "truee", "2"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof on / sizeof on[0]; i++) {
+        struct outcome o = read_env("FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING", on[i], NULL);
+
+        assert_int_equal(o.rc, 0);
+        assert_true(o.settings.enabled);
+        done(&o);
+    }
+    for (size_t i = 0; i < sizeof off / sizeof off[0]; i++) {
+        struct outcome o = read_env("FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING", off[i], NULL);
+
+        assert_int_equal(o.rc, 0);
+        assert_false(o.settings.enabled);
+        assert_non_null(strstr(buf_text(&o.notes), "alerting is off"));
+        done(&o);
+    }
+}
+
+static void test_secrets(void **state)
+{
+    struct outcome o = read_env("HEROKU_LOG_DRAIN_HMAC_SECRET", " one , ,two,, \n", NULL);
+
+    (void)state;
+    assert_int_equal(o.rc, 0);
+    assert_int_equal(o.settings.n_secrets, 2);
+    assert_string_equal(o.settings.secrets[0].bytes, "one");
+    assert_int_equal(o.settings.secrets[0].len, 3);
+    assert_string_equal(o.settings.secrets[1].bytes, "two");
+    assert_non_null(strstr(buf_text(&o.notes), "under 32 characters"));
+    assert_null(strstr(buf_text(&o.notes), "one ,"));
+    done(&o);
+    o = read_env("HEROKU_LOG_DRAIN_HMAC_SECRET", " , ,", NULL);
+    assert_int_equal(o.rc, 0);
+    assert_int_equal(o.settings.n_secrets, 0);
+    assert_non_null(strstr(buf_text(&o.notes), "HEROKU_LOG_DRAIN_HMAC_SECRET is unset"));
+    done(&o);
+}
+
+static void test_good_values(void **state)
+{
+    struct outcome o =
+        read_env("PORT", "5000", "SLACK_API_URL", "http://127.0.0.1:9/api//", "SLACK_BOT_TOKEN",
+                 "xoxb-1", "DRAINWATCH_STATE_DIR", "/tmp/s", "DRAINWATCH_SOLO", "ON",
+                 "DRAINWATCH_MAX_BODY_BYTES", "1048576", "DRAINWATCH_SPOOL_MAX_BYTES", "2 GiB",
+                 "DRAINWATCH_SYNC", "full", "DRAINWATCH_HISTORY", "36h", NULL);
+
+    (void)state;
+    assert_int_equal(o.rc, 0);
+    assert_int_equal(o.settings.port, 5000);
+    assert_string_equal(o.settings.slack_api_url, "http://127.0.0.1:9/api");
+    assert_string_equal(o.settings.slack_token, "xoxb-1");
+    assert_string_equal(o.settings.queue, "ipc:///tmp/s/queue.sock");
+    assert_true(o.settings.solo);
+    assert_int_equal(o.settings.max_body_bytes, 1 << 20);
+    assert_true(o.settings.spool_max_bytes == INT64_C(2) << 30);
+    assert_true(o.settings.sync_full);
+    assert_true(o.settings.history_us == 36 * TIME_HOUR);
+    done(&o);
+}
+
+static void test_faults_name_setting_value_and_remedy(void **state)
+{
+    static const struct {
+        const char *name, *value, *remedy;
+    } cases[] = {
+        {"PORT", "http", "1 to 65535"},
+        {"PORT", "0", "1 to 65535"},
+        {"PORT", "65536", "1 to 65535"},
+        {"PORT", "80 80", "1 to 65535"},
+        {"SLACK_API_URL", "slack.com/api", "https://slack.com/api"},
+        {"DRAINWATCH_SOLO", "maybe", "true or false"},
+        {"DRAINWATCH_MAX_BODY_BYTES", "8 MoB", "8 MiB"},
+        {"DRAINWATCH_MAX_BODY_BYTES", "-1", "8 MiB"},
+        {"DRAINWATCH_MAX_BODY_BYTES", "99999999999999999999", "8 MiB"},
+        {"DRAINWATCH_SPOOL_MAX_BYTES", "1", "at least 64 KiB"},
+        {"DRAINWATCH_SYNC", "half", "normal or full"},
+        {"DRAINWATCH_HISTORY", "7", "7d"},
+        {"DRAINWATCH_HISTORY", "1m", "at least 1h"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct outcome o = read_env(cases[i].name, cases[i].value, NULL);
+        const char *said = buf_text(&o.faults);
+
+        assert_int_equal(o.rc, ERR_INPUT);
+        assert_non_null(strstr(said, cases[i].name));
+        assert_non_null(strstr(said, cases[i].value));
+        assert_non_null(strstr(said, cases[i].remedy));
+        assert_ptr_equal(strchr(said, '\n'), said + strlen(said) - 1);
+        done(&o);
+    }
+}
+
+static void test_all_faults_at_once(void **state)
+{
+    struct outcome o = read_env("PORT", "x", "DRAINWATCH_SYNC", "y", "DRAINWATCH_SOLO", "z", NULL);
+
+    (void)state;
+    assert_int_equal(o.rc, ERR_INPUT);
+    assert_non_null(strstr(buf_text(&o.faults), "PORT"));
+    assert_non_null(strstr(buf_text(&o.faults), "DRAINWATCH_SYNC"));
+    assert_non_null(strstr(buf_text(&o.faults), "DRAINWATCH_SOLO"));
+    done(&o);
+}
+
+static void test_a_secret_value_is_never_shown(void **state)
+{
+    struct outcome o = read_env("SLACK_BOT_TOKEN", "xoxb-very secret", NULL);
+
+    (void)state;
+    assert_int_equal(o.rc, ERR_INPUT);
+    assert_non_null(strstr(buf_text(&o.faults), "SLACK_BOT_TOKEN"));
+    assert_null(strstr(buf_text(&o.faults), "xoxb-very"));
+    assert_null(strstr(buf_text(&o.faults), "secret"));
+    done(&o);
+}
+
+static void test_tcp_needs_a_good_secret(void **state)
+{
+    struct outcome o = read_env("DRAINWATCH_QUEUE", "tcp://*:5555", NULL);
+    char both[128];
+
+    (void)state;
+    assert_int_equal(o.rc, ERR_INPUT);
+    assert_non_null(strstr(buf_text(&o.faults), "HEROKU_LOG_DRAIN_HMAC_SECRET"));
+    done(&o);
+    o = read_env("DRAINWATCH_QUEUE", "tcp://*:5555", "HEROKU_LOG_DRAIN_HMAC_SECRET", "short", NULL);
+    assert_int_equal(o.rc, ERR_INPUT);
+    assert_non_null(strstr(buf_text(&o.faults), "under 32"));
+    done(&o);
+    strcpy(both, KEY_A);
+    strcat(both, ",");
+    strcat(both, KEY_B);
+    o = read_env("DRAINWATCH_QUEUE", "tcp://*:5555", "HEROKU_LOG_DRAIN_HMAC_SECRET", both, NULL);
+    assert_int_equal(o.rc, 0);
+    assert_int_equal(o.settings.n_secrets, 2);
+    done(&o);
+}
+
+static void test_a_spool_that_counts_as_a_larger_one_is_noted(void **state)
+{
+    static const struct {
+        const char *value;
+        bool noted;
+    } cases[] = {{"64 KiB", true}, {"262143", true}, {"256 KiB", false}, {"1 MiB", false}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct outcome o = read_env("DRAINWATCH_SPOOL_MAX_BYTES", cases[i].value, NULL);
+        bool noted =
+            strstr(buf_text(&o.notes), "DRAINWATCH_SPOOL_MAX_BYTES is under 256 KiB") != NULL;
+
+        assert_int_equal(o.rc, 0);
+        assert_int_equal(noted, cases[i].noted);
+        done(&o);
+    }
+}
+
+static void test_help_names_every_default(void **state)
+{
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 1 << 16);
+    assert_int_equal(settings_help(&out), 0);
+    assert_non_null(strstr(buf_text(&out), "DRAINWATCH_HISTORY_MAX_BYTES (default: 1 GiB)"));
+    assert_non_null(strstr(buf_text(&out), "PORT (default: 8080)"));
+    buf_close(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_flag),
+        cmocka_unit_test(test_secrets),
+        cmocka_unit_test(test_good_values),
+        cmocka_unit_test(test_faults_name_setting_value_and_remedy),
+        cmocka_unit_test(test_all_faults_at_once),
+        cmocka_unit_test(test_a_secret_value_is_never_shown),
+        cmocka_unit_test(test_tcp_needs_a_good_secret),
+        cmocka_unit_test(test_a_spool_that_counts_as_a_larger_one_is_noted),
+        cmocka_unit_test(test_help_names_every_default),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,192 @@
+#include "common/base/err.h"
+#include "common/base/text.h"
+#include "tests/unit/unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ELLIPSIS "\xe2\x80\xa6"
+
+/* Encodes a code point by the table of RFC 3629 section 3. */
+static size_t encode(uint32_t c, char out[4])
+{
+    static const uint8_t lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    size_t len = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+
+    if (len == 1) {
+        out[0] = (char)c;
+        return 1;
+    }
+    for (size_t i = len; i-- > 1; c >>= 6)
+        out[i] = (char)(0x80 | (c & 0x3f));
+    out[0] = (char)(lead[len] | c);
+    return len;
+}
+
+static void every_code_point_is_utf8(void **state)
+{
+    (void)state;
+    for (uint32_t c = 0; c < 0x110000; c++) {
+        bool surrogate = c >= 0xd800 && c < 0xe000;
+        char text[4];
+        size_t len = encode(c, text);
+
+        if (text_is_utf8(text, len) == surrogate)
+            fail_msg("U+%04X", c);
+    }
+}
+
+/* What is no encoding of a code point, is not UTF-8: all sequences of three bytes, and those of
+ * four that begin with a lead byte of four. */
+static bool is_some_code_point(const uint8_t *s, size_t len)
+{
+    static const uint32_t mask[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    uint32_t c = s[0] & mask[len];
+    char again[4];
+
+    for (size_t i = 1; i < len; i++)
+        c = c << 6 | (s[i] & 0x3f);
+    return c < 0x110000 && !(c >= 0xd800 && c < 0xe000) && encode(c, again) == len &&
+           memcmp(again, s, len) == 0;
+}
+
+static void no_other_sequence_is_utf8(void **state)
+{
+    (void)state;
+    for (uint32_t n = 0; n < 1 << 24; n++) {
+        uint8_t s[4] = {(uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n, 0x80};
+        bool four = s[0] >= 0xf0;
+
+        if (s[0] < 0xe0) /* shorter ones are told by the first two bytes */
+            continue;
+        if (text_is_utf8((char *)s, four ? 4 : 3) != is_some_code_point(s, four ? 4 : 3))
+            fail_msg("%02x %02x %02x %02x", s[0], s[1], s[2], s[3]);
+    }
+    for (uint32_t n = 0; n < 1 << 16; n++) {
+        uint8_t s[2] = {(uint8_t)(n >> 8), (uint8_t)n};
+        bool ascii = s[0] < 0x80 && s[1] < 0x80;
+
+        if (text_is_utf8((char *)s, 2) != (ascii || (s[0] >= 0x80 && is_some_code_point(s, 2))))
+            fail_msg("%02x %02x", s[0], s[1]);
+    }
+}
+
+static void the_well_formed_prefix_is_measured(void **state)
+{
+    (void)state;
+    assert_int_equal(text_utf8_len("", 0), 0);
+    assert_int_equal(text_utf8_len("a\xc3\xa9", 3), 3);
+    assert_int_equal(text_utf8_len("a\xc3\xa9", 2), 1);
+    assert_int_equal(text_utf8_len("ab\xff"
+                                   "c",
+                                   4),
+                     2);
+}
+
+static void assert_printable(const char *bytes, size_t n, const char *want)
+{
+    struct buf b;
+
+    buf_init(&b, 1000);
+    assert_int_equal(text_append_printable(&b, bytes, n), 0);
+    assert_string_equal(buf_text(&b), want);
+    buf_close(&b);
+}
+
+static void control_and_broken_bytes_are_escaped(void **state)
+{
+    (void)state;
+    assert_printable("", 0, "");
+    assert_printable("plain \\x00 text", 15, "plain \\x00 text");
+    assert_printable("a\0b\nc\td\x1b[0m\x7f", 12, "a\\x00b\\x0ac\\x09d\\x1b[0m\\x7f");
+    assert_printable("\xc3\xa9\xe2\x82\xac\xf0\x9f\x94\xa5", 9,
+                     "\xc3\xa9\xe2\x82\xac\xf0\x9f\x94\xa5");
+    assert_printable("\xc3(\xff\xe2\x82", 5, "\\xc3(\\xff\\xe2\\x82");
+    assert_printable("\xc2\x9b", 2, "\\xc2\\x9b");          /* U+009B starts a terminal sequence */
+    assert_printable("\xc2\xa0", 2, "\xc2\xa0");            /* U+00A0 does not */
+    assert_printable("\xed\xa0\x80", 3, "\\xed\\xa0\\x80"); /* a surrogate */
+}
+
+static void a_full_buffer_gets_whole_characters(void **state)
+{
+    const char text[] = "ab\xe2\x82\xac\n\xc3\xa9"; /* written as "ab€\x0aé" */
+    const size_t ends[] = {0, 1, 2, 2, 2, 5, 5, 5, 5, 9, 9};
+
+    (void)state;
+    for (size_t max = 0; max <= 10; max++) {
+        struct buf b;
+
+        buf_init(&b, max);
+        assert_int_equal(text_append_printable(&b, text, sizeof text - 1), ERR_FULL);
+        assert_int_equal(b.len, ends[max]);
+        assert_memory_equal(buf_text(&b), "ab\xe2\x82\xac\\x0a\xc3\xa9", b.len);
+        buf_close(&b);
+    }
+}
+
+static void assert_redacted(const char *text, const char *want)
+{
+    char bytes[200];
+    size_t n = strlen(text), len;
+
+    memcpy(bytes, text, n);
+    memset(bytes + n, '!', sizeof bytes - n);
+    len = text_redact_token(bytes, n);
+    assert_int_equal(len, strlen(want));
+    assert_memory_equal(bytes, want, len);
+    assert_int_equal(bytes[n], '!'); /* what stands behind is not touched */
+    assert_int_equal(text_redact_token(bytes, len), len);
+    assert_memory_equal(bytes, want, len);
+}
+
+static void tokens_are_redacted(void **state)
+{
+    (void)state;
+    assert_redacted("", "");
+    assert_redacted("nothing here", "nothing here");
+    assert_redacted("drain_token", "drain_token");
+    assert_redacted("drain_token=", "drain_token=");
+    assert_redacted("drain_token=a", "drain_token=*");
+    assert_redacted("drain_token=ab c", "drain_token=** c");
+    assert_redacted("drain_token=abc", "drain_token=" ELLIPSIS);
+    assert_redacted("Drain_TOKEN=abc a=b", "Drain_TOKEN=" ELLIPSIS " a=b");
+    assert_redacted("=drain_toke=abc rain_token=", "=drain_toke=abc rain_token=");
+    assert_redacted("path=\"/api?drain_token=0123456789abcdef\" host=x",
+                    "path=\"/api?drain_token=" ELLIPSIS "\" host=x");
+    assert_redacted("?a=1&drain_token=ABCDEF&b=2 drain_token='0123'\ndrain_token=dead\tx",
+                    "?a=1&drain_token=" ELLIPSIS "&b=2 drain_token='0123'\ndrain_token=" ELLIPSIS
+                    "\tx");
+    assert_redacted("drain_token=drain_token=abcdef", "drain_token=" ELLIPSIS);
+    assert_redacted("drain_token=\xff\xfe%20#;,x\x7f"
+                    "y",
+                    "drain_token=" ELLIPSIS "\x7f"
+                    "y");
+    assert_redacted("drain_token=&drain_token=abcdef", "drain_token=&drain_token=" ELLIPSIS);
+}
+
+static void a_cut_leaves_no_half_character(void **state)
+{
+    const char text[] = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x94\xa5z"; /* aé€🔥z */
+    const size_t ends[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11, 11};
+
+    (void)state;
+    for (size_t max = 0; max <= 12; max++)
+        assert_int_equal(text_cut(text, sizeof text - 1, max), ends[max]);
+    assert_int_equal(text_cut("\x80\x80\x80\x80\x80", 5, 3), 3); /* broken: any place will do */
+    assert_int_equal(text_cut("ab\xf0\x9f", 4, 3), 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_code_point_is_utf8),
+        cmocka_unit_test(no_other_sequence_is_utf8),
+        cmocka_unit_test(the_well_formed_prefix_is_measured),
+        cmocka_unit_test(control_and_broken_bytes_are_escaped),
+        cmocka_unit_test(a_full_buffer_gets_whole_characters),
+        cmocka_unit_test(tokens_are_redacted),
+        cmocka_unit_test(a_cut_leaves_no_half_character),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,114 @@
+/* Bodies for a delivery, the shipped rules, and what comes out. */
+#ifndef DRAINWATCH_TESTS_UNIT_INGEST_COLLECT_DELIVERY_BODY_H
+#define DRAINWATCH_TESTS_UNIT_INGEST_COLLECT_DELIVERY_BODY_H
+
+#include "tests/unit/unit.h"
+
+#include "common/base/err.h"
+#include "common/base/time.h"
+#include "ingest/collect/delivery.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RECEIVED INT64_C(1778141172000000) /* 2026-05-07T08:06:12Z */
+
+enum { BODY_MAX = 9 << 20 };
+
+static const char *const heroku[] = {"heroku"}, *const app[] = {"app"};
+static const char *const timeout[] = {"WORKER TIMEOUT"};
+static const struct rules_field h12 = {.key = "code", .value = "H12"};
+static const struct rule shipped[] = {
+    {.name = "h12", .sources = {heroku, 1}, .fields = &h12, .n_fields = 1, .sample = true},
+    {.name = "gunicorn", .sources = {app, 1}, .matches = {timeout, 1}, .sample = true},
+};
+
+struct fixture {
+    struct rules rules;
+    struct match *match;
+    struct delivery *delivery;
+    struct delivery_head head;
+    const struct wire_record *records;
+    size_t n_records;
+    struct delivery_counts counts;
+    char *body;
+    size_t len;
+};
+
+static inline void setup(struct fixture *f, const struct rule *rules, size_t n)
+{
+    struct err err = {.text = ""};
+
+    *f = (struct fixture){.rules = {.app = "app", .rules = rules, .n = n}};
+    f->head =
+        (struct delivery_head){.received_us = RECEIVED, .drain = "d.1234", .frame_id = "frame-1"};
+    if (match_new(&f->rules, &f->match, &err) != 0)
+        fail_msg("%s", err.text);
+    f->delivery = delivery_new();
+    f->body = malloc(BODY_MAX);
+    assert_non_null(f->delivery);
+    assert_non_null(f->body);
+}
+
+static inline void teardown(struct fixture *f)
+{
+    free(f->body);
+    delivery_free(f->delivery);
+    match_free(f->match);
+}
+
+static inline void add_text(struct fixture *f, const char *text)
+{
+    size_t n = strlen(text);
+
+    assert_true(f->len + n <= BODY_MAX);
+    memcpy(f->body + f->len, text, n);
+    f->len += n;
+}
+
+/* One frame; `offset_us` is the line's own time from the time of receipt. */
+static inline void add_frame(struct fixture *f, int64_t offset_us, const char *source,
+                             const char *process, const char *message)
+{
+    static char line[8192], frame[8300];
+    char time[TIME_RFC3339_SIZE];
+
+    time_format_rfc3339(RECEIVED + offset_us, time);
+    snprintf(line, sizeof line, "<158>1 %s host %s %s - %s", time, source, process, message);
+    snprintf(frame, sizeof frame, "%zu %s", strlen(line), line);
+    add_text(f, frame);
+}
+
+static inline void deliver_in(struct fixture *f, size_t chunk)
+{
+    assert_int_equal(delivery_begin(f->delivery, f->match, &f->head), 0);
+    for (size_t at = 0; at < f->len; at += chunk) {
+        size_t n = f->len - at < chunk ? f->len - at : chunk;
+
+        assert_int_equal(delivery_push(f->delivery, f->body + at, n), 0);
+    }
+    assert_int_equal(delivery_finish(f->delivery, &f->records, &f->n_records), 0);
+    f->counts = delivery_counts(f->delivery);
+}
+
+static inline void deliver(struct fixture *f)
+{
+    deliver_in(f, 32768);
+}
+
+static inline uint64_t matches_of(const struct fixture *f, const char *rule)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < f->n_records; i++) {
+        for (size_t j = 0; j < f->records[i].n_matches; j++) {
+            if (strcmp(f->records[i].matches[j].rule, rule) == 0)
+                n += f->records[i].matches[j].n_times;
+        }
+    }
+    return n;
+}
+
+#endif

@@ -1,0 +1,342 @@
+#include "tests/unit/ingest/collect/collect_lines.h"
+
+#include <stdio.h>
+
+/* What redaction answers in place of itself; 0: it works. */
+static int redact_fails;
+
+int __real_redact_append(struct redact *r, uint32_t rule, const char *text, size_t n,
+                         struct buf *out);
+int __wrap_redact_append(struct redact *r, uint32_t rule, const char *text, size_t n,
+                         struct buf *out);
+
+/* A failure halfway through the text. */
+int __wrap_redact_append(struct redact *r, uint32_t rule, const char *text, size_t n,
+                         struct buf *out)
+{
+    if (redact_fails == 0)
+        return __real_redact_append(r, rule, text, n, out);
+    assert_int_equal(buf_append(out, text, n / 2), 0);
+    return redact_fails;
+}
+
+static const char *const by_path[] = {"path"};
+static const char *const by_all[] = {"status", "process", "path", "dyno"};
+static const char *const by_process[] = {"process"};
+static const struct rule grouped[] = {
+    {.name = "plain", .sample = true},
+    {.name = "path", .sample = true, .group_by = {by_path, 1}},
+    {.name = "all", .sample = true, .group_by = {by_all, 4}},
+    {.name = "process", .sample = true, .group_by = {by_process, 1}},
+};
+static const uint32_t each[] = {0, 1, 2, 3};
+
+struct fixture {
+    struct rules rules;
+    struct redact *redact;
+    struct collect *collect;
+    const struct collect_part *parts;
+    size_t n_parts;
+};
+
+static void setup(struct fixture *f, const struct rule *of, size_t n, struct rules_list redacts)
+{
+    *f = (struct fixture){.rules = {.app = "a", .rules = of, .n = n, .redacts = redacts}};
+    f->redact = redact_of(&f->rules);
+    f->collect = collect_new();
+    assert_non_null(f->collect);
+    collect_begin(f->collect, &f->rules, f->redact, 0);
+}
+
+static void teardown(struct fixture *f)
+{
+    collect_free(f->collect);
+    redact_free(f->redact);
+}
+
+static void add_all(struct fixture *f, const char *message)
+{
+    assert_int_equal(add(f->collect, "app", "web.1", message, 0, each, f->rules.n), 0);
+}
+
+/* The matches of all that was added, where one record holds them. */
+static const struct wire_matches *matches_of(struct fixture *f, size_t n)
+{
+    f->parts = parts_of(f->collect, &f->n_parts);
+    assert_int_equal(f->n_parts, 1);
+    assert_int_equal(f->parts[0].n, n);
+    return f->parts[0].matches;
+}
+
+static void assert_pair(const struct wire_matches *m, size_t i, const char *key, const char *value)
+{
+    assert_true(i < m->n_group);
+    assert_string_equal(m->group[i].key, key);
+    assert_string_equal(m->group[i].value, value);
+}
+
+static void assert_sample(const struct wire_matches *m, const char *sample)
+{
+    assert_int_equal(m->sample.len, strlen(sample));
+    if (m->sample.len > 0)
+        assert_memory_equal(m->sample.data, sample, m->sample.len);
+}
+
+static void test_each_rule_groups_by_its_own_keys(void **state)
+{
+    const struct wire_matches *m;
+    struct fixture f;
+
+    (void)state;
+    setup(&f, grouped, 4, (struct rules_list){0});
+    add_all(&f, "path=/a status=503 dyno=web.1");
+    add_all(&f, "path=/a status=500 dyno=web.1");
+    add_all(&f, "path=/b status=503 dyno=web.1");
+    m = matches_of(&f, 1 + 2 + 3 + 1);
+    assert_string_equal(m[0].rule, "plain");
+    assert_int_equal(m[0].n_group, 0);
+    assert_int_equal(m[0].n_times, 3);
+    assert_string_equal(m[1].rule, "path");
+    assert_int_equal(m[1].n_group, 1);
+    assert_int_equal(m[1].n_times, 2);
+    assert_pair(&m[1], 0, "path", "/a");
+    assert_sample(&m[1], "path=/a status=500 dyno=web.1");
+    assert_string_equal(m[2].rule, "all"); /* the process stands where it always did */
+    assert_int_equal(m[2].n_group, 3);
+    assert_string_equal(m[2].process, "web.1");
+    assert_pair(&m[2], 0, "status", "503");
+    assert_pair(&m[2], 1, "path", "/a");
+    assert_pair(&m[2], 2, "dyno", "web.1");
+    assert_string_equal(m[3].rule, "process");
+    assert_int_equal(m[3].n_group, 0);
+    assert_int_equal(m[3].n_times, 3);
+    assert_pair(&m[4], 0, "status", "500");
+    assert_pair(&m[5], 0, "path", "/b");
+    assert_int_equal(m[5].n_times, 1);
+    assert_pair(&m[6], 1, "path", "/b");
+    collect_begin(f.collect, &f.rules, f.redact, 0); /* and nothing of it stays */
+    add_all(&f, "nothing");
+    m = matches_of(&f, 4);
+    assert_pair(&m[1], 0, "path", "");
+    assert_pair(&m[2], 2, "dyno", "");
+    teardown(&f);
+}
+
+/* Two paths with one hash, found by trying. */
+static void test_a_hash_is_not_a_group(void **state)
+{
+    static const struct rule rule = {.name = "path", .group_by = {by_path, 1}};
+    const struct wire_matches *m;
+    struct fixture f;
+
+    (void)state;
+    setup(&f, &rule, 1, (struct rules_list){0});
+    add_all(&f, "path=/77878");
+    add_all(&f, "path=/309342");
+    add_all(&f, "path=/77878");
+    m = matches_of(&f, 2);
+    assert_int_equal(m[0].n_times, 2);
+    assert_pair(&m[1], 0, "path", "/309342");
+    teardown(&f);
+}
+
+/* ---- what must not be shown ---- */
+
+static const char *const of_file[] = {"sid=[0-9a-f]+"};
+static const char *const of_rule[] = {"email=[^ \"]+", "inv:\\S"};
+static const char *const by_path_and_user[] = {"path", "user"};
+static const struct rule redacted[] = {
+    {.name = "file", .sample = true, .group_by = {by_path_and_user, 2}},
+    {.name = "own", .sample = true, .group_by = {by_path_and_user, 2}, .redacts = {of_rule, 2}},
+};
+
+static void test_redaction_comes_before_grouping(void **state)
+{
+    const struct wire_matches *m;
+    struct fixture f;
+
+    (void)state;
+    setup(&f, redacted, 2, (struct rules_list){of_file, 1});
+    add_all(&f, "path=\"/x?sid=12ab&email=a@b\" user=inv:1 sid=99");
+    add_all(&f, "path=\"/x?sid=34cd&email=a@b\" user=inv:2 sid=77");
+    m = matches_of(&f, 3);
+    assert_string_equal(m[0].rule, "file");
+    assert_pair(&m[0], 0, "path", "/x?…&email=a@b");
+    assert_pair(&m[0], 1, "user", "inv:1");
+    assert_string_equal(m[1].rule, "own"); /* where only secrets differ, it is one group */
+    assert_int_equal(m[1].n_times, 2);
+    assert_pair(&m[1], 1, "user", "…");
+    assert_string_equal(m[2].rule, "file");
+    assert_pair(&m[2], 1, "user", "inv:2");
+    assert_sample(&m[2], "path=\"/x?…&email=a@b\" user=inv:2 …");
+    for (size_t i = 0; i < 3; i++) {
+        assert_null(memmem(m[i].sample.data, m[i].sample.len, "34", 2));
+        assert_null(memmem(m[i].sample.data, m[i].sample.len, "77", 2));
+        assert_null(strstr(m[i].group[0].value, "12"));
+    }
+    assert_null(memmem(m[1].sample.data, m[1].sample.len, "a@b", 3));
+    assert_null(strstr(m[1].group[0].value, "a@b"));
+    teardown(&f);
+}
+
+static void test_a_rule_may_show_no_sample(void **state)
+{
+    static const struct rule quiet[] = {{.name = "quiet", .group_by = {by_path, 1}},
+                                        {.name = "open", .sample = true}};
+    const struct wire_matches *m;
+    struct fixture f;
+
+    (void)state;
+    setup(&f, quiet, 2, (struct rules_list){0});
+    add_all(&f, "path=/a");
+    add_all(&f, "path=/a");
+    m = matches_of(&f, 2);
+    assert_int_equal(m[0].sample.len, 0);
+    assert_int_equal(m[0].n_times, 2);
+    assert_pair(&m[0], 0, "path", "/a");
+    assert_sample(&m[1], "path=/a");
+    teardown(&f);
+}
+
+/* Where a message cannot be redacted nothing of it is shown, and the match counts all the same. */
+static void test_failed_redaction_shows_nothing(void **state)
+{
+    static const int reasons[] = {ERR_IO, ERR_FULL};
+    const struct wire_matches *m;
+    struct fixture f;
+
+    (void)state;
+    setup(&f, redacted, 2, (struct rules_list){of_file, 1});
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
+        collect_begin(f.collect, &f.rules, f.redact, 0);
+        add_all(&f, "path=/a user=u sid=12");
+        assert_int_equal(collect_settle(f.collect), 0);
+        redact_fails = reasons[i];
+        add_all(&f, "path=/a user=u sid=34");
+        m = matches_of(&f, 4);
+        assert_sample(&m[0], "path=/a user=u …");
+        assert_int_equal(m[2].n_times, 1);
+        assert_string_equal(m[2].process, "web.1");
+        assert_pair(&m[2], 0, "path", "…");
+        assert_pair(&m[2], 1, "user", "…");
+        assert_int_equal(m[2].sample.len, 0);
+        redact_fails = 0;
+        add_all(&f, "path=/a user=u sid=56"); /* one that only its sample is lost of */
+        redact_fails = reasons[i];
+        m = matches_of(&f, 4);
+        redact_fails = 0;
+        assert_int_equal(m[0].n_times, 2);
+        assert_int_equal(m[0].sample.len, 0);
+    }
+    redact_fails = ERR_NOMEM;
+    assert_int_equal(add(f.collect, "", "", "path=/a", 0, each, 1), ERR_NOMEM);
+    redact_fails = 0;
+    teardown(&f);
+}
+
+/* A path can come from anywhere: of a rule's groups beyond the bound one is made. */
+static void test_values_are_bounded(void **state)
+{
+    enum { PATHS = 3 * COLLECT_GROUPS_MAX };
+    struct fixture f;
+    size_t groups = 0, matches = 0, folded = 0;
+
+    (void)state;
+    setup(&f, grouped, 3, (struct rules_list){0});
+    for (int64_t i = 0; i < PATHS; i++) {
+        static char message[64]; /* of any line, until it is settled */
+
+        snprintf(message, sizeof message, "path=/%d", (int)i);
+        assert_int_equal(add(f.collect, "app", "web.1", message, i, each + 1, 2), 0);
+    }
+    f.parts = parts_of(f.collect, &f.n_parts);
+    for (size_t i = 0; i < f.n_parts; i++) {
+        groups += f.parts[i].n;
+        for (size_t j = 0; j < f.parts[i].n; j++) {
+            const struct wire_matches *m = &f.parts[i].matches[j];
+            size_t n = strcmp(m->rule, "path") == 0 ? 1 : 3;
+            char path[32];
+
+            matches += m->n_times;
+            assert_int_equal(m->n_group, n);
+            snprintf(path, sizeof path, "/%d", (int)m->times_us[0]);
+            if (m->process[0] != '\0') {
+                assert_pair(m, n / 2, "path", path);
+                assert_int_equal(m->n_times, 1);
+                continue;
+            }
+            folded++;
+            assert_string_equal(m->source, "");
+            for (size_t k = 0; k < n; k++)
+                assert_string_equal(m->group[k].value, "…");
+            assert_int_equal(m->times_us[m->n_times - 1], PATHS - 1);
+        }
+    }
+    assert_int_equal(matches, 2 * PATHS);
+    assert_int_equal(groups, COLLECT_GROUPS_MAX + 3 + 2);
+    assert_int_equal(folded, 2);
+    teardown(&f);
+}
+
+/* The widest groups, as many as there can be: each record can be sent and read. */
+static void test_wide_groups_fit_their_records(void **state)
+{
+    static const char *const wide_keys[] = {"a", "b", "c", "d"};
+    static const struct rule wide = {.name = "w", .group_by = {wide_keys, 4}};
+    struct wire *w = wire_new();
+    struct wire_record back;
+    size_t matches = 0;
+    struct fixture f;
+    struct err err;
+    struct buf out;
+
+    (void)state;
+    setup(&f, &wide, 1, (struct rules_list){0});
+    for (int64_t i = 0; i < 2 * COLLECT_GROUPS_MAX; i++) {
+        char message[640], value[COLLECT_VALUE_MAX + 1];
+        int n = snprintf(value, sizeof value, "%06d", (int)i);
+
+        if (i % 2 == 0) { /* the others are the narrowest, which grow most where they are read */
+            memset(value + n, 'v', sizeof value - (size_t)n);
+            value[COLLECT_VALUE_MAX] = '\0';
+        }
+        snprintf(message, sizeof message, "a=%s b=%s c=%s d=%s", value, value, value, value);
+        assert_int_equal(add(f.collect, "app", "web.1", message, i, each, 1), 0);
+    }
+    f.parts = parts_of(f.collect, &f.n_parts);
+    assert_true(f.n_parts > 1);
+    buf_init(&out, WIRE_MESSAGE_MAX);
+    for (size_t i = 0; i < f.n_parts; i++) {
+        struct wire_record record = {
+            .drain = "", .frame_id = "", .matches = f.parts[i].matches, .n_matches = f.parts[i].n};
+
+        buf_clear(&out);
+        assert_int_equal(wire_pack_record(&record, &out), 0);
+        assert_true(out.len <= COLLECT_RECORD_BYTES);
+        assert_true(i + 1 == f.n_parts || out.len > COLLECT_RECORD_BYTES / 2);
+        assert_int_equal(wire_unpack_record(w, out.data, out.len, &back, &err), 0);
+        for (size_t j = 0; j < back.n_matches; j++) {
+            matches += back.matches[j].n_times;
+            assert_pair(&back.matches[j], 3, "d", f.parts[i].matches[j].group[3].value);
+        }
+    }
+    assert_int_equal(matches, 2 * COLLECT_GROUPS_MAX);
+    buf_close(&out);
+    wire_free(w);
+    teardown(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_rule_groups_by_its_own_keys),
+        cmocka_unit_test(test_a_hash_is_not_a_group),
+        cmocka_unit_test(test_redaction_comes_before_grouping),
+        cmocka_unit_test(test_a_rule_may_show_no_sample),
+        cmocka_unit_test(test_failed_redaction_shows_nothing),
+        cmocka_unit_test(test_values_are_bounded),
+        cmocka_unit_test(test_wide_groups_fit_their_records),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,447 @@
+#include "tests/unit/ingest/collect/delivery_body.h"
+
+static const char *const at_end[] = {"code=H12$"};
+static const struct rule ends[] = {{.name = "end", .matches = {at_end, 1}}};
+static const char *const by_path[] = {"path"}, *const by_two[] = {"dyno", "process"};
+static const char *const secret[] = {"sid=[0-9]+"};
+static const struct rule grouped[] = {
+    {.name = "path",
+     .fields = &h12,
+     .n_fields = 1,
+     .sample = true,
+     .group_by = {by_path, 1},
+     .redacts = {secret, 1}},
+    {.name = "dyno", .fields = &h12, .n_fields = 1, .group_by = {by_two, 2}},
+};
+static const struct rule fours[] = {
+    {.name = "a", .fields = &h12, .n_fields = 1},
+    {.name = "b", .fields = &h12, .n_fields = 1},
+    {.name = "c", .fields = &h12, .n_fields = 1},
+    {.name = "d", .fields = &h12, .n_fields = 1},
+};
+
+static void test_a_delivery(void **state)
+{
+    const struct wire_record *r;
+    struct fixture f;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    add_frame(&f, -2000000, "heroku", "router", "at=info code=H11 path=\"/\"\n");
+    add_frame(&f, -1000000, "heroku", "router", "at=error code=H12 path=\"/1\"\n");
+    add_frame(&f, -900000, "app", "web.1", "[CRITICAL] WORKER TIMEOUT (pid:12)");
+    add_frame(&f, -800000, "heroku", "router", "at=error code=H12 path=\"/2\"\n");
+    add_frame(&f, -700000, "app", "web.1", "code=H12");
+    deliver(&f);
+    assert_int_equal(f.n_records, 1);
+    r = &f.records[0];
+    assert_string_equal(r->drain, "d.1234");
+    assert_string_equal(r->frame_id, "frame-1");
+    assert_true(r->received_us == RECEIVED && r->lines == 5 && r->bytes == f.len);
+    assert_true(r->malformed == 0 && r->lost == 0 && !r->count_differs);
+    assert_int_equal(r->n_matches, 2);
+    assert_string_equal(r->matches[0].rule, "h12");
+    assert_string_equal(r->matches[0].source, "heroku");
+    assert_string_equal(r->matches[0].process, "router");
+    assert_int_equal(r->matches[0].n_times, 2);
+    assert_true(r->matches[0].times_us[0] == RECEIVED - 1000000);
+    assert_true(r->matches[0].times_us[1] == RECEIVED - 800000);
+    assert_int_equal(r->matches[0].sample.len, 27);
+    assert_memory_equal(r->matches[0].sample.data, "at=error code=H12 path=\"/2\"", 27);
+    assert_string_equal(r->matches[1].process, "web.1");
+    assert_true(f.counts.lines == 5 && f.counts.matches == 3 && f.counts.own_lines == 0);
+    teardown(&f);
+}
+
+static void test_nothing_to_record(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    add_frame(&f, 0, "heroku", "router", "at=info status=200\n");
+    deliver(&f);
+    assert_int_equal(f.n_records, 0);
+    assert_int_equal(f.counts.lines, 1);
+    f.len = 0;
+    deliver(&f);
+    assert_int_equal(f.n_records, 0);
+    assert_int_equal(f.counts.lines, 0);
+    teardown(&f);
+}
+
+/* Bytes of all records, packed. */
+static void pack(const struct fixture *f, struct buf *out)
+{
+    buf_init(out, 64 << 20);
+    for (size_t i = 0; i < f->n_records; i++)
+        assert_int_equal(wire_pack_record(&f->records[i], out), 0);
+}
+
+static void test_chunks_do_not_matter(void **state)
+{
+    static const size_t chunks[] = {1, 2, 7, 100, 4096};
+    struct buf whole, part;
+    struct fixture f;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    for (int i = 0; i < 40; i++) {
+        add_frame(&f, i * 1000, "heroku", i % 3 ? "router" : "other", "at=error code=H12 x\n");
+        add_frame(&f, i * 1000, "app", "web.1", "a\n WORKER TIMEOUT \n b");
+        add_text(&f, "bare line code=H12\n");
+        add_frame(&f, i * 1000, "heroku", "logplex",
+                  "Error L10 (output buffer overflow): 3 messages dropped since x.");
+        add_text(&f, "99999999 junk\n");
+    }
+    deliver_in(&f, f.len);
+    pack(&f, &whole);
+    assert_true(f.counts.lost == 120 && f.counts.matches == 120);
+    for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++) {
+        deliver_in(&f, chunks[i]);
+        pack(&f, &part);
+        assert_int_equal(part.len, whole.len);
+        assert_memory_equal(part.data, whole.data, whole.len);
+        buf_close(&part);
+    }
+    buf_close(&whole);
+    teardown(&f);
+}
+
+static void test_a_storm_is_small(void **state)
+{
+    struct fixture f;
+    struct buf out;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    for (int i = 0; i < 100; i++)
+        add_frame(&f, -100000 + i * 997, "heroku", "router",
+                  "at=error code=H12 desc=\"Request timeout\" method=GET path=\"/\" status=503\n");
+    deliver(&f);
+    assert_int_equal(matches_of(&f, "h12"), 100);
+    assert_int_equal(f.records[0].n_matches, 1);
+    pack(&f, &out);
+    assert_true(out.len < 500);
+    buf_close(&out);
+    teardown(&f);
+}
+
+/* The next byte behind each of these frames is the next one's length. */
+static void test_frames_without_newline(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f, ends, 1);
+    for (int i = 0; i < 3; i++)
+        add_frame(&f, 0, "heroku", "router", "at=error code=H12");
+    add_frame(&f, 0, "heroku", "router", "at=error code=H12 more");
+    deliver(&f);
+    assert_int_equal(f.counts.lines, 4);
+    assert_int_equal(matches_of(&f, "end"), 3);
+    teardown(&f);
+}
+
+static void test_visitors_cannot_fake(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    add_frame(&f, 0, "heroku", "router", "at=info path=\"/?code=H12\" fwd=\"a code=H12 b\"\n");
+    add_frame(&f, 0, "heroku", "router", "at=info path=\"/\" fwd=\"\\\" code=H12 \\\"\"\n");
+    add_frame(&f, 0, "app", "web.1", "code=H12\n");
+    deliver(&f);
+    assert_int_equal(f.n_records, 0);
+    assert_int_equal(f.counts.lines, 3);
+    teardown(&f);
+}
+
+static void test_own_lines(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    add_frame(&f, 0, "app", "web.1", "heroku_log_drain: processed 4 lines WORKER TIMEOUT\n");
+    add_frame(&f, 0, "app", "web.1", "drainwatch-alerter: WORKER TIMEOUT\n");
+    add_frame(&f, 0, "heroku", "router", "method=POST path=\"/api/internal/heroku-log-drain\"\n");
+    deliver(&f);
+    assert_int_equal(f.n_records, 0);
+    assert_int_equal(f.counts.lines, 3);
+    assert_int_equal(f.counts.own_lines, 3);
+    add_frame(&f, 0, "heroku", "router", "method=POST path=\"/\"\n");
+    deliver(&f);
+    assert_int_equal(f.counts.lines, 4);
+    assert_int_equal(f.counts.own_lines, 3);
+    teardown(&f);
+}
+
+static void test_losses(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    add_frame(
+        &f, 0, "heroku", "logplex",
+        "Error L10 (output buffer overflow): 20 messages dropped since 2026-05-07T08:06:12Z.");
+    add_frame(&f, 0, "heroku", "logplex", "drain 'd.1234' dropped 3 messages");
+    add_frame(&f, 0, "app", "logplex", "dropped 1000 messages");
+    deliver(&f);
+    assert_int_equal(f.n_records, 1);
+    assert_int_equal(f.records[0].n_matches, 0);
+    assert_int_equal(f.records[0].lost, 23);
+    f.head.drop_count = "4";
+    f.head.lost_count = "100";
+    deliver(&f);
+    assert_int_equal(f.records[0].lost, 127);
+    f.head.drop_count = "-4";
+    f.head.lost_count = "99999999999999999999999";
+    deliver(&f);
+    assert_int_equal(f.records[0].lost, 23);
+    f.head.drop_count = f.head.lost_count = "18446744073709551615";
+    deliver(&f);
+    assert_true(f.records[0].lost == UINT64_MAX);
+    f.len = 0; /* what was lost is told even where nothing came */
+    deliver(&f);
+    assert_int_equal(f.n_records, 1);
+    teardown(&f);
+}
+
+static void test_declared_count(void **state)
+{
+    static const struct {
+        const char *count;
+        bool differs;
+    } cases[] = {{NULL, false}, {"1", false}, {"2", true},  {"", true},
+                 {"one", true}, {"1 ", true}, {"-1", true}, {"18446744073709551617", true}};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    add_frame(&f, 0, "heroku", "router", "code=H12\n");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        f.head.msg_count = cases[i].count;
+        deliver(&f);
+        assert_int_equal(f.records[0].count_differs, cases[i].differs);
+        assert_int_equal(f.counts.count_differs, cases[i].differs);
+        assert_int_equal(matches_of(&f, "h12"), 1);
+    }
+    teardown(&f);
+}
+
+static void test_times(void **state)
+{
+    static const int64_t offsets[] = {0, 123456, -TIME_HOUR, 400 * TIME_DAY, -400 * TIME_DAY};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    for (size_t i = 0; i < sizeof offsets / sizeof offsets[0]; i++) {
+        f.len = 0;
+        add_frame(&f, offsets[i], "heroku", "router", "code=H12\n");
+        deliver(&f);
+        assert_true(f.records[0].matches[0].times_us[0] == RECEIVED + offsets[i]);
+    }
+    f.len = 0;
+    add_text(&f, "code=H12\n");
+    deliver(&f);
+    assert_true(f.records[0].matches[0].times_us[0] == RECEIVED);
+    assert_string_equal(f.records[0].matches[0].source, "");
+    teardown(&f);
+}
+
+static void test_names(void **state)
+{
+    static char longest[1000];
+    struct fixture f;
+
+    (void)state;
+    memset(longest, 'f', sizeof longest - 1);
+    setup(&f, shipped, 2);
+    add_text(&f, "code=H12\n");
+    f.head.drain = "a\x01z";
+    f.head.frame_id = NULL;
+    deliver(&f);
+    assert_string_equal(f.records[0].drain, "a\\x01z");
+    assert_string_equal(f.records[0].frame_id, "");
+    f.head.drain = f.head.frame_id = longest;
+    deliver(&f);
+    assert_int_equal(strlen(f.records[0].drain), DELIVERY_DRAIN_MAX);
+    assert_string_equal(f.records[0].frame_id, "");
+    f.head.drain = f.head.frame_id = "";
+    deliver(&f);
+    assert_string_equal(f.records[0].drain, "");
+    teardown(&f);
+}
+
+/* One line, two rules, each with groups of its own. */
+static void test_groups(void **state)
+{
+    const struct wire_matches *m;
+    struct fixture f;
+
+    (void)state;
+    setup(&f, grouped, 2);
+    add_frame(&f, 0, "heroku", "router", "code=H12 path=\"/a?sid=1\" dyno=web.1\n");
+    add_frame(&f, 0, "heroku", "router", "code=H12 path=\"/a?sid=2\" dyno=web.2\n");
+    deliver(&f);
+    assert_int_equal(f.counts.matches, 4);
+    assert_int_equal(f.records[0].n_matches, 3);
+    m = f.records[0].matches;
+    assert_string_equal(m[0].rule, "path");
+    assert_int_equal(m[0].n_times, 2);
+    assert_int_equal(m[0].n_group, 1);
+    assert_string_equal(m[0].group[0].key, "path");
+    assert_string_equal(m[0].group[0].value, "/a?…");
+    assert_int_equal(m[0].sample.len, strlen("code=H12 path=\"/a?…\" dyno=web.2"));
+    assert_null(memmem(m[0].sample.data, m[0].sample.len, "sid", 3));
+    for (size_t i = 1; i <= 2; i++) {
+        assert_string_equal(m[i].rule, "dyno");
+        assert_int_equal(m[i].n_group, 1);
+        assert_string_equal(m[i].group[0].key, "dyno");
+        assert_string_equal(m[i].group[0].value, i == 1 ? "web.1" : "web.2");
+        assert_int_equal(m[i].sample.len, 0);
+    }
+    teardown(&f);
+}
+
+static void deliver_damaged(struct fixture *f)
+{
+    assert_int_equal(delivery_begin(f->delivery, f->match, &f->head), 0);
+    assert_int_equal(delivery_push(f->delivery, f->body, f->len), 0);
+    delivery_count_damage(f->delivery);
+    assert_int_equal(delivery_finish(f->delivery, &f->records, &f->n_records), 0);
+    f->counts = delivery_counts(f->delivery);
+}
+
+static void test_damage_is_counted(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    add_text(&f, "code=H12\n99999999 <1>1 - h a p - x\n");
+    deliver_damaged(&f);
+    assert_int_equal(f.n_records, 1);
+    assert_int_equal(f.records[0].malformed, 2);
+    assert_int_equal(f.records[0].lost, 1);
+    assert_int_equal(f.counts.lost, 1);
+    assert_int_equal(matches_of(&f, "h12"), 1);
+    deliver(&f);
+    assert_int_equal(f.records[0].malformed, 1);
+    assert_int_equal(f.records[0].lost, 0);
+    f.head.lost_count = "18446744073709551615";
+    deliver_damaged(&f);
+    assert_true(f.records[0].lost == UINT64_MAX);
+    teardown(&f);
+}
+
+/* What is missing could have matched: the alerter must know. */
+static void test_damage_is_told_without_matches(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    deliver_damaged(&f);
+    assert_int_equal(f.n_records, 1);
+    add_frame(&f, 0, "heroku", "router", "at=info status=200\n");
+    deliver_damaged(&f);
+    assert_int_equal(f.n_records, 1);
+    assert_int_equal(f.records[0].n_matches, 0);
+    assert_true(f.records[0].lines == 1 && f.records[0].lost == 1 && f.records[0].malformed == 1);
+    assert_string_equal(f.records[0].frame_id, "frame-1");
+    teardown(&f);
+}
+
+static void test_an_unfinished_body_counts_for_nothing(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    add_frame(&f, 0, "heroku", "router", "code=H12\n");
+    assert_int_equal(delivery_begin(f.delivery, f.match, &f.head), 0);
+    assert_int_equal(delivery_push(f.delivery, f.body, f.len), 0);
+    assert_int_equal(delivery_push(f.delivery, f.body, f.len - 3), 0);
+    deliver(&f);
+    assert_int_equal(matches_of(&f, "h12"), 1);
+    assert_int_equal(f.records[0].lines, 1);
+    teardown(&f);
+}
+
+/* The shortest matching lines, as many as a body can hold, for one rule and for four. */
+static void check_full_body(const struct rule *rules, size_t n_rules)
+{
+    static const char line[] = "code=H12\n";
+    const size_t lines = (8 << 20) / (sizeof line - 1);
+    struct wire *w = wire_new();
+    struct fixture f;
+    uint64_t sum = 0;
+
+    setup(&f, rules, n_rules);
+    for (size_t i = 0; i < lines; i++)
+        memcpy(f.body + i * (sizeof line - 1), line, sizeof line - 1);
+    f.len = lines * (sizeof line - 1);
+    deliver(&f);
+    assert_int_equal(f.n_records, n_rules); /* 0.93 MB each, of 1 MiB in a record */
+    for (size_t i = 0; i < f.n_records; i++) {
+        struct wire_record back;
+        struct err err;
+        struct buf out;
+        char id[32];
+
+        buf_init(&out, WIRE_MESSAGE_MAX);
+        assert_int_equal(wire_pack_record(&f.records[i], &out), 0);
+        assert_int_equal(wire_unpack_record(w, out.data, out.len, &back, &err), 0);
+        for (size_t j = 0; j < back.n_matches; j++)
+            sum += back.matches[j].n_times;
+        snprintf(id, sizeof id, i == 0 ? "frame-1" : "frame-1#%zu", i + 1);
+        assert_string_equal(back.frame_id, id);
+        assert_int_equal(back.lines, i == 0 ? lines : 0);
+        assert_string_equal(back.drain, "d.1234");
+        buf_close(&out);
+    }
+    assert_int_equal(sum, lines * n_rules);
+    assert_int_equal(matches_of(&f, rules[n_rules - 1].name), lines);
+    f.len = sizeof line - 1; /* and the next one begins anew */
+    deliver(&f);
+    assert_int_equal(f.n_records, 1);
+    assert_int_equal(matches_of(&f, rules[0].name), 1);
+    wire_free(w);
+    teardown(&f);
+}
+
+static void test_full_bodies(void **state)
+{
+    (void)state;
+    check_full_body(fours, 1);
+    check_full_body(fours, 4);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_delivery),
+        cmocka_unit_test(test_nothing_to_record),
+        cmocka_unit_test(test_chunks_do_not_matter),
+        cmocka_unit_test(test_a_storm_is_small),
+        cmocka_unit_test(test_frames_without_newline),
+        cmocka_unit_test(test_visitors_cannot_fake),
+        cmocka_unit_test(test_own_lines),
+        cmocka_unit_test(test_losses),
+        cmocka_unit_test(test_declared_count),
+        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_damage_is_counted),
+        cmocka_unit_test(test_damage_is_told_without_matches),
+        cmocka_unit_test(test_an_unfinished_body_counts_for_nothing),
+        cmocka_unit_test(test_full_bodies),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

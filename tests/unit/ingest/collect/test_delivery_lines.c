@@ -1,0 +1,241 @@
+#include "tests/unit/ingest/collect/delivery_body.h"
+
+struct seen {
+    size_t n;
+    int64_t received_us[16];
+    int64_t times_us[16];
+    uint64_t lost;
+    size_t stop_at;
+};
+
+static int on_record(void *ctx, const struct wire_record *record)
+{
+    struct seen *seen = ctx;
+
+    assert_true(seen->n < 16);
+    assert_int_equal(record->lines, 1);
+    assert_string_equal(record->drain, "saved");
+    assert_string_equal(record->frame_id, "");
+    seen->received_us[seen->n] = record->received_us;
+    seen->times_us[seen->n] = record->n_matches > 0 ? record->matches[0].times_us[0] : -1;
+    seen->lost += record->lost;
+    if (record->n_matches > 0) {
+        assert_int_equal(record->n_matches, 1);
+        assert_int_equal(record->matches[0].n_times, 1);
+    }
+    return ++seen->n == seen->stop_at ? 77 : 0;
+}
+
+static void add_saved_log(struct fixture *f)
+{
+    add_text(f, "code=H12\n"
+                "1970-01-01T00:00:02.000000+00:00 heroku[router]: at=info\n"
+                "code=H12\n"
+                "1970-01-01T09:00:00.000000+00:00 heroku[router]: at=error code=H12\n"
+                "1970-01-01T09:00:01.000000+00:00 heroku[logplex]: drain 'x' dropped 5 messages\n"
+                "1970-01-01T08:00:00.000000+00:00 heroku[router]: at=error code=H12\n");
+}
+
+static void test_each_line_a_record(void **state)
+{
+    static const int64_t hours[] = {0, 0, 9, 9, 8};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    add_saved_log(&f);
+    for (size_t chunk = 1; chunk < 2000; chunk = chunk * 3 + 1) {
+        struct seen seen = {0};
+
+        assert_int_equal(delivery_begin_lines(f.delivery, f.match, "saved", 5, on_record, &seen),
+                         0);
+        for (size_t at = 0; at < f.len; at += chunk) {
+            size_t n = f.len - at < chunk ? f.len - at : chunk;
+
+            assert_int_equal(delivery_push(f.delivery, f.body + at, n), 0);
+        }
+        assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
+        assert_int_equal(f.n_records, 0);
+        assert_int_equal(seen.n, 5);
+        assert_int_equal(seen.received_us[0], 5);
+        assert_int_equal(seen.received_us[1], 2000000); /* the line before it said so */
+        for (size_t i = 2; i < 5; i++)
+            assert_true(seen.received_us[i] / TIME_HOUR == hours[i]);
+        for (size_t i = 0; i < 5; i++)
+            assert_true(i == 3 ? seen.times_us[i] == -1 : seen.times_us[i] == seen.received_us[i]);
+        assert_int_equal(seen.lost, 5);
+        f.counts = delivery_counts(f.delivery);
+        assert_true(f.counts.lines == 6 && f.counts.matches == 4 && f.counts.lost == 5);
+        assert_true(f.counts.bytes == f.len && f.counts.malformed == 0);
+        assert_true(delivery_time_us(f.delivery) == 8 * TIME_HOUR);
+    }
+    teardown(&f);
+}
+
+/* Files that are scanned one after the other: the time goes on, and no line spans two. */
+static void test_lines_go_on_in_time(void **state)
+{
+    struct seen seen = {0};
+    struct fixture f;
+    int64_t at = 7;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    add_text(&f, "code=H12\n1970-01-01T01:00:00Z heroku[router]: code=H12\ncode=H");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(delivery_begin_lines(f.delivery, f.match, "saved", at, on_record, &seen),
+                         0);
+        assert_int_equal(delivery_push(f.delivery, f.body, f.len), 0);
+        assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
+        at = delivery_time_us(f.delivery);
+        assert_true(at == TIME_HOUR);
+        assert_int_equal(delivery_counts(f.delivery).lines, 3);
+        assert_int_equal(delivery_counts(f.delivery).matches, 2);
+    }
+    assert_int_equal(seen.n, 4);
+    assert_true(seen.received_us[0] == 7 && seen.received_us[2] == TIME_HOUR);
+    assert_int_equal(delivery_begin_lines(f.delivery, f.match, "saved", at, on_record, &seen), 0);
+    assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
+    assert_true(delivery_time_us(f.delivery) == at); /* of an empty file */
+    teardown(&f);
+}
+
+struct expected {
+    int64_t times_us[4000];
+    size_t n, seen;
+};
+
+static int on_expected(void *ctx, const struct wire_record *record)
+{
+    struct expected *e = ctx;
+
+    assert_true(e->seen < e->n);
+    assert_true(record->received_us == e->times_us[e->seen]);
+    assert_true(record->matches[0].times_us[0] == e->times_us[e->seen]);
+    e->seen++;
+    return 0;
+}
+
+/* Random lines, most of which match nothing, and some of which have no time: each match has that of
+ * the last line that has one, however far back it is, and whatever pieces the log comes in. */
+static void test_times_from_far_back(void **state)
+{
+    static struct expected e;
+    struct fixture f;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    srand(11);
+    for (int round = 0; round < 60; round++) {
+        const int timed = 1 + rand() % 40; /* one in so many */
+        const int hits = 1 + rand() % (round % 2 ? 40 : 1000);
+        const size_t chunk = 1 + (size_t)(rand() % 60000);
+        int64_t now_us = 3;
+
+        e = (struct expected){0};
+        f.len = 0;
+        for (int i = 0; i < 3000; i++) {
+            bool hit = rand() % hits == 0;
+            char line[100];
+
+            if (rand() % timed == 0) {
+                int s = rand() % 60;
+
+                now_us = s * TIME_S;
+                snprintf(line, sizeof line, "1970-01-01T00:00:%02dZ heroku[router]: %s\n", s,
+                         hit ? "code=H12" : "code=H13");
+            } else {
+                snprintf(line, sizeof line, "%s\n", hit ? "code=H12" : "nothing");
+            }
+            add_text(&f, line);
+            if (hit)
+                e.times_us[e.n++] = now_us;
+        }
+        assert_int_equal(delivery_begin_lines(f.delivery, f.match, "saved", 3, on_expected, &e), 0);
+        for (size_t at = 0; at < f.len; at += chunk)
+            assert_int_equal(
+                delivery_push(f.delivery, f.body + at, f.len - at < chunk ? f.len - at : chunk), 0);
+        assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
+        assert_int_equal(e.seen, e.n);
+        assert_int_equal(delivery_counts(f.delivery).lines, 3000);
+        assert_true(delivery_time_us(f.delivery) == now_us);
+    }
+    teardown(&f);
+}
+
+/* A zone's offset can make a time before 1970, and a caller can have one. */
+static void test_lines_before_1970(void **state)
+{
+    struct seen seen = {0};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    add_text(&f, "code=H12\n"
+                 "1970-01-01T00:00:00+14:00 heroku[router]: code=H12\n"
+                 "code=H12\n"
+                 "1970-01-01T14:00:01+14:00 heroku[router]: code=H12\n");
+    assert_int_equal(delivery_begin_lines(f.delivery, f.match, "saved", -5, on_record, &seen), 0);
+    assert_int_equal(delivery_push(f.delivery, f.body, f.len), 0);
+    assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
+    assert_int_equal(seen.n, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(seen.received_us[i] == (i == 3 ? TIME_S : 0));
+        assert_true(seen.times_us[i] == seen.received_us[i]);
+    }
+    teardown(&f);
+}
+
+/* A line that tells of a loss and matches, too, is one record. */
+static void test_a_line_may_lose_and_match(void **state)
+{
+    static const char *const dropped[] = {"dropped"};
+    static const struct rule rule = {.name = "l10", .matches = {dropped, 1}};
+    struct seen seen = {0};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, &rule, 1);
+    add_text(&f, "1970-01-01T09:00:01Z heroku[logplex]: drain 'x' dropped 5 messages\n"
+                 "1970-01-01T09:00:02Z heroku[logplex]: drain 'x' dropped 6 messages");
+    assert_int_equal(delivery_begin_lines(f.delivery, f.match, "saved", 0, on_record, &seen), 0);
+    assert_int_equal(delivery_push(f.delivery, f.body, f.len), 0);
+    assert_int_equal(seen.n, 1);
+    assert_int_equal(seen.lost, 5);
+    assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
+    assert_int_equal(seen.n, 2);
+    assert_int_equal(seen.lost, 11);
+    assert_true(seen.times_us[0] == 9 * TIME_HOUR + TIME_S);
+    assert_int_equal(delivery_counts(f.delivery).lost, 11);
+    teardown(&f);
+}
+
+static void test_lines_can_be_stopped(void **state)
+{
+    struct seen seen = {.stop_at = 2};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    add_saved_log(&f);
+    assert_int_equal(delivery_begin_lines(f.delivery, f.match, "saved", 0, on_record, &seen), 0);
+    assert_int_equal(delivery_push(f.delivery, f.body, f.len), 77);
+    assert_int_equal(seen.n, 2);
+    deliver(&f); /* and the same object serves a body again */
+    assert_int_equal(matches_of(&f, "h12"), 4);
+    teardown(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_line_a_record),
+        cmocka_unit_test(test_lines_go_on_in_time),
+        cmocka_unit_test(test_times_from_far_back),
+        cmocka_unit_test(test_lines_before_1970),
+        cmocka_unit_test(test_a_line_may_lose_and_match),
+        cmocka_unit_test(test_lines_can_be_stopped),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,883 @@
+#include "tests/unit/unit.h"
+
+#include "ingest/match/match_impl.h"
+#include "ingest/match/redact.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ITEMS_MAX = 4 };
+
+/* A rule as a test writes it: lists end with NULL. */
+struct sketch {
+    const char *sources[ITEMS_MAX];
+    const char *processes[ITEMS_MAX];
+    struct rules_field fields[ITEMS_MAX];
+    const char *matches[ITEMS_MAX];
+    const char *unless[ITEMS_MAX];
+};
+
+static size_t count(const char *const *items)
+{
+    size_t n = 0;
+
+    while (n < ITEMS_MAX && items[n] != NULL)
+        n++;
+    return n;
+}
+
+struct fixture {
+    struct rule rule[16];
+    struct rules rules;
+    struct match *match;
+};
+
+/* With this many expressions as they are in the pass, and a stretch of each other. */
+static void setup_full(struct fixture *f, const struct sketch *sketches, size_t n, size_t full_max)
+{
+    struct err err = {.text = ""};
+
+    memset(f, 0, sizeof *f);
+    for (size_t i = 0; i < n; i++) {
+        const struct sketch *s = &sketches[i];
+        struct rule *r = &f->rule[i];
+
+        r->name = "rule";
+        r->sources = (struct rules_list){s->sources, count(s->sources)};
+        r->processes = (struct rules_list){s->processes, count(s->processes)};
+        r->matches = (struct rules_list){s->matches, count(s->matches)};
+        r->unless = (struct rules_list){s->unless, count(s->unless)};
+        r->fields = s->fields;
+        while (r->n_fields < ITEMS_MAX && s->fields[r->n_fields].key != NULL)
+            r->n_fields++;
+    }
+    f->rules = (struct rules){.app = "app", .rules = f->rule, .n = n};
+    if (match_make(&f->rules, full_max, &f->match, &err) != 0)
+        fail_msg("%s", err.text);
+}
+
+static void setup(struct fixture *f, const struct sketch *sketches, size_t n)
+{
+    setup_full(f, sketches, n, MATCH_FULL_MAX);
+}
+
+static struct logplex_text text(const char *s)
+{
+    return (struct logplex_text){s, strlen(s)};
+}
+
+static struct logplex_line line_of(const char *source, const char *process, const char *message)
+{
+    return (struct logplex_line){.form = source == NULL ? LOGPLEX_BARE : LOGPLEX_SYSLOG,
+                                 .source = text(source == NULL ? "" : source),
+                                 .process = text(process == NULL ? "" : process),
+                                 .message = text(message)};
+}
+
+static struct match_result judge(struct fixture *f, const char *source, const char *process,
+                                 const char *message)
+{
+    struct logplex_line line = line_of(source, process, message);
+    struct match_result result;
+
+    assert_int_equal(match_line(f->match, &line, NULL, &result), 0);
+    return result;
+}
+
+static bool matches(struct fixture *f, const char *source, const char *process, const char *message)
+{
+    return judge(f, source, process, message).n_rules > 0;
+}
+
+/* Which of the lines, which lie one behind the other with `gap` before each, are candidates, as a
+ * string of digits. */
+static const char *candidates(struct fixture *f, const char *gap, const char *const *lines,
+                              size_t n)
+{
+    static char shown[LOGPLEX_BATCH_MAX + 1];
+    static char region[1 << 16];
+    struct logplex_span spans[16];
+    const struct match_candidate *found;
+    const uint32_t *ends;
+    size_t len = 0, n_found, n_ends;
+
+    for (size_t i = 0; i < n; i++) {
+        len += (size_t)snprintf(region + len, sizeof region - len, "%s", gap);
+        spans[i] = (struct logplex_span){(uint32_t)len, (uint32_t)strlen(lines[i])};
+        len += (size_t)snprintf(region + len, sizeof region - len, "%s", lines[i]);
+    }
+    assert_int_equal(match_look(f->match, region, len, &ends, &n_ends), 0);
+    n_found = match_candidates(f->match, region, spans, n, &found);
+    assert_true(n_found <= n);
+    for (size_t i = 0; i < n_found; i++) {
+        assert_true(i == 0 || found[i].line > found[i - 1].line);
+        assert_true((found[i].n > 0) == (ends != NULL));
+        shown[i] = (char)('0' + found[i].line);
+    }
+    shown[n_found] = 0;
+    match_look_away(f->match);
+    return shown;
+}
+
+static void test_source_and_process(void **state)
+{
+    static const struct sketch rules[] = {
+        {.sources = {"heroku", "app"}, .matches = {"x"}},
+        {.processes = {"router", "web.*"}, .matches = {"x"}},
+        {.matches = {"x"}},
+        {.sources = {"app"}, .processes = {"web.1"}, .matches = {"x"}},
+    };
+    static const struct {
+        const char *source, *process;
+        const char *expected;
+    } cases[] = {
+        {"heroku", "router", "012"}, {"app", "web.1", "0123"},
+        {"app", "web.", "012"},      {"app", "web", "02"},
+        {"addon", "web.12", "12"},   {"herok", "route", "2"},
+        {"heroku2", "router2", "2"}, {"", "", "2"},
+        {NULL, NULL, "0123"},
+    };
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 4);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct match_result r = judge(&f, cases[i].source, cases[i].process, "a x b");
+
+        assert_int_equal(r.n_rules, strlen(cases[i].expected));
+        for (size_t j = 0; j < r.n_rules; j++)
+            assert_int_equal(r.rules[j], cases[i].expected[j] - '0');
+    }
+    match_free(f.match);
+}
+
+static void test_any_item_and_all_parts(void **state)
+{
+    static const struct sketch rules[] = {
+        {.fields = {{"code", "H12", false}, {"code", "H13", false}}, .matches = {"POST", "PUT"}},
+    };
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 1);
+    assert_true(matches(&f, "heroku", "router", "code=H12 method=POST"));
+    assert_true(matches(&f, "heroku", "router", "method=PUT code=H13"));
+    assert_true(matches(&f, "heroku", "router", "method=PUT code=\"H13\""));
+    assert_false(matches(&f, "heroku", "router", "code=H12 method=GET"));
+    assert_false(matches(&f, "heroku", "router", "code=H14 method=POST"));
+    assert_false(matches(&f, "heroku", "router", "fwd=\"code=H12\" method=POST"));
+    match_free(f.match);
+}
+
+static void test_shared_expressions(void **state)
+{
+    static const struct sketch rules[] = {
+        {.matches = {"same", "same", false}},
+        {.sources = {"app"}, .matches = {"same"}},
+        {.fields = {{"same", "1", false}, {"same", "1", false}}},
+        {.matches = {"other"}},
+    };
+    struct match_result r;
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 4);
+    r = judge(&f, "app", "web.1", "same=1 same=\"1\" same=1");
+    assert_int_equal(r.n_rules, 3);
+    r = judge(&f, "heroku", "web.1", "other same");
+    assert_int_equal(r.n_rules, 2);
+    assert_int_equal(r.rules[0], 0);
+    assert_int_equal(r.rules[1], 3);
+    match_free(f.match);
+}
+
+/* The next byte behind each of these is the length of the next frame. */
+static void test_frames_without_newline(void **state)
+{
+    static const struct sketch rules[] = {{.matches = {"code=H12$"}}};
+    static const char *const lines[] = {"<1>1 - h a p - code=H12", "<1>1 - h a p - code=H12",
+                                        "<1>1 - h a p - code=H123", "<1>1 - h a p - code=H12"};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 1);
+    assert_string_equal(candidates(&f, "23 ", lines, 4), "0123");
+    assert_true(matches(&f, "heroku", "router", "code=H12"));
+    assert_false(matches(&f, "heroku", "router", "code=H123"));
+    match_free(f.match);
+}
+
+static void test_expressions_see_the_message_alone(void **state)
+{
+    static const struct sketch rules[] = {
+        {.matches = {"^start"}}, {.matches = {"\\bword\\b"}},      {.matches = {"\\Aa.c\\z"}},
+        {.matches = {"end\\Z"}}, {.matches = {"(?:^|;)k(?:;|$)"}},
+    };
+    static const char *const lines[] = {"start", "word", "abc", "end", "k"};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 5);
+    assert_string_equal(candidates(&f, "x", lines, 5), "01234");
+    for (uint32_t i = 0; i < 5; i++) {
+        struct match_result r = judge(&f, "app", "p", lines[i]);
+
+        assert_int_equal(r.n_rules, 1);
+        assert_int_equal(r.rules[0], i);
+    }
+    assert_false(matches(&f, "app", "p", "xstart words abcd endx kk"));
+    match_free(f.match);
+}
+
+static void test_newlines_and_dotall(void **state)
+{
+    static const struct sketch rules[] = {
+        {.matches = {"(?s)Traceback.*Error"}},
+        {.matches = {"one.two"}},
+        {.matches = {"(?m)^Fatal$"}},
+    };
+    static const char *const lines[] = {
+        "Traceback\n  File\nError", "one\ntwo", "a\nFatal\nb", "Traceback", "Error", "aFatal",
+    };
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 3);
+    /* The pass also sees the traceback that spans two lines; the exact look does not. */
+    assert_string_equal(candidates(&f, "\n", lines, 6), "0245");
+    assert_int_equal(judge(&f, "app", "p", lines[0]).n_rules, 1);
+    assert_int_equal(judge(&f, "app", "p", lines[1]).n_rules, 0);
+    assert_int_equal(judge(&f, "app", "p", lines[2]).n_rules, 1);
+    assert_int_equal(judge(&f, "app", "p", lines[4]).n_rules, 0);
+    match_free(f.match);
+}
+
+static void test_gaps_are_nobodys(void **state)
+{
+    static const struct sketch rules[] = {{.matches = {"needle"}}};
+    static const char *const lines[] = {"hay", "needle", "hay"};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 1);
+    assert_string_equal(candidates(&f, "needle", lines, 3), "1");
+    match_free(f.match);
+}
+
+/* Such a rule cannot be looked for in many lines at once; the rules reader refuses most of them. */
+static void test_line_by_line(void **state)
+{
+    static const struct sketch rules[] = {{.matches = {"^$"}}, {.matches = {"(*UTF8)\xc3\xa9+"}}};
+    static const char *const lines[] = {"a", "b", "c"};
+    struct fixture f;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        setup(&f, &rules[i], 1);
+        assert_true(match_is_line_by_line(f.match));
+        assert_string_equal(candidates(&f, "\n", lines, 3), "012");
+        assert_true(matches(&f, "app", "p", i == 0 ? "" : "caf\xc3\xa9"));
+        assert_false(matches(&f, "app", "p", "cafe"));
+        match_free(f.match);
+    }
+    setup(&f, &(struct sketch){.matches = {"a"}}, 1);
+    assert_false(match_is_line_by_line(f.match));
+    match_free(f.match);
+}
+
+static void test_visitors_cannot_fake_a_field(void **state)
+{
+    static const struct sketch rules[] = {
+        {.sources = {"heroku"}, .fields = {{"code", "H12", false}}}};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 1);
+    assert_true(matches(&f, "heroku", "router", "at=error code=H12 desc=\"Request timeout\""));
+    assert_false(matches(&f, "heroku", "router", "at=info path=\"/?code=H12\" status=200"));
+    assert_false(matches(&f, "heroku", "router", "at=info path=\"/\" fwd=\"a code=H12 b\""));
+    assert_false(matches(&f, "heroku", "router", "at=info path=\"/\" fwd=\"\\\" code=H12 \""));
+    assert_false(matches(&f, "app", "web.1", "code=H12"));
+    assert_true(matches(&f, NULL, NULL, "code=H12"));
+    match_free(f.match);
+}
+
+static void test_fields_hold_any_bytes(void **state)
+{
+    static const struct sketch rules[] = {{.fields = {{"a.b", "x*y", false}}},
+                                          {.fields = {{"k", "^([", false}}},
+                                          {.fields = {{"k", "\xc3\xa9", false}}}};
+    static const char *const lines[] = {"a.b=x*y", "k=^([", "k=\xc3\xa9", "aXb=xy", "k=\"^([\""};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 3);
+    assert_string_equal(candidates(&f, " ", lines, 5), "0124");
+    assert_int_equal(judge(&f, "a", "p", lines[0]).rules[0], 0);
+    assert_int_equal(judge(&f, "a", "p", lines[1]).rules[0], 1);
+    assert_int_equal(judge(&f, "a", "p", lines[2]).rules[0], 2);
+    assert_int_equal(judge(&f, "a", "p", lines[3]).n_rules, 0);
+    assert_int_equal(judge(&f, "a", "p", lines[4]).n_rules, 1);
+    match_free(f.match);
+}
+
+static void test_what_logplex_lost(void **state)
+{
+    static const struct {
+        const char *message;
+        uint64_t lost;
+    } cases[] = {
+        {"Error L10 (output buffer overflow): 491 messages dropped since 2026-05-07T08:06:12Z.",
+         491},
+        {"Error L10 (output buffer overflow): 1 message dropped since 2026-05-07T08:06:12Z.", 1},
+        {"Error L10 (output buffer overflow): drain 'd.8' dropped 63 messages since x", 63},
+        {"drain 'd.0ab' dropped 7 messages", 7},
+        {"drain 'd.0ab' dropped 1 message", 1},
+        {"dropped dropped 12 messages", 12},
+        {"99999999999999999999999999 messages dropped", UINT64_C(1000000000)},
+        {"messages dropped", 0},
+        {"x messages dropped", 0},
+        {"dropped messages", 0},
+        {"dropped 12 parcels", 0},
+        {"dropped 12", 0},
+        {"dropped ", 0},
+        {"12 messages sent", 0},
+        {"", 0},
+    };
+    struct fixture f;
+
+    (void)state;
+    setup(&f, NULL, 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *const lines[] = {"quiet", cases[i].message, "quiet"};
+
+        assert_int_equal(judge(&f, "heroku", "logplex", cases[i].message).lost, cases[i].lost);
+        assert_int_equal(judge(&f, "app", "logplex", cases[i].message).lost, 0);
+        assert_int_equal(judge(&f, "heroku", "router", cases[i].message).lost, 0);
+        assert_int_equal(judge(&f, NULL, NULL, cases[i].message).lost, 0);
+        if (cases[i].lost > 0)
+            assert_string_equal(candidates(&f, "\n", lines, 3), "1");
+    }
+    match_free(f.match);
+}
+
+static void test_own_lines(void **state)
+{
+    static const struct sketch rules[] = {{.matches = {"."}}, {.fields = {{"code", "H12", false}}}};
+    static const char ours[] = "at=error code=H12 path=\"/api/internal/heroku-log-drain?a=b\"";
+    struct match_result r;
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 2);
+    r = judge(&f, "app", "web.1", "heroku_log_drain: processed 3 lines code=H12");
+    assert_true(r.own && r.n_rules == 0);
+    r = judge(&f, NULL, NULL, "drainwatch-ingest: code=H12");
+    assert_true(r.own && r.n_rules == 0);
+    r = judge(&f, "app", "web.1", "see drainwatch code=H12");
+    assert_true(!r.own && r.n_rules == 2);
+    /* An H12 on our own path is an H12. */
+    r = judge(&f, "heroku", "router", ours);
+    assert_true(r.own && r.n_rules == 2);
+    assert_false(judge(&f, "app", "router", ours).own);
+    assert_false(judge(&f, "heroku", "web.1", ours).own);
+    assert_false(judge(&f, NULL, NULL, ours).own);
+    assert_false(judge(&f, "heroku", "router",
+                       "path=\"/x\" fwd=\" path=\\\"/api/internal/heroku-log-drain\"")
+                     .own);
+    match_free(f.match);
+}
+
+static void test_own_lines_are_candidates(void **state)
+{
+    static const char *const lines[] = {
+        "<1>1 - h app web.1 - heroku_log_drain: processed 1 lines from logplex delivery",
+        "<1>1 - h app web.1 - drainwatch-alerter: ready",
+        "<1>1 - h heroku router - path=\"/api/internal/heroku-log-drain\"",
+        "<1>1 - h heroku router - path=/api/internal/heroku-log-drain",
+        "<1>1 - h heroku router - path=\"/api/internal\"",
+    };
+    struct fixture f;
+
+    (void)state;
+    setup(&f, NULL, 0);
+    assert_string_equal(candidates(&f, "70 ", lines, 5), "0123");
+    match_free(f.match);
+}
+
+static void test_a_pattern_that_cannot_be_compiled(void **state)
+{
+    static const char *const patterns[] = {"a{2,1}"};
+    const struct rule rule = {.name = "r", .matches = {patterns, 1}};
+    const struct rules rules = {.app = "a", .rules = &rule, .n = 1};
+    struct err err = {.text = ""};
+    struct match *m;
+
+    (void)state;
+    assert_int_equal(match_new(&rules, &m, &err), ERR_INPUT);
+    assert_null(m);
+    assert_non_null(strstr(err.text, "a{2,1}"));
+}
+
+/* Hyperscan finds out only when it compiles it, in whatever company. */
+static void test_a_pattern_that_is_too_large(void **state)
+{
+    static const char *const patterns[] = {"x", "([^a][^b]){260}c"};
+    struct rule rule = {.name = "r", .matches = {patterns, 2}};
+    const struct rules rules = {.app = "a", .rules = &rule, .n = 1};
+    const struct logplex_line line = line_of("app", "p", "x");
+    struct match_result result;
+    struct err err = {.text = ""};
+    struct match *m;
+
+    (void)state;
+    assert_int_equal(match_new(&rules, &m, &err), ERR_INPUT);
+    assert_null(m);
+    assert_non_null(strstr(err.text, "too large"));
+    /* Where it is first compiled for a line, no line that asks for it can be judged. */
+    rule.matches = (struct rules_list){patterns, 1};
+    rule.unless = (struct rules_list){patterns + 1, 1};
+    assert_int_equal(match_new(&rules, &m, &err), 0);
+    assert_int_equal(match_line(m, &line, NULL, &result), ERR_IO);
+    assert_int_equal(result.n_rules, 0);
+    match_free(m);
+}
+
+/* The indexes of the rules that match, as a string of digits. */
+static const char *digits(const struct match_result *r)
+{
+    static char shown[17];
+
+    for (size_t i = 0; i < r->n_rules; i++)
+        shown[i] = (char)('0' + r->rules[i]);
+    shown[r->n_rules] = 0;
+    return shown;
+}
+
+static const char *matching(struct fixture *f, const char *message)
+{
+    struct match_result r = judge(f, "app", "web.1", message);
+
+    return digits(&r);
+}
+
+static void test_unless(void **state)
+{
+    static const struct sketch rules[] = {
+        {.matches = {"error"}, .unless = {"retry [0-9]+$", "^healthcheck"}},
+        {.matches = {"error"}, .unless = {"^healthcheck"}},
+        {.fields = {{"code", "H12", false}}, .unless = {"path=\"?/ping"}},
+        {.matches = {"retry"}, .unless = {"error"}},
+        {.matches = {"boom"}, .unless = {"boom"}}, /* which never matches */
+    };
+    struct fixture f;
+
+    (void)state;
+    for (size_t full = 0; full <= MATCH_FULL_MAX; full += MATCH_FULL_MAX) {
+        setup_full(&f, rules, 5, full);
+        assert_string_equal(matching(&f, "error"), "01");
+        assert_string_equal(matching(&f, "error, retry 3"), "1");
+        assert_string_equal(matching(&f, "retry 3 after error"), "01");
+        assert_string_equal(matching(&f, "retry 3"), "3");
+        assert_string_equal(matching(&f, "healthcheck: error, retry 3"), "");
+        assert_string_equal(matching(&f, "code=H12 path=\"/x\""), "2");
+        assert_string_equal(matching(&f, "code=H12 path=\"/ping\""), "");
+        assert_string_equal(matching(&f, "path=/ping code=H12 error"), "01");
+        assert_string_equal(matching(&f, "boom"), "");
+        match_free(f.match);
+    }
+}
+
+/* What only `unless` holds makes no line a candidate, and costs the pass nothing. */
+static void test_unless_is_not_in_the_pass(void **state)
+{
+    static const struct sketch rules[] = {
+        {.matches = {"needle"}, .unless = {"hay", "^$", "a{0,3}"}}};
+    static const char *const lines[] = {"hay", "needle", "hay needle"};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 1);
+    assert_false(match_is_line_by_line(f.match));
+    assert_string_equal(candidates(&f, "hay ", lines, 3), "12");
+    match_free(f.match);
+}
+
+static void test_values_by_pattern(void **state)
+{
+    static const struct sketch rules[] = {
+        {.fields = {{"status", "5..", true}}},
+        {.fields = {{"path", "/api/.*", true}, {"path", "/v[0-9]+", true}}},
+        {.fields = {{"msg", "(?i)time ?out|gone", true}}},
+        {.fields = {{"q", "[^b].c", true}}},
+        {.fields = {{"any", ".+", true}}},
+        {.fields = {{"a.b", "(?x) x y # ( no group", true}}},
+        {.fields = {{"raw", "\\Qa.b", true}}},
+        {.fields = {{"status", "503", false}, {"status", "50[0-2]", true}}, .matches = {"GET"}},
+    };
+    static const struct {
+        const char *message, *expected;
+    } cases[] = {
+        {"status=503", "0"},
+        {"status=\"503\"", "0"},
+        {"status=5033 status=403", ""},
+        {"at=x status=404 status=599", "0"},
+        {"fwd=\"status=503\" status=200", ""},
+        {"xstatus=503 status =503", ""},
+        {"status=503\n", "0"},
+        {"status=\"50\n\"", ""},
+        {"GET status=503", "07"},
+        {"GET status=501", "07"},
+        {"GET status=504", "0"},
+        {"path=/api/", "1"},
+        {"path=\"/api/a b\"", "1"},
+        {"path=\"/v12\"", "1"},
+        {"path=\"/v12x\"", ""},
+        {"path=\"/x/api/\"", ""},
+        {"path=\"/api/ and never closed", ""},
+        {"msg=\"Time out\"", "2"},
+        {"msg=GONE", "2"},
+        {"msg=gone!", ""},
+        {"q=\"abc\"", "3"}, /* the quotes are not a part of the value */
+        {"q=abc", "3"},
+        {"q=\"bc\"", ""},
+        {"any=x", "4"},
+        {"any=\"x\"", "4"},
+        {"any=", ""},
+        {"any=\"\"", ""},
+        {"a.b=xy", "5"},
+        {"aXb=xy", ""},
+        {"raw=a.b", "6"},
+        {"raw=axb", ""},
+    };
+    struct fixture f;
+
+    (void)state;
+    for (size_t full = 0; full <= MATCH_FULL_MAX; full += MATCH_FULL_MAX) {
+        setup_full(&f, rules, 8, full);
+        assert_false(match_is_line_by_line(f.match));
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+            const char *const lines[] = {"quiet", cases[i].message, "quiet"};
+
+            if (strcmp(matching(&f, cases[i].message), cases[i].expected) != 0)
+                fail_msg("%s: %s", cases[i].message, matching(&f, cases[i].message));
+            if (cases[i].expected[0] != '\0')
+                assert_string_equal(candidates(&f, "5", lines, 3), "1");
+        }
+        match_free(f.match);
+    }
+}
+
+/* The value's expression narrows the candidates, but for a repeated dot at its end. */
+static void test_candidates_of_values(void **state)
+{
+    static const struct sketch rules[] = {{.fields = {{"status", "5..", true}}},
+                                          {.fields = {{"path", "/a.*", true}}},
+                                          {.fields = {{"odd", "(?<n>x)", true}}}};
+    static const char *const lines[] = {"status=200", "status=\"500", "path=/b",
+                                        "path=\"/a",  "odd=x",        "odd=y"};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 3);
+    assert_string_equal(candidates(&f, "\n", lines, 6), "134");
+    match_free(f.match);
+}
+
+/* An expression of which the pass holds a stretch: more lines are candidates, no more match. */
+static void test_stretches(void **state)
+{
+    static const struct sketch rules[] = {
+        {.matches = {"timeout after \\d+ms"}},
+        {.matches = {"(?i)connection (refused|reset) by [a-z]+"}},
+        {.matches = {"user_id=[0-9a-f]{8,32} .*failed"}},
+        {.matches = {"^z+$"}}, /* none long enough: as it is */
+        {.matches = {"pla.n", "Plain$"}},
+    };
+    static const char *const lines[] = {
+        "timeout after a while", "CONNECTION lost", "user_id=x", "czzb", "Plain", "it failed"};
+    struct fixture f;
+
+    (void)state;
+    setup_full(&f, rules, 5, 0);
+    assert_false(match_is_line_by_line(f.match));
+    assert_string_equal(candidates(&f, "\n", lines, 6), "01234");
+    for (size_t i = 0; i < 6; i++)
+        assert_string_equal(matching(&f, lines[i]), i == 4 ? "4" : "");
+    assert_string_equal(matching(&f, "TIMEOUT timeout after 31ms"), "0");
+    assert_string_equal(matching(&f, "Connection Reset by Peer"), "1");
+    assert_string_equal(matching(&f, "user_id=0123abcd it failed"), "2");
+    assert_string_equal(matching(&f, "zzz"), "3");
+    assert_string_equal(matching(&f, "plain"), "4");
+    match_free(f.match);
+}
+
+/* What too many expressions share would name them all for each line that holds it. */
+static void test_shared_stretches_are_not_used(void **state)
+{
+    static const char *const patterns[10] = {
+        "user=[0-9]1", "user=[0-9]2", "user=[0-9]3", "user=[0-9]4", "user=[0-9]5",
+        "user=[0-9]6", "user=[0-9]7", "user=[0-9]8", "user=[0-9]9", "user=[0-9]0"};
+    static const char *const lines[] = {"user=x", "user=10", "user=a1"};
+    struct sketch rules[10] = {{.matches = {NULL}}};
+    struct fixture f;
+
+    (void)state;
+    for (size_t i = 0; i < 10; i++)
+        rules[i].matches[0] = patterns[i];
+    setup_full(&f, rules, 10, 0);
+    assert_string_equal(candidates(&f, "\n", lines, 3), "1");
+    match_free(f.match);
+    setup_full(&f, rules, 8, 0);
+    assert_string_equal(candidates(&f, "\n", lines, 3), "012");
+    match_free(f.match);
+}
+
+/* As it is, Hyperscan takes each of these; with its anchor gone it finds it too large. */
+static void test_line_by_line_for_size(void **state)
+{
+    static const char *const patterns[] = {"^([^a][^b]){260}c", "^([^a][^b]){261}c",
+                                           "^([^a][^b]){262}c"};
+    static const char *const lines[] = {"a", "x", "k=v"};
+    struct sketch rules[5] = {{.matches = {"x"}}, {.fields = {{"k", "v", false}}}};
+    static char text[522];
+    struct fixture f;
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        rules[i + 2].matches[0] = patterns[i];
+    memset(text, 'c', 521);
+    for (size_t n = 3; n <= 5; n += 2) { /* one of them, and more than are left out */
+        setup(&f, rules, n);
+        assert_true(match_is_line_by_line(f.match));
+        assert_string_equal(candidates(&f, "\n", lines, 3), "012");
+        assert_string_equal(matching(&f, "a"), "");
+        assert_string_equal(matching(&f, "x"), "0");
+        assert_string_equal(matching(&f, "k=v x"), "01");
+        assert_string_equal(matching(&f, text), "2");
+        match_free(f.match);
+    }
+}
+
+/* One expression that the pass cannot hold does not cost the others their stretch of it. */
+static void test_line_by_line_beside_others(void **state)
+{
+    static const struct sketch rules[] = {
+        {.matches = {".+"}}, {.matches = {"x"}}, {.fields = {{"k", "v", false}}}};
+    static const char *const lines[] = {"a", "x", "k=v"};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 3);
+    assert_true(match_is_line_by_line(f.match));
+    assert_string_equal(candidates(&f, "\n", lines, 3), "012");
+    assert_string_equal(matching(&f, "a"), "0");
+    assert_string_equal(matching(&f, "x"), "01");
+    assert_string_equal(matching(&f, "k=v"), "02");
+    match_free(f.match);
+}
+
+/* What is nothing but a literal is settled by the pass. */
+static void test_literals(void **state)
+{
+    static const struct sketch rules[] = {
+        {.matches = {"(?i)out\\.of memory"}}, {.matches = {"R14"}}, {.matches = {"\xff\\["}}};
+    static const char *const lines[] = {"OUT.of Memory", "r14", "R14", "out of memory", "\xff["};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 3);
+    assert_string_equal(candidates(&f, "4", lines, 5), "024");
+    assert_string_equal(matching(&f, lines[0]), "0");
+    assert_string_equal(matching(&f, lines[1]), "");
+    assert_string_equal(matching(&f, "a R14 out.of memory"), "01");
+    assert_string_equal(matching(&f, lines[3]), "");
+    assert_string_equal(matching(&f, lines[4]), "2");
+    match_free(f.match);
+}
+
+static void test_redact_comes_with_it(void **state)
+{
+    static const char *const redacts[] = {"[0-9]+"};
+    static const char *const patterns[] = {"x"};
+    struct rule rule = {.name = "r", .matches = {patterns, 1}, .redacts = {redacts, 1}};
+    const struct rules rules = {.app = "a", .rules = &rule, .n = 1};
+    static const char *const too_large[] = {"([^a][^b]){260}c"};
+    struct err err = {.text = ""};
+    struct match *m;
+    struct buf out;
+
+    (void)state;
+    assert_int_equal(match_new(&rules, &m, &err), 0);
+    buf_init(&out, 100);
+    assert_int_equal(redact_append(match_redact(m), 0, "x 12 y", 6, &out), 0);
+    assert_string_equal(buf_text(&out), "x … y");
+    buf_close(&out);
+    match_free(m);
+    rule.redacts = (struct rules_list){too_large, 1};
+    assert_int_equal(match_new(&rules, &m, &err), ERR_INPUT);
+    assert_null(m);
+    assert_non_null(strstr(err.text, "too large"));
+}
+
+/* A full batch of which two in three lines match, in which the reports come out of order. */
+static void test_full_batch(void **state)
+{
+    static const struct sketch rules[] = {{.matches = {"ab.*z", "b"}}, {.matches = {"a"}}};
+    static char region[LOGPLEX_BATCH_MAX * 8];
+    struct logplex_span spans[LOGPLEX_BATCH_MAX];
+    const struct match_candidate *found;
+    const uint32_t *ends;
+    size_t n_ends;
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 2);
+    for (uint32_t i = 0; i < LOGPLEX_BATCH_MAX; i++) {
+        memcpy(region + (size_t)i * 8, i % 3 ? "4 xxab z" : "4 yyyy y", 8);
+        spans[i] = (struct logplex_span){i * 8 + 2, 6};
+    }
+    assert_int_equal(match_look(f.match, region, sizeof region, &ends, &n_ends), 0);
+    assert_int_equal(match_candidates(f.match, region, spans, LOGPLEX_BATCH_MAX, &found),
+                     LOGPLEX_BATCH_MAX - (LOGPLEX_BATCH_MAX + 2) / 3);
+    for (uint32_t i = 0; i < LOGPLEX_BATCH_MAX - (LOGPLEX_BATCH_MAX + 2) / 3; i++)
+        assert_int_equal(found[i].line, i / 2 * 3 + i % 2 + 1);
+    match_free(f.match);
+}
+
+/* What lies in two places of bytes that were looked at as a whole, between bytes of nobody. */
+static void test_a_look_before_lines_are_known(void **state)
+{
+    static const struct sketch rules[] = {{.matches = {"ab.*z", "b"}}, {.matches = {"a"}}};
+    static const char bytes[] = "b x\nab z\nxxx\nb\nyy ab yy\nxa", elsewhere[] = "b\nc";
+    static const struct logplex_span first[] = {{0, 4}, {5, 3}, {9, 1}}, second[] = {{0, 8}};
+    const struct match_candidate *found;
+    const uint32_t *ends;
+    struct fixture f;
+    size_t n_ends;
+
+    (void)state;
+    setup(&f, rules, 2);
+    assert_int_equal(match_look(f.match, bytes, sizeof bytes - 1, &ends, &n_ends), 0);
+    assert_true(n_ends >= 6);
+    for (size_t i = 1; i < n_ends; i++)
+        assert_true(ends[i] >= ends[i - 1]);
+    assert_int_equal(match_candidates(f.match, bytes + 4, first, 3, &found), 2);
+    assert_true(found[0].line == 0 && found[1].line == 2);
+    assert_int_equal(match_candidates(f.match, bytes + 15, second, 1, &found), 1);
+    assert_int_equal(found[0].line, 0);
+    /* Nothing is known of others. */
+    assert_int_equal(match_candidates(f.match, elsewhere, first, 2, &found), 2);
+    assert_true(found[0].n == 0 && found[1].n == 0);
+    match_look_away(f.match);
+    assert_int_equal(match_candidates(f.match, bytes + 4, first, 3, &found), 3);
+    match_free(f.match);
+}
+
+/* What the line "[head][message]" matches as a candidate. */
+static const char *judged(struct fixture *f, const char *head, const char *message)
+{
+    char bytes[128];
+    struct logplex_span span = {3, (uint32_t)(strlen(head) + strlen(message))};
+    struct logplex_line line = line_of("app", "web.1", "");
+    const struct match_candidate *found;
+    struct match_result result = {.n_rules = 0};
+    const uint32_t *ends;
+    size_t n_ends, n;
+
+    n = (size_t)snprintf(bytes, sizeof bytes, "ab\n%s%s\nab", head, message);
+    assert_int_equal(match_look(f->match, bytes, n, &ends, &n_ends), 0);
+    n = match_candidates(f->match, bytes, &span, 1, &found);
+    line.message = (struct logplex_text){bytes + 3 + strlen(head), strlen(message)};
+    if (n == 1)
+        assert_int_equal(match_line(f->match, &line, found, &result), 0);
+    match_look_away(f->match);
+    return digits(&result);
+}
+
+/* What the look found counts where it lies in the message, and for nothing else. */
+static void test_what_was_found_in_the_head(void **state)
+{
+    static const struct sketch rules[] = {
+        {.matches = {"abab"}}, {.matches = {"^b.?a"}}, {.fields = {{.key = "a", .value = "b"}}}};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 3);
+    assert_string_equal(judged(&f, "", "abab"), "0");
+    assert_string_equal(judged(&f, "x ", "abab ba"), "0");
+    assert_string_equal(judged(&f, "abab ", "x"), "");
+    assert_string_equal(judged(&f, "abab", "x"), "");
+    assert_string_equal(judged(&f, "aba", "bab"), "1"); /* begins in the head */
+    assert_string_equal(judged(&f, "aba", "babab"), "01");
+    assert_string_equal(judged(&f, "abab ", "abab"), "0");
+    assert_string_equal(judged(&f, "a=b ", "a=b"), "2");
+    assert_string_equal(judged(&f, "a=b ", "xa=b"), "");
+    assert_string_equal(judged(&f, "abab a=b ", ""), "");
+    match_free(f.match);
+}
+
+static void test_a_look_at_too_much(void **state)
+{
+    static const struct sketch rules[] = {{.matches = {"ab"}}}, empty[] = {{.matches = {"^$"}}};
+    static char bytes[(MATCH_LOOK_MAX + 1) * 2];
+    const struct logplex_span lines[] = {{0, 1}, {2, 5}};
+    const struct match_candidate *found;
+    const uint32_t *ends;
+    struct fixture f;
+    size_t n_ends;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = "ab"[i % 2];
+    setup(&f, rules, 1);
+    assert_int_equal(match_look(f.match, bytes, sizeof bytes - 2, &ends, &n_ends), 0);
+    assert_true(ends != NULL && n_ends == MATCH_LOOK_MAX);
+    assert_int_equal(match_look(f.match, bytes, sizeof bytes, &ends, &n_ends), 0);
+    assert_null(ends);
+    assert_int_equal(match_candidates(f.match, bytes, lines, 2, &found), 2);
+    match_free(f.match);
+    setup(&f, empty, 1);
+    assert_int_equal(match_look(f.match, "x", 1, &ends, &n_ends), 0);
+    assert_null(ends);
+    match_free(f.match);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_source_and_process),
+        cmocka_unit_test(test_any_item_and_all_parts),
+        cmocka_unit_test(test_shared_expressions),
+        cmocka_unit_test(test_frames_without_newline),
+        cmocka_unit_test(test_expressions_see_the_message_alone),
+        cmocka_unit_test(test_newlines_and_dotall),
+        cmocka_unit_test(test_gaps_are_nobodys),
+        cmocka_unit_test(test_line_by_line),
+        cmocka_unit_test(test_visitors_cannot_fake_a_field),
+        cmocka_unit_test(test_fields_hold_any_bytes),
+        cmocka_unit_test(test_what_logplex_lost),
+        cmocka_unit_test(test_own_lines),
+        cmocka_unit_test(test_own_lines_are_candidates),
+        cmocka_unit_test(test_a_pattern_that_cannot_be_compiled),
+        cmocka_unit_test(test_a_pattern_that_is_too_large),
+        cmocka_unit_test(test_literals),
+        cmocka_unit_test(test_unless),
+        cmocka_unit_test(test_unless_is_not_in_the_pass),
+        cmocka_unit_test(test_values_by_pattern),
+        cmocka_unit_test(test_candidates_of_values),
+        cmocka_unit_test(test_stretches),
+        cmocka_unit_test(test_shared_stretches_are_not_used),
+        cmocka_unit_test(test_line_by_line_beside_others),
+        cmocka_unit_test(test_line_by_line_for_size),
+        cmocka_unit_test(test_redact_comes_with_it),
+        cmocka_unit_test(test_full_batch),
+        cmocka_unit_test(test_a_look_before_lines_are_known),
+        cmocka_unit_test(test_what_was_found_in_the_head),
+        cmocka_unit_test(test_a_look_at_too_much),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,82 @@
+#include "tests/unit/unit.h"
+
+#include "common/base/buf.h"
+#include "ingest/collect/delivery.h"
+#include "ingest/match/rulebook.h"
+
+#include <string.h>
+
+static struct rulebook *new_book(const char *name)
+{
+    const struct rules *rules;
+    struct rulebook *book;
+    struct buf text, faults;
+    struct err err;
+
+    buf_init(&text, RULES_TEXT_MAX);
+    buf_init(&faults, RULES_FAULTS_MAX);
+    assert_int_equal(buf_printf(&text,
+                                "app: a\nslack: {channel: C0123456789}\nrules:\n"
+                                "  - {name: %s, match: STORM, more_than: 1, within: 5m}\n",
+                                name),
+                     0);
+    assert_int_equal(rules_parse(buf_text(&text), text.len, "rules.yaml", &rules, &faults), 0);
+    buf_close(&faults);
+    buf_close(&text); /* rules do not need it */
+    assert_int_equal(rulebook_new(rules, &book, &err), 0);
+    return book;
+}
+
+/* The leak sanitizer sees what is never freed, the address sanitizer what is freed too early. */
+static void test_the_last_to_release_it_frees_it(void **state)
+{
+    struct rulebook *book = new_book("one");
+
+    (void)state;
+    assert_ptr_equal(rulebook_hold(book), book);
+    assert_ptr_equal(rulebook_hold(book), book);
+    rulebook_release(book);
+    rulebook_release(book);
+    assert_string_equal(rulebook_rules(book)->rules[0].name, "one");
+    assert_ptr_equal(match_rules(rulebook_match(book)), rulebook_rules(book));
+    rulebook_release(book);
+    rulebook_release(NULL);
+}
+
+static void test_a_delivery_ends_with_the_book_that_it_began_with(void **state)
+{
+    const struct delivery_head head = {.received_us = 1, .drain = "d"};
+    struct rulebook *old = new_book("old"), *next;
+    struct delivery *d = delivery_new();
+    const struct wire_record *records;
+    size_t n;
+
+    (void)state;
+    assert_non_null(d);
+    assert_int_equal(delivery_begin(d, rulebook_match(old), &head), 0);
+    assert_int_equal(delivery_push(d, "STO", 3), 0);
+    next = new_book("next");
+    assert_int_equal(delivery_push(d, "RM\nSTORM\n", 9), 0);
+    assert_int_equal(delivery_finish(d, &records, &n), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(records[0].n_matches, 1);
+    assert_string_equal(records[0].matches[0].rule, "old");
+    assert_int_equal(records[0].matches[0].n_times, 2);
+    assert_int_equal(delivery_begin(d, rulebook_match(next), &head), 0);
+    rulebook_release(old);
+    assert_int_equal(delivery_push(d, "STORM\n", 6), 0);
+    assert_int_equal(delivery_finish(d, &records, &n), 0);
+    assert_string_equal(records[0].matches[0].rule, "next");
+    delivery_free(d);
+    rulebook_release(next);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_last_to_release_it_frees_it),
+        cmocka_unit_test(test_a_delivery_ends_with_the_book_that_it_began_with),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
