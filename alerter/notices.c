@@ -1,39 +1,29 @@
+/* Logs what an operator should know while the alerter serves; the loop calls it each turn. */
 #include "alerter/notices.h"
 
 #include "common/app/log.h"
-#include "common/base/time.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-static const int64_t SAY_AGAIN_US = TIME_MINUTE;
-
-/* How many more there are than was said, 0 where nothing is to be said now. */
+/* Takes a counter's new value. Returns how many of it to log now, 0 if none. */
 static uint64_t due(struct notices_count *c, uint64_t count, int64_t now_us)
 {
-    uint64_t more;
+    uint64_t more = count > c->seen ? count - c->seen : 0; /* a restored engine counts from less */
 
-    if (count < c->said) /* the engine was folded anew */
-        c->said = count;
-    more = count - c->said;
-    if (more == 0 || now_us < c->say_again_us)
-        return 0;
-    c->said = count;
-    c->say_again_us = now_us + SAY_AGAIN_US;
-    return more;
+    c->seen = count;
+    return throttle_add(&c->throttle, more, now_us);
 }
 
 static void say_refused(struct notices *t, struct receiver *receiver, int64_t now_us)
 {
     const char *refused = receiver_refused(receiver);
 
-    if (refused[0] == '\0') {
-        t->say_refused_us = 0;
-    } else if (now_us >= t->say_refused_us) {
-        t->say_refused_us = now_us + SAY_AGAIN_US;
+    if (refused[0] == '\0')
+        (void)throttle_is_over(&t->refused, 0, now_us);
+    else if (throttle_add(&t->refused, 1, now_us) > 0)
         log_error("records are NOT taken: %s", refused);
-    }
 }
 
 static void say_strangers(struct notices *t, struct receiver *receiver, const char *queue,
@@ -89,27 +79,23 @@ void notices_begin(struct notices *t, const struct settings *settings, const str
     struct engine_counts counts = engine_counts(engine);
 
     *t = (struct notices){
-        .unknown_rule.said = counts.unknown_rule,
-        .groups_dropped.said = counts.groups_dropped,
-        .losses.said = counts.losses,
+        .unknown_rule.seen = counts.unknown_rule,
+        .groups_dropped.seen = counts.groups_dropped,
+        .losses.seen = counts.losses,
     };
     log_ready(settings, engine_rules(engine));
 }
 
 void notices_turn_failed(struct notices *t, const struct err *why, int64_t now_us)
 {
-    if (!t->is_failing || now_us >= t->say_failing_us) {
+    if (throttle_add(&t->failing, 1, now_us) > 0)
         log_error("nothing is recorded or decided, ingest keeps it meanwhile: %s", why->text);
-        t->say_failing_us = now_us + SAY_AGAIN_US;
-    }
-    t->is_failing = true;
 }
 
-void notices_turn_went_well(struct notices *t)
+void notices_turn_went_well(struct notices *t, int64_t now_us)
 {
-    if (t->is_failing)
+    if (throttle_is_over(&t->failing, 0, now_us))
         log_info("records are taken again");
-    t->is_failing = false;
 }
 
 void notices_say(struct notices *t, struct receiver *receiver, const struct engine *engine,

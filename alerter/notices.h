@@ -1,41 +1,40 @@
-/* What an operator should hear of while the alerter serves: each at once when it first comes up,
- * and from then on each minute what came since. */
+/* Logs what an operator should know while the alerter serves: at once when it first comes up, and
+ * then once a minute how often it came since. */
 #ifndef DRAINWATCH_ALERTER_NOTICES_H
 #define DRAINWATCH_ALERTER_NOTICES_H
 
 #include "alerter/engine/engine.h"
 #include "common/app/settings.h"
+#include "common/app/throttle.h"
 #include "common/base/err.h"
 #include "common/queue/receiver.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
-/* Something that is counted, and of how many it was told. */
+/* A counter of another module, and its value when it was last looked at. */
 struct notices_count {
-    uint64_t said;
-    int64_t say_again_us;
+    uint64_t seen;
+    struct throttle throttle;
 };
 
 struct notices {
-    bool is_failing; /* the last turn that had anything to store */
-    int64_t say_failing_us;
-    int64_t say_refused_us;
+    struct throttle failing; /* turns that could not be stored */
+    struct throttle refused; /* records of some sender are not taken */
     struct notices_count strangers;
     struct notices_count unknown_rule;
     struct notices_count groups_dropped;
     struct notices_count losses;
 };
 
-/* Says what the alerter begins to serve with. What the engine counted before that was said before:
- * its counts outlive a restart. */
+/* Logs what the alerter begins to serve with. The engine's counts outlive a restart, so what it
+ * counted before this start is not logged again. */
 void notices_begin(struct notices *t, const struct settings *settings, const struct engine *engine);
 
-/* How a turn with something to store ended. */
+/* To be called when a turn with something to store failed, or was stored. */
 void notices_turn_failed(struct notices *t, const struct err *why, int64_t now_us);
-void notices_turn_went_well(struct notices *t);
+void notices_turn_went_well(struct notices *t, int64_t now_us);
 
-/* Once a turn. */
+/* To be called once a turn. */
 void notices_say(struct notices *t, struct receiver *receiver, const struct engine *engine,
                  const char *queue, int64_t now_us);
 

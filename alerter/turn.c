@@ -272,7 +272,7 @@ void loop_end_turn(struct loop *d, enum turn turn)
         return;
     receiver_ack(d->receiver);
     if (turn == TURN_STORED) { /* a turn that had nothing to store shows nothing */
-        notices_turn_went_well(&d->notices);
+        notices_turn_went_well(&d->notices, d->now_us);
         rulesfile_in_force(&d->rules);
     }
     if (turn == TURN_IDLE && d->now_us - d->busy_us >= REST_AFTER_US)

@@ -1,0 +1,57 @@
+/* Decides when a repeated event is said; called by all that log something which may come often. */
+#include "common/app/throttle.h"
+
+#include "common/base/time.h"
+
+static int64_t period_us(const struct throttle *t)
+{
+    return t->period_us > 0 ? t->period_us : TIME_MINUTE;
+}
+
+static bool is_due(const struct throttle *t, int64_t now_us)
+{
+    return !t->is_running || now_us < t->begin_us || now_us - t->begin_us >= period_us(t);
+}
+
+uint64_t throttle_add(struct throttle *t, uint64_t n, int64_t now_us)
+{
+    uint64_t all = t->held + n;
+
+    if (n > 0)
+        t->last_us = now_us;
+    if (all == 0 || !is_due(t, now_us)) {
+        t->held = all;
+        return 0;
+    }
+    t->is_running = true;
+    t->begin_us = now_us;
+    t->held = 0;
+    return all;
+}
+
+uint64_t throttle_flush(struct throttle *t)
+{
+    uint64_t held = t->held;
+
+    t->held = 0;
+    return held;
+}
+
+int64_t throttle_next_us(const struct throttle *t)
+{
+    return t->held > 0 ? t->begin_us + period_us(t) : INT64_MAX;
+}
+
+bool throttle_is_idle(const struct throttle *t, int64_t now_us)
+{
+    return t->held == 0 && is_due(t, now_us);
+}
+
+bool throttle_is_over(struct throttle *t, int64_t quiet_us, int64_t now_us)
+{
+    if (!t->is_running || now_us - t->last_us < quiet_us)
+        return false;
+    t->is_running = false;
+    t->held = 0;
+    return true;
+}
