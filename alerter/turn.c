@@ -270,7 +270,7 @@ void loop_end_turn(struct loop *d, enum turn turn)
 {
     if (turn == TURN_NONE)
         return;
-    receiver_ack(d->receiver);
+    receiver_ack(d->receiver, "");
     if (turn == TURN_STORED) { /* a turn that had nothing to store shows nothing */
         notices_turn_went_well(&d->notices, d->now_us);
         rulesfile_in_force(&d->rules);

@@ -357,9 +357,10 @@ int receiver_receive(struct receiver *i, int64_t now_us, struct err *err)
 }
 
 /* An ack that cannot be sent is not missed: its sender asks again. */
-static void send_ack(struct receiver *i, const struct known_sender *s)
+static void send_ack(struct receiver *i, const struct known_sender *s, const char *trouble)
 {
-    struct wire_ack ack = {.taken = s->taken, .refused = s->refused, .again = s->again};
+    struct wire_ack ack = {
+        .taken = s->taken, .refused = s->refused, .again = s->again, .trouble = trouble};
 
     memcpy(ack.sender, s->id, sizeof ack.sender);
     buf_clear(&i->ack);
@@ -367,7 +368,7 @@ static void send_ack(struct receiver *i, const struct known_sender *s)
         (void)queue_send(i->queue, &s->peer, i->ack.data, i->ack.len);
 }
 
-void receiver_ack(struct receiver *i)
+void receiver_ack(struct receiver *i, const char *trouble)
 {
     struct known_sender *s, *next;
 
@@ -376,7 +377,7 @@ void receiver_ack(struct receiver *i)
         if (!s->heard)
             continue;
         s->committed = s->taken;
-        send_ack(i, s);
+        send_ack(i, s, trouble);
         s->heard = s->again = false;
     }
 }

@@ -92,8 +92,9 @@ bool receiver_pending(struct receiver *i);
  * committed, or the error of a call or ERR_NOMEM, after which receiver_rollback is. Where no call
  * was made there is nothing to commit, and still a question to answer by receiver_ack. */
 int receiver_receive(struct receiver *i, int64_t now_us, struct err *err);
-/* After the commit: one ack to each sender heard in this turn. */
-void receiver_ack(struct receiver *i);
+/* After the commit: one ack to each sender heard in this turn. `trouble` tells ingest's /healthz in
+ * one line why alerts are not delivered; "" if they are. */
+void receiver_ack(struct receiver *i, const char *trouble);
 /* The turn was not committed: nobody is acked, and each sender will send it again. */
 void receiver_rollback(struct receiver *i);
 

@@ -1,6 +1,11 @@
-#include "common/queue/sender_impl.h"
+/* Sends the records of ingest's spool to the alerter and resends them until it acked them. Called
+ * by ingest's loop. */
+#include "common/queue/sender.h"
 
+#include "common/base/buf.h"
+#include "common/base/text.h"
 #include "common/base/time.h"
+#include "common/queue/batch.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -15,6 +20,314 @@ enum {
     GOODBYE_LINGER_MS = 500,
 };
 
+/* Pushes in flight behind a gap each say so; one answer to them is enough. */
+#define AGAIN_US INT64_C(200000)
+
+/* Only a restored copy of an older journal can come to this: new records would be dropped as seen.
+ */
+#define AHEAD_OF_US                                                                                \
+    "it has taken more from this journal than was ever in it (is the file an old copy? move it "   \
+    "away, and a new one is made)"
+
+/* A sequence is the start's number and, below it, the record's position in the journal. Positions
+ * are never used twice in a file, and no start's number is, so no sequence is; and either can be
+ * told from it. */
+#define POSITION_MAX ((INT64_C(1) << WIRE_SEQUENCE_BITS) - 1)
+
+/* A message sent and not acked: its last record, and how much it is. */
+struct flight {
+    int64_t last;
+    size_t bytes;
+};
+
+/* Positions, each of which never goes back but `sent`:
+ * trimmed <= acked <= sent <= last, and sent <= sent_ever. */
+struct sender {
+    struct journal *journal;
+    struct queue *queue;
+    struct wire *wire;
+    uint8_t sender[WIRE_SENDER_BYTES];
+    uint64_t starts;
+    int64_t start_position; /* of the first record of this start */
+    int64_t last;           /* the newest committed */
+    int64_t sent;
+    int64_t sent_ever;
+    int64_t acked;
+    int64_t trimmed;
+    int64_t trimming;       /* by the open transaction; 0: nothing */
+    uint64_t base;          /* the sequence behind `acked` */
+    uint64_t sent_sequence; /* of `sent`; meaningless while nothing is in flight */
+    struct flight flights[SENDER_FLIGHT_PUSHES]; /* the oldest first */
+    size_t n_flights;
+    size_t flight_bytes;
+    struct batch turn; /* the first records of this turn, so that they need not be read back */
+    struct batch read; /* records read back */
+    struct buf packed; /* one record or one message */
+    uint64_t epoch;
+    bool writable;     /* when last looked at */
+    int64_t sent_us;   /* when anything was last sent */
+    int64_t resend_us; /* when what is in flight is given up */
+    int64_t patience_us;
+    int64_t answer_us;   /* of the last good ack, or of the opening */
+    bool answered;       /* ever */
+    int64_t progress_us; /* since when what waits has waited without any being acked */
+    int64_t acked_us;    /* since when acked records wait to be trimmed */
+    int64_t again_us;    /* when it was last gone back on request */
+    int64_t again_acked; /* and what was acked then */
+    bool said_goodbye;
+    char refused[SENDER_TEXT_SIZE]; /* as the last ack said */
+    char trouble[SENDER_TEXT_SIZE]; /* likewise */
+    struct sender_counts counts;
+};
+
+/* ---- Positions and sequences ------------------------------------------------------------------
+ */
+
+static uint64_t sequence_of(uint64_t starts, int64_t position)
+{
+    assert(position >= 0 && position <= POSITION_MAX);
+    return starts << WIRE_SEQUENCE_BITS | (uint64_t)position;
+}
+
+static int64_t position_of(uint64_t sequence)
+{
+    return (int64_t)(sequence & (uint64_t)POSITION_MAX);
+}
+
+struct lookup {
+    struct sender *sender;
+    uint64_t starts; /* 0: not found yet */
+};
+
+static int lookup_starts(void *ctx, int64_t position, const void *bytes, size_t n)
+{
+    struct lookup *l = ctx;
+    struct wire_record record;
+    int rc = wire_unpack_record(l->sender->wire, bytes, n, &record, &(struct err){0});
+
+    (void)position;
+    if (rc != 0 && rc != ERR_VERSION)
+        return 0;
+    l->starts = record.sequence >> WIRE_SEQUENCE_BITS;
+    return 1;
+}
+
+static int sequence_at(struct sender *s, int64_t position, uint64_t *sequence, struct err *err)
+{
+    struct lookup l = {.sender = s};
+    int rc = 0;
+
+    if (position < s->start_position)
+        rc = journal_read(s->journal, position, lookup_starts, &l, err);
+    *sequence = sequence_of(l.starts != 0 ? l.starts : s->starts, position);
+    return rc < 0 ? rc : 0;
+}
+
+/* ---- Sending ----------------------------------------------------------------------------------
+ */
+
+static bool window_open(const struct sender *s)
+{
+    return s->n_flights < SENDER_FLIGHT_PUSHES && s->flight_bytes < SENDER_FLIGHT_BYTES &&
+           s->sent - s->acked < SENDER_FLIGHT_RECORDS;
+}
+
+/* The alerter takes what follows, or what is the sender's oldest. So the first record of a start
+ * waits until all before it are acked. */
+static bool may_follow(const struct sender *s, uint64_t sequence)
+{
+    return s->sent == s->acked || sequence == s->sent_sequence + 1;
+}
+
+static int send_packed(struct sender *s, int64_t now_us)
+{
+    int rc = queue_send(s->queue, NULL, s->packed.data, s->packed.len);
+
+    if (rc == 0)
+        s->sent_us = now_us;
+    return rc;
+}
+
+static bool send_batch(struct sender *s, const struct batch *b, int64_t now_us)
+{
+    int64_t last = b->position + (int64_t)b->n - 1;
+    int64_t again = (last < s->sent_ever ? last : s->sent_ever) - b->position + 1;
+
+    if (b->n == 0 || !window_open(s) || !may_follow(s, b->sequence))
+        return false;
+    buf_clear(&s->packed);
+    if (batch_pack(b, s->sender, s->base, &s->packed) != 0 || send_packed(s, now_us) != 0)
+        return false;
+    if (s->n_flights == 0)
+        s->resend_us = now_us + s->patience_us;
+    s->flights[s->n_flights++] = (struct flight){.last = last, .bytes = b->bytes.len};
+    s->flight_bytes += b->bytes.len;
+    s->counts.resent += again > 0 ? (uint64_t)again : 0;
+    s->sent = last;
+    s->sent_sequence = b->sequence + b->n - 1;
+    if (s->sent_ever < last)
+        s->sent_ever = last;
+    return true;
+}
+
+/* As sequence_at, with the record at hand. */
+static int sequence_here(struct sender *s, int64_t position, const void *bytes, size_t n,
+                         uint64_t *sequence)
+{
+    struct lookup l = {.sender = s};
+
+    if (position < s->start_position && lookup_starts(&l, position, bytes, n) == 0)
+        return sequence_at(s, position, sequence, &(struct err){0});
+    *sequence = sequence_of(l.starts != 0 ? l.starts : s->starts, position);
+    return 0;
+}
+
+static int read_one(void *ctx, int64_t position, const void *bytes, size_t n)
+{
+    struct sender *s = ctx;
+    uint64_t sequence;
+    int rc;
+
+    if (position > s->last) /* appended, and not committed */
+        return 1;
+    rc = sequence_here(s, position, bytes, n, &sequence);
+    if (rc != 0)
+        return rc;
+    return batch_add(&s->read, position, sequence, bytes, n) ? 0 : 1;
+}
+
+static int send_stored(struct sender *s, int64_t now_us, struct err *err)
+{
+    while (s->sent < s->last && window_open(s) && queue_writable(s->queue)) {
+        int rc;
+
+        batch_clear(&s->read);
+        rc = journal_read(s->journal, s->sent + 1, read_one, s, err);
+        if (rc < 0)
+            return rc;
+        if (!send_batch(s, &s->read, now_us))
+            break;
+    }
+    return 0;
+}
+
+static void go_back(struct sender *s)
+{
+    s->sent = s->acked;
+    s->n_flights = 0;
+    s->flight_bytes = 0;
+}
+
+static bool send_empty(struct sender *s, bool goodbye, int64_t now_us)
+{
+    struct wire_push push = {.base = s->base, .goodbye = goodbye};
+
+    memcpy(push.sender, s->sender, sizeof push.sender);
+    buf_clear(&s->packed);
+    return wire_pack_push(&push, &s->packed) == 0 && send_packed(s, now_us) == 0;
+}
+
+/* ---- Acks -------------------------------------------------------------------------------------
+ */
+
+static void drop_flights(struct sender *s)
+{
+    size_t n = 0;
+
+    while (n < s->n_flights && s->flights[n].last <= s->acked)
+        s->flight_bytes -= s->flights[n++].bytes;
+    s->n_flights -= n;
+    memmove(s->flights, s->flights + n, s->n_flights * sizeof *s->flights);
+}
+
+static int advance(struct sender *s, int64_t position, int64_t now_us, struct err *err)
+{
+    uint64_t base;
+    int rc = sequence_at(s, position + 1, &base, err);
+
+    if (rc != 0)
+        return rc;
+    if (s->acked == s->trimmed)
+        s->acked_us = now_us;
+    s->base = base;
+    s->counts.acked += (uint64_t)(position - s->acked);
+    s->acked = position;
+    if (s->sent < position)
+        s->sent = position;
+    drop_flights(s);
+    s->progress_us = now_us;
+    s->patience_us = SENDER_RESEND_US;
+    s->resend_us = now_us + s->patience_us;
+    return 0;
+}
+
+/* Whether the ack names a record that is ours and was sent, now or in an earlier start; 1, 0 or an
+ * error. What is before `acked` says nothing new and is fine. */
+static int names_sent(struct sender *s, uint64_t taken, struct err *err)
+{
+    int64_t position = position_of(taken);
+    uint64_t sequence;
+    int rc;
+
+    if (taken < s->base)
+        return 1;
+    if (position > s->last || (position >= s->start_position && position > s->sent_ever))
+        return 0;
+    rc = sequence_at(s, position, &sequence, err);
+    return rc != 0 ? rc : sequence == taken;
+}
+
+/* The alerter got something that does not follow on what it has, or says so once more because more
+ * of that was in flight. */
+static void send_again(struct sender *s, int64_t now_us)
+{
+    if (s->sent == s->acked || (s->again_acked == s->acked && now_us - s->again_us < AGAIN_US))
+        return;
+    s->again_acked = s->acked;
+    s->again_us = now_us;
+    go_back(s);
+}
+
+/* Keeps a text of the alerter's as one printable line. */
+static void note_text(char out[SENDER_TEXT_SIZE], const char *text)
+{
+    struct buf shown;
+
+    buf_init(&shown, SENDER_TEXT_SIZE - 1);
+    (void)text_append_printable(&shown, text, strlen(text));
+    memcpy(out, buf_text(&shown), shown.len);
+    out[shown.len] = '\0';
+    buf_close(&shown);
+}
+
+static int take_ack(struct sender *s, const void *bytes, size_t n, int64_t now_us, struct err *err)
+{
+    struct wire_ack ack;
+    int rc = wire_unpack_ack(s->wire, bytes, n, &ack, &(struct err){0});
+
+    if (rc != 0 || memcmp(ack.sender, s->sender, sizeof ack.sender) != 0) {
+        s->counts.ignored_acks++;
+        return 0;
+    }
+    note_text(s->refused, ack.refused); /* before the next unpack, which frees both texts */
+    note_text(s->trouble, ack.trouble);
+    rc = names_sent(s, ack.taken, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 0) {
+        s->counts.ignored_acks++;
+        if (ack.taken >= sequence_of(s->starts, s->last + 1))
+            note_text(s->refused, AHEAD_OF_US);
+        return 0;
+    }
+    s->answered = true;
+    s->answer_us = now_us;
+    rc = ack.taken >= s->base ? advance(s, position_of(ack.taken), now_us, err) : 0;
+    if (rc == 0 && ack.again)
+        send_again(s, now_us);
+    return rc;
+}
+
 /* ---- Opening ----------------------------------------------------------------------------------
  */
 
@@ -26,234 +339,234 @@ static int random_bytes(void *out, size_t n, struct err *err)
 }
 
 /* Reads who we are, and counts this start. */
-static int count_start(struct sender *c, struct err *err)
+static int count_start(struct sender *s, struct err *err)
 {
     bool found;
-    int rc = journal_get(c->journal, "sender.sender", c->sender, sizeof c->sender, &found, err);
+    int rc = journal_get(s->journal, "sender.sender", s->sender, sizeof s->sender, &found, err);
 
     if (rc == 0 && !found)
-        rc = random_bytes(c->sender, sizeof c->sender, err);
+        rc = random_bytes(s->sender, sizeof s->sender, err);
     if (rc == 0)
-        rc = journal_put(c->journal, "sender.sender", c->sender, sizeof c->sender, err);
+        rc = journal_put(s->journal, "sender.sender", s->sender, sizeof s->sender, err);
     if (rc == 0)
-        rc = journal_get(c->journal, "sender.starts", &c->starts, sizeof c->starts, &found, err);
-    c->starts++;
+        rc = journal_get(s->journal, "sender.starts", &s->starts, sizeof s->starts, &found, err);
+    s->starts++;
     if (rc == 0)
-        rc = journal_put(c->journal, "sender.starts", &c->starts, sizeof c->starts, err);
+        rc = journal_put(s->journal, "sender.starts", &s->starts, sizeof s->starts, err);
     return rc;
 }
 
 /* Committed with a wait for the disk: a start's number that is used twice would make the alerter
  * drop new records as seen. */
-static int begin_start(struct sender *c, struct err *err)
+static int begin_start(struct sender *s, struct err *err)
 {
-    int rc = journal_begin_synced(c->journal, err);
+    int rc = journal_begin_synced(s->journal, err);
 
     if (rc != 0)
         return rc;
-    rc = count_start(c, err);
+    rc = count_start(s, err);
     if (rc != 0) {
-        journal_rollback(c->journal);
+        journal_rollback(s->journal);
         return rc;
     }
-    return journal_commit(c->journal, err);
+    return journal_commit(s->journal, err);
 }
 
-static int find_place(struct sender *c, struct err *err)
+static int find_place(struct sender *s, struct err *err)
 {
-    int64_t first = journal_first(c->journal);
+    int64_t first = journal_first(s->journal);
 
-    c->last = journal_last(c->journal);
-    c->start_position = c->last + 1;
-    c->acked = first == 0 ? c->last : first - 1;
-    c->trimmed = c->sent = c->sent_ever = c->acked;
-    return sender_sequence_at(c, c->acked + 1, &c->base, err);
+    s->last = journal_last(s->journal);
+    s->start_position = s->last + 1;
+    s->acked = first == 0 ? s->last : first - 1;
+    s->trimmed = s->sent = s->sent_ever = s->acked;
+    return sequence_at(s, s->acked + 1, &s->base, err);
 }
 
 int sender_open(const struct queue_options *options, struct journal *journal, int64_t now_us,
                 struct sender **out, struct err *err)
 {
-    struct sender *c = calloc(1, sizeof *c);
+    struct sender *s = calloc(1, sizeof *s);
     int rc;
 
-    if (c == NULL)
+    if (s == NULL)
         return err_set(err, ERR_NOMEM, "no memory for the sender");
-    c->journal = journal;
-    c->patience_us = SENDER_RESEND_US;
-    c->sent_us = now_us - SENDER_PING_US; /* ask at once */
-    c->answer_us = c->progress_us = c->again_us = now_us;
-    batch_init(&c->turn);
-    batch_init(&c->read);
-    buf_init(&c->packed, WIRE_MESSAGE_MAX);
-    c->wire = wire_new();
-    rc = c->wire == NULL ? err_set(err, ERR_NOMEM, "no memory for the sender") : 0;
+    s->journal = journal;
+    s->patience_us = SENDER_RESEND_US;
+    s->sent_us = now_us - SENDER_PING_US; /* ask at once */
+    s->answer_us = s->progress_us = s->again_us = now_us;
+    batch_init(&s->turn);
+    batch_init(&s->read);
+    buf_init(&s->packed, WIRE_MESSAGE_MAX);
+    s->wire = wire_new();
+    rc = s->wire == NULL ? err_set(err, ERR_NOMEM, "no memory for the sender") : 0;
     if (rc == 0)
-        rc = queue_connect(options, now_us, &c->queue, err);
+        rc = queue_connect(options, now_us, &s->queue, err);
     if (rc == 0)
-        rc = begin_start(c, err);
+        rc = begin_start(s, err);
     if (rc == 0)
-        rc = find_place(c, err);
+        rc = find_place(s, err);
     if (rc != 0) {
-        sender_close(c);
+        sender_close(s);
         return rc;
     }
-    *out = c;
+    *out = s;
     return 0;
 }
 
-void sender_close(struct sender *c)
+void sender_close(struct sender *s)
 {
-    if (c == NULL)
+    if (s == NULL)
         return;
-    queue_close(c->queue);
-    wire_free(c->wire);
-    buf_close(&c->packed);
-    batch_close(&c->read);
-    batch_close(&c->turn);
-    free(c);
+    queue_close(s->queue);
+    wire_free(s->wire);
+    buf_close(&s->packed);
+    batch_close(&s->read);
+    batch_close(&s->turn);
+    free(s);
 }
 
 /* ---- A turn -----------------------------------------------------------------------------------
  */
 
-int sender_append(struct sender *c, struct wire_record *record, struct err *err)
+int sender_append(struct sender *s, struct wire_record *record, struct err *err)
 {
-    int64_t position = journal_last(c->journal) + 1, appended;
+    int64_t position = journal_last(s->journal) + 1, appended;
     int rc;
 
-    memcpy(record->sender, c->sender, sizeof record->sender);
-    record->sequence = sender_sequence_of(c->starts, position);
-    buf_clear(&c->packed);
-    rc = wire_pack_record(record, &c->packed);
+    memcpy(record->sender, s->sender, sizeof record->sender);
+    record->sequence = sequence_of(s->starts, position);
+    buf_clear(&s->packed);
+    rc = wire_pack_record(record, &s->packed);
     if (rc == ERR_NOMEM)
         return err_set(err, rc, "no memory to pack a record");
-    if (rc != 0 || c->packed.len > WIRE_RECORD_MAX)
+    if (rc != 0 || s->packed.len > WIRE_RECORD_MAX)
         return err_set(err, ERR_FULL, "a record of more than %d bytes (nothing that large is sent)",
                        WIRE_RECORD_MAX);
-    rc = journal_append(c->journal, c->packed.data, c->packed.len, &appended, err);
+    rc = journal_append(s->journal, s->packed.data, s->packed.len, &appended, err);
     if (rc != 0)
         return rc;
     assert(appended == position);
-    c->counts.appended++;
+    s->counts.appended++;
     /* Kept from the turn's beginning on without a gap, or not at all. */
-    if (position == c->last + 1 + (int64_t)c->turn.n)
-        (void)batch_add(&c->turn, position, record->sequence, c->packed.data, c->packed.len);
+    if (position == s->last + 1 + (int64_t)s->turn.n)
+        (void)batch_add(&s->turn, position, record->sequence, s->packed.data, s->packed.len);
     return 0;
 }
 
-int sender_trim(struct sender *c, struct err *err)
+int sender_trim(struct sender *s, struct err *err)
 {
     int rc;
 
-    if (c->acked == c->trimmed)
+    if (s->acked == s->trimmed)
         return 0;
-    rc = journal_trim(c->journal, c->acked, err);
+    rc = journal_trim(s->journal, s->acked, err);
     if (rc == 0)
-        c->trimming = c->acked;
+        s->trimming = s->acked;
     return rc;
 }
 
-bool sender_trim_due(const struct sender *c, int64_t now_us)
+bool sender_trim_due(const struct sender *s, int64_t now_us)
 {
-    return c->acked - c->trimmed >= TRIM_RECORDS ||
-           (c->acked > c->trimmed && now_us - c->acked_us >= SENDER_TRIM_US);
+    return s->acked - s->trimmed >= TRIM_RECORDS ||
+           (s->acked > s->trimmed && now_us - s->acked_us >= SENDER_TRIM_US);
 }
 
-int sender_push(struct sender *c, int64_t now_us, struct err *err)
+int sender_push(struct sender *s, int64_t now_us, struct err *err)
 {
-    assert(!journal_in_transaction(c->journal));
-    if (c->acked == c->last)
-        c->progress_us = now_us;
-    c->last = journal_last(c->journal);
-    if (c->trimming != 0)
-        c->trimmed = c->trimming;
-    c->trimming = 0;
-    if (c->turn.n > 0 && c->turn.position == c->sent + 1)
-        (void)sender_send_batch(c, &c->turn, now_us);
-    batch_clear(&c->turn);
-    return sender_send_stored(c, now_us, err);
+    assert(!journal_in_transaction(s->journal));
+    if (s->acked == s->last)
+        s->progress_us = now_us;
+    s->last = journal_last(s->journal);
+    if (s->trimming != 0)
+        s->trimmed = s->trimming;
+    s->trimming = 0;
+    if (s->turn.n > 0 && s->turn.position == s->sent + 1)
+        (void)send_batch(s, &s->turn, now_us);
+    batch_clear(&s->turn);
+    return send_stored(s, now_us, err);
 }
 
-void sender_rollback(struct sender *c)
+void sender_rollback(struct sender *s)
 {
-    batch_clear(&c->turn);
-    c->trimming = 0;
+    batch_clear(&s->turn);
+    s->trimming = 0;
 }
 
-int sender_receive(struct sender *c, int64_t now_us, struct err *err)
+int sender_receive(struct sender *s, int64_t now_us, struct err *err)
 {
     const void *bytes;
     size_t n;
     int rc = 0;
 
-    assert(!journal_in_transaction(c->journal));
-    queue_tend(c->queue, now_us);
+    assert(!journal_in_transaction(s->journal));
+    queue_tend(s->queue, now_us);
     for (int i = 0; i < ACKS_PER_CALL && rc == 0; i++) {
-        if (queue_receive(c->queue, NULL, &bytes, &n) <= 0)
+        if (queue_receive(s->queue, NULL, &bytes, &n) <= 0)
             break;
-        rc = sender_take_ack(c, bytes, n, now_us, err);
+        rc = take_ack(s, bytes, n, now_us, err);
     }
-    if (c->epoch != queue_epoch(c->queue)) {
-        c->epoch = queue_epoch(c->queue);
-        c->sent_us = now_us - SENDER_PING_US;
-        sender_go_back(c);
+    if (s->epoch != queue_epoch(s->queue)) {
+        s->epoch = queue_epoch(s->queue);
+        s->sent_us = now_us - SENDER_PING_US;
+        go_back(s);
     }
-    return rc != 0 ? rc : sender_send_stored(c, now_us, err);
+    return rc != 0 ? rc : send_stored(s, now_us, err);
 }
 
-int sender_timer(struct sender *c, int64_t now_us, struct err *err)
+int sender_timer(struct sender *s, int64_t now_us, struct err *err)
 {
     int rc;
 
-    if (c->n_flights > 0 && now_us >= c->resend_us) {
-        c->counts.silences++;
-        c->patience_us = 2 * c->patience_us;
-        if (c->patience_us > SENDER_RESEND_MAX_US)
-            c->patience_us = SENDER_RESEND_MAX_US;
-        sender_go_back(c);
+    if (s->n_flights > 0 && now_us >= s->resend_us) {
+        s->counts.silences++;
+        s->patience_us = 2 * s->patience_us;
+        if (s->patience_us > SENDER_RESEND_MAX_US)
+            s->patience_us = SENDER_RESEND_MAX_US;
+        go_back(s);
     }
-    rc = sender_send_stored(c, now_us, err);
-    c->writable = queue_writable(c->queue);
-    if (rc == 0 && c->writable && c->n_flights == 0 && now_us - c->sent_us >= SENDER_PING_US) {
-        (void)sender_send_empty(c, false, now_us);
-        c->sent_us = now_us; /* also where it failed: that must not be tried without end */
+    rc = send_stored(s, now_us, err);
+    s->writable = queue_writable(s->queue);
+    if (rc == 0 && s->writable && s->n_flights == 0 && now_us - s->sent_us >= SENDER_PING_US) {
+        (void)send_empty(s, false, now_us);
+        s->sent_us = now_us; /* also where it failed: that must not be tried without end */
     }
     return rc;
 }
 
-void sender_goodbye(struct sender *c)
+void sender_goodbye(struct sender *s)
 {
-    if (!c->said_goodbye && sender_send_empty(c, true, c->sent_us)) {
-        c->said_goodbye = true;
-        queue_linger(c->queue, GOODBYE_LINGER_MS);
+    if (!s->said_goodbye && send_empty(s, true, s->sent_us)) {
+        s->said_goodbye = true;
+        queue_linger(s->queue, GOODBYE_LINGER_MS);
     }
 }
 
-int sender_fd(const struct sender *c)
+int sender_fd(const struct sender *s)
 {
-    return queue_fd(c->queue);
+    return queue_fd(s->queue);
 }
 
-bool sender_pending(struct sender *c)
+bool sender_pending(struct sender *s)
 {
-    return queue_pending(c->queue);
+    return queue_pending(s->queue);
 }
 
-int64_t sender_wake_us(const struct sender *c)
+int64_t sender_wake_us(const struct sender *s)
 {
     /* Without a connection nothing can be sent until the descriptor says so. */
-    int64_t ping_us = c->writable ? c->sent_us + SENDER_PING_US : INT64_MAX;
-    int64_t wake_us = c->n_flights > 0 ? c->resend_us : ping_us;
-    int64_t trim_us = c->acked > c->trimmed ? c->acked_us + SENDER_TRIM_US : INT64_MAX;
-    int64_t queue_us = queue_wake_us(c->queue);
+    int64_t ping_us = s->writable ? s->sent_us + SENDER_PING_US : INT64_MAX;
+    int64_t wake_us = s->n_flights > 0 ? s->resend_us : ping_us;
+    int64_t trim_us = s->acked > s->trimmed ? s->acked_us + SENDER_TRIM_US : INT64_MAX;
+    int64_t queue_us = queue_wake_us(s->queue);
 
     wake_us = wake_us < trim_us ? wake_us : trim_us;
     return wake_us < queue_us ? wake_us : queue_us;
 }
 
-uint64_t sender_waiting(const struct sender *c)
+uint64_t sender_waiting(const struct sender *s)
 {
-    return (uint64_t)(c->last - c->acked);
+    return (uint64_t)(s->last - s->acked);
 }
 
 /* 1204 as "1,204". */
@@ -271,35 +584,37 @@ static void format_count(uint64_t n, char out[32])
     *to = '\0';
 }
 
-void sender_health(const struct sender *c, int64_t now_us, struct sender_health *out)
+void sender_health(const struct sender *s, int64_t now_us, struct sender_health *out)
 {
-    int64_t silent_us = now_us - c->answer_us;
+    int64_t silent_us = now_us - s->answer_us;
     char words[TIME_WORDS_SIZE], count[32];
 
-    *out = (struct sender_health){.waiting = sender_waiting(c)};
+    *out = (struct sender_health){.waiting = sender_waiting(s)};
     if (out->waiting > 0)
-        out->waiting_us = now_us - c->progress_us;
-    out->ok = c->answered && silent_us < SENDER_SILENCE_US && c->refused[0] == '\0';
-    if (out->ok)
+        out->waiting_us = now_us - s->progress_us;
+    out->ok = s->answered && silent_us < SENDER_SILENCE_US && s->refused[0] == '\0';
+    if (out->ok) {
+        snprintf(out->trouble, sizeof out->trouble, "%s", s->trouble);
         return;
+    }
     format_count(out->waiting, count);
     time_format_words(silent_us / TIME_S * TIME_S, words);
-    if (c->refused[0] != '\0')
+    if (s->refused[0] != '\0')
         snprintf(out->reason, sizeof out->reason, "the alerter at %s refuses: %s, %s deliver%s",
-                 queue_endpoint(c->queue), c->refused, count,
+                 queue_endpoint(s->queue), s->refused, count,
                  out->waiting == 1 ? "y waits" : "ies wait");
     else
         snprintf(out->reason, sizeof out->reason,
-                 "no answer from the alerter at %s for %s, %s deliver%s", queue_endpoint(c->queue),
+                 "no answer from the alerter at %s for %s, %s deliver%s", queue_endpoint(s->queue),
                  words, count, out->waiting == 1 ? "y waits" : "ies wait");
 }
 
-const char *sender_refused(const struct sender *c)
+const char *sender_refused(const struct sender *s)
 {
-    return c->refused;
+    return s->refused;
 }
 
-struct sender_counts sender_counts(const struct sender *c)
+struct sender_counts sender_counts(const struct sender *s)
 {
-    return c->counts;
+    return s->counts;
 }

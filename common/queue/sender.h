@@ -30,6 +30,7 @@ enum {
     SENDER_FLIGHT_RECORDS = 4096,  /* records, as well */
     SENDER_FLIGHT_BYTES = 4 << 20, /* bytes, as well; one message more may begin below it */
     SENDER_REASON_SIZE = 512,
+    SENDER_TEXT_SIZE = 300, /* of a text of the alerter's */
 };
 #define SENDER_PING_US INT64_C(1000000)       /* between questions while there is nothing to send */
 #define SENDER_RESEND_US INT64_C(1000000)     /* without an ack; doubles */
@@ -53,7 +54,8 @@ struct sender_health {
     bool ok;                         /* the alerter answers, and takes what it is sent */
     uint64_t waiting;                /* records without an ack */
     int64_t waiting_us;              /* for so long none of them was acked; 0 where none waits */
-    char reason[SENDER_REASON_SIZE]; /* one line, "" where ok */
+    char reason[SENDER_REASON_SIZE]; /* one line, "" if ok */
+    char trouble[SENDER_TEXT_SIZE];  /* if ok: why alerts are not delivered, one line, or "" */
 };
 
 /* Connects, and makes this start the sender's newest: a synced transaction of its own. Both

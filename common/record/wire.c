@@ -266,6 +266,7 @@ int wire_unpack_ack(struct wire *w, const void *bytes, size_t n, struct wire_ack
     *out = (struct wire_ack){.taken = m->taken, .again = m->again};
     check_sender(&c, m->sender, out->sender);
     out->refused = check_text(&c, "refused", m->refused, TEXT_MAX);
+    out->trouble = check_text(&c, "trouble", m->trouble, TEXT_MAX);
     return c.rc;
 }
 

@@ -84,6 +84,7 @@ struct wire_ack {
     uint64_t taken;
     const char *refused; /* "" where nothing is refused */
     bool again;          /* what came did not follow on `taken`: send all behind it once more */
+    const char *trouble; /* why alerts are not delivered, "" if they are; NULL is packed as that */
 };
 
 enum wire_input {

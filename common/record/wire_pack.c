@@ -178,6 +178,7 @@ int wire_pack_ack(const struct wire_ack *ack, struct buf *out)
     m.taken = ack->taken;
     m.refused = text_out(ack->refused);
     m.again = ack->again;
+    m.trouble = text_out(ack->trouble != NULL ? ack->trouble : "");
     return pack(&m.base, out);
 }
 

@@ -5,8 +5,8 @@
 #include "common/app/clock.h"
 #include "common/base/time.h"
 #include "common/queue/receiver.h"
+#include "common/queue/sender.c" /* its window is looked at from inside */
 #include "common/queue/sender.h"
-#include "common/queue/sender_impl.h"
 
 #include <poll.h>
 #include <sqlite3.h>
@@ -138,6 +138,7 @@ struct world {
     struct sender *sender; /* NULL while ingest is away */
     int64_t skipped_us;    /* how far the tests' clock is ahead */
     uint64_t appended;     /* the lines of the next record */
+    const char *trouble;   /* that the alerter tells; NULL: none */
     struct err err;
 };
 
@@ -276,7 +277,7 @@ static void alerter_turn(struct world *w)
     if (alerter_receive(w) != 0)
         return;
     copy_rows(&w->store.committed, &w->store.now);
-    receiver_ack(w->receiver);
+    receiver_ack(w->receiver, w->trouble);
 }
 
 /* Waits as the programs do, and for at most 20 ms, so that the tests see their clock move. */
@@ -925,7 +926,7 @@ static void test_bound_of_senders(void **state)
         while (asked <= i && clock_boot_us() < end_us) {
             poll(&(struct pollfd){.fd = receiver_fd(w->receiver), .events = POLLIN}, 1, 1);
             OK(w, receiver_receive(w->receiver, i, &w->err));
-            receiver_ack(w->receiver);
+            receiver_ack(w->receiver, w->trouble);
         }
         answered += zmq_recv(r.socket, answer, sizeof answer, 0) > 0;
     }
@@ -965,11 +966,32 @@ static void test_health(void **state)
     w->skipped_us += TIME_S;
     sender_health(w->sender, now_us(w), &health);
     assert_true(health.ok);
+    assert_string_equal(health.trouble, "");
     kill_alerter(w);
     w->skipped_us += SENDER_SILENCE_US;
     sender_health(w->sender, now_us(w), &health);
     assert_false(health.ok);
     assert_non_null(strstr(health.reason, "0 deliveries wait"));
+}
+
+static void test_the_alerters_trouble_comes_with_its_acks(void **state)
+{
+    struct world *w = *state;
+    struct sender_health health;
+
+    start_ingest(w);
+    start_alerter(w);
+    w->trouble = "3 alerts kept: invalid_auth\n";
+    deliver(w, 1);
+    assert_all_taken(w);
+    sender_health(w->sender, now_us(w), &health);
+    assert_true(health.ok);
+    assert_string_equal(health.trouble, "3 alerts kept: invalid_auth\\x0a");
+    w->trouble = "";
+    deliver(w, 1);
+    assert_all_taken(w);
+    sender_health(w->sender, now_us(w), &health);
+    assert_string_equal(health.trouble, "");
 }
 
 static void test_goodbye(void **state)
@@ -1155,6 +1177,7 @@ int main(void)
         TEST(test_strange_pushes),
         TEST(test_bound_of_senders),
         TEST(test_health),
+        TEST(test_the_alerters_trouble_comes_with_its_acks),
         TEST(test_goodbye),
         TEST(test_goodbye_to_nobody),
         TEST(test_two_ingests),

@@ -246,7 +246,11 @@ static void test_push_round_trip(void **state)
 static void test_ack_round_trip(void **state)
 {
     struct fixture *f = *state;
-    struct wire_ack in = {.taken = 1ull << 40, .refused = "too new", .again = true}, out;
+    struct wire_ack in = {.taken = 1ull << 40,
+                          .refused = "too new",
+                          .again = true,
+                          .trouble = "kept"},
+                    out;
 
     memset(in.sender, 2, sizeof in.sender);
     assert_int_equal(wire_pack_ack(&in, &f->bytes), 0);
@@ -254,6 +258,7 @@ static void test_ack_round_trip(void **state)
     assert_memory_equal(in.sender, out.sender, sizeof in.sender);
     assert_true(out.taken == 1ull << 40 && out.again);
     assert_string_equal(out.refused, "too new");
+    assert_string_equal(out.trouble, "kept");
 }
 
 static void test_entry_round_trip(void **state)
