@@ -155,6 +155,64 @@ size_t text_redact_token(char *bytes, size_t n)
     }
 }
 
+static size_t skip_range(const uint8_t *s, size_t from, size_t n, uint8_t low, uint8_t high)
+{
+    while (from < n && s[from] >= low && s[from] <= high)
+        from++;
+    return from;
+}
+
+/* The length of the operating system command at `s` (ECMA-48 8.3.89), 0 if its end is missing: one
+ * that never ends must not hide the rest of a line. */
+static size_t command_len(const uint8_t *s, size_t n)
+{
+    for (size_t i = 2; i < n; i++) {
+        if (s[i] == '\a')
+            return i + 1;
+        if (s[i] == '\x1b')
+            return i + 1 < n && s[i + 1] == '\\' ? i + 2 : 0;
+    }
+    return 0;
+}
+
+/* The length of the control sequence at `s`, which begins with ESC; 0 if it is none that is known.
+ * A sequence that the end of the text cuts off counts. */
+static size_t sequence_len(const uint8_t *s, size_t n)
+{
+    size_t last;
+
+    if (n < 2)
+        return 0;
+    if (s[1] == ']')
+        return command_len(s, n);
+    if (s[1] == '[')
+        last = skip_range(s, skip_range(s, 2, n, 0x30, 0x3f), n, 0x20, 0x2f);
+    else if ((last = skip_range(s, 1, n, 0x20, 0x2f)) == 1)
+        return 0;
+    if (last == n)
+        return n;
+    return s[last] >= (s[1] == '[' ? 0x40 : 0x30) && s[last] <= 0x7e ? last + 1 : 0;
+}
+
+size_t text_strip_terminal(char *bytes, size_t n)
+{
+    const uint8_t *s = (const uint8_t *)bytes;
+    size_t to = 0;
+
+    for (size_t from = 0; from < n;) {
+        size_t skip = s[from] == '\x1b' ? sequence_len(s + from, n - from) : 0;
+
+        from += skip;
+        if (skip > 0)
+            continue;
+        if (s[from] == '\r' && from + 1 < n && s[from + 1] == '\n')
+            from++;
+        bytes[to++] = s[from] == '\t' ? ' ' : s[from] == '\r' ? '\n' : bytes[from];
+        from++;
+    }
+    return to;
+}
+
 size_t text_cut(const char *bytes, size_t n, size_t max)
 {
     const uint8_t *s = (const uint8_t *)bytes;

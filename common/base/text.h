@@ -20,6 +20,11 @@ int text_append_printable(struct buf *out, const char *bytes, size_t n);
  * the new length, which is never larger. */
 size_t text_redact_token(char *bytes, size_t n);
 
+/* Turns a line as a terminal would get it into plain text, in place: control sequences (ESC [ … of
+ * colours, ESC ] … of titles, ESC ( … of character sets) go, a tab becomes a blank, CR LF and CR
+ * become LF. Other control bytes stay. Returns the new length, which is never larger. */
+size_t text_strip_terminal(char *bytes, size_t n);
+
 /* The length of the longest prefix of at most `max` bytes that does not end within a UTF-8
  * character. */
 size_t text_cut(const char *bytes, size_t n, size_t max);

@@ -176,6 +176,38 @@ static void a_cut_leaves_no_half_character(void **state)
     assert_int_equal(text_cut("ab\xf0\x9f", 4, 3), 3);
 }
 
+static void terminal_sequences_are_stripped(void **state)
+{
+    static const char *const cases[][2] = {
+        {"", ""},
+        {"plain caf\xc3\xa9", "plain caf\xc3\xa9"},
+        {"a\tb", "a b"},
+        {"a\r\nb\rc\nd", "a\nb\nc\nd"},
+        {"\x1b[31mred\x1b[0m", "red"},
+        {"\x1b[1;38;5;208mbold\x1b[m\x1b(B", "bold"},
+        {"\x1b[?25l\x1b[2K\x1b[1Ghidden cursor", "hidden cursor"},
+        {"\x1b]0;title\aafter", "after"},
+        {"\x1b]8;;https://x\x1b\\link\x1b]8;;\x1b\\", "link"},
+        {"cut \x1b[3", "cut "},
+        {"cut \x1b(", "cut "},
+        {"open \x1b]0;the rest stays", "open \x1b]0;the rest stays"},
+        {"bad \x1b[3\x01m", "bad \x1b[3\x01m"},
+        {"alone \x1b", "alone \x1b"},
+        {"\x1b\x1b[0m", "\x1b"},
+        {"\x1bM \x01", "\x1bM \x01"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[64];
+        size_t n = strlen(strcpy(text, cases[i][0]));
+
+        n = text_strip_terminal(text, n);
+        text[n] = '\0';
+        assert_string_equal(text, cases[i][1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +217,7 @@ int main(void)
         cmocka_unit_test(control_and_broken_bytes_are_escaped),
         cmocka_unit_test(a_full_buffer_gets_whole_characters),
         cmocka_unit_test(tokens_are_redacted),
+        cmocka_unit_test(terminal_sequences_are_stripped),
         cmocka_unit_test(a_cut_leaves_no_half_character),
     };
 
