@@ -2,6 +2,7 @@
 
 #include "alerter/commands/show.h"
 #include "alerter/stream/store.h"
+#include "common/app/args.h"
 #include "common/app/clock.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
@@ -76,17 +77,16 @@ int export_stream(const struct startup_program *program, int argc, char **argv)
 {
     struct settings settings;
     struct err err;
-    const char *since;
+    const char *since = NULL;
+    const struct args_option options[] = {{"since", &since, NULL}, {0}};
     int64_t since_us = 0;
-    int code = STARTUP_OK;
+    int code;
 
-    for (int i = 2; i < argc; i++) {
-        if (!startup_option(program, argc, argv, &i, "--since", &since, &code))
-            return startup_usage(program, "unknown argument", argv[i]);
-        if (code != STARTUP_OK)
-            return code;
+    if (args_read(program, argc, argv, options, 0) < 0)
+        return STARTUP_USAGE;
+    if (since != NULL) {
         if (!time_parse_duration(since, strlen(since), &since_us))
-            return startup_usage(program, "--since takes a duration such as 2h, not", since);
+            return args_wrong(program, "--since takes a duration such as 2h, not", since);
         since_us = clock_wall_us() - since_us;
     }
     if (isatty(STDOUT_FILENO))

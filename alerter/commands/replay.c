@@ -5,6 +5,7 @@
 #include "alerter/commands/show.h"
 #include "alerter/commands/trial.h"
 #include "alerter/stream/fold.h"
+#include "common/app/args.h"
 #include "common/base/err.h"
 
 #include <errno.h>
@@ -182,26 +183,6 @@ static int run_compared(struct replay *replay)
 
 /* ---- arguments ---- */
 
-/* Takes argv[*i], with the value behind it where it has one. */
-static int take_argument(struct replay *r, int argc, char **argv, int *i)
-{
-    const char *arg = argv[*i], *format = NULL;
-    int code = STARTUP_OK;
-
-    if (startup_option(r->program, argc, argv, i, "--rules", &r->rules, &code) ||
-        startup_option(r->program, argc, argv, i, "--compare", &r->compare, &code))
-        return code;
-    if (startup_option(r->program, argc, argv, i, "--format", &format, &code))
-        return code == STARTUP_OK && !show_format(r->program, format, &r->json) ? STARTUP_USAGE
-                                                                                : code;
-    if (arg[0] == '-' && arg[1] != '\0')
-        return startup_usage(r->program, "unknown argument", arg);
-    if (r->file != NULL)
-        return startup_usage(r->program, "one capture at a time, not also", arg);
-    r->file = arg;
-    return STARTUP_OK;
-}
-
 static int run(struct replay *r)
 {
     struct err err;
@@ -210,8 +191,8 @@ static int run(struct replay *r)
     if (captured_open(&r->captured, r->file, "replay", &err) != 0)
         return finish(r, ERR_IO, &err);
     if (isatty(r->captured.fd))
-        code = startup_usage(r->program, "replay reads a capture from a file or a pipe, not",
-                             "a terminal");
+        code = args_wrong(r->program, "replay reads a capture from a file or a pipe, not",
+                          "a terminal");
     else if (r->compare != NULL)
         code = run_compared(r);
     else
@@ -223,15 +204,17 @@ static int run(struct replay *r)
 int replay_stream(const struct startup_program *program, int argc, char **argv)
 {
     struct replay r = {.program = program};
+    const char *format = "text";
+    const struct args_option options[] = {
+        {"rules", &r.rules, NULL}, {"compare", &r.compare, NULL}, {"format", &format, NULL}, {0}};
+    int n = args_read(program, argc, argv, options, 1);
 
-    for (int i = 2; i < argc; i++) {
-        int code = take_argument(&r, argc, argv, &i);
-
-        if (code != STARTUP_OK)
-            return code;
-    }
+    if (n < 0 || !show_format(program, format, &r.json))
+        return STARTUP_USAGE;
+    if (n == 1)
+        r.file = argv[argc - 1];
     if (r.compare != NULL && r.rules == NULL)
-        return startup_usage(program, "two rules files are compared: add --rules NEW.yaml to",
-                             "--compare");
+        return args_wrong(program, "two rules files are compared: add --rules NEW.yaml to",
+                          "--compare");
     return run(&r);
 }

@@ -3,6 +3,7 @@
 #include "alerter/commands/ruletest_diff.h"
 #include "alerter/commands/ruletest_file.h"
 #include "alerter/commands/ruletest_run.h"
+#include "common/app/args.h"
 #include "common/app/process.h"
 #include "common/base/err.h"
 
@@ -203,20 +204,14 @@ static int sum_up(const struct tester *t, int code)
 int ruletest_files(const struct startup_program *program, int argc, char **argv)
 {
     struct tester t = {.program = program};
-    int code = STARTUP_OK, n_files = 0;
+    const struct args_option options[] = {{"rules", &t.rules, NULL}, {0}};
+    int n = args_read(program, argc, argv, options, argc), code = STARTUP_OK;
 
-    for (int i = 2; i < argc; i++) {
-        if (startup_option(program, argc, argv, &i, "--rules", &t.rules, &code))
-            continue;
-        if (argv[i][0] == '-')
-            return startup_usage(program, "unknown argument", argv[i]);
-        argv[2 + n_files++] = argv[i];
-    }
-    if (code != STARTUP_OK)
-        return code;
-    if (n_files == 0)
-        return startup_usage(program, "a test file has to follow", "test");
-    for (int i = 0; i < n_files; i++)
-        code = worse(code, run_file(&t, argv[2 + i]));
+    if (n < 0)
+        return STARTUP_USAGE;
+    if (n == 0)
+        return args_wrong(program, "a test file has to follow", "test");
+    for (int i = argc - n; i < argc; i++)
+        code = worse(code, run_file(&t, argv[i]));
     return sum_up(&t, code);
 }

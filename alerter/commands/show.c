@@ -3,6 +3,7 @@
 #include "alerter/deliver/alertjson.h"
 #include "alerter/deliver/draft.h"
 #include "alerter/deliver/headline.h"
+#include "common/app/args.h"
 #include "common/app/log.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
@@ -206,7 +207,7 @@ bool show_format(const struct startup_program *program, const char *value, bool 
     *json = strcmp(value, "json") == 0;
     if (*json || strcmp(value, "text") == 0)
         return true;
-    startup_usage(program, "--format takes text or json, not", value);
+    args_wrong(program, "--format takes text or json, not", value);
     return false;
 }
 
@@ -215,15 +216,12 @@ int show_outbox(const struct startup_program *program, int argc, char **argv)
     struct settings settings;
     struct err err;
     struct show show = {.err = &err};
-    const char *format;
-    int code = STARTUP_OK;
+    const char *format = "text";
+    const struct args_option options[] = {{"format", &format, NULL}, {0}};
+    int code;
 
-    for (int i = 2; i < argc; i++) {
-        if (!startup_option(program, argc, argv, &i, "--format", &format, &code))
-            return startup_usage(program, "unknown argument", argv[i]);
-        if (code != STARTUP_OK || !show_format(program, format, &show.json))
-            return STARTUP_USAGE;
-    }
+    if (args_read(program, argc, argv, options, 0) < 0 || !show_format(program, format, &show.json))
+        return STARTUP_USAGE;
     code = startup_settings(program, &settings);
     if (code != STARTUP_OK)
         return code;

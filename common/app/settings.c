@@ -188,8 +188,8 @@ static const char *set_secrets(struct settings *s, const struct row *row, char *
 
 static const struct row rows[] = {
     {FLAG, NULL, set_flag, FIELD(enabled),
-     "true, 1, yes or on turn alerting on; anything else is off: ingest answers 501 and nothing is "
-     "posted",
+     "true, 1, yes or on turn alerting on; anything else is off: ingest answers\n"
+     "      501, and nothing is posted",
      false},
     {SECRET, NULL, set_secrets, FIELD(secrets),
      "the HMAC key; several, separated by commas, are all accepted", true},
@@ -200,7 +200,7 @@ static const struct row rows[] = {
      "base address; /chat.postMessage is appended", false},
     {"DRAINWATCH_RULES", "rules.yaml", set_text, FIELD(rules_path), "the rules file", false},
     {"DRAINWATCH_QUEUE", NULL, set_text, FIELD(queue),
-     "ZeroMQ endpoint, ipc://PATH or tcp://HOST:PORT; unset: ipc:// in the state folder", false},
+     "ipc://PATH or tcp://HOST:PORT; unset: ipc:// in the state folder", false},
     {"DRAINWATCH_SOLO", "false", set_bool, FIELD(solo),
      "true: ingest starts the alerter beside itself", false},
     {"DRAINWATCH_STATE_DIR", "state", set_text, FIELD(state_dir), "folder for the journals", false},
@@ -209,7 +209,8 @@ static const struct row rows[] = {
     {"DRAINWATCH_SPOOL_MAX_BYTES", "256 MiB", set_size, FIELD(spool_max_bytes),
      "ingest's journal may grow to this while the alerter is away", false},
     {"DRAINWATCH_SYNC", "normal", set_sync, FIELD(sync_full),
-     "normal: what was answered survives the death of any process; full: of the machine, too",
+     "normal: what was answered 204 survives the death of any process; full: of\n"
+     "      the machine, too",
      false},
     {"DRAINWATCH_HISTORY", "7d", set_duration, FIELD(history_us),
      "how long the alerter keeps the event stream for replay", false},

@@ -19,20 +19,7 @@ enum startup_exit {
 struct startup_program {
     const char *name;
     const char *summary; /* one line */
-    const char *usage;   /* the lines of --help that name arguments */
 };
-
-enum startup_verb {
-    STARTUP_SERVE,
-    STARTUP_CHECK,
-    STARTUP_DONE,    /* answered already: leave with *exit_code */
-    STARTUP_COMMAND, /* argv[1] names one of the program's own commands */
-};
-
-/* Reads the arguments; answers --help, --version and what it does not know. `commands` ends in
- * NULL. */
-enum startup_verb startup_arguments(const struct startup_program *program, int argc, char **argv,
-                                    const char *const *commands, int *exit_code);
 
 struct startup_config {
     struct settings settings;
@@ -61,14 +48,6 @@ int startup_reload_rules(const char *path, struct buf *text, const struct rules 
 /* The settings alone, for a command that needs no rules. Returns as startup_configure; the settings
  * are the caller's to close where it is STARTUP_OK. */
 int startup_settings(const struct startup_program *program, struct settings *settings);
-
-/* Says that a command was called wrongly; returns STARTUP_USAGE. */
-int startup_usage(const struct startup_program *program, const char *what, const char *arg);
-
-/* Takes `NAME VALUE` or `NAME=VALUE` at argv[*i]; *i becomes that of what was taken last. Returns
- * whether it was that. Where the value is missing, *code becomes that of startup_usage. */
-bool startup_option(const struct startup_program *program, int argc, char **argv, int *i,
-                    const char *name, const char **value, int *code);
 
 /* --check: prints what was found. */
 void startup_report(const struct startup_program *program, const struct startup_config *config);

@@ -1,5 +1,6 @@
 #include "ingest/commands/scan.h"
 
+#include "common/app/args.h"
 #include "common/app/progress.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
@@ -357,7 +358,7 @@ static int take_input(struct scan *s, const char *name)
 {
     for (size_t i = 0; strcmp(name, "-") == 0 && i < s->n_inputs; i++) {
         if (strcmp(s->inputs[i].name, "-") == 0)
-            return startup_usage(s->program, "standard input can be read once, not again as", "-");
+            return args_wrong(s->program, "standard input can be read once, not again as", "-");
     }
     s->inputs[s->n_inputs++] = (struct input){name, -1};
     return STARTUP_OK;
@@ -365,26 +366,15 @@ static int take_input(struct scan *s, const char *name)
 
 static int take_arguments(struct scan *s, int argc, char **argv)
 {
-    bool options = true;
-    int code = STARTUP_OK;
+    const struct args_option options[] = {
+        {"rules", &s->rules_path, NULL}, {"drain", &s->drain, NULL}, {0}};
+    int n = args_read(s->program, argc, argv, options, argc), code = STARTUP_OK;
 
-    for (int i = 2; code == STARTUP_OK && i < argc; i++) {
-        const char *arg = argv[i];
-
-        if (options && strcmp(arg, "--") == 0)
-            options = false;
-        else if (options &&
-                 (startup_option(s->program, argc, argv, &i, "--rules", &s->rules_path, &code) ||
-                  startup_option(s->program, argc, argv, &i, "--drain", &s->drain, &code)))
-            continue;
-        else if (options && arg[0] == '-' && arg[1] != '\0')
-            code = startup_usage(s->program, "unknown argument", arg);
-        else
-            code = take_input(s, arg);
-    }
-    if (code == STARTUP_OK && s->n_inputs == 0)
+    for (int i = argc - n; n >= 0 && code == STARTUP_OK && i < argc; i++)
+        code = take_input(s, argv[i]);
+    if (n == 0)
         code = take_input(s, "-");
-    return code;
+    return n < 0 ? STARTUP_USAGE : code;
 }
 
 static bool reads_terminal(const struct scan *s)
@@ -396,31 +386,18 @@ static bool reads_terminal(const struct scan *s)
     return false;
 }
 
-static bool asks_for_help(int argc, char **argv)
-{
-    for (int i = 2; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "--help") == 0)
-            return true;
-    }
-    return false;
-}
-
 int scan_logs(const struct startup_program *program, int argc, char **argv)
 {
     struct scan s = {.program = program, .drain = "", .time_us = START_US};
     int code;
 
-    if (asks_for_help(argc, argv)) {
-        fputs("usage:\n" SCAN_USAGE, stdout);
-        return STARTUP_OK;
-    }
     buf_init(&s.text, RULES_TEXT_MAX);
     s.inputs = calloc((size_t)argc, sizeof *s.inputs);
     if (s.inputs == NULL)
         return startup_fail(program, "out of memory");
     code = take_arguments(&s, argc, argv);
     if (code == STARTUP_OK && reads_terminal(&s))
-        code = startup_usage(program, "scan reads logs from files or a pipe, not", "a terminal");
+        code = args_wrong(program, "scan reads logs from files or a pipe, not", "a terminal");
     if (code == STARTUP_OK && isatty(STDOUT_FILENO)) {
         startup_fail(program, "a capture is binary: send it to a file or a pipe "
                               "(drainwatch-ingest scan app.log | drainwatch-alerter replay)");

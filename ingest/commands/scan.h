@@ -8,9 +8,9 @@
 
 #define SCAN_USAGE                                                                                 \
     "  drainwatch-ingest scan [--rules FILE] [--drain NAME] [FILE...]\n"                           \
-    "      find in saved logs (files, or standard input) what the rules match, and write it to\n"  \
-    "      standard output for \"drainwatch-alerter replay\". --drain says whose logs they are:\n" \
-    "      a drain of the rules' apps, or an app\n"
+    "      find in saved logs (files, or standard input) what the rules match, and\n"              \
+    "      write it to standard output for \"drainwatch-alerter replay\". --drain says\n"          \
+    "      whose logs they are: a drain of the rules' apps, or an app\n"
 
 /* Returns the exit code. */
 int scan_logs(const struct startup_program *program, int argc, char **argv);

@@ -11,7 +11,7 @@ import tempfile
 
 import pytest
 
-from drainwatch import DRAIN, INGEST, PATH, SECRET, frame, free_port, h12, head, token, whole
+from drainwatch import ALERTER, DRAIN, INGEST, PATH, SECRET, frame, free_port, h12, head, token, whole
 
 OK, FAILED, USAGE, CONFIG = 0, 1, 64, 78
 SLACK_TOKEN = "xoxb-1234567890-abcdefghijkl"
@@ -39,12 +39,50 @@ def test_help_and_version_need_no_settings(site):
     assert done.returncode == OK and lines(done.stdout)[0].startswith("drainwatch-ingest ")
 
 
-@pytest.mark.parametrize("args", [["x"], ["--x"], ["-h"], ["--check", "x"], ["serve"], [""],
-                                  ["--version", "--help"]])
+@pytest.mark.parametrize("program", [INGEST, ALERTER])
+def test_help_fits_a_terminal_and_shows_an_example(site, program):
+    done = site().run(program, "--help")
+    assert [line for line in lines(done.stdout) if len(line) > 80] == []
+    assert b"\nexample:\n" in done.stdout
+
+
+@pytest.mark.parametrize("args", [["-h"], ["help"], ["--check", "--help"]])
+def test_help_by_other_names(site, args):
+    s = site()
+    done = s.run(INGEST, *args)
+    assert done.returncode == OK and done.stdout == s.run(INGEST, "--help").stdout
+
+
+@pytest.mark.parametrize("args", [["help", "scan"], ["scan", "-h"], ["scan", "--rules", "x", "--help"]])
+def test_help_of_a_command(site, args):
+    done = site().run(INGEST, *args)
+    assert done.returncode == OK and done.stdout.startswith(b"usage:\n  drainwatch-ingest scan ")
+
+
+@pytest.mark.parametrize("args", [["x"], ["--x"], ["-x"], ["--check", "x"], ["serve"], [""],
+                                  ["--version", "--help"], ["help", "x"], ["help", "scan", "x"],
+                                  ["--rules"], ["--check=1"]])
 def test_unknown_arguments(site, args):
     done = site().run(INGEST, *args)
     assert (done.returncode, done.stdout) == (USAGE, b"")
     assert len(lines(done.stderr)) == 1 and "--help" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("args, meant", [
+    (["scna"], "scan"), (["hlep"], "help"), (["help", "scann"], "scan"), (["--chekc"], "--check"),
+    (["scan", "--rulez=x"], "--rules"), (["scan", "--dain", "x"], "--drain")])
+def test_a_misspelt_word_is_guessed(site, args, meant):
+    done = site().run(INGEST, *args)
+    assert done.returncode == USAGE and f'did you mean "{meant}"?' in done.stderr.decode()
+
+
+@pytest.mark.parametrize("args", [["--check", "--rules", "my.yaml"], ["--rules=my.yaml", "--check"]])
+def test_check_of_another_file(site, args):
+    s = site(DRAINWATCH_RULES="/nowhere")
+    (s.folder / "my.yaml").write_text("app: mine\nslack: {channel: C1}\nrules:\n"
+                                      "  - {name: a, match: x, more_than: 1, within: 1m}\n")
+    done = s.run(INGEST, *args)
+    assert done.returncode == OK and b"my.yaml: app mine, 1 rule" in done.stdout
 
 
 def test_check(site):

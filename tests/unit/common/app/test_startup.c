@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-static const struct startup_program program = {"drainwatch-test", "", ""};
+static const struct startup_program program = {"drainwatch-test", ""};
 
 struct fixture {
     struct scratch scratch;
