@@ -1,4 +1,4 @@
-"""What the README shows is what the programs take."""
+"""The programs accept the rules that the documents show."""
 
 import re
 
@@ -6,8 +6,8 @@ import pytest
 
 from drainwatch import ALERTER, INGEST, ROOT, Site
 
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+TEXT = (ROOT / "docs/rules.md").read_text() + (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
 FILES = [block for block in BLOCKS if re.search(r"^rules:\n", block, re.MULTILINE)]
 
 
