@@ -153,30 +153,6 @@ bool auth_check_basic(struct auth *a, const char *header, char name[AUTH_NAME_SI
     return ok;
 }
 
-bool auth_check_basic_again(struct auth *a, struct auth_proven *p, const char *header,
-                            char name[AUTH_NAME_SIZE])
-{
-    size_t len = strlen(header);
-
-    if (p->len > 0 && p->len == len && CRYPTO_memcmp(p->header, header, len) == 0) {
-        strcpy(name, p->name);
-        return true;
-    }
-    if (!auth_check_basic(a, header, name))
-        return false;
-    if (len < sizeof p->header) { /* so the name, which is a part of it, fits as well */
-        memcpy(p->header, header, len + 1);
-        strcpy(p->name, name);
-        p->len = len;
-    }
-    return true;
-}
-
-void auth_forget(struct auth_proven *p)
-{
-    OPENSSL_cleanse(p, sizeof *p);
-}
-
 bool auth_may_show(const char *name)
 {
     size_t digits = 0;

@@ -9,9 +9,8 @@
 
 enum {
     AUTH_SECRETS_MAX = 16,
-    AUTH_HEX = 64,          /* characters of an HMAC-SHA256 in hex */
-    AUTH_NAME_SIZE = 512,   /* of Basic credentials, with a zero; a longer one is refused */
-    AUTH_PROVEN_SIZE = 256, /* Logplex's header has about 150 characters */
+    AUTH_HEX = 64,        /* characters of an HMAC-SHA256 in hex */
+    AUTH_NAME_SIZE = 512, /* of Basic credentials, with a zero; a longer one is refused */
 };
 
 struct auth;
@@ -30,21 +29,6 @@ bool auth_check(struct auth *a, const char *name, const char *hex);
  * The scheme is of any case (RFC 9110 section 11.1), which libmicrohttpd 0.9.75 does not know.
  * `name` becomes the name that was claimed, "" where none can be read. */
 bool auth_check_basic(struct auth *a, const char *header, char name[AUTH_NAME_SIZE]);
-
-/* The header that was last right, of a client that sends the same one with each of its requests;
- * zeros to begin with. */
-struct auth_proven {
-    size_t len; /* 0: none was, or a longer one */
-    char header[AUTH_PROVEN_SIZE];
-    char name[AUTH_PROVEN_SIZE];
-};
-
-/* As auth_check_basic. A header that is, byte for byte, the one that was last right is right again:
- * that is a comparison in constant time, where the computation costs 0.4 µs and more. `p` belongs
- * to this `a` alone. */
-bool auth_check_basic_again(struct auth *a, struct auth_proven *p, const char *header,
-                            char name[AUTH_NAME_SIZE]);
-void auth_forget(struct auth_proven *p);
 
 /* False for a claimed name that may be a token, put in its place by mistake. */
 bool auth_may_show(const char *name);

@@ -121,7 +121,6 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **s
         DL_APPEND(h->clients, c);
     } else if (c != NULL) {
         DL_DELETE(h->clients, c);
-        auth_forget(&c->proven);
         free(c);
     }
 }

@@ -30,7 +30,6 @@ struct client {
     int fd;
     bool at_end;             /* when last looked at, it had sent all that it will */
     struct request *request; /* NULL: no delivery has begun, or it is answered */
-    struct auth_proven proven;
     struct client *prev, *next;
 };
 

@@ -218,8 +218,7 @@ static void note_unlisted(struct http *h, const char *name)
 
 /* Either form is enough. `name` gets the drain's name where one was right, and the name that was
  * claimed where none was. */
-static const char *authenticate(struct http *h, struct client *client, const struct head *head,
-                                char name[AUTH_NAME_SIZE])
+static const char *authenticate(struct http *h, const struct head *head, char name[AUTH_NAME_SIZE])
 {
     const char *drain = or_empty(head->drain);
     const char *credentials = or_empty(head->credentials);
@@ -231,8 +230,7 @@ static const char *authenticate(struct http *h, struct client *client, const str
         snprintf(name, AUTH_NAME_SIZE, "%s", drain);
         return NULL;
     }
-    if (client != NULL ? auth_check_basic_again(h->options.auth, &client->proven, credentials, name)
-                       : auth_check_basic(h->options.auth, credentials, name))
+    if (auth_check_basic(h->options.auth, credentials, name))
         return NULL;
     if (*credentials != '\0')
         return "the Basic credentials are not NAME:HMAC-SHA256(secret, NAME)";
@@ -297,7 +295,7 @@ static bool may_begin(struct http *h, struct MHD_Connection *connection, const s
     if (h->options.auth == NULL) {
         *answered =
             answer_text(h, connection, MHD_HTTP_NOT_IMPLEMENTED, h->options.off_reason, NULL, NULL);
-    } else if ((why = authenticate(h, http_client(connection), head, name)) != NULL) {
+    } else if ((why = authenticate(h, head, name)) != NULL) {
         note_stranger(h, why, name);
         *answered = refuse(h, connection, why);
     } else if (rules_app(rulebook_rules(h->options.book), name) == NULL) {
