@@ -115,7 +115,6 @@ int loop_serve(struct loop *d, struct err *err)
     int rc = 0;
 
     notices_begin(&d->notices, d->settings, d->fold.engine);
-    process_forget_start();
     while (rc == 0 && !is_done(d)) {
         rc = dispatch_wait(d->dispatch, fds, d->pause_until_us != 0 ? all - 1 : all, wait_ms(d),
                            err);

@@ -14,6 +14,7 @@
 #include "ingest/solo.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -212,7 +213,7 @@ static void take_rules(struct loop *d)
     d->book = book;
     snprintf(what, sizeof what, "%s was read anew", d->settings->rules_path);
     notices_rules(what, rulebook_rules(d->book), d->settings->queue);
-    process_forget_start(); /* Hyperscan's compiler was there again */
+    malloc_trim(0); /* see loop_serve */
 }
 
 /* ---- the loop ---- */
@@ -385,7 +386,9 @@ int loop_serve(struct loop *d, struct err *err)
 
     snprintf(what, sizeof what, "listening on port %u", d->settings->port);
     notices_rules(what, rulebook_rules(d->book), d->settings->queue);
-    process_forget_start();
+    /* Hyperscan's compiler leaves free memory behind: 1.5 of 3.8 MB with 2 rules, 3.3 of 9.3 with
+     * 200. */
+    malloc_trim(0);
     rc = run(d, err);
     if (rc == 0)
         say_goodbye(d);

@@ -3,13 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <link.h>
-#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -119,53 +116,6 @@ void process_unblock_signals(void)
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_DFL);
-}
-
-/* Text relocations make private copies of code, which the file cannot give again. */
-static bool has_text_relocations(const struct dl_phdr_info *object)
-{
-    for (size_t i = 0; i < object->dlpi_phnum; i++) {
-        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
-        const ElfW(Dyn) *entry = (const ElfW(Dyn) *)(object->dlpi_addr + segment->p_vaddr);
-
-        if (segment->p_type != PT_DYNAMIC)
-            continue;
-        for (; entry->d_tag != DT_NULL; entry++) {
-            if (entry->d_tag == DT_TEXTREL ||
-                (entry->d_tag == DT_FLAGS && (entry->d_un.d_val & DF_TEXTREL) != 0))
-                return true;
-        }
-    }
-    return false;
-}
-
-/* What may be written holds relocated addresses and variables, and stays; so does what the dynamic
- * linker made read-only once it was relocated (RELRO): it lies in a segment with PF_W. */
-static int forget_object(struct dl_phdr_info *object, size_t size, void *ctx)
-{
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-
-    (void)size;
-    (void)ctx;
-    if (has_text_relocations(object))
-        return 0;
-    for (size_t i = 0; i < object->dlpi_phnum; i++) {
-        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
-        uintptr_t from = object->dlpi_addr + segment->p_vaddr, to = from + segment->p_memsz;
-
-        if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W) != 0)
-            continue;
-        from -= from % page;
-        to += (page - to % page) % page;
-        madvise((void *)from, to - from, MADV_DONTNEED); /* where it cannot, all stays */
-    }
-    return 0;
-}
-
-void process_forget_start(void)
-{
-    malloc_trim(0);
-    dl_iterate_phdr(forget_object, NULL);
 }
 
 int process_read_file(const char *path, struct buf *out, struct err *err)

@@ -26,11 +26,6 @@ int process_next_signal(int fd);
 /* Gives a child process, between fork and exec, its signals back. */
 void process_unblock_signals(void);
 
-/* Gives back the memory that only a start needed: pages of code and constants (what is asked for
- * again comes back from the page cache, a µs for every 16 pages) and what malloc holds unused. For
- * the end of a start, and of anything as rare. */
-void process_forget_start(void);
-
 /* Appends the whole file. Returns 0, ERR_IO (no such file, unreadable), ERR_FULL (larger than the
  * buffer's ceiling) or ERR_NOMEM. */
 int process_read_file(const char *path, struct buf *out, struct err *err);
