@@ -29,7 +29,7 @@
 
 enum {
     RULETEST_TEXT_MAX = 4 << 20,    /* bytes of a file */
-    RULETEST_LINE_MAX = 60000,      /* of a line: within LOGPLEX_LINE_MAX with a time before it */
+    RULETEST_LINE_MAX = 60000,      /* of a line: within LINE_BYTES_MAX with a time before it */
     RULETEST_LINES_MAX = 10000000,  /* of all deliveries of a file */
     RULETEST_FAULTS_MAX = 64 << 10, /* room for faults */
 };

@@ -2,7 +2,7 @@
 
 #include "alerter/stream/fold.h"
 #include "common/base/time.h"
-#include "ingest/input/logplex.h"
+#include "ingest/input/line.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -79,10 +79,10 @@ static int add_line(struct buf *body, const char *text, int64_t at_us)
 {
     char time[TIME_RFC3339_SIZE];
     size_t n = strlen(text);
-    struct logplex_line line;
+    struct line line;
 
-    logplex_read_line(text, n, &line);
-    if (line.form == LOGPLEX_SYSLOG)
+    line_read(text, n, &line);
+    if (line.form == LINE_SYSLOG)
         return buf_printf(body, "%zu %s\n", n + 1, text);
     time_format_rfc3339(at_us, time);
     return buf_printf(body, "%s%s%s\n", line.has_time ? "" : time, line.has_time ? "" : " ", text);

@@ -85,7 +85,7 @@ void collect_begin(struct collect *t, const struct rules *rules, struct redact *
  */
 
 /* Mostly it is the line before's: a text that reads as it is shown need not be shown anew. */
-static int read_name(struct collect *t, struct logplex_text text, struct name *out)
+static int read_name(struct collect *t, struct line_text text, struct name *out)
 {
     size_t n = text.len < COLLECT_NAME_MAX ? text.len : COLLECT_NAME_MAX;
     int rc;
@@ -210,7 +210,7 @@ static int add_group(struct collect *t, uint32_t *slot, uint32_t hash, const str
     g->source = *key->source;
     g->process = *key->process;
     g->n_times = 0;
-    g->last = (struct logplex_text){0};
+    g->last = (struct line_text){0};
     buf_clear(&g->sample);
     point_pairs(g, &t->rules->rules[g->rule]);
     *out = g;
@@ -269,7 +269,7 @@ static int add_time(struct group *g, int64_t time_us)
 }
 
 /* Finds or makes the group of a line for a rule. */
-static int find_group(struct collect *t, const struct logplex_line *line, uint32_t index,
+static int find_group(struct collect *t, const struct line *line, uint32_t index,
                       struct group **out)
 {
     static const struct buf no_values;
@@ -288,7 +288,7 @@ static int find_group(struct collect *t, const struct logplex_line *line, uint32
 
 /* Where a group that takes lines of such names is noted. Names mostly differ in their ends: web.1,
  * web.2. */
-static uint32_t *recent_of(struct collect *t, const struct logplex_line *line, uint32_t rule)
+static uint32_t *recent_of(struct collect *t, const struct line *line, uint32_t rule)
 {
     size_t n = line->process.len;
     uint32_t last = n > 0 ? (uint8_t)line->process.data[n - 1] : 0;
@@ -297,15 +297,14 @@ static uint32_t *recent_of(struct collect *t, const struct logplex_line *line, u
     return &t->recent[mark * UINT32_C(2654435769) >> (32 - RECENT_BITS)];
 }
 
-static bool text_is_name(struct logplex_text text, const struct name *name)
+static bool text_is_name(struct line_text text, const struct name *name)
 {
     return text.len == name->len && memcmp(text.data, name->text, name->len) == 0;
 }
 
 /* Nearly all lines of a storm are of a few names. Where they read as those of a group that has no
  * values there is nothing to be shown and to be hashed: a fifth of the instructions. */
-static int group_of(struct collect *t, const struct logplex_line *line, uint32_t rule,
-                    struct group **out)
+static int group_of(struct collect *t, const struct line *line, uint32_t rule, struct group **out)
 {
     uint32_t *recent = recent_of(t, line, rule);
     int rc;
@@ -325,8 +324,7 @@ static int group_of(struct collect *t, const struct logplex_line *line, uint32_t
     return rc;
 }
 
-static int add_match(struct collect *t, const struct logplex_line *line, int64_t time_us,
-                     uint32_t rule)
+static int add_match(struct collect *t, const struct line *line, int64_t time_us, uint32_t rule)
 {
     struct group *g;
     int rc = group_of(t, line, rule, &g);
@@ -341,8 +339,8 @@ static int add_match(struct collect *t, const struct logplex_line *line, int64_t
     return 0;
 }
 
-int collect_add(struct collect *t, const struct logplex_line *line, int64_t time_us,
-                const uint32_t *rules, size_t n_rules)
+int collect_add(struct collect *t, const struct line *line, int64_t time_us, const uint32_t *rules,
+                size_t n_rules)
 {
     int rc = 0;
 
@@ -364,7 +362,7 @@ int collect_settle(struct collect *t)
         if (g->last.data == NULL)
             continue;
         rc = excerpt_sample(&t->excerpt, g->rule, g->last, &g->sample);
-        g->last = (struct logplex_text){0};
+        g->last = (struct line_text){0};
     }
     return rc;
 }

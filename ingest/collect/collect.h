@@ -11,7 +11,7 @@
 
 #include "common/record/wire.h"
 #include "common/rules/rules.h"
-#include "ingest/input/logplex.h"
+#include "ingest/input/line.h"
 #include "ingest/match/redact.h"
 
 #include <stddef.h>
@@ -43,8 +43,8 @@ void collect_begin(struct collect *t, const struct rules *rules, struct redact *
 
 /* Counts a line that matched these rules, once for each. Returns 0, ERR_FULL (COLLECT_MATCHES_MAX)
  * or ERR_NOMEM. The line's bytes must stay until collect_settle. */
-int collect_add(struct collect *t, const struct logplex_line *line, int64_t time_us,
-                const uint32_t *rules, size_t n_rules);
+int collect_add(struct collect *t, const struct line *line, int64_t time_us, const uint32_t *rules,
+                size_t n_rules);
 
 /* Takes copies of the samples: the lines that were added may go. Returns 0 or ERR_NOMEM. */
 int collect_settle(struct collect *t);

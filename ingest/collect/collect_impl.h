@@ -31,7 +31,7 @@ struct group {
     size_t n_times;
     size_t cap;
     struct buf sample;
-    struct logplex_text last; /* the newest line's message, where the sample is not yet taken */
+    struct line_text last; /* the newest line's message, where the sample is not yet taken */
 };
 
 struct collect {

@@ -1,6 +1,7 @@
 #include "ingest/collect/delivery.h"
 
 #include "common/base/buf.h"
+#include "common/base/err.h"
 #include "common/base/text.h"
 #include "ingest/collect/collect.h"
 
@@ -11,7 +12,9 @@
 enum { PART_ID_MAX = DELIVERY_FRAME_ID_MAX + 24 }; /* "#" and a number */
 
 struct delivery {
-    struct logplex *parser;
+    const struct input_format *format;
+    struct input *parser; /* of this format, in `parsers` */
+    struct input *parsers[INPUT_FORMATS];
     struct collect *collect;
     struct match *match;
     int64_t received_us; /* of each line by itself: that of the line */
@@ -28,7 +31,24 @@ struct delivery {
     size_t cap_records;
 };
 
-static logplex_lines_fn on_lines;
+static input_lines_fn on_lines;
+
+/* Makes the parser of a format when a body first needs it. */
+static int set_format(struct delivery *d, const struct input_format *format)
+{
+    size_t i = 0;
+
+    while (input_formats[i] != format)
+        i++;
+    if (d->parsers[i] == NULL)
+        d->parsers[i] = input_new(format, on_lines, d);
+    if (d->parsers[i] == NULL)
+        return ERR_NOMEM;
+    d->format = format;
+    d->parser = d->parsers[i];
+    input_begin(d->parser);
+    return 0;
+}
 
 struct delivery *delivery_new(void)
 {
@@ -38,9 +58,8 @@ struct delivery *delivery_new(void)
         return NULL;
     buf_init(&d->drain, DELIVERY_DRAIN_MAX);
     buf_init(&d->frame_id, DELIVERY_FRAME_ID_MAX);
-    d->parser = logplex_new(on_lines, d);
     d->collect = collect_new();
-    if (d->parser == NULL || d->collect == NULL) {
+    if (d->collect == NULL || set_format(d, &input_logplex) != 0) {
         delivery_free(d);
         return NULL;
     }
@@ -54,7 +73,8 @@ void delivery_free(struct delivery *d)
     free(d->part_ids);
     free(d->records);
     collect_free(d->collect);
-    logplex_free(d->parser);
+    for (size_t i = 0; i < INPUT_FORMATS; i++)
+        input_free(d->parsers[i]);
     buf_close(&d->frame_id);
     buf_close(&d->drain);
     free(d);
@@ -105,10 +125,13 @@ static int set_names(struct delivery *d, const char *drain, const char *frame_id
     return rc;
 }
 
-static int begin(struct delivery *d, struct match *match, int64_t received_us, const char *drain,
-                 const char *frame_id)
+static int begin(struct delivery *d, const struct input_format *format, struct match *match,
+                 int64_t received_us, const char *drain, const char *frame_id)
 {
-    logplex_reset(d->parser);
+    int rc = set_format(d, format != NULL ? format : &input_logplex);
+
+    if (rc != 0)
+        return rc;
     collect_begin(d->collect, match_rules(match), match_redact(match), received_us);
     d->match = match;
     d->received_us = received_us;
@@ -121,7 +144,7 @@ static int begin(struct delivery *d, struct match *match, int64_t received_us, c
 int delivery_begin(struct delivery *d, struct match *match, const struct delivery_head *head)
 {
     const char *const dropped[] = {head->drop_count, head->lost_count};
-    int rc = begin(d, match, head->received_us, head->drain, head->frame_id);
+    int rc = begin(d, head->format, match, head->received_us, head->drain, head->frame_id);
 
     d->has_msg_count = head->msg_count != NULL;
     d->msg_count_read = read_count(head->msg_count, &d->msg_count);
@@ -139,10 +162,10 @@ static int64_t since_epoch(int64_t us)
     return us > 0 ? us : 0;
 }
 
-int delivery_begin_lines(struct delivery *d, struct match *match, const char *drain,
-                         int64_t start_us, delivery_record_fn *fn, void *ctx)
+int delivery_begin_lines(struct delivery *d, const struct input_format *format, struct match *match,
+                         const char *drain, int64_t start_us, delivery_record_fn *fn, void *ctx)
 {
-    int rc = begin(d, match, since_epoch(start_us), drain, NULL);
+    int rc = begin(d, format, match, since_epoch(start_us), drain, NULL);
 
     d->each_line = fn;
     d->ctx = ctx;
@@ -153,13 +176,13 @@ int delivery_begin_lines(struct delivery *d, struct match *match, const char *dr
 
 /* A line's own time is handed on even where it is absurd: whether to believe it is the engine's to
  * decide, which knows one clock more. */
-static int64_t event_time(const struct delivery *d, const struct logplex_line *line)
+static int64_t event_time(const struct delivery *d, const struct line *line)
 {
     return line->has_time ? line->time_us : d->received_us;
 }
 
 /* Judges a candidate and puts what it matches into the collect. */
-static int take_line(struct delivery *d, const struct logplex_line *line,
+static int take_line(struct delivery *d, const struct line *line,
                      const struct match_candidate *candidate)
 {
     struct match_result result;
@@ -175,23 +198,22 @@ static int take_line(struct delivery *d, const struct logplex_line *line,
     return collect_add(d->collect, line, event_time(d, line), result.rules, result.n_rules);
 }
 
-static int take_candidates(struct delivery *d, const char *region, const struct logplex_span *lines,
+static int take_candidates(struct delivery *d, const struct input_lines *lines,
                            const struct match_candidate *found, size_t n_found)
 {
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < n_found; i++) {
-        struct logplex_span span = lines[found[i].line];
-        struct logplex_line line;
+        struct line line;
 
-        logplex_read_line(region + span.start, span.len, &line);
+        input_line(lines, found[i].line, &line);
         rc = take_line(d, &line, &found[i]);
     }
     return rc == 0 ? collect_settle(d->collect) : rc;
 }
 
 /* One line as a record of its own. */
-static int emit_line(struct delivery *d, const struct logplex_line *line,
+static int emit_line(struct delivery *d, const struct line *line,
                      const struct match_candidate *candidate, size_t len)
 {
     uint64_t lost_before = d->counts.lost;
@@ -226,10 +248,10 @@ static int emit_line(struct delivery *d, const struct logplex_line *line,
     return rc;
 }
 
-static bool read_line(struct delivery *d, const char *region, struct logplex_span span,
-                      struct logplex_line *line)
+static bool read_line(struct delivery *d, const struct input_lines *lines, size_t i,
+                      struct line *line)
 {
-    logplex_read_line(region + span.start, span.len, line);
+    input_line(lines, i, line);
     if (line->has_time)
         d->received_us = line->time_us = since_epoch(line->time_us);
     return line->has_time;
@@ -237,59 +259,74 @@ static bool read_line(struct delivery *d, const char *region, struct logplex_spa
 
 /* The time that holds behind the lines from `known` to `end`, of which the header was not read:
  * that of the last one that has any. Found from the end, for nearly all lines have one. */
-static void catch_up(struct delivery *d, const char *region, const struct logplex_span *lines,
-                     size_t known, size_t end)
+static void catch_up(struct delivery *d, const struct input_lines *lines, size_t known, size_t end)
 {
-    struct logplex_line line;
+    struct line line;
 
-    while (end > known && !read_line(d, region, lines[end - 1], &line))
+    while (end > known && !read_line(d, lines, end - 1, &line))
         end--;
 }
 
 /* Of the lines that match nothing the headers are only read where a time is missing. */
-static int emit_lines(struct delivery *d, const char *region, const struct logplex_span *lines,
-                      size_t n, const struct match_candidate *found, size_t n_found)
+static int emit_lines(struct delivery *d, const struct input_lines *lines,
+                      const struct match_candidate *found, size_t n_found)
 {
     size_t known = 0;
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < n_found; i++) {
         size_t at = found[i].line;
-        struct logplex_line line;
+        struct line line;
 
-        if (!read_line(d, region, lines[at], &line))
-            catch_up(d, region, lines, known, at);
+        if (!read_line(d, lines, at, &line))
+            catch_up(d, lines, known, at);
         known = at + 1;
-        rc = emit_line(d, &line, &found[i], lines[at].len);
+        rc = emit_line(d, &line, &found[i], lines->spans[at].len);
     }
     if (rc == 0)
-        catch_up(d, region, lines, known, n);
+        catch_up(d, lines, known, lines->n);
     return rc;
 }
 
-static int on_lines(void *ctx, const char *region, size_t region_len,
-                    const struct logplex_span *lines, size_t n)
+static int take_lines(struct delivery *d, const struct input_lines *lines)
+{
+    const struct match_candidate *found;
+    size_t n_found = match_candidates(d->match, lines->region, lines->spans, lines->n, &found);
+
+    if (d->each_line != NULL)
+        return emit_lines(d, lines, found, n_found);
+    return n_found == 0 ? 0 : take_candidates(d, lines, found, n_found);
+}
+
+/* A format that decodes its lines puts them elsewhere than the bytes that were pushed. */
+static int on_lines(void *ctx, const struct input_lines *lines)
 {
     struct delivery *d = ctx;
-    const struct match_candidate *found;
-    size_t n_found = match_candidates(d->match, region, lines, n, &found);
+    const uint32_t *ends;
+    size_t n_ends;
+    int rc;
 
-    (void)region_len;
-    if (d->each_line != NULL)
-        return emit_lines(d, region, lines, n, found, n_found);
-    return n_found == 0 ? 0 : take_candidates(d, region, lines, found, n_found);
+    if (d->format->in_place)
+        return take_lines(d, lines);
+    rc = match_look(d->match, lines->region, lines->region_len, &ends, &n_ends);
+    if (rc == 0)
+        rc = take_lines(d, lines);
+    match_look_away(d->match);
+    return rc;
 }
 
 /* The bytes are looked at before they are cut into lines: so the headers are in the cache when the
  * walk comes to them, and lines of a text far from what was found need only be counted. */
 int delivery_push(struct delivery *d, const void *bytes, size_t n)
 {
-    const uint32_t *ends;
-    size_t n_ends;
-    int rc = match_look(d->match, bytes, n, &ends, &n_ends);
+    struct input_points points = {.times_matter = d->each_line != NULL};
+    int rc;
 
+    if (!d->format->in_place)
+        return input_push(d->parser, bytes, n, NULL);
+    rc = match_look(d->match, bytes, n, &points.at, &points.n);
     if (rc == 0)
-        rc = logplex_push_points(d->parser, bytes, n, ends, n_ends, d->each_line != NULL);
+        rc = input_push(d->parser, bytes, n, points.at != NULL ? &points : NULL);
     match_look_away(d->match);
     return rc;
 }
@@ -310,7 +347,7 @@ int64_t delivery_time_us(const struct delivery *d)
 
 struct delivery_counts delivery_counts(const struct delivery *d)
 {
-    struct logplex_counts parsed = logplex_counts(d->parser);
+    struct input_counts parsed = input_counts(d->parser);
     struct delivery_counts counts = d->counts;
 
     counts.lines = parsed.lines;
@@ -375,7 +412,7 @@ int delivery_finish(struct delivery *d, const struct wire_record **records, size
 {
     const struct collect_part *parts = NULL;
     size_t n_parts = 0;
-    int rc = logplex_finish(d->parser);
+    int rc = input_finish(d->parser);
 
     *records = NULL;
     *n = 0;

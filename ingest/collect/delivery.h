@@ -7,6 +7,7 @@
 #define DRAINWATCH_INGEST_COLLECT_DELIVERY_H
 
 #include "common/record/wire.h"
+#include "ingest/input/input.h"
 #include "ingest/match/match.h"
 
 #include <stdbool.h>
@@ -26,6 +27,7 @@ struct delivery;
  * header. The numbers are text as it came: a count that is none differs from every number of lines,
  * what was dropped or lost adds nothing if it is no number. */
 struct delivery_head {
+    const struct input_format *format; /* of the body; NULL: input_logplex */
     int64_t received_us;
     const char *drain; /* never NULL */
     const char *frame_id;
@@ -75,8 +77,8 @@ struct delivery_counts delivery_counts(const struct delivery *d); /* complete af
  * ends the push or the finish, which returns it. finish then answers no records; the counts are
  * those of all lines. */
 typedef int delivery_record_fn(void *ctx, const struct wire_record *record);
-int delivery_begin_lines(struct delivery *d, struct match *match, const char *drain,
-                         int64_t start_us, delivery_record_fn *fn, void *ctx);
+int delivery_begin_lines(struct delivery *d, const struct input_format *format, struct match *match,
+                         const char *drain, int64_t start_us, delivery_record_fn *fn, void *ctx);
 
 /* The time of the last line, for the lines that come next: complete after finish. */
 int64_t delivery_time_us(const struct delivery *d);

@@ -11,7 +11,7 @@
 
 enum {
     /* Of a message, where every other byte became a "…" of three. */
-    MESSAGE_MAX = 2 * LOGPLEX_LINE_MAX + 4,
+    MESSAGE_MAX = 2 * LINE_BYTES_MAX + 4,
     KEEP_BYTES = 32 << 10, /* Logplex cuts a line at 10,000 bytes (logplex.app.src) */
 };
 
@@ -21,7 +21,7 @@ void excerpt_init(struct excerpt *e, size_t value_max)
 {
     *e = (struct excerpt){0};
     buf_init(&e->message, MESSAGE_MAX);
-    buf_init(&e->copy, LOGPLEX_LINE_MAX);
+    buf_init(&e->copy, LINE_BYTES_MAX);
     buf_init(&e->value, value_max);
 }
 
@@ -42,7 +42,7 @@ void excerpt_begin(struct excerpt *e, const struct rules *rules, struct redact *
     e->redact = redact;
 }
 
-static int copy_without_tokens(struct logplex_text message, struct buf *out)
+static int copy_without_tokens(struct line_text message, struct buf *out)
 {
     int rc;
 
@@ -56,7 +56,7 @@ static int copy_without_tokens(struct logplex_text message, struct buf *out)
 /* Makes the message as the rule may show it. Tokens go first: an expression could take the name
  * that a token is known by, and not the token. Returns 0, ERR_NOMEM, or whatever else says that
  * none of it may be shown. */
-static int read_message(struct excerpt *e, uint32_t rule, struct logplex_text message)
+static int read_message(struct excerpt *e, uint32_t rule, struct line_text message)
 {
     int rc;
 
@@ -73,7 +73,7 @@ static int read_message(struct excerpt *e, uint32_t rule, struct logplex_text me
 
 /* Where nothing but drain tokens is to be redacted, what lies far behind the cut need not be
  * copied. */
-static int copy_sample(struct logplex_text message, struct buf *out)
+static int copy_sample(struct line_text message, struct buf *out)
 {
     size_t n = text_cut(message.data, message.len, 2 * WIRE_SAMPLE_MAX);
     int rc = buf_append(out, message.data, n);
@@ -85,7 +85,7 @@ static int copy_sample(struct logplex_text message, struct buf *out)
     return 0;
 }
 
-int excerpt_sample(struct excerpt *e, uint32_t rule, struct logplex_text message, struct buf *out)
+int excerpt_sample(struct excerpt *e, uint32_t rule, struct line_text message, struct buf *out)
 {
     int rc;
 
@@ -144,7 +144,7 @@ static void find_pairs(const struct buf *message, const char *const *keys, size_
     }
 }
 
-int excerpt_values(struct excerpt *e, uint32_t rule, struct logplex_text message, struct buf *out)
+int excerpt_values(struct excerpt *e, uint32_t rule, struct line_text message, struct buf *out)
 {
     struct logfmt_pair found[RULES_GROUP_BY_MAX];
     const char *keys[RULES_GROUP_BY_MAX];

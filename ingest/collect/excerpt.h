@@ -8,7 +8,7 @@
 
 #include "common/base/buf.h"
 #include "common/rules/rules.h"
-#include "ingest/input/logplex.h"
+#include "ingest/input/line.h"
 #include "ingest/match/redact.h"
 
 #include <stddef.h>
@@ -31,7 +31,7 @@ void excerpt_begin(struct excerpt *e, const struct rules *rules, struct redact *
 
 /* Writes the sample line, cut to WIRE_SAMPLE_MAX bytes; nothing where it must not be shown. `out`
  * has room for twice as much. Returns 0 or ERR_NOMEM. */
-int excerpt_sample(struct excerpt *e, uint32_t rule, struct logplex_text message, struct buf *out);
+int excerpt_sample(struct excerpt *e, uint32_t rule, struct line_text message, struct buf *out);
 
 /* How many keys of the rule's group_by are read from messages: all but "process". */
 size_t excerpt_keys(const struct rule *rule, const char *keys[RULES_GROUP_BY_MAX]);
@@ -39,7 +39,7 @@ size_t excerpt_keys(const struct rule *rule, const char *keys[RULES_GROUP_BY_MAX
 /* Writes one value for each of these keys, as printable text with a zero byte behind it: the
  * content of the first pair with this key outside of quotes, "" where there is none or its end is
  * not known, "…" where it must not be shown. Returns 0 or ERR_NOMEM. */
-int excerpt_values(struct excerpt *e, uint32_t rule, struct logplex_text message, struct buf *out);
+int excerpt_values(struct excerpt *e, uint32_t rule, struct line_text message, struct buf *out);
 
 /* Writes "…" for each of them. Returns 0 or ERR_NOMEM. */
 int excerpt_no_values(const struct rule *rule, struct buf *out);

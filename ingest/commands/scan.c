@@ -26,7 +26,7 @@ enum {
     START_US = 0,
 };
 
-struct input {
+struct log_file {
     const char *name;
     int fd; /* -1: not open */
 };
@@ -35,7 +35,7 @@ struct scan {
     const struct startup_program *program;
     const char *rules_path; /* NULL: DRAINWATCH_RULES */
     const char *drain;
-    struct input *inputs;
+    struct log_file *inputs;
     size_t n_inputs;
     struct buf text; /* of the rules */
     struct rulebook *book;
@@ -113,7 +113,7 @@ static int put_head(struct scan *s)
 /* ---- the logs ---- */
 
 /* What delivery answers has no message, but where put_record answered it. */
-static int explain(struct scan *s, const struct input *in, int rc)
+static int explain(struct scan *s, const struct log_file *in, int rc)
 {
     if (rc == 0 || s->err.text[0] != '\0')
         return rc;
@@ -144,7 +144,7 @@ static int look_at_start(struct scan *s, const char *name, size_t n, size_t *ski
     return 0;
 }
 
-static int scan_stream(struct scan *s, const struct input *in)
+static int scan_stream(struct scan *s, const struct log_file *in)
 {
     size_t skip = 0;
     bool first = true;
@@ -168,12 +168,12 @@ static int scan_stream(struct scan *s, const struct input *in)
 }
 
 /* Each input by itself, so that no line spans two; but the time goes on. */
-static int scan_input(struct scan *s, struct input *in)
+static int scan_input(struct scan *s, struct log_file *in)
 {
     const struct wire_record *none;
     size_t n;
-    int rc = delivery_begin_lines(s->delivery, rulebook_match(s->book), s->drain, s->time_us,
-                                  put_record, s);
+    int rc = delivery_begin_lines(s->delivery, &input_logplex, rulebook_match(s->book), s->drain,
+                                  s->time_us, put_record, s);
 
     if (rc == 0)
         rc = scan_stream(s, in);
@@ -200,7 +200,7 @@ static int scan_all(struct scan *s)
 /* ---- what is scanned ---- */
 
 /* Before anything is written, so that a wrong name leaves no half a capture. */
-static int open_input(struct scan *s, struct input *in)
+static int open_input(struct scan *s, struct log_file *in)
 {
     struct stat file;
 
@@ -360,7 +360,7 @@ static int take_input(struct scan *s, const char *name)
         if (strcmp(s->inputs[i].name, "-") == 0)
             return args_wrong(s->program, "standard input can be read once, not again as", "-");
     }
-    s->inputs[s->n_inputs++] = (struct input){name, -1};
+    s->inputs[s->n_inputs++] = (struct log_file){name, -1};
     return STARTUP_OK;
 }
 

@@ -1,18 +1,60 @@
-/* The octet count before a frame (RFC 6587 section 3.4.1) and the beginning of the frame's header,
- * by which it is known. The grammar stands in logplex.c. Pure. */
+/* The beginnings of lines, on which framing (logplex.c) and header reading (line.c) must agree: the
+ * octet count before a frame (RFC 6587 section 3.4.1), the syslog priority and the time. Pure. */
 #ifndef DRAINWATCH_INGEST_INPUT_HEAD_H
 #define DRAINWATCH_INGEST_INPUT_HEAD_H
 
 #include "ingest/input/line.h"
-#include "ingest/input/logplex.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+/* A body comes in chunks, so a question about bytes at a chunk's end may have no answer yet. Once
+ * an answer is yes or no, further bytes never change it. */
+enum line_known {
+    LINE_NO,
+    LINE_YES,
+    LINE_MORE, /* the bytes end too early to tell */
+};
+
+enum {
+    LINE_PRI_MAX = 7,   /* "<191>1 " */
+    LINE_TIME_MAX = 40, /* a time with up to 14 digits of a fraction, and the space behind it */
+};
+
+static inline bool line_is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Is "<PRI>1 " at `s` (RFC 5424 section 6.2, 1 to 3 digits of any value)? */
+static inline enum line_known line_pri(const char *s, size_t n, size_t *len)
+{
+    static const char tail[] = ">1 ";
+    size_t i = 1, end;
+
+    if (n == 0)
+        return LINE_MORE;
+    if (s[0] != '<')
+        return LINE_NO;
+    while (i < n && i < 4 && line_is_digit(s[i]))
+        i++;
+    if (i == 1 && n > 1)
+        return LINE_NO;
+    end = i + 3;
+    if (n < end) /* is it right so far? */
+        return memcmp(s + i, tail, n - i) == 0 ? LINE_MORE : LINE_NO;
+    *len = end;
+    return memcmp(s + i, tail, 3) == 0 ? LINE_YES : LINE_NO;
+}
+
+/* Is an RFC 3339 time and a space at `s`? `len` becomes the length of both. */
+enum line_known line_time(const char *s, size_t n, int64_t *us, size_t *len);
 
 enum {
     HEAD_DIGITS_MAX = 20,
-    HEAD_DIGITS_GOOD = 5, /* of LOGPLEX_LINE_MAX */
+    HEAD_DIGITS_GOOD = 5, /* of LINE_BYTES_MAX */
     /* A head reaches so far before its '<': sign (or the digit too many), digits, space. */
     HEAD_BEFORE = 1 + HEAD_DIGITS_MAX + 1,
     HEAD_MAX = HEAD_BEFORE + LINE_PRI_MAX,
@@ -44,7 +86,7 @@ static inline enum line_known head_at(const char *s, size_t n, struct head *head
         bool good = sign == 0 && s[0] != '0' && i <= HEAD_DIGITS_GOOD;
 
         head->len = i + 1;
-        head->length = good && length <= LOGPLEX_LINE_MAX ? length : 0;
+        head->length = good && length <= LINE_BYTES_MAX ? length : 0;
     }
     return known;
 }

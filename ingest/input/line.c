@@ -1,7 +1,7 @@
 #include "ingest/input/line.h"
 
 #include "common/base/time.h"
-#include "ingest/input/logplex.h"
+#include "ingest/input/head.h"
 
 #include <string.h>
 
@@ -59,14 +59,14 @@ static bool skip_byte(struct rest *r, char c)
     return true;
 }
 
-static struct logplex_text text_of(const struct rest *r, size_t len)
+static struct line_text text_of(const struct rest *r, size_t len)
 {
-    return (struct logplex_text){.data = r->at, .len = len};
+    return (struct line_text){.data = r->at, .len = len};
 }
 
 /* One field of the header and the space behind it. The last one may end the line. A line end within
  * is no part of any field: such a header was cut, and what follows is message. */
-static bool take_token(struct rest *r, bool last, struct logplex_text *out)
+static bool take_token(struct rest *r, bool last, struct line_text *out)
 {
     size_t n = 0;
 
@@ -84,9 +84,9 @@ static bool take_token(struct rest *r, bool last, struct logplex_text *out)
 }
 
 /* The TIMESTAMP; one that cannot be read is none. Heroku's own has one length. */
-static bool take_time(struct rest *r, struct logplex_line *out)
+static bool take_time(struct rest *r, struct line *out)
 {
-    struct logplex_text time;
+    struct line_text time;
 
     out->has_time = usual_time(r->at, r->left, &out->time_us);
     if (out->has_time && r->at[10] != ' ') {
@@ -99,13 +99,13 @@ static bool take_time(struct rest *r, struct logplex_line *out)
     return true;
 }
 
-static bool is(const struct logplex_text *t, const char *word)
+static bool is(const struct line_text *t, const char *word)
 {
     return t->len == strlen(word) && memcmp(t->data, word, t->len) == 0;
 }
 
 /* RFC 5424's NILVALUE reads as empty. */
-static struct logplex_text nil_is_empty(struct logplex_text t)
+static struct line_text nil_is_empty(struct line_text t)
 {
     if (is(&t, "-"))
         t.len = 0;
@@ -165,9 +165,9 @@ static void skip_structured_data(struct rest *r)
         *r = behind;
 }
 
-static bool read_syslog(struct rest r, struct logplex_line *out)
+static bool read_syslog(struct rest r, struct line *out)
 {
-    struct logplex_text host, msgid;
+    struct line_text host, msgid;
     size_t pri;
 
     if (line_pri(r.at, r.left, &pri) != LINE_YES)
@@ -183,7 +183,7 @@ static bool read_syslog(struct rest r, struct logplex_line *out)
         skip_structured_data(&r);
     if (r.left >= 3 && memcmp(r.at, "\xEF\xBB\xBF", 3) == 0) /* MSG-UTF8, section 6.4 */
         skip(&r, 3);
-    out->form = LOGPLEX_SYSLOG;
+    out->form = LINE_SYSLOG;
     out->source = nil_is_empty(out->source);
     out->process = nil_is_empty(out->process);
     out->message = text_of(&r, r.left);
@@ -191,9 +191,9 @@ static bool read_syslog(struct rest r, struct logplex_line *out)
 }
 
 /* "heroku[router]: message", as `heroku logs` prints it behind the time. */
-static bool read_heroku(struct rest r, struct logplex_line *out)
+static bool read_heroku(struct rest r, struct line *out)
 {
-    struct logplex_text source = text_of(&r, 0), process;
+    struct line_text source = text_of(&r, 0), process;
 
     while (source.len < r.left && memchr(" []:\r\n", r.at[source.len], 6) == NULL)
         source.len++;
@@ -208,21 +208,21 @@ static bool read_heroku(struct rest r, struct logplex_line *out)
         return false;
     if (r.left > 0 && !skip_byte(&r, ' '))
         return false;
-    out->form = LOGPLEX_HEROKU;
+    out->form = LINE_HEROKU;
     out->source = source;
     out->process = process;
     out->message = text_of(&r, r.left);
     return true;
 }
 
-void logplex_read_line(const char *text, size_t len, struct logplex_line *out)
+void line_read(const char *text, size_t len, struct line *out)
 {
     struct rest r = {.at = text, .left = len};
     size_t time_len;
 
     if (read_syslog(r, out))
         return;
-    *out = (struct logplex_line){.form = LOGPLEX_BARE};
+    *out = (struct line){.form = LINE_BARE};
     if (line_time(r.at, r.left, &out->time_us, &time_len) == LINE_YES) {
         out->has_time = true;
         skip(&r, time_len);

@@ -1,55 +1,51 @@
-/* Where a log line's own header begins and ends.
+/* One log line and its parts: time, source, process, message.
  *
- * What framing (logplex.c) and header reading (line.c) must agree on, or a line would be cut at one
- * place and read at another. Pure. */
+ * The same structure for every input format. Pure. */
 #ifndef DRAINWATCH_INGEST_INPUT_LINE_H
 #define DRAINWATCH_INGEST_INPUT_LINE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
-
-/* A body comes in chunks, so a question about bytes at a chunk's end may have no answer yet. Once
- * an answer is yes or no, further bytes never change it. */
-enum line_known {
-    LINE_NO,
-    LINE_YES,
-    LINE_MORE, /* the bytes end too early to tell */
-};
 
 enum {
-    LINE_PRI_MAX = 7,   /* "<191>1 " */
-    LINE_TIME_MAX = 40, /* a time with up to 14 digits of a fraction, and the space behind it */
+    /* Logplex cuts a line at 10,000 bytes (logplex.app.src) and its header is under 600. A longer
+     * line is cut here and counted as malformed. */
+    LINE_BYTES_MAX = 64 << 10,
+    LINE_BATCH_MAX = 512,      /* lines that are handed over together */
+    LINE_REGION_MAX = 1 << 20, /* bytes of the region in which they lie */
 };
 
-static inline bool line_is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
+enum line_form {
+    LINE_SYSLOG, /* RFC 5424, with or without STRUCTURED-DATA */
+    LINE_HEROKU, /* `2026-05-07T08:06:12Z heroku[router]: message` */
+    LINE_BARE,   /* a message and nothing else, or with a time before it */
+};
 
-/* Is "<PRI>1 " at `s` (RFC 5424 section 6.2, 1 to 3 digits of any value)? */
-static inline enum line_known line_pri(const char *s, size_t n, size_t *len)
-{
-    static const char tail[] = ">1 ";
-    size_t i = 1, end;
+/* Bytes that somebody else owns, without a zero behind them. */
+struct line_text {
+    const char *data;
+    size_t len;
+};
 
-    if (n == 0)
-        return LINE_MORE;
-    if (s[0] != '<')
-        return LINE_NO;
-    while (i < n && i < 4 && line_is_digit(s[i]))
-        i++;
-    if (i == 1 && n > 1)
-        return LINE_NO;
-    end = i + 3;
-    if (n < end) /* is it right so far? */
-        return memcmp(s + i, tail, n - i) == 0 ? LINE_MORE : LINE_NO;
-    *len = end;
-    return memcmp(s + i, tail, 3) == 0 ? LINE_YES : LINE_NO;
-}
+struct line {
+    enum line_form form;
+    bool has_time; /* the line has a time that can be read */
+    int64_t time_us;
+    struct line_text source;  /* APP-NAME; empty for a bare line */
+    struct line_text process; /* PROCID; empty for a bare line */
+    struct line_text message;
+};
 
-/* Is an RFC 3339 time and a space at `s`? `len` becomes the length of both. */
-enum line_known line_time(const char *s, size_t n, int64_t *us, size_t *len);
+/* A line within a region: with its header, without frame length and trailing line ends. Never
+ * empty. */
+struct line_span {
+    uint32_t start;
+    uint32_t len;
+};
+
+/* Reads the header of one line; the parts point into `text`. Cannot fail: a line without a readable
+ * header is a bare line. */
+void line_read(const char *text, size_t len, struct line *out);
 
 #endif

@@ -5,7 +5,7 @@
  *
  * Where a line may begin, '\n', '\r' and spaces are skipped. Then stands one of
  *
- *   frame    a head, and LENGTH is good: without sign or leading zero, at most LOGPLEX_LINE_MAX,
+ *   frame    a head, and LENGTH is good: without sign or leading zero, at most LINE_BYTES_MAX,
  *            and so many bytes follow its space, the last of which is '\n', or behind which is the
  *            end of the body, '\n', '\r' or another head. They are one line, whatever they hold.
  *   salvage  a head, and LENGTH is not good. It is counted as malformed. What is behind it is text
@@ -18,18 +18,17 @@
  *            cut off within a frame loses that frame only. A syslog line without length is such.
  *
  * Within text, digits behind a digit begin no head, and a sign before them belongs to it. A line of
- * more than LOGPLEX_LINE_MAX bytes up to its end is cut there, and counted as malformed. '\r' and
+ * more than LINE_BYTES_MAX bytes up to its end is cut there, and counted as malformed. '\r' and
  * '\n' at the end of a line are taken off.
  *
  * How it stays linear and does not depend on chunks: every question ("is a head here?", "is this
  * length good?", "where does the text end?") is answered yes, no, or not yet, and a yes or no holds
  * whatever comes. What cannot be told yet waits in the carry, and a text remembers how far it was
  * searched. */
-#include "ingest/input/logplex.h"
+#include "ingest/input/input.h"
 
 #include "common/base/err.h"
 #include "ingest/input/head.h"
-#include "ingest/input/line.h"
 #include "ingest/input/plain.h"
 #include "ingest/input/usual.h"
 
@@ -41,7 +40,7 @@ enum {
     LOOKAHEAD = LINE_TIME_MAX, /* enough to tell what begins somewhere: a head is shorter */
     /* What is undecided is never longer: a frame of full length and the heads before and behind
      * it, or a text of full length in whose last bytes a head may begin. */
-    KEEP_MAX = LOGPLEX_LINE_MAX + 2 * HEAD_MAX,
+    KEEP_MAX = LINE_BYTES_MAX + 2 * HEAD_MAX,
     /* Room to complete each line that begins in what was kept, and so much more that moving it to
      * the front costs less than a byte for each byte that came. Only what is used gets touched. */
     CARRY_SIZE = 3 * KEEP_MAX,
@@ -56,10 +55,8 @@ enum place {
 };
 
 struct logplex {
-    logplex_lines_fn *on_lines;
-    void *ctx;
-    struct logplex_counts counts;
-    int rc; /* what stopped the parser */
+    struct input in; /* first: the seam sees this part */
+    int rc;          /* what stopped the parser */
 
     enum place place;
     bool cut;        /* the line was handed over; what is left of it is skipped */
@@ -80,40 +77,38 @@ struct logplex {
 
     const char *region; /* where the first line of the batch begins */
     size_t n_lines;
-    struct logplex_span lines[LOGPLEX_BATCH_MAX];
+    struct line_span lines[LINE_BATCH_MAX];
 };
 
 /* Bytes of the body, all of one chunk or of the carry. */
-struct input {
+struct stretch {
     const char *data;
     size_t len;
     bool last; /* nothing comes behind them */
 };
 
-struct logplex *logplex_new(logplex_lines_fn *on_lines, void *ctx)
+static struct input *logplex_new(void)
 {
     struct logplex *p = malloc(sizeof *p);
 
     if (p == NULL)
         return NULL;
-    p->on_lines = on_lines;
-    p->ctx = ctx;
     p->carry = NULL;
-    logplex_reset(p);
-    return p;
+    return &p->in;
 }
 
-void logplex_free(struct logplex *p)
+static void logplex_free(struct input *in)
 {
-    if (p == NULL)
-        return;
+    struct logplex *p = (struct logplex *)in;
+
     free(p->carry);
     free(p);
 }
 
-void logplex_reset(struct logplex *p)
+static void logplex_begin(struct input *in)
 {
-    p->counts = (struct logplex_counts){0};
+    struct logplex *p = (struct logplex *)in;
+
     p->rc = 0;
     p->place = AT_BEGIN;
     p->cut = false;
@@ -123,25 +118,23 @@ void logplex_reset(struct logplex *p)
     p->points = NULL;
 }
 
-struct logplex_counts logplex_counts(const struct logplex *p)
-{
-    return p->counts;
-}
-
 /* --- handing over --------------------------------------------------------------------------- */
 
 static void flush(struct logplex *p)
 {
-    size_t n = p->n_lines, last = n - 1;
+    struct input_lines lines = {.region = p->region, .spans = p->lines, .n = p->n_lines};
+    const struct line_span *last;
 
-    if (n == 0 || p->rc != 0)
+    if (p->n_lines == 0 || p->rc != 0)
         return;
+    last = &p->lines[p->n_lines - 1];
+    lines.region_len = last->start + last->len;
     p->n_lines = 0;
-    p->counts.lines += n;
-    p->rc = p->on_lines(p->ctx, p->region, p->lines[last].start + p->lines[last].len, p->lines, n);
+    p->in.counts.lines += lines.n;
+    p->rc = p->in.on_lines(p->in.ctx, &lines);
 }
 
-/* Of at most LOGPLEX_LINE_MAX bytes, the first of which is no line end. False where the parser was
+/* Of at most LINE_BYTES_MAX bytes, the first of which is no line end. False where the parser was
  * stopped. */
 static inline bool add_line(struct logplex *p, const char *line, size_t len)
 {
@@ -149,20 +142,20 @@ static inline bool add_line(struct logplex *p, const char *line, size_t len)
 
     while (line[len - 1] <= '\r' && (line[len - 1] == '\n' || line[len - 1] == '\r'))
         len--;
-    if (p->n_lines == 0 || p->n_lines == LOGPLEX_BATCH_MAX || start + len > LOGPLEX_REGION_MAX) {
+    if (p->n_lines == 0 || p->n_lines == LINE_BATCH_MAX || start + len > LINE_REGION_MAX) {
         flush(p);
         p->region = line;
         start = 0;
     }
-    p->lines[p->n_lines++] = (struct logplex_span){.start = (uint32_t)start, .len = (uint32_t)len};
+    p->lines[p->n_lines++] = (struct line_span){.start = (uint32_t)start, .len = (uint32_t)len};
     return p->rc == 0;
 }
 
 static void hand_over(struct logplex *p, const char *line, size_t len)
 {
-    if (len > LOGPLEX_LINE_MAX) {
-        len = LOGPLEX_LINE_MAX;
-        p->counts.malformed++;
+    if (len > LINE_BYTES_MAX) {
+        len = LINE_BYTES_MAX;
+        p->in.counts.malformed++;
     }
     add_line(p, line, len);
 }
@@ -170,7 +163,7 @@ static void hand_over(struct logplex *p, const char *line, size_t len)
 /* --- frames --------------------------------------------------------------------------------- */
 
 /* Does the body bear out the length of the frame that begins at `begin`? */
-static enum line_known length_is_good(struct logplex *p, const struct input *in, size_t begin,
+static enum line_known length_is_good(struct logplex *p, const struct stretch *in, size_t begin,
                                       size_t length)
 {
     size_t left = in->len - begin;
@@ -196,7 +189,7 @@ static enum line_known length_is_good(struct logplex *p, const struct input *in,
 }
 
 /* Where the next line is that is to be handed over, or the end. */
-static size_t next_point(struct logplex *p, const struct input *in, size_t at)
+static size_t next_point(struct logplex *p, const struct stretch *in, size_t at)
 {
     for (; p->n_points > 0 && *p->points < at; p->points++)
         p->n_points--;
@@ -205,7 +198,7 @@ static size_t next_point(struct logplex *p, const struct input *in, size_t at)
 
 /* Walks over the frames that follow each other from `at` on, up to one that is not usual. Not
  * inlined, so that it has all registers. */
-static __attribute__((noinline)) size_t walk_usual(struct logplex *p, const struct input *in,
+static __attribute__((noinline)) size_t walk_usual(struct logplex *p, const struct stretch *in,
                                                    size_t at, size_t stop)
 {
     const bool counts = p->points != NULL && !p->times_matter;
@@ -216,7 +209,7 @@ static __attribute__((noinline)) size_t walk_usual(struct logplex *p, const stru
         if (counts && at >= point)
             point = next_point(p, in, at);
         if (point > at + COUNT_FROM)
-            at = usual_count(in->data, at, point, &p->counts.lines);
+            at = usual_count(in->data, at, point, &p->in.counts.lines);
         begin = at;
         if (!usual_step(in->data, in->len, &at, &head) ||
             !add_line(p, in->data + begin + head.len, head.length - 1))
@@ -232,7 +225,7 @@ static void begin_text(struct logplex *p, enum place place)
 }
 
 /* Decides what begins at `*at`. False: more bytes are needed for it. */
-static bool step_begin(struct logplex *p, const struct input *in, size_t *at)
+static bool step_begin(struct logplex *p, const struct stretch *in, size_t *at)
 {
     const char *s = in->data + *at;
     size_t n = in->len - *at, time_len;
@@ -249,7 +242,7 @@ static bool step_begin(struct logplex *p, const struct input *in, size_t *at)
             *at += head.len + head.length;
             return true;
         }
-        p->counts.malformed++;
+        p->in.counts.malformed++;
         *at += head.len;
         begin_text(p, IN_TEXT);
         return true;
@@ -265,7 +258,7 @@ static bool step_begin(struct logplex *p, const struct input *in, size_t *at)
 /* --- text ----------------------------------------------------------------------------------- */
 
 /* Is the '<' at `lt` part of a head that begins at or behind `floor`? */
-static enum line_known head_around(const struct input *in, size_t floor, size_t lt, size_t *begin)
+static enum line_known head_around(const struct stretch *in, size_t floor, size_t lt, size_t *begin)
 {
     const char *s = in->data;
     size_t i = lt - 1, pri;
@@ -284,7 +277,7 @@ static enum line_known head_around(const struct input *in, size_t floor, size_t 
 
 /* Where a text ends: at the first '\n' or head from `*from` on, which moves to where the search has
  * to go on. In steps, so that looking for a far '\n' is not paid again at each head before it. */
-static enum line_known text_end(const struct input *in, size_t floor, size_t *from, size_t *end)
+static enum line_known text_end(const struct stretch *in, size_t floor, size_t *from, size_t *end)
 {
     while (*from < in->len) {
         size_t stop = in->len - *from < SEARCH_STEP ? in->len : *from + SEARCH_STEP;
@@ -308,7 +301,7 @@ static enum line_known text_end(const struct input *in, size_t floor, size_t *fr
     return LINE_MORE;
 }
 
-static enum line_known timed_end(const struct input *in, size_t *from, size_t *end)
+static enum line_known timed_end(const struct stretch *in, size_t *from, size_t *end)
 {
     const char *newline = memchr(in->data + *from, '\n', in->len - *from);
 
@@ -328,7 +321,7 @@ static void drop_text(struct logplex *p, size_t *at)
 }
 
 /* Ends the text that begins at `*at`. False: more bytes are needed for it. */
-static bool step_text(struct logplex *p, const struct input *in, size_t *at)
+static bool step_text(struct logplex *p, const struct stretch *in, size_t *at)
 {
     size_t from = *at + p->searched, end = 0;
     enum line_known known =
@@ -350,7 +343,7 @@ static bool step_text(struct logplex *p, const struct input *in, size_t *at)
     /* As much again, so that a long text is not asked for in small pieces. */
     p->lacking = p->searched + LOOKAHEAD;
     /* A head that begins within the bound may still show its '<' this far behind it. */
-    if (!p->cut && p->searched <= LOGPLEX_LINE_MAX + HEAD_BEFORE)
+    if (!p->cut && p->searched <= LINE_BYTES_MAX + HEAD_BEFORE)
         return false;
     if (!p->cut)
         hand_over(p, in->data + *at, p->searched);
@@ -362,7 +355,7 @@ static bool step_text(struct logplex *p, const struct input *in, size_t *at)
 
 /* Counts the plain lines from `at` on and returns where they end. Of their times the last one is
  * all that can matter to a line behind them. */
-static size_t count_lines(struct logplex *p, const struct input *in, size_t at)
+static size_t count_lines(struct logplex *p, const struct stretch *in, size_t at)
 {
     const char *text;
     uint64_t lines = 0;
@@ -379,13 +372,13 @@ static size_t count_lines(struct logplex *p, const struct input *in, size_t at)
         hand_over(p, text + timed, len);
         lines--;
     }
-    p->counts.lines += lines;
+    p->in.counts.lines += lines;
     return at + n;
 }
 
 /* --- chunks --------------------------------------------------------------------------------- */
 
-static size_t skip_blank(const struct input *in, size_t at)
+static size_t skip_blank(const struct stretch *in, size_t at)
 {
     while (at < in->len && (in->data[at] == '\n' || in->data[at] == '\r' || in->data[at] == ' '))
         at++;
@@ -393,7 +386,7 @@ static size_t skip_blank(const struct input *in, size_t at)
 }
 
 /* Steps from `*at` on until a step begins at or behind `stop` or lacks bytes. */
-static void walk(struct logplex *p, const struct input *in, size_t *at, size_t stop)
+static void walk(struct logplex *p, const struct stretch *in, size_t *at, size_t stop)
 {
     bool went = true;
 
@@ -452,7 +445,7 @@ static size_t complete_carry(struct logplex *p, const char *bytes, size_t n)
         memcpy(p->carry + p->carry_end, bytes + copied, more);
         copied += more;
         p->carry_end += more;
-        walk(p, &(struct input){.data = p->carry, .len = p->carry_end}, &p->carry_at, kept_end);
+        walk(p, &(struct stretch){.data = p->carry, .len = p->carry_end}, &p->carry_at, kept_end);
     } while (p->rc == 0 && p->carry_at < kept_end && copied < n);
     flush(p);
     if (p->carry_at < kept_end)
@@ -462,25 +455,20 @@ static size_t complete_carry(struct logplex *p, const char *bytes, size_t n)
     return copied;
 }
 
-int logplex_push(struct logplex *p, const char *bytes, size_t n)
+static int logplex_push(struct input *input, const char *bytes, size_t n,
+                        const struct input_points *points)
 {
-    return logplex_push_points(p, bytes, n, NULL, 0, true);
-}
-
-int logplex_push_points(struct logplex *p, const char *bytes, size_t n, const uint32_t *points,
-                        size_t n_points, bool times_matter)
-{
-    struct input in = {.data = bytes, .len = n};
+    struct logplex *p = (struct logplex *)input;
+    struct stretch in = {.data = bytes, .len = n};
     size_t at = 0;
 
     assert(p->rc == 0);
-    p->counts.bytes += n;
     if (n > 0 && p->carry_end > 0)
         at = complete_carry(p, bytes, n);
     if (p->rc == 0 && at < n) {
-        p->points = points;
-        p->n_points = n_points;
-        p->times_matter = times_matter;
+        p->points = points != NULL ? points->at : NULL;
+        p->n_points = points != NULL ? points->n : 0;
+        p->times_matter = points == NULL || points->times_matter;
         p->count_from = 0;
         walk(p, &in, &at, n);
         p->points = NULL;
@@ -491,12 +479,31 @@ int logplex_push_points(struct logplex *p, const char *bytes, size_t n, const ui
     return p->rc;
 }
 
-int logplex_finish(struct logplex *p)
+static int logplex_finish(struct input *input)
 {
-    struct input in = {.data = p->carry, .len = p->carry_end, .last = true};
+    struct logplex *p = (struct logplex *)input;
+    struct stretch in = {.data = p->carry, .len = p->carry_end, .last = true};
 
     assert(p->rc == 0);
     walk(p, &in, &p->carry_at, p->carry_end);
     flush(p);
     return p->rc;
 }
+
+static bool takes_everything(const char *bytes, size_t n)
+{
+    (void)bytes, (void)n;
+    return true;
+}
+
+const struct input_format input_logplex = {
+    .name = "Logplex frames and plain lines",
+    .path = "/api/internal/heroku-log-drain",
+    .in_place = true,
+    .recognises = takes_everything,
+    .new = logplex_new,
+    .free = logplex_free,
+    .begin = logplex_begin,
+    .push = logplex_push,
+    .finish = logplex_finish,
+};

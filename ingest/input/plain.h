@@ -3,7 +3,7 @@
 #ifndef DRAINWATCH_INGEST_INPUT_PLAIN_H
 #define DRAINWATCH_INGEST_INPUT_PLAIN_H
 
-#include "ingest/input/line.h"
+#include "ingest/input/head.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -94,7 +94,7 @@ static bool is_looked_at(const struct match_look *look, const char *at)
 
 /* The first line from `from` on that ends behind the byte at this offset, or `n`. In a storm it is
  * near. */
-static size_t line_of(const struct logplex_span *lines, size_t n, size_t from, size_t byte)
+static size_t line_of(const struct line_span *lines, size_t n, size_t from, size_t byte)
 {
     enum { STEPS_MAX = 8 };
     size_t high = n;
@@ -121,13 +121,13 @@ static size_t all_lines(struct match *m, size_t n)
     return n;
 }
 
-size_t match_candidates(struct match *m, const char *region, const struct logplex_span *lines,
+size_t match_candidates(struct match *m, const char *region, const struct line_span *lines,
                         size_t n, const struct match_candidate **out)
 {
     const struct match_look *look = &m->look;
     size_t at, line = 0, n_found = 0;
 
-    assert(n <= LOGPLEX_BATCH_MAX);
+    assert(n <= LINE_BATCH_MAX);
     *out = m->candidates;
     if (!is_looked_at(look, region))
         return all_lines(m, n);
@@ -147,14 +147,14 @@ size_t match_candidates(struct match *m, const char *region, const struct logple
 
 /* ------------------------------------------------------------------------------------- one line */
 
-static bool text_is(struct logplex_text text, const char *other)
+static bool text_is(struct line_text text, const char *other)
 {
     return text.len == strlen(other) && memcmp(text.data, other, text.len) == 0;
 }
 
-static bool passes_source(const struct rule *rule, const struct logplex_line *line)
+static bool passes_source(const struct rule *rule, const struct line *line)
 {
-    if (rule->sources.n == 0 || line->form == LOGPLEX_BARE)
+    if (rule->sources.n == 0 || line->form == LINE_BARE)
         return true;
     for (size_t i = 0; i < rule->sources.n; i++) {
         if (text_is(line->source, rule->sources.items[i]))
@@ -164,7 +164,7 @@ static bool passes_source(const struct rule *rule, const struct logplex_line *li
 }
 
 /* "web.*" stands for "web." and anything. */
-static bool is_process(struct logplex_text process, const char *item)
+static bool is_process(struct line_text process, const char *item)
 {
     size_t len = strlen(item);
 
@@ -173,9 +173,9 @@ static bool is_process(struct logplex_text process, const char *item)
     return text_is(process, item);
 }
 
-static bool passes_process(const struct rule *rule, const struct logplex_line *line)
+static bool passes_process(const struct rule *rule, const struct line *line)
 {
-    if (rule->processes.n == 0 || line->form == LOGPLEX_BARE)
+    if (rule->processes.n == 0 || line->form == LINE_BARE)
         return true;
     for (size_t i = 0; i < rule->processes.n; i++) {
         if (is_process(line->process, rule->processes.items[i]))
@@ -221,7 +221,7 @@ static int scan(struct match *m, struct match_test *test, const char *text, size
 }
 
 /* Whether the expression matches some value of the key, without its quotes. */
-static int scan_values(struct match *m, struct match_test *test, struct logplex_text message,
+static int scan_values(struct match *m, struct match_test *test, struct line_text message,
                        bool *found)
 {
     size_t key_len = strlen(test->key), at = 0;
@@ -236,7 +236,7 @@ static int scan_values(struct match *m, struct match_test *test, struct logplex_
     return rc;
 }
 
-static int try_test(struct match *m, struct match_test *test, struct logplex_text message,
+static int try_test(struct match *m, struct match_test *test, struct line_text message,
                     bool *passed)
 {
     struct err err;
@@ -253,7 +253,7 @@ static int try_test(struct match *m, struct match_test *test, struct logplex_tex
 }
 
 /* Whether the line passes the test; it is tried once, whoever asks. */
-static int ask(struct match *m, uint32_t index, struct logplex_text message, bool *passed)
+static int ask(struct match *m, uint32_t index, struct line_text message, bool *passed)
 {
     struct match_test *test = &m->tests[index];
     int rc = 0;
@@ -291,7 +291,7 @@ static int on_named(unsigned id, unsigned long long from, unsigned long long to,
 
 /* Of what was found in the line, what lies in its message: all that ends there, except what settles
  * its test and would have to begin there, too. */
-static void name_found(struct match *m, struct logplex_text message,
+static void name_found(struct match *m, struct line_text message,
                        const struct match_candidate *candidate)
 {
     size_t begin = (size_t)(message.data - m->look.bytes);
@@ -306,7 +306,7 @@ static void name_found(struct match *m, struct logplex_text message,
     }
 }
 
-static int list_hits(struct match *m, struct logplex_text message,
+static int list_hits(struct match *m, struct line_text message,
                      const struct match_candidate *candidate)
 {
     assert(message.len <= UINT32_MAX);
@@ -323,7 +323,7 @@ static int list_hits(struct match *m, struct logplex_text message,
 }
 
 /* Whether an expression of the rule's `unless` matches. */
-static int ask_unless(struct match *m, uint32_t rule, struct logplex_text message, bool *excepted)
+static int ask_unless(struct match *m, uint32_t rule, struct line_text message, bool *excepted)
 {
     const struct match_unless *list = &m->rule_unless[rule];
     int rc = 0;
@@ -336,7 +336,7 @@ static int ask_unless(struct match *m, uint32_t rule, struct logplex_text messag
 
 /* Keeps those of the listed rules that also take the line's source and process, and do not except
  * it. That comes last, so that only they are asked for. */
-static int keep_rules(struct match *m, const struct logplex_line *line)
+static int keep_rules(struct match *m, const struct line *line)
 {
     size_t n = m->n_matched;
     int rc = 0;
@@ -363,7 +363,7 @@ static int compare_indexes(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-static int judge_rules(struct match *m, const struct logplex_line *line,
+static int judge_rules(struct match *m, const struct line *line,
                        const struct match_candidate *candidate)
 {
     int rc;
@@ -388,8 +388,8 @@ static int judge_rules(struct match *m, const struct logplex_line *line,
     return rc;
 }
 
-int match_line(struct match *m, const struct logplex_line *line,
-               const struct match_candidate *candidate, struct match_result *out)
+int match_line(struct match *m, const struct line *line, const struct match_candidate *candidate,
+               struct match_result *out)
 {
     int rc;
 

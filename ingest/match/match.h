@@ -8,7 +8,7 @@
 
 #include "common/base/err.h"
 #include "common/rules/rules.h"
-#include "ingest/input/logplex.h"
+#include "ingest/input/line.h"
 #include "ingest/match/redact.h"
 
 #include <stdbool.h>
@@ -48,10 +48,10 @@ struct match_candidate {
     uint32_t first; /* of what was found in the bytes */
 };
 
-/* Those of up to LOGPLEX_BATCH_MAX lines that may match, ascending, each once: all, where their
+/* Those of up to LINE_BATCH_MAX lines that may match, ascending, each once: all, where their
  * region does not lie in the bytes that are looked at. Returns how many; valid until the next call.
  */
-size_t match_candidates(struct match *m, const char *region, const struct logplex_span *lines,
+size_t match_candidates(struct match *m, const char *region, const struct line_span *lines,
                         size_t n, const struct match_candidate **out);
 
 struct match_result {
@@ -67,7 +67,7 @@ struct match_result {
  * candidate it must lie in the bytes that are looked at; NULL: it is none, and costs a search of
  * its own. Returns 0 or ERR_IO, where Hyperscan failed or could not compile what the line asks for.
  */
-int match_line(struct match *m, const struct logplex_line *line,
-               const struct match_candidate *candidate, struct match_result *out);
+int match_line(struct match *m, const struct line *line, const struct match_candidate *candidate,
+               struct match_result *out);
 
 #endif

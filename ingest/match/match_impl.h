@@ -77,7 +77,7 @@ struct match {
     uint32_t *matched;               /* rules that match the line */
     size_t n_matched;
     struct match_look look;
-    struct match_candidate candidates[LOGPLEX_BATCH_MAX];
+    struct match_candidate candidates[LINE_BATCH_MAX];
 };
 
 /* match_new with a number of its own in the place of MATCH_FULL_MAX. */

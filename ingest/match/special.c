@@ -17,7 +17,7 @@ const char *const special_expressions[SPECIAL_EXPRESSIONS] = {
     "log-dra",  /* our path */
 };
 
-static bool text_is(struct logplex_text text, const char *other)
+static bool text_is(struct line_text text, const char *other)
 {
     return text.len == strlen(other) && memcmp(text.data, other, text.len) == 0;
 }
@@ -29,23 +29,23 @@ static bool starts_with(const char *bytes, size_t n, const char *start)
     return n >= len && memcmp(bytes, start, len) == 0;
 }
 
-static bool from_heroku(const struct logplex_line *line, const char *process)
+static bool from_heroku(const struct line *line, const char *process)
 {
-    return line->form != LOGPLEX_BARE && text_is(line->source, "heroku") &&
+    return line->form != LINE_BARE && text_is(line->source, "heroku") &&
            text_is(line->process, process);
 }
 
-bool special_is_ours(const struct logplex_line *line)
+bool special_is_ours(const struct line *line)
 {
-    struct logplex_text message = line->message;
+    struct line_text message = line->message;
 
     return starts_with(message.data, message.len, "heroku_log_drain:") ||
            starts_with(message.data, message.len, "drainwatch");
 }
 
-bool special_is_about_us(const struct logplex_line *line)
+bool special_is_about_us(const struct line *line)
 {
-    struct logplex_text message = line->message;
+    struct line_text message = line->message;
     struct logfmt_pair pair;
     size_t at = 0;
 
@@ -59,7 +59,7 @@ bool special_is_about_us(const struct logplex_line *line)
 }
 
 /* Moves `*at` behind `text` if it stands there. */
-static bool skip_text(struct logplex_text s, size_t *at, const char *text)
+static bool skip_text(struct line_text s, size_t *at, const char *text)
 {
     if (!starts_with(s.data + *at, s.len - *at, text))
         return false;
@@ -67,13 +67,13 @@ static bool skip_text(struct logplex_text s, size_t *at, const char *text)
     return true;
 }
 
-static bool is_digit_at(struct logplex_text s, size_t at)
+static bool is_digit_at(struct line_text s, size_t at)
 {
     return at < s.len && s.data[at] >= '0' && s.data[at] <= '9';
 }
 
 /* Moves `*at` behind the number that stands there. One beyond the bound becomes the bound. */
-static bool read_number(struct logplex_text s, size_t *at, uint64_t *n)
+static bool read_number(struct line_text s, size_t *at, uint64_t *n)
 {
     size_t start = *at;
 
@@ -86,7 +86,7 @@ static bool read_number(struct logplex_text s, size_t *at, uint64_t *n)
 }
 
 /* "N messages " that ends at `end`. */
-static bool number_before(struct logplex_text s, size_t end, uint64_t *n)
+static bool number_before(struct line_text s, size_t end, uint64_t *n)
 {
     static const char *const words[] = {" messages ", " message "};
 
@@ -103,10 +103,10 @@ static bool number_before(struct logplex_text s, size_t end, uint64_t *n)
 }
 
 /* The wordings of L10 that are seen: "N messages dropped since …" and "dropped N messages". */
-uint64_t special_lost(const struct logplex_line *line)
+uint64_t special_lost(const struct line *line)
 {
     static const char dropped[] = "dropped";
-    struct logplex_text s = line->message;
+    struct line_text s = line->message;
     size_t at = 0;
     uint64_t n;
 

@@ -3,7 +3,7 @@
 #ifndef DRAINWATCH_INGEST_MATCH_SPECIAL_H
 #define DRAINWATCH_INGEST_MATCH_SPECIAL_H
 
-#include "ingest/input/logplex.h"
+#include "ingest/input/line.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,12 +16,12 @@ enum { SPECIAL_EXPRESSIONS = 4 };
 extern const char *const special_expressions[SPECIAL_EXPRESSIONS];
 
 /* What drainwatch prints begins so. A line of any source: a drain may watch the app it runs in. */
-bool special_is_ours(const struct logplex_line *line);
+bool special_is_ours(const struct line *line);
 
 /* The router's line about a request to our own path. */
-bool special_is_about_us(const struct logplex_line *line);
+bool special_is_about_us(const struct line *line);
 
 /* How many lines Logplex (heroku[logplex]) says in this line that it dropped, L10; else 0. */
-uint64_t special_lost(const struct logplex_line *line);
+uint64_t special_lost(const struct line *line);
 
 #endif

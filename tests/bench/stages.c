@@ -20,7 +20,7 @@ struct stages {
     struct pool pool;
     const struct rules *rules;
     struct match *match;
-    struct logplex *walker;
+    struct input *walker;
     struct delivery *delivery;
     struct auth *auth;
     struct buf packed;
@@ -53,10 +53,9 @@ static void authenticate(struct stages *s)
         fail("a wrong token is right");
 }
 
-static int walk_lines(void *ctx, const char *region, size_t len, const struct logplex_span *lines,
-                      size_t n)
+static int walk_lines(void *ctx, const struct input_lines *lines)
 {
-    (void)ctx, (void)region, (void)len, (void)lines, (void)n;
+    (void)ctx, (void)lines;
     return 0;
 }
 
@@ -86,14 +85,15 @@ static void walk(struct stages *s)
 {
     int rc = 0;
 
-    logplex_reset(s->walker);
+    input_begin(s->walker);
     for (size_t at = 0; rc == 0 && at < s->n; at += CHUNK) {
         size_t n_ends;
         const uint32_t *ends = look_at(s, at, &n_ends);
+        const struct input_points points = {.at = ends, .n = n_ends};
 
-        rc = logplex_push_points(s->walker, s->body + at, chunk_at(s, at), ends, n_ends, false);
+        rc = input_push(s->walker, s->body + at, chunk_at(s, at), &points);
     }
-    if (rc != 0 || logplex_finish(s->walker) != 0)
+    if (rc != 0 || input_finish(s->walker) != 0)
         fail("a body cannot be parsed");
 }
 
@@ -169,7 +169,7 @@ static void make_all(struct stages *s)
     for (size_t i = 0; i < s->pool.n_bodies; i++)
         most = s->pool.bodies[i].len > most ? s->pool.bodies[i].len : most;
     s->body = malloc(most);
-    s->walker = logplex_new(walk_lines, s);
+    s->walker = input_new(&input_logplex, walk_lines, s);
     s->delivery = delivery_new();
     s->auth = auth_new();
     buf_init(&s->packed, WIRE_MESSAGE_MAX);

@@ -3,7 +3,7 @@
  *
  * An input that begins with a byte 0x01 is a short form of a body with lines of 64 KiB and more
  * (see expand), which could not stay small otherwise. Any other is the body as it stands. */
-#include "ingest/input/logplex.h"
+#include "ingest/input/input.h"
 #include "tests/unit/ingest/input/logplex_reference.h"
 
 #include <assert.h>
@@ -20,14 +20,14 @@ enum {
     SMALL_BODY = 16 << 10, /* larger ones are not pushed in tiny chunks: a block for each is slow */
 };
 
-struct line {
+struct seen_line {
     uint32_t len;
     uint32_t hash;
 };
 
 /* Lines in the order they came; a line is compared by length and hash, wherever it lay. */
 struct seen {
-    struct line *lines;
+    struct seen_line *lines;
     size_t n;
     size_t cap;
 };
@@ -48,10 +48,10 @@ static void add(struct seen *seen, const char *line, size_t len)
         seen->lines = realloc(seen->lines, seen->cap * sizeof *seen->lines);
         assert(seen->lines != NULL);
     }
-    seen->lines[seen->n++] = (struct line){.len = (uint32_t)len, .hash = hash_of(line, len)};
+    seen->lines[seen->n++] = (struct seen_line){.len = (uint32_t)len, .hash = hash_of(line, len)};
 }
 
-static void check_within(const struct logplex_text *part, const char *line, size_t len)
+static void check_within(const struct line_text *part, const char *line, size_t len)
 {
     assert(part->data >= line && part->data <= line + len);
     assert(part->len <= len - (size_t)(part->data - line));
@@ -59,24 +59,25 @@ static void check_within(const struct logplex_text *part, const char *line, size
 
 static void check_parts(const char *line, size_t len)
 {
-    struct logplex_line parts;
+    struct line parts;
 
-    logplex_read_line(line, len, &parts);
+    line_read(line, len, &parts);
     check_within(&parts.source, line, len);
     check_within(&parts.process, line, len);
     check_within(&parts.message, line, len);
-    assert(parts.form != LOGPLEX_BARE || (parts.source.len == 0 && parts.process.len == 0));
-    assert(parts.form != LOGPLEX_HEROKU || parts.has_time);
+    assert(parts.form != LINE_BARE || (parts.source.len == 0 && parts.process.len == 0));
+    assert(parts.form != LINE_HEROKU || parts.has_time);
     /* What is message ends where the line does. */
     assert(parts.message.data + parts.message.len == line + len);
 }
 
-static int on_lines(void *ctx, const char *region, size_t region_len,
-                    const struct logplex_span *lines, size_t n)
+static int on_lines(void *ctx, const struct input_lines *batch)
 {
-    size_t at = 0;
+    const char *region = batch->region;
+    const struct line_span *lines = batch->spans;
+    size_t region_len = batch->region_len, n = batch->n, at = 0;
 
-    assert(n >= 1 && n <= LOGPLEX_BATCH_MAX && region_len <= LOGPLEX_REGION_MAX);
+    assert(n >= 1 && n <= LINE_BATCH_MAX && region_len <= LINE_REGION_MAX);
     assert(lines[0].start == 0 && lines[n - 1].start + lines[n - 1].len == region_len);
     for (size_t i = 0; i < n; i++) {
         const char *line = region + lines[i].start;
@@ -84,7 +85,7 @@ static int on_lines(void *ctx, const char *region, size_t region_len,
         char *copy = malloc(lines[i].len);
 
         assert(copy != NULL);
-        assert(lines[i].len >= 1 && lines[i].len <= LOGPLEX_LINE_MAX);
+        assert(lines[i].len >= 1 && lines[i].len <= LINE_BYTES_MAX);
         assert(lines[i].start >= at);
         at = lines[i].start + lines[i].len;
         assert(at <= region_len);
@@ -128,7 +129,7 @@ static size_t next_chunk(struct chunks *c, size_t left)
     return n < left ? n : left;
 }
 
-static void push_all(struct logplex *p, const char *body, size_t n, struct chunks chunks)
+static void push_all(struct input *p, const char *body, size_t n, struct chunks chunks)
 {
     for (size_t at = 0; at < n;) {
         size_t len = next_chunk(&chunks, n - at);
@@ -136,23 +137,23 @@ static void push_all(struct logplex *p, const char *body, size_t n, struct chunk
 
         assert(chunk != NULL);
         memcpy(chunk, body + at, len);
-        assert(logplex_push(p, chunk, len) == 0);
+        assert(input_push(p, chunk, len, NULL) == 0);
         free(chunk); /* nothing may be kept of it */
         at += len;
     }
-    assert(logplex_finish(p) == 0);
+    assert(input_finish(p) == 0);
 }
 
 /* Pushes the body in these chunks and holds what comes out to the reference. */
-static void check(struct logplex *p, struct seen *seen, const struct reference *want,
-                  struct logplex_counts counts, struct chunks chunks)
+static void check(struct input *p, struct seen *seen, const struct reference *want,
+                  struct input_counts counts, struct chunks chunks)
 {
-    struct logplex_counts got;
+    struct input_counts got;
 
     seen->n = 0;
-    logplex_reset(p);
+    input_begin(p);
     push_all(p, want->body, (size_t)counts.bytes, chunks);
-    got = logplex_counts(p);
+    got = input_counts(p);
     assert(got.bytes == counts.bytes);
     assert(got.lines == counts.lines && got.malformed == counts.malformed);
     assert(seen->n == want->seen.n && seen->n == got.lines);
@@ -191,9 +192,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t n;
     char *body = expand(data, size, &n);
     struct reference want = {.body = body};
-    struct logplex_counts counts = reference_parse(body, n, on_reference_line, &want);
+    struct input_counts counts = reference_parse(body, n, on_reference_line, &want);
     struct seen seen = {0};
-    struct logplex *p = logplex_new(on_lines, &seen);
+    struct input *p = input_new(&input_logplex, on_lines, &seen);
     uint32_t seed = hash_of(body, n) | 1;
 
     assert(p != NULL);
@@ -204,7 +205,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     check(p, &seen, &want, counts, (struct chunks){.largest = 4096, .state = seed});
     check(p, &seen, &want, counts, (struct chunks){.largest = 100000, .state = seed});
-    logplex_free(p);
+    input_free(p);
     free(seen.lines);
     free(want.seen.lines);
     free(body);

@@ -231,7 +231,7 @@ static void slow_close(struct slow *s)
     hs_free_scratch(s->scratch);
 }
 
-static bool has_value(struct slow *s, const struct tried *t, struct logplex_text message)
+static bool has_value(struct slow *s, const struct tried *t, struct line_text message)
 {
     struct logfmt_pair pair;
     size_t at = 0;
@@ -245,7 +245,7 @@ static bool has_value(struct slow *s, const struct tried *t, struct logplex_text
     return false;
 }
 
-static bool slow_matches(struct slow *s, const struct slow_rule *r, struct logplex_text message)
+static bool slow_matches(struct slow *s, const struct slow_rule *r, struct line_text message)
 {
     bool field = (r->has_field && logfmt_has(message.data, message.len, "code", "H12")) ||
                  (r->has_value && has_value(s, &r->value, message));
@@ -259,7 +259,7 @@ static bool slow_matches(struct slow *s, const struct slow_rule *r, struct logpl
 
 /* The bytes that matches of one expression cover: each stretch of the text tried by itself where
  * nothing but the stretch matters to it. */
-static void cover(struct slow *s, const struct tried *t, struct logplex_text text, bool *covered)
+static void cover(struct slow *s, const struct tried *t, struct line_text text, bool *covered)
 {
     if (t->pattern.looks_around) {
         hear(s, t->located, text.data, text.len, covered);
@@ -275,7 +275,7 @@ static void cover(struct slow *s, const struct tried *t, struct logplex_text tex
 
 /* ---------------------------------------------------------------------------------- the checks */
 
-static void check_redact(struct match *m, struct slow *s, uint32_t rule, struct logplex_text text)
+static void check_redact(struct match *m, struct slow *s, uint32_t rule, struct line_text text)
 {
     static const char mark[] = "…";
     bool covered[LINE_MAX_BYTES] = {false};
@@ -301,11 +301,10 @@ static void check_redact(struct match *m, struct slow *s, uint32_t rule, struct 
 
 /* What the line matches, which is what the slow way says. */
 static struct match_result judge(struct match *m, struct slow *s, size_t n_rules,
-                                 struct logplex_text message,
-                                 const struct match_candidate *candidate)
+                                 struct line_text message, const struct match_candidate *candidate)
 {
-    struct logplex_line line = {
-        .form = LOGPLEX_BARE, .source = {"", 0}, .process = {"", 0}, .message = message};
+    struct line line = {
+        .form = LINE_BARE, .source = {"", 0}, .process = {"", 0}, .message = message};
     struct match_result result;
     size_t next = 0;
 
@@ -321,7 +320,7 @@ static struct match_result judge(struct match *m, struct slow *s, size_t n_rules
 }
 
 /* `candidate` is NULL where the look found nothing. */
-static void check_line(struct match *m, struct slow *s, size_t n_rules, struct logplex_text message,
+static void check_line(struct match *m, struct slow *s, size_t n_rules, struct line_text message,
                        const struct match_candidate *candidate)
 {
     struct match_result alone = judge(m, s, n_rules, message, NULL), result;
@@ -332,17 +331,17 @@ static void check_line(struct match *m, struct slow *s, size_t n_rules, struct l
 }
 
 /* Lines of up to 31 bytes, with up to 3 bytes between them that belong to none. */
-static size_t cut_lines(struct input *in, size_t n, struct logplex_span *lines, size_t *n_lines)
+static size_t cut_lines(struct input *in, size_t n, struct line_span *lines, size_t *n_lines)
 {
     size_t at = 0;
 
-    for (*n_lines = 0; *n_lines < LOGPLEX_BATCH_MAX;) {
+    for (*n_lines = 0; *n_lines < LINE_BATCH_MAX;) {
         uint8_t byte = in->n > *n_lines ? in->data[*n_lines] : 0;
         size_t start = at + byte / 64, len = 1 + byte % 31;
 
         if (start + len > n)
             break;
-        lines[(*n_lines)++] = (struct logplex_span){(uint32_t)start, (uint32_t)len};
+        lines[(*n_lines)++] = (struct line_span){(uint32_t)start, (uint32_t)len};
         at = start + len;
     }
     return at;
@@ -371,7 +370,7 @@ static size_t write_text(const struct input *in, char *region)
 
 static void check_lines(struct match *m, struct slow *s, size_t n_rules, struct input *in)
 {
-    static struct logplex_span lines[LOGPLEX_BATCH_MAX];
+    static struct line_span lines[LINE_BATCH_MAX];
     const struct match_candidate *found;
     char *region = malloc(in->n * 8 + 1);
     size_t n, n_lines, n_found, n_ends, next = 0;
@@ -385,7 +384,7 @@ static void check_lines(struct match *m, struct slow *s, size_t n_rules, struct 
     for (uint32_t i = 0; i < n_lines; i++) {
         bool named = next < n_found && found[next].line == i;
         size_t header = lines[i].len % 4 < lines[i].len ? lines[i].len % 4 : 0;
-        struct logplex_text message = {region + lines[i].start + header, lines[i].len - header};
+        struct line_text message = {region + lines[i].start + header, lines[i].len - header};
 
         check_line(m, s, n_rules, message, named ? &found[next] : NULL);
         check_redact(m, s, i % (uint32_t)n_rules, message);

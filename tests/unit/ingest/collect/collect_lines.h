@@ -19,16 +19,15 @@ static inline struct redact *redact_of(const struct rules *of)
     return r;
 }
 
-static inline struct logplex_text text(const char *s)
+static inline struct line_text text(const char *s)
 {
-    return (struct logplex_text){s, strlen(s)};
+    return (struct line_text){s, strlen(s)};
 }
 
 static inline int add(struct collect *t, const char *source, const char *process,
                       const char *message, int64_t time_us, const uint32_t *which, size_t n)
 {
-    struct logplex_line line = {
-        .source = text(source), .process = text(process), .message = text(message)};
+    struct line line = {.source = text(source), .process = text(process), .message = text(message)};
 
     return collect_add(t, &line, time_us, which, n);
 }

@@ -76,9 +76,9 @@ static void teardown(struct fixture *f)
     redact_free(f->redact);
 }
 
-static struct logplex_text text(const char *s)
+static struct line_text text(const char *s)
 {
-    return (struct logplex_text){s, strlen(s)};
+    return (struct line_text){s, strlen(s)};
 }
 
 /* All values, each with a zero byte behind it. */
@@ -239,13 +239,13 @@ static void test_samples_are_redacted_before_they_are_cut(void **state)
 static void test_redaction_has_room(void **state)
 {
     static const char *const letter[] = {"a"};
-    static char message[LOGPLEX_LINE_MAX + 1];
+    static char message[LINE_BYTES_MAX + 1];
     struct fixture f;
 
     (void)state;
-    for (size_t i = 0; i < LOGPLEX_LINE_MAX; i++)
+    for (size_t i = 0; i < LINE_BYTES_MAX; i++)
         message[i] = i % 2 ? '.' : 'a';
-    memcpy(message + LOGPLEX_LINE_MAX - 9, " path=/xa", 9);
+    memcpy(message + LINE_BYTES_MAX - 9, " path=/xa", 9);
     setup(&f, letter);
     for (int i = 0; i < 3; i++) { /* it gives the memory back, and takes it again */
         excerpt_begin(&f.excerpt, &f.rules, f.redact);

@@ -4,7 +4,7 @@
 #define DRAINWATCH_TESTS_UNIT_INGEST_INPUT_LOGPLEX_REFERENCE_H
 
 #include "common/base/time.h"
-#include "ingest/input/logplex.h"
+#include "ingest/input/input.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,8 +39,8 @@ static inline bool reference_head(const char *body, size_t n, size_t at, struct 
         out->plain = false;
     for (; reference_digit(body, n, i); i++, digits++) {
         out->length = out->length * 10 + (uint64_t)(body[i] - '0');
-        if (out->length > LOGPLEX_LINE_MAX)
-            out->plain = false, out->length = LOGPLEX_LINE_MAX + 1;
+        if (out->length > LINE_BYTES_MAX)
+            out->plain = false, out->length = LINE_BYTES_MAX + 1;
     }
     if (digits < 1 || digits > 20 || i >= n || body[i] != ' ')
         return false;
@@ -92,10 +92,10 @@ static inline size_t reference_text_end(const char *body, size_t n, size_t at, b
     return n;
 }
 
-static inline struct logplex_counts reference_parse(const char *body, size_t n,
-                                                    reference_line_fn *on_line, void *ctx)
+static inline struct input_counts reference_parse(const char *body, size_t n,
+                                                  reference_line_fn *on_line, void *ctx)
 {
-    struct logplex_counts counts = {.bytes = n};
+    struct input_counts counts = {.bytes = n};
     size_t at = 0;
 
     for (;;) {
@@ -118,9 +118,9 @@ static inline struct logplex_counts reference_parse(const char *body, size_t n,
             end = reference_text_end(body, n, start, reference_timed(body, n, start));
         }
         len = end - start;
-        if (len > LOGPLEX_LINE_MAX) {
+        if (len > LINE_BYTES_MAX) {
             counts.malformed++;
-            len = LOGPLEX_LINE_MAX;
+            len = LINE_BYTES_MAX;
         }
         while (body[start + len - 1] == '\n' || body[start + len - 1] == '\r')
             len--;

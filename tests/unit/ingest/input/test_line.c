@@ -1,5 +1,5 @@
+#include "ingest/input/head.h"
 #include "ingest/input/line.h"
-#include "ingest/input/logplex.h"
 #include "tests/unit/unit.h"
 
 #include <stdio.h>
@@ -9,22 +9,22 @@
 #define TIME "2026-05-07T08:06:12.123456+00:00"
 #define TIME_US INT64_C(1778141172123456)
 
-static void expect_text(const struct logplex_text *got, const char *want)
+static void expect_text(const struct line_text *got, const char *want)
 {
     assert_int_equal(got->len, strlen(want));
     assert_memory_equal(got->data, want, got->len);
 }
 
-static void expect_line(const char *text, enum logplex_form form, int64_t time_us,
-                        const char *source, const char *process, const char *message)
+static void expect_line(const char *text, enum line_form form, int64_t time_us, const char *source,
+                        const char *process, const char *message)
 {
     size_t len = strlen(text);
     char *copy = malloc(len); /* without a zero, so that a sanitizer sees a read beyond it */
-    struct logplex_line line;
+    struct line line;
 
     assert_non_null(copy);
     memcpy(copy, text, len);
-    logplex_read_line(copy, len, &line);
+    line_read(copy, len, &line);
     assert_int_equal(line.form, form);
     assert_int_equal(line.has_time, time_us != 0);
     if (line.has_time)
@@ -38,15 +38,15 @@ static void expect_line(const char *text, enum logplex_form form, int64_t time_u
 static void syslog_headers(void **state)
 {
     (void)state;
-    expect_line("<158>1 " TIME " host heroku router - at=error code=H12", LOGPLEX_SYSLOG, TIME_US,
+    expect_line("<158>1 " TIME " host heroku router - at=error code=H12", LINE_SYSLOG, TIME_US,
                 "heroku", "router", "at=error code=H12");
-    expect_line("<190>1 " TIME " host app web.1 - a\nb ", LOGPLEX_SYSLOG, TIME_US, "app", "web.1",
+    expect_line("<190>1 " TIME " host app web.1 - a\nb ", LINE_SYSLOG, TIME_US, "app", "web.1",
                 "a\nb ");
-    expect_line("<190>1 - host app web.1 - x", LOGPLEX_SYSLOG, 0, "app", "web.1", "x");
-    expect_line("<190>1 yesterday host - - - x", LOGPLEX_SYSLOG, 0, "", "", "x");
-    expect_line("<190>1 " TIME " host app web.1 - ", LOGPLEX_SYSLOG, TIME_US, "app", "web.1", "");
-    expect_line("<190>1 " TIME " host app web.1 -", LOGPLEX_SYSLOG, TIME_US, "app", "web.1", "");
-    expect_line("<190>1 " TIME " host app web.1 - \xEF\xBB\xBFx", LOGPLEX_SYSLOG, TIME_US, "app",
+    expect_line("<190>1 - host app web.1 - x", LINE_SYSLOG, 0, "app", "web.1", "x");
+    expect_line("<190>1 yesterday host - - - x", LINE_SYSLOG, 0, "", "", "x");
+    expect_line("<190>1 " TIME " host app web.1 - ", LINE_SYSLOG, TIME_US, "app", "web.1", "");
+    expect_line("<190>1 " TIME " host app web.1 -", LINE_SYSLOG, TIME_US, "app", "web.1", "");
+    expect_line("<190>1 " TIME " host app web.1 - \xEF\xBB\xBFx", LINE_SYSLOG, TIME_US, "app",
                 "web.1", "x");
 }
 
@@ -65,15 +65,15 @@ static void a_header_that_is_not_all_there_is_message(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
-        expect_line(lines[i], LOGPLEX_BARE, 0, "", "", lines[i]);
+        expect_line(lines[i], LINE_BARE, 0, "", "", lines[i]);
 }
 
 static void logplex_has_no_structured_data(void **state)
 {
     (void)state;
-    expect_line("<190>1 " TIME " host app web.1 - - x", LOGPLEX_SYSLOG, TIME_US, "app", "web.1",
+    expect_line("<190>1 " TIME " host app web.1 - - x", LINE_SYSLOG, TIME_US, "app", "web.1",
                 "- x");
-    expect_line("<190>1 " TIME " host app web.1 - [a b=\"c\"] x", LOGPLEX_SYSLOG, TIME_US, "app",
+    expect_line("<190>1 " TIME " host app web.1 - [a b=\"c\"] x", LINE_SYSLOG, TIME_US, "app",
                 "web.1", "[a b=\"c\"] x");
 }
 
@@ -83,7 +83,7 @@ static void expect_message(const char *behind, const char *message)
     char text[512];
 
     snprintf(text, sizeof text, "<190>1 " TIME " shuttle token shuttle - %s", behind);
-    expect_line(text, LOGPLEX_SYSLOG, TIME_US, "token", "shuttle", message);
+    expect_line(text, LINE_SYSLOG, TIME_US, "token", "shuttle", message);
 }
 
 static void structured_data_is_skipped(void **state)
@@ -127,11 +127,11 @@ static void what_only_looks_like_it_is_message(void **state)
 static void heroku_headers(void **state)
 {
     (void)state;
-    expect_line(TIME " heroku[router]: at=error code=H12", LOGPLEX_HEROKU, TIME_US, "heroku",
-                "router", "at=error code=H12");
-    expect_line("2026-05-07T08:06:12Z app[web.1]:  x", LOGPLEX_HEROKU, TIME_US / 1000000 * 1000000,
+    expect_line(TIME " heroku[router]: at=error code=H12", LINE_HEROKU, TIME_US, "heroku", "router",
+                "at=error code=H12");
+    expect_line("2026-05-07T08:06:12Z app[web.1]:  x", LINE_HEROKU, TIME_US / 1000000 * 1000000,
                 "app", "web.1", " x");
-    expect_line(TIME " app[web.1]:", LOGPLEX_HEROKU, TIME_US, "app", "web.1", "");
+    expect_line(TIME " app[web.1]:", LINE_HEROKU, TIME_US, "app", "web.1", "");
 }
 
 static void bare_lines(void **state)
@@ -145,13 +145,13 @@ static void bare_lines(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof behind_time / sizeof *behind_time; i++) {
         snprintf(text, sizeof text, "%s %s", TIME, behind_time[i]);
-        expect_line(text, LOGPLEX_BARE, TIME_US, "", "", behind_time[i]);
+        expect_line(text, LINE_BARE, TIME_US, "", "", behind_time[i]);
     }
-    expect_line("WORKER TIMEOUT", LOGPLEX_BARE, 0, "", "", "WORKER TIMEOUT");
-    expect_line("app[web.1]: x", LOGPLEX_BARE, 0, "", "", "app[web.1]: x");
-    expect_line(TIME, LOGPLEX_BARE, 0, "", "", TIME);
-    expect_line("2026-05-07 08:06:12Z x", LOGPLEX_BARE, TIME_US / 1000000 * 1000000, "", "", "x");
-    expect_line("2026-05-07 08:06:12 x", LOGPLEX_BARE, 0, "", "", "2026-05-07 08:06:12 x");
+    expect_line("WORKER TIMEOUT", LINE_BARE, 0, "", "", "WORKER TIMEOUT");
+    expect_line("app[web.1]: x", LINE_BARE, 0, "", "", "app[web.1]: x");
+    expect_line(TIME, LINE_BARE, 0, "", "", TIME);
+    expect_line("2026-05-07 08:06:12Z x", LINE_BARE, TIME_US / 1000000 * 1000000, "", "", "x");
+    expect_line("2026-05-07 08:06:12 x", LINE_BARE, 0, "", "", "2026-05-07 08:06:12 x");
 }
 
 /* A yes or no to the first bytes of a text holds whatever follows; so do framing's decisions. */

@@ -1,5 +1,5 @@
 #include "common/base/err.h"
-#include "ingest/input/logplex.h"
+#include "ingest/input/input.h"
 #include "ingest/input/plain.h"
 #include "ingest/input/usual.h"
 #include "tests/unit/ingest/input/logplex_reference.h"
@@ -11,7 +11,7 @@
 
 #define TIME "2026-05-07T08:06:12.123456+00:00"
 
-enum { MANY = 70000 }; /* more than LOGPLEX_LINE_MAX */
+enum { MANY = 70000 }; /* more than LINE_BYTES_MAX */
 
 /* What came out of a parser: each line, with a newline behind it so that it reads well where it
  * differs. A newline or zero byte of the line itself shows as '|'. */
@@ -25,12 +25,14 @@ struct seen {
     int answer; /* what the callback returns */
 };
 
-static int on_lines(void *ctx, const char *region, size_t region_len,
-                    const struct logplex_span *lines, size_t n)
+static int on_lines(void *ctx, const struct input_lines *batch)
 {
+    const char *region = batch->region;
+    const struct line_span *lines = batch->spans;
+    size_t region_len = batch->region_len, n = batch->n;
     struct seen *seen = ctx;
 
-    assert_in_range(n, 1, LOGPLEX_BATCH_MAX);
+    assert_in_range(n, 1, LINE_BATCH_MAX);
     seen->calls++;
     seen->lines += n;
     if (region_len > seen->largest_region)
@@ -55,19 +57,19 @@ static int on_lines(void *ctx, const char *region, size_t region_len,
     return seen->answer;
 }
 
-static struct logplex_counts push(struct seen *seen, const char *body, size_t n, size_t chunk)
+static struct input_counts push(struct seen *seen, const char *body, size_t n, size_t chunk)
 {
-    struct logplex *p = logplex_new(on_lines, seen);
-    struct logplex_counts counts;
+    struct input *p = input_new(&input_logplex, on_lines, seen);
+    struct input_counts counts;
 
     assert_non_null(p);
     for (size_t at = 0; at < n; at += chunk)
-        assert_int_equal(logplex_push(p, body + at, n - at < chunk ? n - at : chunk), 0);
-    assert_int_equal(logplex_finish(p), 0);
-    counts = logplex_counts(p);
+        assert_int_equal(input_push(p, body + at, n - at < chunk ? n - at : chunk, NULL), 0);
+    assert_int_equal(input_finish(p), 0);
+    counts = input_counts(p);
     assert_int_equal(counts.bytes, n);
     assert_int_equal(counts.lines, seen->lines);
-    logplex_free(p);
+    input_free(p);
     return counts;
 }
 
@@ -76,7 +78,7 @@ static void expect_n(const char *body, size_t n, const char *lines, uint64_t mal
 {
     for (size_t chunk = 1; chunk <= n + 1; chunk = chunk < 80 ? chunk + 1 : 2 * chunk) {
         struct seen seen = {0};
-        struct logplex_counts counts = push(&seen, body, n, chunk);
+        struct input_counts counts = push(&seen, body, n, chunk);
 
         assert_string_equal(seen.text == NULL ? "" : seen.text, lines);
         assert_int_equal(counts.malformed, malformed);
@@ -207,7 +209,7 @@ static void expect_lengths(char *body, size_t n, const size_t *lengths, size_t l
 
     for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
         struct seen seen = {0};
-        struct logplex_counts counts = push(&seen, body, n, chunks[i]);
+        struct input_counts counts = push(&seen, body, n, chunks[i]);
         const char *line = seen.text;
 
         assert_int_equal(counts.malformed, malformed);
@@ -221,30 +223,30 @@ static void expect_lengths(char *body, size_t n, const size_t *lengths, size_t l
 
 static void the_longest_line(void **state)
 {
-    const size_t max[] = {LOGPLEX_LINE_MAX, 4};
-    const size_t salvaged[] = {LOGPLEX_LINE_MAX, 8, 4};
+    const size_t max[] = {LINE_BYTES_MAX, 4};
+    const size_t salvaged[] = {LINE_BYTES_MAX, 8, 4};
 
     (void)state;
-    expect_lengths(filled("", LOGPLEX_LINE_MAX + 5, "\nnext"), LOGPLEX_LINE_MAX + 5, max, 2, 0);
-    expect_lengths(filled("", LOGPLEX_LINE_MAX + 6, "\nnext"), LOGPLEX_LINE_MAX + 6, max, 2, 1);
-    expect_lengths(filled("", LOGPLEX_LINE_MAX, ""), LOGPLEX_LINE_MAX, max, 1, 0);
-    expect_lengths(filled("", LOGPLEX_LINE_MAX + 1, ""), LOGPLEX_LINE_MAX + 1, max, 1, 1);
+    expect_lengths(filled("", LINE_BYTES_MAX + 5, "\nnext"), LINE_BYTES_MAX + 5, max, 2, 0);
+    expect_lengths(filled("", LINE_BYTES_MAX + 6, "\nnext"), LINE_BYTES_MAX + 6, max, 2, 1);
+    expect_lengths(filled("", LINE_BYTES_MAX, ""), LINE_BYTES_MAX, max, 1, 0);
+    expect_lengths(filled("", LINE_BYTES_MAX + 1, ""), LINE_BYTES_MAX + 1, max, 1, 1);
     expect_lengths(filled(TIME " ", MANY, " 8 <1>1 one\nnext"), MANY, max, 2, 1);
-    expect_lengths(filled("65536 <1>1 ", LOGPLEX_LINE_MAX + 6 + 5, "\nnext"),
-                   LOGPLEX_LINE_MAX + 6 + 5, max, 2, 0);
-    expect_lengths(filled("65537 <1>1 ", LOGPLEX_LINE_MAX + 6 + 6, "\nnext"),
-                   LOGPLEX_LINE_MAX + 6 + 6, max, 2, 2);
+    expect_lengths(filled("65536 <1>1 ", LINE_BYTES_MAX + 6 + 5, "\nnext"), LINE_BYTES_MAX + 6 + 5,
+                   max, 2, 0);
+    expect_lengths(filled("65537 <1>1 ", LINE_BYTES_MAX + 6 + 6, "\nnext"), LINE_BYTES_MAX + 6 + 6,
+                   max, 2, 2);
     /* What is left of a line that was cut ends at a head, too. */
     expect_lengths(filled("0 <1>1 ", MANY, "8 <1>1 one\nnext"), MANY, salvaged, 3, 2);
-    expect_lengths(filled("", LOGPLEX_LINE_MAX + 15, "8 <1>1 one\nnext"), LOGPLEX_LINE_MAX + 15,
+    expect_lengths(filled("", LINE_BYTES_MAX + 15, "8 <1>1 one\nnext"), LINE_BYTES_MAX + 15,
                    salvaged, 3, 0);
-    expect_lengths(filled("", LOGPLEX_LINE_MAX + 16, "8 <1>1 one\nnext"), LOGPLEX_LINE_MAX + 16,
+    expect_lengths(filled("", LINE_BYTES_MAX + 16, "8 <1>1 one\nnext"), LINE_BYTES_MAX + 16,
                    salvaged, 3, 1);
 }
 
 static void digits_without_end_are_no_length(void **state)
 {
-    const size_t one[] = {LOGPLEX_LINE_MAX};
+    const size_t one[] = {LINE_BYTES_MAX};
     char *body = filled("x ", MANY, " <1>1 one\n");
 
     (void)state;
@@ -275,16 +277,16 @@ static void lines_come_in_large_batches(void **state)
     char long_line[8193];
 
     (void)state;
-    assert_int_equal(push_times(mixed, LOGPLEX_BATCH_MAX, 0).calls, 1);
-    assert_int_equal(push_times(mixed, LOGPLEX_BATCH_MAX + 1, 0).calls, 2);
-    assert_int_equal(push_times("bare\n", LOGPLEX_BATCH_MAX, 0).calls, 1);
+    assert_int_equal(push_times(mixed, LINE_BATCH_MAX, 0).calls, 1);
+    assert_int_equal(push_times(mixed, LINE_BATCH_MAX + 1, 0).calls, 2);
+    assert_int_equal(push_times("bare\n", LINE_BATCH_MAX, 0).calls, 1);
     /* 100 frames in each chunk and one across its end: one call for those, one for that. */
     assert_int_equal(push_times(mixed, 1000, 1105).calls, 19);
     /* A region stays within its bound, however long the lines are. */
     memset(long_line, 'x', 8191);
     strcpy(long_line + 8191, "\n");
-    assert_in_range(push_times(long_line, 300, 0).largest_region, LOGPLEX_REGION_MAX - 8192,
-                    LOGPLEX_REGION_MAX);
+    assert_in_range(push_times(long_line, 300, 0).largest_region, LINE_REGION_MAX - 8192,
+                    LINE_REGION_MAX);
 }
 
 static void forms_share_a_batch(void **state)
@@ -303,45 +305,45 @@ static void forms_share_a_batch(void **state)
 static void the_callback_can_stop_it(void **state)
 {
     struct seen seen = {.answer = -42};
-    struct logplex *p = logplex_new(on_lines, &seen);
+    struct input *p = input_new(&input_logplex, on_lines, &seen);
 
     (void)state;
-    assert_int_equal(logplex_push(p, "one\ntwo\nthr", 11), -42);
+    assert_int_equal(input_push(p, "one\ntwo\nthr", 11, NULL), -42);
     assert_int_equal(seen.calls, 1);
     seen.answer = 0;
-    logplex_reset(p);
-    assert_int_equal(logplex_push(p, "thr", 3), 0);
+    input_begin(p);
+    assert_int_equal(input_push(p, "thr", 3, NULL), 0);
     seen.answer = -43;
-    assert_int_equal(logplex_push(p, "ee\nfour", 7), -43);
-    logplex_reset(p);
-    assert_int_equal(logplex_push(p, "last", 4), 0);
-    assert_int_equal(logplex_finish(p), -43);
+    assert_int_equal(input_push(p, "ee\nfour", 7, NULL), -43);
+    input_begin(p);
+    assert_int_equal(input_push(p, "last", 4, NULL), 0);
+    assert_int_equal(input_finish(p), -43);
     assert_string_equal(seen.text, "one\ntwo\nthree\nlast\n");
     free(seen.text);
-    logplex_free(p);
-    logplex_free(NULL);
+    input_free(p);
+    input_free(NULL);
 }
 
 static void reset_forgets_the_body(void **state)
 {
     static const char *const starts[] = {"9 <1>1 o", "unfinished", "99 <1>1 x", TIME " un", "12"};
     struct seen seen = {0};
-    struct logplex *p = logplex_new(on_lines, &seen);
+    struct input *p = input_new(&input_logplex, on_lines, &seen);
 
     (void)state;
     for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
-        logplex_reset(p);
-        assert_int_equal(logplex_push(p, starts[i], strlen(starts[i])), 0);
+        input_begin(p);
+        assert_int_equal(input_push(p, starts[i], strlen(starts[i]), NULL), 0);
     }
-    logplex_reset(p);
-    assert_int_equal(logplex_push(p, "9 <1>1 one\n", 11), 0);
-    assert_int_equal(logplex_finish(p), 0);
+    input_begin(p);
+    assert_int_equal(input_push(p, "9 <1>1 one\n", 11, NULL), 0);
+    assert_int_equal(input_finish(p), 0);
     assert_string_equal(seen.text, "<1>1 one\n");
-    assert_int_equal(logplex_counts(p).lines, 1);
-    assert_int_equal(logplex_counts(p).bytes, 11);
-    assert_int_equal(logplex_counts(p).malformed, 0);
+    assert_int_equal(input_counts(p).lines, 1);
+    assert_int_equal(input_counts(p).bytes, 11);
+    assert_int_equal(input_counts(p).malformed, 0);
     free(seen.text);
-    logplex_free(p);
+    input_free(p);
 }
 
 /* --- allocations that fail ------------------------------------------------------------------ */
@@ -362,23 +364,23 @@ void *__wrap_malloc(size_t n)
 static void no_memory(void **state)
 {
     struct seen seen = {0};
-    struct logplex *p;
+    struct input *p;
 
     (void)state;
     mallocs_until_failure = 1;
-    assert_null(logplex_new(on_lines, &seen));
-    p = logplex_new(on_lines, &seen);
+    assert_null(input_new(&input_logplex, on_lines, &seen));
+    p = input_new(&input_logplex, on_lines, &seen);
     assert_non_null(p);
     mallocs_until_failure = 1;
-    assert_int_equal(logplex_push(p, "9 <1>1 one\n9 <1>", 16), ERR_NOMEM);
+    assert_int_equal(input_push(p, "9 <1>1 one\n9 <1>", 16, NULL), ERR_NOMEM);
     assert_int_equal(mallocs_until_failure, 0);
-    logplex_reset(p);
-    assert_int_equal(logplex_push(p, "9 <1>1 one\n9 <1>", 16), 0);
-    assert_int_equal(logplex_push(p, "1 two\n", 6), 0);
-    assert_int_equal(logplex_finish(p), 0);
+    input_begin(p);
+    assert_int_equal(input_push(p, "9 <1>1 one\n9 <1>", 16, NULL), 0);
+    assert_int_equal(input_push(p, "1 two\n", 6, NULL), 0);
+    assert_int_equal(input_finish(p), 0);
     assert_string_equal(seen.text, "<1>1 one\n<1>1 one\n<1>1 two\n");
     free(seen.text);
-    logplex_free(p);
+    input_free(p);
 }
 
 /* --- against the reference ------------------------------------------------------------------ */
@@ -420,9 +422,9 @@ struct wanted {
 static void on_wanted(void *ctx, size_t start, size_t len)
 {
     struct wanted *w = ctx;
-    struct logplex_span span = {.len = (uint32_t)len};
+    struct line_span span = {.len = (uint32_t)len};
 
-    on_lines(&w->seen, w->body + start, len, &span, 1);
+    on_lines(&w->seen, &(struct input_lines){w->body + start, len, &span, 1, NULL});
 }
 
 static void random_bodies_agree_with_the_reference(void **state)
@@ -434,9 +436,9 @@ static void random_bodies_agree_with_the_reference(void **state)
     for (int i = 0; i < 3000; i++) {
         size_t n = random_body(&seed, body, sizeof body);
         struct wanted want = {.body = body};
-        struct logplex_counts wanted = reference_parse(body, n, on_wanted, &want);
+        struct input_counts wanted = reference_parse(body, n, on_wanted, &want);
         struct seen seen = {0};
-        struct logplex_counts counts = push(&seen, body, n, 1 + draw(&seed, 100));
+        struct input_counts counts = push(&seen, body, n, 1 + draw(&seed, 100));
 
         assert_string_equal(seen.text == NULL ? "" : seen.text,
                             want.seen.text == NULL ? "" : want.seen.text);
@@ -454,7 +456,7 @@ static void lies_without_end_agree_with_the_reference(void **state)
     const size_t n = 500001, chunks[] = {17, 1000, 16384, 70000, 500001};
     char *body = malloc(n);
     struct wanted want = {.body = body};
-    struct logplex_counts wanted;
+    struct input_counts wanted;
 
     (void)state;
     assert_non_null(body);
@@ -464,7 +466,7 @@ static void lies_without_end_agree_with_the_reference(void **state)
     assert_true(wanted.malformed > 40000);
     for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
         struct seen seen = {0};
-        struct logplex_counts counts = push(&seen, body, n, chunks[i]);
+        struct input_counts counts = push(&seen, body, n, chunks[i]);
 
         assert_int_equal(counts.malformed, wanted.malformed);
         assert_int_equal(seen.len, want.seen.len);
@@ -592,7 +594,7 @@ enum { POINTS_MAX = 64, LINES_MAX = 4000, FRAME_SIZE = 480 };
 struct asked {
     char body[160 << 10];
     size_t n;
-    struct logplex_span lines[LINES_MAX]; /* by the reference */
+    struct line_span lines[LINES_MAX]; /* by the reference */
     bool timed[LINES_MAX];
     size_t n_lines;
     uint64_t n_malformed;
@@ -607,15 +609,15 @@ struct asked {
 static void on_asked_reference(void *ctx, size_t start, size_t len)
 {
     struct asked *a = ctx;
-    struct logplex_line line;
+    struct line line;
 
     assert_true(a->n_lines < LINES_MAX);
-    logplex_read_line(a->body + start, len, &line);
+    line_read(a->body + start, len, &line);
     a->timed[a->n_lines] = line.has_time;
-    a->lines[a->n_lines++] = (struct logplex_span){(uint32_t)start, (uint32_t)len};
+    a->lines[a->n_lines++] = (struct line_span){(uint32_t)start, (uint32_t)len};
 }
 
-static bool holds_point(const struct asked *a, const struct logplex_span *line)
+static bool holds_point(const struct asked *a, const struct line_span *line)
 {
     for (size_t i = 0; i < a->n_points; i++) {
         if (a->points[i] >= line->start && a->points[i] - line->start < line->len)
@@ -638,14 +640,14 @@ static size_t pass_left_out(struct asked *a, size_t line)
     return last_timed;
 }
 
-static int on_asked_lines(void *ctx, const char *region, size_t region_len,
-                          const struct logplex_span *lines, size_t n)
+static int on_asked_lines(void *ctx, const struct input_lines *batch)
 {
+    const struct line_span *lines = batch->spans;
     struct asked *a = ctx;
 
-    assert_in_range(region_len, 1, LOGPLEX_REGION_MAX);
-    for (size_t i = 0; i < n; i++) {
-        const char *came = region + lines[i].start;
+    assert_in_range(batch->region_len, 1, LINE_REGION_MAX);
+    for (size_t i = 0; i < batch->n; i++) {
+        const char *came = batch->region + lines[i].start;
         size_t line = a->next, last_timed;
 
         while (line < a->n_lines &&
@@ -725,7 +727,7 @@ static void make_asked(struct asked *a, uint32_t *seed)
     qsort(a->points, a->n_points, sizeof *a->points, compare_points);
 }
 
-static void push_asked(struct asked *a, struct logplex *p, size_t at, size_t n)
+static void push_asked(struct asked *a, struct input *p, size_t at, size_t n)
 {
     uint32_t points[POINTS_MAX];
     size_t n_points = 0;
@@ -737,14 +739,15 @@ static void push_asked(struct asked *a, struct logplex *p, size_t at, size_t n)
         if (a->points[i] >= at && a->points[i] - at < n)
             points[n_points++] = (uint32_t)(a->points[i] - at);
     }
-    assert_int_equal(logplex_push_points(p, chunk, n, points, n_points, a->times_matter), 0);
+    assert_int_equal(
+        input_push(p, chunk, n, &(struct input_points){points, n_points, a->times_matter}), 0);
     free(chunk);
 }
 
 static void lines_that_nobody_asked_for(void **state)
 {
     static struct asked a;
-    struct logplex *p = logplex_new(on_asked_lines, &a);
+    struct input *p = input_new(&input_logplex, on_asked_lines, &a);
     uint32_t seed = 77;
     size_t n_lines = 0, n_came = 0;
 
@@ -755,21 +758,21 @@ static void lines_that_nobody_asked_for(void **state)
 
         make_asked(&a, &seed);
         chunk = draw(&seed, 2) ? a.n : 1 + draw(&seed, 20000);
-        logplex_reset(p);
+        input_begin(p);
         for (size_t at = 0; at < a.n; at += chunk)
             push_asked(&a, p, at, a.n - at < chunk ? a.n - at : chunk);
-        assert_int_equal(logplex_finish(p), 0);
+        assert_int_equal(input_finish(p), 0);
         if (a.times_matter)
             assert_int_equal(pass_left_out(&a, a.n_lines), a.last_timed);
         else
             pass_left_out(&a, a.n_lines);
-        assert_int_equal(logplex_counts(p).lines, a.n_lines);
-        assert_int_equal(logplex_counts(p).malformed, a.n_malformed);
+        assert_int_equal(input_counts(p).lines, a.n_lines);
+        assert_int_equal(input_counts(p).malformed, a.n_malformed);
         n_lines += a.n_lines;
         n_came += a.n_came;
     }
     assert_in_range(n_came, n_lines / 20, n_lines * 9 / 10); /* and many are left out */
-    logplex_free(p);
+    input_free(p);
 }
 
 int main(void)

@@ -63,23 +63,23 @@ static void setup(struct fixture *f, const struct sketch *sketches, size_t n)
     setup_full(f, sketches, n, MATCH_FULL_MAX);
 }
 
-static struct logplex_text text(const char *s)
+static struct line_text text(const char *s)
 {
-    return (struct logplex_text){s, strlen(s)};
+    return (struct line_text){s, strlen(s)};
 }
 
-static struct logplex_line line_of(const char *source, const char *process, const char *message)
+static struct line line_of(const char *source, const char *process, const char *message)
 {
-    return (struct logplex_line){.form = source == NULL ? LOGPLEX_BARE : LOGPLEX_SYSLOG,
-                                 .source = text(source == NULL ? "" : source),
-                                 .process = text(process == NULL ? "" : process),
-                                 .message = text(message)};
+    return (struct line){.form = source == NULL ? LINE_BARE : LINE_SYSLOG,
+                         .source = text(source == NULL ? "" : source),
+                         .process = text(process == NULL ? "" : process),
+                         .message = text(message)};
 }
 
 static struct match_result judge(struct fixture *f, const char *source, const char *process,
                                  const char *message)
 {
-    struct logplex_line line = line_of(source, process, message);
+    struct line line = line_of(source, process, message);
     struct match_result result;
 
     assert_int_equal(match_line(f->match, &line, NULL, &result), 0);
@@ -96,16 +96,16 @@ static bool matches(struct fixture *f, const char *source, const char *process, 
 static const char *candidates(struct fixture *f, const char *gap, const char *const *lines,
                               size_t n)
 {
-    static char shown[LOGPLEX_BATCH_MAX + 1];
+    static char shown[LINE_BATCH_MAX + 1];
     static char region[1 << 16];
-    struct logplex_span spans[16];
+    struct line_span spans[16];
     const struct match_candidate *found;
     const uint32_t *ends;
     size_t len = 0, n_found, n_ends;
 
     for (size_t i = 0; i < n; i++) {
         len += (size_t)snprintf(region + len, sizeof region - len, "%s", gap);
-        spans[i] = (struct logplex_span){(uint32_t)len, (uint32_t)strlen(lines[i])};
+        spans[i] = (struct line_span){(uint32_t)len, (uint32_t)strlen(lines[i])};
         len += (size_t)snprintf(region + len, sizeof region - len, "%s", lines[i]);
     }
     assert_int_equal(match_look(f->match, region, len, &ends, &n_ends), 0);
@@ -427,7 +427,7 @@ static void test_a_pattern_that_is_too_large(void **state)
     static const char *const patterns[] = {"x", "([^a][^b]){260}c"};
     struct rule rule = {.name = "r", .matches = {patterns, 2}};
     const struct rules rules = {.app = "a", .rules = &rule, .n = 1};
-    const struct logplex_line line = line_of("app", "p", "x");
+    const struct line line = line_of("app", "p", "x");
     struct match_result result;
     struct err err = {.text = ""};
     struct match *m;
@@ -726,8 +726,8 @@ static void test_redact_comes_with_it(void **state)
 static void test_full_batch(void **state)
 {
     static const struct sketch rules[] = {{.matches = {"ab.*z", "b"}}, {.matches = {"a"}}};
-    static char region[LOGPLEX_BATCH_MAX * 8];
-    struct logplex_span spans[LOGPLEX_BATCH_MAX];
+    static char region[LINE_BATCH_MAX * 8];
+    struct line_span spans[LINE_BATCH_MAX];
     const struct match_candidate *found;
     const uint32_t *ends;
     size_t n_ends;
@@ -735,14 +735,14 @@ static void test_full_batch(void **state)
 
     (void)state;
     setup(&f, rules, 2);
-    for (uint32_t i = 0; i < LOGPLEX_BATCH_MAX; i++) {
+    for (uint32_t i = 0; i < LINE_BATCH_MAX; i++) {
         memcpy(region + (size_t)i * 8, i % 3 ? "4 xxab z" : "4 yyyy y", 8);
-        spans[i] = (struct logplex_span){i * 8 + 2, 6};
+        spans[i] = (struct line_span){i * 8 + 2, 6};
     }
     assert_int_equal(match_look(f.match, region, sizeof region, &ends, &n_ends), 0);
-    assert_int_equal(match_candidates(f.match, region, spans, LOGPLEX_BATCH_MAX, &found),
-                     LOGPLEX_BATCH_MAX - (LOGPLEX_BATCH_MAX + 2) / 3);
-    for (uint32_t i = 0; i < LOGPLEX_BATCH_MAX - (LOGPLEX_BATCH_MAX + 2) / 3; i++)
+    assert_int_equal(match_candidates(f.match, region, spans, LINE_BATCH_MAX, &found),
+                     LINE_BATCH_MAX - (LINE_BATCH_MAX + 2) / 3);
+    for (uint32_t i = 0; i < LINE_BATCH_MAX - (LINE_BATCH_MAX + 2) / 3; i++)
         assert_int_equal(found[i].line, i / 2 * 3 + i % 2 + 1);
     match_free(f.match);
 }
@@ -752,7 +752,7 @@ static void test_a_look_before_lines_are_known(void **state)
 {
     static const struct sketch rules[] = {{.matches = {"ab.*z", "b"}}, {.matches = {"a"}}};
     static const char bytes[] = "b x\nab z\nxxx\nb\nyy ab yy\nxa", elsewhere[] = "b\nc";
-    static const struct logplex_span first[] = {{0, 4}, {5, 3}, {9, 1}}, second[] = {{0, 8}};
+    static const struct line_span first[] = {{0, 4}, {5, 3}, {9, 1}}, second[] = {{0, 8}};
     const struct match_candidate *found;
     const uint32_t *ends;
     struct fixture f;
@@ -780,8 +780,8 @@ static void test_a_look_before_lines_are_known(void **state)
 static const char *judged(struct fixture *f, const char *head, const char *message)
 {
     char bytes[128];
-    struct logplex_span span = {3, (uint32_t)(strlen(head) + strlen(message))};
-    struct logplex_line line = line_of("app", "web.1", "");
+    struct line_span span = {3, (uint32_t)(strlen(head) + strlen(message))};
+    struct line line = line_of("app", "web.1", "");
     const struct match_candidate *found;
     struct match_result result = {.n_rules = 0};
     const uint32_t *ends;
@@ -790,7 +790,7 @@ static const char *judged(struct fixture *f, const char *head, const char *messa
     n = (size_t)snprintf(bytes, sizeof bytes, "ab\n%s%s\nab", head, message);
     assert_int_equal(match_look(f->match, bytes, n, &ends, &n_ends), 0);
     n = match_candidates(f->match, bytes, &span, 1, &found);
-    line.message = (struct logplex_text){bytes + 3 + strlen(head), strlen(message)};
+    line.message = (struct line_text){bytes + 3 + strlen(head), strlen(message)};
     if (n == 1)
         assert_int_equal(match_line(f->match, &line, found, &result), 0);
     match_look_away(f->match);
@@ -823,7 +823,7 @@ static void test_a_look_at_too_much(void **state)
 {
     static const struct sketch rules[] = {{.matches = {"ab"}}}, empty[] = {{.matches = {"^$"}}};
     static char bytes[(MATCH_LOOK_MAX + 1) * 2];
-    const struct logplex_span lines[] = {{0, 1}, {2, 5}};
+    const struct line_span lines[] = {{0, 1}, {2, 5}};
     const struct match_candidate *found;
     const uint32_t *ends;
     struct fixture f;
