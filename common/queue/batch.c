@@ -1,3 +1,4 @@
+/* Gathers records for one message. Called by sender. */
 #include "common/queue/batch.h"
 
 #include <string.h>

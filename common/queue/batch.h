@@ -1,4 +1,4 @@
-/* Records that follow on each other, gathered for one message. Part of sender. */
+/* Consecutive records, gathered for one message. Part of sender. */
 #ifndef DRAINWATCH_COMMON_QUEUE_BATCH_H
 #define DRAINWATCH_COMMON_QUEUE_BATCH_H
 
@@ -22,12 +22,11 @@ void batch_init(struct batch *b);
 void batch_close(struct batch *b);
 void batch_clear(struct batch *b);
 
-/* Adds a copy. False where it does not belong into the same message: it does not follow, or there
- * is no room (nor memory). */
+/* Adds a copy. Returns false if the record does not follow the last one or does not fit. */
 bool batch_add(struct batch *b, int64_t position, uint64_t sequence, const void *bytes, size_t n);
 
-/* Appends the message. `base` is the oldest sequence that the sender holds. Returns as
- * wire_pack_push does. */
+/* Appends the message to `out`. `base` is the oldest sequence that the sender holds. Returns as
+ * wire_pack_push. */
 int batch_pack(const struct batch *b, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t base,
                struct buf *out);
 

@@ -1,3 +1,4 @@
+/* One end of the queue, on libzmq. Called by sender (ingest) and receiver (alerter). */
 #include "common/queue/queue.h"
 
 #include "common/base/time.h"
@@ -23,10 +24,10 @@ enum {
     RECONNECT_TCP_MAX_MS = 5000, /* between tries, when nobody is there for long */
     RECONNECT_IPC_MAX_MS = 1000, /* a try costs nothing on the same machine */
     EVENTS_PER_TEND = 1000,
-    MALFORMED_PER_CALL = 1000,   /* then the loop goes on; queue_pending says that there is more */
+    MALFORMED_PER_CALL = 1000,   /* then the loop goes on; queue_pending tells that there is more */
     REDIAL_MIN_US = 1000 * 1000, /* after all secrets failed; doubles */
     REDIAL_MAX_US = 5 * 1000 * 1000,
-    PATIENCE_US = 10 * 1000 * 1000, /* unconnected for so long: dial anew, with the next secret */
+    PATIENCE_US = 10 * 1000 * 1000, /* without a connection: dial again with the next secret */
 };
 
 #define MONITOR_ENDPOINT "inproc://monitor"
@@ -44,9 +45,9 @@ struct queue {
     char endpoint[QUEUE_ENDPOINT_MAX + 1];
     struct queue_keys *keys; /* NULL over ipc */
     size_t n_keys;
-    bool up;            /* of a client: connected, as far as was heard */
-    size_t key;         /* the one dialled with */
-    size_t failed_keys; /* dialled in vain since the last connection */
+    bool up;            /* of a client: connected, by the monitor's last event */
+    size_t key;         /* index of the key in use */
+    size_t failed_keys; /* attempts since the last connection */
     int64_t dialled_us; /* when it was last dialled or connected */
     int64_t redial_us;  /* INT64_MAX: not due */
     int64_t redial_wait_us;
@@ -86,7 +87,7 @@ static bool set_server_options(struct queue *q)
 {
     void *s = q->socket;
 
-    /* A send to who is gone fails rather than vanishes. */
+    /* A send to a lost peer fails instead of vanishing. */
     if (!set_int(s, ZMQ_ROUTER_MANDATORY, 1))
         return false;
     if (q->keys == NULL)
@@ -115,8 +116,8 @@ static bool watch(struct queue *q, void *socket)
            epoll_ctl(q->epoll, EPOLL_CTL_ADD, event.data.fd, &event) == 0;
 }
 
-/* Handshakes and lost connections are only heard of here. Without a bound on events that wait: at
- * one, ZeroMQ's own thread would block. */
+/* ZeroMQ reports handshakes and lost connections only here. The number of waiting events has no
+ * bound, because ZeroMQ's own thread would block at one. */
 static bool open_monitor(struct queue *q)
 {
     int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | HANDSHAKE_FAILED;
@@ -137,7 +138,7 @@ static bool open_sockets(struct queue *q)
     q->socket = zmq_socket(q->context, q->server ? ZMQ_ROUTER : ZMQ_DEALER);
     if (q->socket == NULL || !set_common_options(q))
         return false;
-    /* IMMEDIATE: nothing is queued for a connection that is not there, so that a send says so. */
+    /* IMMEDIATE: a send without a connection fails instead of being queued. */
     if (!(q->server ? set_server_options(q) : set_int(q->socket, ZMQ_IMMEDIATE, 1)))
         return false;
     return open_monitor(q) && watch(q, q->socket) && watch(q, q->monitor) &&
@@ -211,7 +212,7 @@ int queue_bind(const struct queue_options *options, struct queue **out, struct e
     if (q->keys == NULL)
         rc = queue_endpoint_probe(q->endpoint, err);
     if (rc == 0) {
-        before = umask(0177); /* who may open the socket may feed the alerter */
+        before = umask(0177); /* a user who can open the socket can feed the alerter */
         rc = zmq_bind(q->socket, q->endpoint) == 0 ? 0 : bind_error(q, errno, err);
         umask(before);
     }
@@ -276,7 +277,7 @@ void queue_close(struct queue *q)
 
 /* ---- Connections ---- */
 
-/* ZMQ_EVENTS, which also makes the socket look at what its own thread told it. */
+/* ZMQ_EVENTS. Reading it also makes the socket process commands of its I/O thread. */
 static int events_of(void *socket)
 {
     int events = 0;
@@ -305,8 +306,7 @@ bool queue_pending(struct queue *q)
     return pending || (q->zap != NULL && (events_of(q->zap) & ZMQ_POLLIN) != 0);
 }
 
-/* The first failures go on to the next secret at once; after a round in vain the next round waits.
- */
+/* Tries the next secret at once. After all of them failed, the next round waits. */
 static void plan_redial(struct queue *q, int64_t now_us)
 {
     if (q->server || q->redial_us != INT64_MAX)
@@ -332,7 +332,7 @@ static void connected(struct queue *q, int64_t now_us)
     q->failed_keys = 0;
 }
 
-/* The next event's number, 0 if there is none. Its second part, the address, is not needed. */
+/* Returns the next event's number, 0 if there is none. */
 static int next_event(struct queue *q)
 {
     uint8_t head[6]; /* 16 bits of event, 32 of value, in the machine's order */
@@ -358,17 +358,16 @@ static void read_monitor(struct queue *q, int64_t now_us)
             plan_redial(q, now_us);
         } else if (event & ZMQ_EVENT_DISCONNECTED) {
             q->up = false;
-            q->dialled_us = now_us; /* ZeroMQ dials again by itself; patience begins */
+            q->dialled_us = now_us; /* ZeroMQ dials again by itself */
         }
     }
 }
 
-/* ZeroMQ gives an endpoint up for ever after a protocol error (engine_error in its
- * session_base.cpp), and says so nowhere. So whoever is not connected in the end is dialled anew.
- */
+/* ZeroMQ gives up an endpoint for ever after a protocol error and does not report it (engine_error
+ * in its session_base.cpp). A client without a connection therefore dials again. */
 static void redial(struct queue *q, int64_t now_us)
 {
-    zmq_disconnect(q->socket, q->endpoint); /* fails where ZeroMQ gave it up: as well */
+    zmq_disconnect(q->socket, q->endpoint); /* fails if ZeroMQ gave it up, which is fine */
     q->up = false;
     if (q->n_keys > 0)
         q->key = (q->key + 1) % q->n_keys;
@@ -408,8 +407,8 @@ static int send_error(void)
 int queue_send(struct queue *q, const struct queue_peer *peer, const void *bytes, size_t n)
 {
     assert((peer != NULL) == q->server);
-    /* ZeroMQ takes messages a moment before it tells of the connection. Those would seem to have
-     * been sent on the one before. */
+    /* ZeroMQ takes messages a moment before it reports the connection. They would seem to belong to
+     * the connection before. */
     if (!q->server && !q->up)
         return ERR_FULL;
     if (peer != NULL && zmq_send(q->socket, peer->id, peer->len, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
@@ -419,7 +418,7 @@ int queue_send(struct queue *q, const struct queue_peer *peer, const void *bytes
     return 0;
 }
 
-/* The next part into q->message. Returns 1, 0 (none waits) or ERR_IO. */
+/* Receives a part into q->message. Returns 1, 0 (none waits) or ERR_IO. */
 static int receive_part(struct queue *q)
 {
     zmq_msg_close(&q->message);
@@ -429,8 +428,7 @@ static int receive_part(struct queue *q)
     return errno == EAGAIN || errno == EINTR ? 0 : ERR_IO;
 }
 
-/* The parts of a message are there all at once, so each that follows can be read without waiting.
- */
+/* All parts of a message arrive together, so no call has to wait. */
 static int receive_peer(struct queue *q, struct queue_peer *peer)
 {
     int rc = receive_part(q);
@@ -445,7 +443,7 @@ static int receive_peer(struct queue *q, struct queue_peer *peer)
     return receive_part(q);
 }
 
-/* Passes over the rest of a message. Returns 1 if there was none. */
+/* Drops further parts of a message. Returns 1 if there were none. */
 static int drop_rest(struct queue *q)
 {
     int whole = 1;

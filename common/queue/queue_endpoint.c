@@ -1,3 +1,4 @@
+/* Reads and probes endpoints. Called by queue, and by startup to check DRAINWATCH_QUEUE. */
 #include "common/queue/queue_endpoint.h"
 
 #include "common/queue/queue.h"
@@ -38,8 +39,8 @@ static int check_ipc(const char *endpoint, struct err *err)
     if (path[0] == '\0')
         return err_set(err, ERR_INPUT,
                        "\"%s\" names no file (try ipc:///run/drainwatch/queue.sock)", endpoint);
-    /* To ZeroMQ "@name" is a socket without a file, which anybody may use, and "*" is a file with a
-     * random name, which nobody could find. */
+    /* ZeroMQ reads "@name" as a socket without a file, open to everybody, and "*" as a file with a
+     * random name. */
     if (path[0] == '@' || strcmp(path, "*") == 0)
         return err_set(err, ERR_INPUT,
                        "\"%s\" is not a file (try ipc:///run/drainwatch/queue.sock)", endpoint);
@@ -51,8 +52,8 @@ static int check_ipc(const char *endpoint, struct err *err)
     return 0;
 }
 
-/* A host: a name, an IPv4 address, "[IPv6]" or "*". ZeroMQ has more forms (interfaces, source
- * addresses), which make sense on one of the two sides alone. */
+/* A host: a name, an IPv4 address, "[IPv6]" or "*". ZeroMQ's other forms (interfaces, source
+ * addresses) would make sense on one side only. */
 static bool is_host(const char *host, size_t n)
 {
     if (n == 0 || n > HOST_MAX)
@@ -113,17 +114,17 @@ int queue_check_endpoint(const char *endpoint, struct err *err)
                    endpoint);
 }
 
-/* What connect(2) said about the file at `path`. */
+/* Turns the result of connect(2) into ours. */
 static int judge(const char *endpoint, int code, struct err *err)
 {
     switch (code) {
     case 0:
-    case EAGAIN: /* its backlog is full: somebody does listen */
+    case EAGAIN: /* its backlog is full, so a process listens */
         return err_set(err, ERR_BUSY,
                        "%s is in use by another process (stop that one, or give this one its own "
                        "DRAINWATCH_QUEUE)",
                        endpoint);
-    case ECONNREFUSED: /* a socket that nobody listens at: left by the dead */
+    case ECONNREFUSED: /* a dead process left its socket */
     case ENOENT:
         return 0;
     default:

@@ -1,4 +1,4 @@
-/* What an endpoint's text means, and whether the place that it names is free. Part of queue. */
+/* Reads an endpoint's text and probes whether its place is free. Part of queue. */
 #ifndef DRAINWATCH_COMMON_QUEUE_QUEUE_ENDPOINT_H
 #define DRAINWATCH_COMMON_QUEUE_QUEUE_ENDPOINT_H
 
@@ -10,9 +10,9 @@ bool queue_endpoint_is_tcp(const char *endpoint);
 bool queue_endpoint_is_ipv6(const char *endpoint); /* tcp://[…]:PORT */
 bool queue_endpoint_is_any(const char *endpoint);  /* tcp://…:PORT with a star for the host */
 
-/* Asks the place of an ipc:// endpoint whether somebody listens there, because ZeroMQ would remove
- * whatever file it finds. Returns 0 (free, or a dead process's socket), ERR_BUSY, or ERR_INPUT (a
- * file that is no socket, a path that cannot be reached). */
+/* Checks whether a process listens at an ipc:// endpoint. ZeroMQ itself would remove any file that
+ * it finds there. Returns 0 (free, or the socket of a dead process), ERR_BUSY, or ERR_INPUT (a file
+ * that is not a socket, a path that cannot be reached). */
 int queue_endpoint_probe(const char *endpoint, struct err *err);
 
 #endif

@@ -1,3 +1,4 @@
+/* Derives the CURVE keys from the HMAC secrets. Called by queue. */
 #include "common/queue/queue_keys.h"
 
 #include <openssl/core_names.h>
@@ -8,8 +9,8 @@
 #include <string.h>
 #include <zmq.h>
 
-/* What a key is for is part of its derivation, so that none can stand for another. The texts are
- * fixed for ever: both programs of any two builds must come to the same keys. */
+/* Each key's purpose is part of its derivation, so that no key can stand for another. The texts
+ * never change: all builds must derive the same keys. */
 static const char SERVER_INFO[] = "drainwatch queue curve server 1";
 static const char CLIENT_INFO[] = "drainwatch queue curve client 1";
 

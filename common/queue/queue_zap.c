@@ -1,3 +1,4 @@
+/* Answers ZeroMQ's questions about CURVE clients. Called by queue. */
 #include "common/queue/queue_zap.h"
 
 #include <stdbool.h>

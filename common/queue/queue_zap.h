@@ -1,5 +1,5 @@
-/* Who may come in: answers the questions that ZeroMQ asks about each CURVE client (ZAP, ZeroMQ
- * RFC 27), on the caller's own thread. Part of queue. */
+/* Decides which CURVE clients may connect: answers ZeroMQ's questions (ZAP, ZeroMQ RFC 27) on the
+ * caller's thread. Part of queue. */
 #ifndef DRAINWATCH_COMMON_QUEUE_QUEUE_ZAP_H
 #define DRAINWATCH_COMMON_QUEUE_QUEUE_ZAP_H
 
@@ -11,12 +11,11 @@
 
 #define QUEUE_ZAP_DOMAIN "drainwatch"
 
-/* Opens the socket on which questions come. Must be open before the server's is bound. NULL: it
- * cannot be opened. */
+/* Opens the socket for the questions. Call it before the server binds. Returns NULL on failure. */
 void *queue_zap_open(void *zmq_context);
 
-/* Answers all questions that wait: yes to the client keys among `keys`. Returns how many were
- * answered with no. */
+/* Answers all waiting questions: yes to the client keys in `keys`. Returns the number of refusals.
+ */
 uint64_t queue_zap_answer(void *socket, const struct queue_keys *keys, size_t n_keys);
 
 #endif

@@ -16,31 +16,31 @@
 
 enum {
     ACKS_PER_CALL = 1000,
-    TRIM_RECORDS = 1000, /* acked records that are worth a transaction of their own at once */
+    TRIM_RECORDS =
+        1000, /* so many acked records are trimmed at once, in a transaction of their own */
     GOODBYE_LINGER_MS = 500,
 };
 
-/* Pushes in flight behind a gap each say so; one answer to them is enough. */
+/* Each push in flight after a gap asks to resend; one resend is enough. */
 #define AGAIN_US INT64_C(200000)
 
-/* Only a restored copy of an older journal can come to this: new records would be dropped as seen.
- */
+/* This happens if an older copy of the journal was restored. The alerter would drop new records as
+ * repeats. */
 #define AHEAD_OF_US                                                                                \
     "it has taken more from this journal than was ever in it (is the file an old copy? move it "   \
     "away, and a new one is made)"
 
-/* A sequence is the start's number and, below it, the record's position in the journal. Positions
- * are never used twice in a file, and no start's number is, so no sequence is; and either can be
- * told from it. */
+/* A sequence is the start's number followed by the record's position in the journal. Neither is
+ * ever used twice, so no sequence is. */
 #define POSITION_MAX ((INT64_C(1) << WIRE_SEQUENCE_BITS) - 1)
 
-/* A message sent and not acked: its last record, and how much it is. */
+/* A message sent and not acked: the position of its last record, and its size. */
 struct flight {
     int64_t last;
     size_t bytes;
 };
 
-/* Positions, each of which never goes back but `sent`:
+/* Positions; only `sent` ever goes back:
  * trimmed <= acked <= sent <= last, and sent <= sent_ever. */
 struct sender {
     struct journal *journal;
@@ -55,25 +55,25 @@ struct sender {
     int64_t acked;
     int64_t trimmed;
     int64_t trimming;       /* by the open transaction; 0: nothing */
-    uint64_t base;          /* the sequence behind `acked` */
+    uint64_t base;          /* the sequence after `acked` */
     uint64_t sent_sequence; /* of `sent`; meaningless while nothing is in flight */
     struct flight flights[SENDER_FLIGHT_PUSHES]; /* the oldest first */
     size_t n_flights;
     size_t flight_bytes;
-    struct batch turn; /* the first records of this turn, so that they need not be read back */
-    struct batch read; /* records read back */
+    struct batch turn; /* the first records of this turn, kept so that they need not be read back */
+    struct batch read; /* records read back from the journal */
     struct buf packed; /* one record or one message */
     uint64_t epoch;
-    bool writable;     /* when last looked at */
+    bool writable;     /* at the last check */
     int64_t sent_us;   /* when anything was last sent */
-    int64_t resend_us; /* when what is in flight is given up */
+    int64_t resend_us; /* when to resend the records in flight */
     int64_t patience_us;
     int64_t answer_us;   /* of the last good ack, or of the opening */
     bool answered;       /* ever */
-    int64_t progress_us; /* since when what waits has waited without any being acked */
+    int64_t progress_us; /* of the last ack while records wait */
     int64_t acked_us;    /* since when acked records wait to be trimmed */
-    int64_t again_us;    /* when it was last gone back on request */
-    int64_t again_acked; /* and what was acked then */
+    int64_t again_us;    /* of the last resend on request */
+    int64_t again_acked; /* `acked` at that time */
     bool said_goodbye;
     char refused[SENDER_TEXT_SIZE]; /* as the last ack said */
     char trouble[SENDER_TEXT_SIZE]; /* likewise */
@@ -132,8 +132,8 @@ static bool window_open(const struct sender *s)
            s->sent - s->acked < SENDER_FLIGHT_RECORDS;
 }
 
-/* The alerter takes what follows, or what is the sender's oldest. So the first record of a start
- * waits until all before it are acked. */
+/* The alerter takes a record that follows the last one, or the sender's oldest. The first record of
+ * a start therefore waits until all earlier ones are acked. */
 static bool may_follow(const struct sender *s, uint64_t sequence)
 {
     return s->sent == s->acked || sequence == s->sent_sequence + 1;
@@ -170,7 +170,7 @@ static bool send_batch(struct sender *s, const struct batch *b, int64_t now_us)
     return true;
 }
 
-/* As sequence_at, with the record at hand. */
+/* Like sequence_at, for a record whose bytes are known. */
 static int sequence_here(struct sender *s, int64_t position, const void *bytes, size_t n,
                          uint64_t *sequence)
 {
@@ -261,8 +261,8 @@ static int advance(struct sender *s, int64_t position, int64_t now_us, struct er
     return 0;
 }
 
-/* Whether the ack names a record that is ours and was sent, now or in an earlier start; 1, 0 or an
- * error. What is before `acked` says nothing new and is fine. */
+/* Returns 1 if the ack names a record of ours that was sent, in this start or an earlier one; 0 if
+ * not; or an error. An ack before `acked` is old and fine. */
 static int names_sent(struct sender *s, uint64_t taken, struct err *err)
 {
     int64_t position = position_of(taken);
@@ -277,8 +277,8 @@ static int names_sent(struct sender *s, uint64_t taken, struct err *err)
     return rc != 0 ? rc : sequence == taken;
 }
 
-/* The alerter got something that does not follow on what it has, or says so once more because more
- * of that was in flight. */
+/* The alerter got a record that does not follow its last one. Records in flight repeat that
+ * request, so it is honoured once. */
 static void send_again(struct sender *s, int64_t now_us)
 {
     if (s->sent == s->acked || (s->again_acked == s->acked && now_us - s->again_us < AGAIN_US))
@@ -338,7 +338,7 @@ static int random_bytes(void *out, size_t n, struct err *err)
     return 0;
 }
 
-/* Reads who we are, and counts this start. */
+/* Reads the sender's id and counts this start. */
 static int count_start(struct sender *s, struct err *err)
 {
     bool found;
@@ -356,8 +356,8 @@ static int count_start(struct sender *s, struct err *err)
     return rc;
 }
 
-/* Committed with a wait for the disk: a start's number that is used twice would make the alerter
- * drop new records as seen. */
+/* This commit waits for the disk: if a start's number were used twice, the alerter would drop new
+ * records as repeats. */
 static int begin_start(struct sender *s, struct err *err)
 {
     int rc = journal_begin_synced(s->journal, err);
@@ -448,7 +448,7 @@ int sender_append(struct sender *s, struct wire_record *record, struct err *err)
         return rc;
     assert(appended == position);
     s->counts.appended++;
-    /* Kept from the turn's beginning on without a gap, or not at all. */
+    /* The batch holds the turn's records from the first on, without a gap. */
     if (position == s->last + 1 + (int64_t)s->turn.n)
         (void)batch_add(&s->turn, position, record->sequence, s->packed.data, s->packed.len);
     return 0;
@@ -529,7 +529,7 @@ int sender_timer(struct sender *s, int64_t now_us, struct err *err)
     s->writable = queue_writable(s->queue);
     if (rc == 0 && s->writable && s->n_flights == 0 && now_us - s->sent_us >= SENDER_PING_US) {
         (void)send_empty(s, false, now_us);
-        s->sent_us = now_us; /* also where it failed: that must not be tried without end */
+        s->sent_us = now_us; /* after a failure, too: the next ping waits as long */
     }
     return rc;
 }
@@ -554,7 +554,7 @@ bool sender_pending(struct sender *s)
 
 int64_t sender_wake_us(const struct sender *s)
 {
-    /* Without a connection nothing can be sent until the descriptor says so. */
+    /* Without a connection there is no ping: the descriptor wakes us. */
     int64_t ping_us = s->writable ? s->sent_us + SENDER_PING_US : INT64_MAX;
     int64_t wake_us = s->n_flights > 0 ? s->resend_us : ping_us;
     int64_t trim_us = s->acked > s->trimmed ? s->acked_us + SENDER_TRIM_US : INT64_MAX;

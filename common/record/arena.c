@@ -1,3 +1,4 @@
+/* Bump allocator with a bound. Called by wire. */
 #include "common/record/arena.h"
 
 #include <stdalign.h>

@@ -1,7 +1,6 @@
-/* Memory for many small things that all end at once.
+/* Memory for many small pieces that end together.
  *
- * A bump allocator with a bound: pieces are handed out until the bound is reached and are given
- * back together. Pure. */
+ * A bump allocator with a bound. All pieces are freed by one reset. Pure. */
 #ifndef DRAINWATCH_COMMON_RECORD_ARENA_H
 #define DRAINWATCH_COMMON_RECORD_ARENA_H
 
@@ -22,12 +21,12 @@ struct arena {
 /* An arena is empty when its struct is all zero. */
 void arena_close(struct arena *a);
 
-/* Takes back all pieces and sets the bound. One block is kept, so that a stream of like messages
+/* Frees all pieces and sets the bound. Keeps one block, so that a stream of similar messages
  * allocates nothing. */
 void arena_reset(struct arena *a, size_t max_bytes);
 
-/* A piece of `n` bytes, aligned for any type, not cleared; NULL where it cannot be had, with the
- * reason noted in the struct. */
+/* Returns `n` bytes, aligned for any type and not cleared, or NULL with the reason in the struct.
+ */
 void *arena_alloc(struct arena *a, size_t n);
 
 #endif

@@ -1,3 +1,4 @@
+/* Writes and reads captures. Called by scan, export and the commands that read a capture. */
 #include "common/record/capture.h"
 
 #include <inttypes.h>
@@ -25,7 +26,7 @@ static size_t put_varint(uint8_t *out, uint64_t value)
     return n;
 }
 
-/* Bytes of a varint, 0 where it is not whole yet, -1 where it is none. */
+/* Returns the bytes of a varint, 0 if it is incomplete, -1 if it is none. */
 static int get_varint(const uint8_t *bytes, size_t n, uint64_t *value)
 {
     *value = 0;
@@ -121,7 +122,7 @@ static int check_entry(const struct capture_reader *r, const uint8_t *message, s
     return 1;
 }
 
-/* One whole message at `bytes`: 1, 0 (not whole yet), or ERR_DAMAGED. */
+/* Finds a message at `bytes`. Returns 1, 0 (incomplete) or ERR_DAMAGED. */
 static int next_message(const struct capture_reader *r, const uint8_t *bytes, size_t n,
                         size_t *head, size_t *len, struct err *err)
 {
@@ -150,8 +151,7 @@ int capture_read(struct capture_reader *r, const void *bytes, size_t n, size_t *
         if (rc > 0) {
             rc = check_header(at + head, len, err);
             rc = rc == 0 ? 1 : rc;
-        } else if (rc == 0 &&
-                   n > 64) /* a header is shorter: do not wait for a length made of text */
+        } else if (rc == 0 && n > 64) /* a header is shorter; the file is no capture */
             rc = check_header(NULL, 0, err);
         if (rc <= 0)
             return rc;

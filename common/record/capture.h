@@ -1,8 +1,8 @@
 /* The event stream as a file: what `export` writes and `replay` reads. Pure.
  *
- * A sequence of protobuf messages, each behind its length as a varint: a CaptureHeader, then one
- * Captured for each entry, with a checksum (proto/drainwatch.proto). So any protobuf implementation
- * reads it, and a damaged or cut-off file is noticed where it is damaged. */
+ * A sequence of protobuf messages, each after its length as a varint: a CaptureHeader, then one
+ * Captured for each entry, with a checksum (proto/drainwatch.proto). Any protobuf library reads it,
+ * and a reader finds the offset of any damage. */
 #ifndef DRAINWATCH_COMMON_RECORD_CAPTURE_H
 #define DRAINWATCH_COMMON_RECORD_CAPTURE_H
 
@@ -19,7 +19,7 @@ enum {
     CAPTURE_OVERHEAD_MAX = 32,          /* bytes that the form adds to an entry */
 };
 
-/* Append to `out`. Return 0, ERR_FULL or ERR_NOMEM; after either of these `out` is as it was. */
+/* Each appends to `out`. They return 0, ERR_FULL or ERR_NOMEM; on failure `out` is unchanged. */
 int capture_write_header(struct buf *out);
 int capture_write(struct buf *out, struct wire_bytes entry);
 
@@ -30,14 +30,13 @@ struct capture_reader {
 };
 
 /* Reads one message from the beginning of `bytes`. Returns 1 with the entry, which points into
- * `bytes`; 0 where there is no whole message yet; ERR_DAMAGED or ERR_VERSION with the offset in the
- * message. `used` bytes are done with and are not to be given again (the header is done with before
- * the first entry). */
+ * `bytes`; 0 if the message is incomplete; ERR_DAMAGED or ERR_VERSION with the offset in the error.
+ * The caller drops `used` bytes before the next call, also after a 0 (the header). */
 int capture_read(struct capture_reader *r, const void *bytes, size_t n, size_t *used,
                  struct wire_bytes *entry, struct err *err);
 
-/* At the end of the file, with `left` bytes that capture_read did not take: 0, or ERR_DAMAGED where
- * they are the beginning of a message that was cut off, or not even a header was there. */
+/* At the end of the file, with `left` bytes that capture_read did not take. Returns 0, or
+ * ERR_DAMAGED if a message is cut off or the header is missing. */
 int capture_end(const struct capture_reader *r, size_t left, struct err *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* The half of wire that reads; wire_pack.c writes. */
+/* Unpacks messages; wire_pack.c packs them. Called by everything that reads records. */
 #include "common/record/wire.h"
 
 #include "common/base/text.h"
@@ -13,7 +13,7 @@ enum {
     TEXT_MAX = 64 << 10, /* bytes of one text: a name, a title, a path. More is absurd */
 };
 
-/* protobuf-c makes many small allocations that all end at once, and has no bound of its own. */
+/* protobuf-c makes many small allocations that end together, without a bound. */
 struct wire {
     ProtobufCAllocator allocator;
     struct arena arena;
@@ -50,7 +50,7 @@ void wire_free(struct wire *w)
 /* ---- Bytes to structs -------------------------------------------------------------------------
  */
 
-/* Unpacks into the arena, which is emptied first. NULL and *rc set where it cannot be done. */
+/* Empties the arena and unpacks into it. Returns NULL and sets *rc on failure. */
 static ProtobufCMessage *unpack(struct wire *w, const ProtobufCMessageDescriptor *type,
                                 const void *bytes, size_t n, int *rc, struct err *err)
 {
@@ -77,7 +77,7 @@ static ProtobufCMessage *unpack(struct wire *w, const ProtobufCMessageDescriptor
     return NULL;
 }
 
-/* Checks of one message's fields. The first fault is kept; what follows it is skipped. */
+/* Checks of one message's fields. After the first fault all others are skipped. */
 struct check {
     const char *type;
     struct err *err;
@@ -122,7 +122,7 @@ static struct wire_bytes bytes_in(ProtobufCBinaryData from)
     return (struct wire_bytes){.data = from.data, .len = from.len};
 }
 
-/* A newer build may send longer samples. That is no reason to refuse what it counted. */
+/* A newer build may send longer samples; its counts are still good. */
 static struct wire_bytes sample_in(ProtobufCBinaryData from)
 {
     if (from.len > WIRE_SAMPLE_MAX)
@@ -130,8 +130,8 @@ static struct wire_bytes sample_in(ProtobufCBinaryData from)
     return bytes_in(from);
 }
 
-/* Memory that lives as long as what was unpacked. An array of none is not NULL, so that NULL says
- * that there is no room. */
+/* Memory that lives as long as the unpacked message. NULL means no room, also for an empty array.
+ */
 static void *array_in(struct wire *w, struct check *c, size_t n, size_t size)
 {
     void *array;
@@ -147,13 +147,13 @@ static void *array_in(struct wire *w, struct check *c, size_t n, size_t size)
     return array;
 }
 
-/* The writer's distances wrap, and so does this sum: no input makes it overflow. */
+/* Unsigned, so that the sum wraps as the writer's differences do. */
 static int64_t time_plus(int64_t a, int64_t b)
 {
     return (int64_t)((uint64_t)a + (uint64_t)b);
 }
 
-/* Refuses a list that is too long before anything is made of it. */
+/* Refuses a list that is too long before it is copied. */
 static void check_parts(struct check *c, const char *name, size_t n, size_t max)
 {
     if (c->rc == 0 && n > max)
@@ -175,7 +175,7 @@ static const struct wire_group *group_in(struct wire *w, struct check *c,
     return to;
 }
 
-/* The deltas become times where they stand. */
+/* Turns the deltas into times in place. */
 static void matches_in(struct wire *w, struct check *c, const Drainwatch__Matches *from,
                        int64_t received_us, struct wire_matches *to)
 {
@@ -286,7 +286,7 @@ static void input_in(struct check *c, const Drainwatch__Entry *m, struct wire_en
         out->input = WIRE_INPUT_SNAPSHOT;
         out->bytes = bytes_in(m->snapshot);
         break;
-    default: /* not set, or of a kind that only a newer build knows */
+    default: /* not set, or of a kind that a newer build added */
         out->input = WIRE_INPUT_NONE;
         break;
     }

@@ -1,10 +1,10 @@
-/* What crosses the queue or lies in a journal: plain structs to protobuf bytes and back.
+/* Turns the structs that cross the queue or lie in a journal into protobuf bytes and back.
  *
- * No generated type leaves this module. A struct that is packed borrows all its pointers from the
- * caller; one that was unpacked borrows them from the `struct wire` it was unpacked with and is
- * valid until the next unpack with it. Text is always terminated and holds no zero byte. Text that
- * is packed must be UTF-8 (text_append_printable makes it so), or no reader will take the message.
- * A sample may be any bytes; a longer one is read cut to WIRE_SAMPLE_MAX. Pure. */
+ * No generated type leaves this module. A struct to be packed borrows its pointers from the caller.
+ * An unpacked one borrows them from its `struct wire` and is valid until the next unpack with it.
+ * Text is terminated and holds no zero byte. Text to be packed must be UTF-8
+ * (text_append_printable makes it so), or readers refuse the message. A sample may be any bytes;
+ * reading cuts it to WIRE_SAMPLE_MAX. Pure. */
 #ifndef DRAINWATCH_COMMON_RECORD_WIRE_H
 #define DRAINWATCH_COMMON_RECORD_WIRE_H
 
@@ -16,19 +16,19 @@
 #include <stdint.h>
 
 enum {
-    WIRE_VERSION = 1, /* what this build writes, and the newest that it may read */
+    WIRE_VERSION = 1, /* this build writes it and reads none newer */
     WIRE_SENDER_BYTES = 16,
-    WIRE_SEQUENCE_BITS = 40,    /* a sequence is (starts << these) + n; n goes on over all starts */
+    WIRE_SEQUENCE_BITS = 40,    /* a sequence is (starts << 40) + n; n goes on over all starts */
     WIRE_SAMPLE_MAX = 1000,     /* bytes of a sample line */
     WIRE_GROUP_MAX = 4,         /* pairs of a group: as many as a rule's group_by has keys */
     WIRE_GROUP_TEXT_MAX = 1024, /* bytes of a key or a value among a record's matches */
     WIRE_MENTIONS_MAX = 32,     /* of an alert */
     WIRE_MESSAGE_MAX = 2 << 20, /* bytes of one packed message; larger ones are refused unread */
     WIRE_RECORD_MAX = WIRE_MESSAGE_MAX - 256, /* of a packed record, so that a push can hold it */
-    WIRE_ENTRY_MAX = 512 << 20, /* of an entry: a snapshot is as large as the engine's state. It
-                                   comes from a file of our own, not from a peer */
-    WIRE_MEMORY_MAX = 32 << 20, /* bytes that unpacking one message may take: protobuf can blow 2 MB
-                                   of empty submessages up to 160 MB */
+    WIRE_ENTRY_MAX = 512 << 20, /* of an entry: a snapshot is as large as the engine's state, and
+                                   comes from our own file */
+    WIRE_MEMORY_MAX = 32 << 20, /* bytes that unpacking one message may take: 2 MB of empty
+                                   submessages would take 160 MB */
     WIRE_ID_SIZE = 17,          /* an alert's id and a zero */
 };
 
@@ -37,7 +37,7 @@ struct wire_bytes {
     size_t len;
 };
 
-/* A pair that tells one group from another. */
+/* A pair of a group. */
 struct wire_group {
     const char *key;
     const char *value;
@@ -60,7 +60,7 @@ struct wire_record {
     uint64_t sequence;
     int64_t received_us;
     const char *drain;
-    const char *frame_id; /* "" where there was none */
+    const char *frame_id; /* "" if there was none */
     uint64_t lines;
     uint64_t bytes;
     uint64_t malformed;
@@ -73,7 +73,7 @@ struct wire_record {
 struct wire_push {
     uint8_t sender[WIRE_SENDER_BYTES];
     uint64_t base;
-    uint64_t first; /* the sequence of the first record; each further one is one more */
+    uint64_t first; /* the sequence of the first record; they rise by one */
     const struct wire_bytes *records;
     size_t n_records;
     bool goodbye;
@@ -82,13 +82,13 @@ struct wire_push {
 struct wire_ack {
     uint8_t sender[WIRE_SENDER_BYTES];
     uint64_t taken;
-    const char *refused; /* "" where nothing is refused */
-    bool again;          /* what came did not follow on `taken`: send all behind it once more */
+    const char *refused; /* why the next record is refused; "" if it is not */
+    bool again;          /* a record did not follow `taken`: resend all after it */
     const char *trouble; /* why alerts are not delivered, "" if they are; NULL is packed as that */
 };
 
 enum wire_input {
-    WIRE_INPUT_NONE, /* of a kind that only a newer build knows */
+    WIRE_INPUT_NONE, /* of a kind that a newer build added */
     WIRE_INPUT_RECORD,
     WIRE_INPUT_RULES,
     WIRE_INPUT_SNAPSHOT,
@@ -117,31 +117,31 @@ struct wire_alert {
     int64_t first_us;
     int64_t last_us;
     const char *title;
-    const char *runbook; /* "" where the rule has none */
+    const char *runbook; /* "" if the rule has none */
     const char *channel;
     const char *source;
     const char *process;
     struct wire_bytes sample;
     const char *const *mentions; /* "here", "channel", "everyone", or a Slack id */
     size_t n_mentions;
-    const char *severity; /* "" where the rule has none; NULL is packed as that */
+    const char *severity; /* "" if the rule has none; NULL is packed as that */
 };
 
-/* Appends one packed message. Return 0, ERR_FULL (the buffer's ceiling; what stood in the buffer
- * stays) or ERR_NOMEM. */
+/* Each appends one packed message. They return 0, ERR_FULL (the buffer's ceiling; its content is
+ * unchanged) or ERR_NOMEM. */
 int wire_pack_record(const struct wire_record *record, struct buf *out);
 int wire_pack_push(const struct wire_push *push, struct buf *out);
 int wire_pack_ack(const struct wire_ack *ack, struct buf *out);
 int wire_pack_entry(const struct wire_entry *entry, struct buf *out);
 int wire_pack_alert(const struct wire_alert *alert, struct buf *out);
 
-/* Holds the memory of what was last unpacked. */
+/* Holds the memory of the last unpacked message. */
 struct wire;
 struct wire *wire_new(void); /* NULL: no memory */
 void wire_free(struct wire *w);
 
-/* Return 0, ERR_INPUT (not such a message, too large, or a field out of its bounds), ERR_VERSION
- * (a newer build says that this one must not read it; the sender is filled all the same) or
+/* They return 0, ERR_INPUT (not such a message, too large, or a field out of its bounds),
+ * ERR_VERSION (a newer build's message that this one must not read; `sender` is filled) or
  * ERR_NOMEM. */
 int wire_unpack_record(struct wire *w, const void *bytes, size_t n, struct wire_record *out,
                        struct err *err);

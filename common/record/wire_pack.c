@@ -1,4 +1,4 @@
-/* The half of wire that writes. */
+/* Packs messages; wire.c unpacks them. Called by everything that writes records. */
 #include "common/record/wire.h"
 
 #include <stdalign.h>
@@ -7,10 +7,10 @@
 
 #include "drainwatch.pb-c.h"
 
-/* What the arrays of a usual record take, on the stack. */
+/* Enough for the arrays of an ordinary record, on the stack. */
 enum { SCRATCH_BYTES = 4 << 10 };
 
-/* The generated types have no const pointers, though packing only reads. */
+/* The generated types lack const, though packing only reads. */
 static char *text_out(const char *text)
 {
     return (char *)(uintptr_t)text;
@@ -33,7 +33,7 @@ static int pack(const ProtobufCMessage *message, struct buf *out)
     return 0;
 }
 
-/* Memory for the arrays of one message: the stack's for a usual one. */
+/* Memory for the arrays of one message: on the stack unless it is large. */
 struct scratch {
     alignas(max_align_t) uint8_t stack[SCRATCH_BYTES];
     void *heap;
@@ -45,7 +45,7 @@ static void *scratch_get(struct scratch *s, size_t n)
     return n > sizeof s->stack ? s->heap : s->stack;
 }
 
-/* Distances wrap rather than overflow: the reader's sum wraps back, so any two times are fine. */
+/* Unsigned differences wrap, and the reader's sum wraps back, so any two times are fine. */
 static int64_t time_minus(int64_t a, int64_t b)
 {
     return (int64_t)((uint64_t)a - (uint64_t)b);
@@ -59,7 +59,7 @@ struct pairs {
 
 enum { PAIR_BYTES = sizeof(Drainwatch__GroupValue) + sizeof(Drainwatch__GroupValue *) };
 
-/* Takes what `n` pairs need off the scratch, and returns their list. */
+/* Takes the memory for `n` pairs from the scratch and returns their list. */
 static Drainwatch__GroupValue **pairs_out(struct pairs *scratch, const struct wire_group *from,
                                           size_t n)
 {
@@ -198,7 +198,7 @@ int wire_pack_entry(const struct wire_entry *entry, struct buf *out)
         m.input_case = DRAINWATCH__ENTRY__INPUT_RECORD;
         m.record = bytes_out(entry->bytes.data, entry->bytes.len);
         break;
-    case WIRE_INPUT_RULES: /* protobuf-c wants a terminated text, which ours need not be */
+    case WIRE_INPUT_RULES: /* protobuf-c wants a terminated text; ours need not be */
         rules = malloc(entry->bytes.len + 1);
         if (rules == NULL)
             return ERR_NOMEM;
