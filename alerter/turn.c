@@ -83,15 +83,6 @@ static int take(void *ctx, struct wire_bytes bytes, const struct wire_record *re
     return rc;
 }
 
-static_assert((int)RECEIVER_AHEAD == (int)ENGINE_AHEAD, "the receiver reads as far ahead as helps");
-
-static void expect(void *ctx, const struct wire_record *record)
-{
-    struct loop *d = ctx;
-
-    engine_expect(d->fold.engine, record);
-}
-
 static int set_aside(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t sequence,
                      struct wire_bytes bytes, const char *why, struct err *err)
 {
@@ -109,8 +100,7 @@ struct receiver_calls loop_inbox_calls(struct loop *d)
                                    .last_taken = last_taken,
                                    .take = take,
                                    .set_aside = set_aside,
-                                   .set_taken = set_taken,
-                                   .expect = expect};
+                                   .set_taken = set_taken};
 }
 
 static bool snapshot_due(const struct loop *d)

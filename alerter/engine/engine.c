@@ -11,9 +11,6 @@
 /* Matches of one key in one record for which memory is kept; a larger burst gives it back. */
 enum { RUNS_KEPT = 16384 };
 
-/* Of an expected record. What a whole long one needs would be out of the cache before its step. */
-enum { EXPECT_GROUPS = 16 };
-
 static const struct engine_limits DEFAULT_LIMITS = {
     .keys = ENGINE_KEYS_MAX,
     .groups = ENGINE_GROUPS_MAX,
@@ -280,23 +277,6 @@ int engine_step(struct engine *e, const struct wire_record *record, int64_t step
     if (rc == 0)
         *out = (struct engine_alerts){.alerts = e->alerts, .n = e->n_alerts};
     return rc;
-}
-
-void engine_expect(struct engine *e, const struct wire_record *record)
-{
-    const char *values[RULES_GROUP_BY_MAX], *app;
-
-    if (!keys_outgrow_cache(e->keys))
-        return;
-    app = app_of(e, record->drain);
-    for (size_t i = 0; i < record->n_matches && i < EXPECT_GROUPS; i++) {
-        const struct rule *rule = ruleset_find(&e->rules, record->matches[i].rule);
-
-        if (rule == NULL)
-            continue;
-        group_values(rule, &record->matches[i], values);
-        keys_expect(e->keys, app, rule->name, values, rule->group_by.n);
-    }
 }
 
 struct engine_counts engine_counts(const struct engine *e)

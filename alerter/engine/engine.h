@@ -37,7 +37,6 @@ enum {
     ENGINE_FRAMES_PER_DRAIN = 8192, /* Frame-Ids remembered for a drain, for an hour at most */
     ENGINE_DRAINS_MAX = 4096,       /* drains whose Frame-Ids are remembered; the stalest goes */
     ENGINE_FRAMES_MAX = 2 << 20,    /* of all drains; beyond it drains go as well */
-    ENGINE_AHEAD = 8,               /* records from engine_expect to its step, for the most gain */
 };
 /* A line's own time counts where it is this near to the delivery's receive time or to the step
  * time, in either direction; else the receive time stands for it. A receive time that is further
@@ -115,12 +114,6 @@ const struct rule *engine_rule(const struct engine *e, const char *name);
  * Returns 0 or ERR_NOMEM, after which the engine must be thrown away. */
 int engine_step(struct engine *e, const struct wire_record *record, int64_t step_us,
                 struct engine_alerts *out);
-
-/* Says that this record will be stepped after ENGINE_AHEAD others, so that the memory that it needs
- * is asked for before: with 100,000 keys a step takes 300 ns then, and 520 where it was not said. A
- * hint and nothing more: nothing that is decided depends on it, the record need not come, and it is
- * not looked at afterwards. */
-void engine_expect(struct engine *e, const struct wire_record *record);
 
 struct engine_counts engine_counts(const struct engine *e);
 

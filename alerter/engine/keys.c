@@ -41,16 +41,6 @@ struct entry {
 enum {
     /* More than a rules file and a message from the queue can hold, from which all of it comes. */
     NAME_MAX_BYTES = 4 << 20,
-    /* With fewer keys, what a touch needs is near enough: expected, it was 9 % slower with 10,000
-     * keys, the same with 20,000, 9 % faster with 33,000 and 32 % with 50,000. */
-    OUTGROW_CACHE = 16384,
-    EXPECTED = 8, /* a power of two */
-    /* How many names after its own the entry of an expected one is asked for, and what the entry
-     * names. With ENGINE_AHEAD each has the time of two or three steps to come; more gained
-     * nothing. */
-    FETCH_ENTRY_AFTER = 3,
-    FETCH_NAMED_AFTER = 6,
-    TIME_BYTES = 16, /* window.h */
 };
 
 struct keys {
@@ -65,9 +55,6 @@ struct keys {
     uint32_t hash;
     uint32_t group_at;
     uint32_t n_group;
-    /* A ring of the hashes of the names last expected, on which nothing rests; how many ever. */
-    uint32_t expected[EXPECTED];
-    size_t n_expected;
 };
 
 /* Whoever can make up values could make up many that collide, if he knew the seed. So it comes from
@@ -91,7 +78,6 @@ static struct place *find_place(const struct keys *k)
     struct place *p = keys_table_find(&k->table, k->hash, k->hash);
 
     while (p->entry != NULL) {
-        KEYS_TABLE_FETCH(p);
         if (p->entry->name_len == k->name.len &&
             memcmp(p->entry->name, k->name.data, k->name.len) == 0)
             break;
@@ -285,71 +271,13 @@ struct key *keys_touch(struct keys *k, const char *app, const char *rule, const 
     return &e->key;
 }
 
-bool keys_outgrow_cache(const struct keys *k)
-{
-    return k->n >= OUTGROW_CACHE;
-}
-
-/* Where asking for memory is all that a function does, gcc drops its calls. So these are macros. */
-#define FETCH(address) __builtin_prefetch((const void *)(address), 1)
-/* Of a neighbour, what make_last writes to; of NULL nothing. */
-#define FETCH_LINKS(neighbour) FETCH((uintptr_t)(neighbour) + offsetof(struct entry, prev))
-/* Of the times, those that KEYS_TABLE_FETCH leaves out: the oldest, where the next one goes, and
- * where its interval is likely to begin. */
-#define FETCH_TIMES(newest, n, span)                                                               \
-    do {                                                                                           \
-        FETCH((newest) + TIME_BYTES);                                                              \
-        FETCH((newest) - (span)*TIME_BYTES);                                                       \
-        FETCH((newest) - ((n)-1) * TIME_BYTES);                                                    \
-        FETCH((newest) - ((n)-1) * TIME_BYTES + KEYS_TABLE_LINE);                                  \
-    } while (0)
-
-/* The entry of the name that was expected so many names ago, as far as its hash tells; else a free
- * place. */
-static const struct place *expected(const struct keys *k, size_t ago)
-{
-    uint32_t hash = k->expected[(k->n_expected - ago) % EXPECTED];
-
-    return keys_table_find(&k->table, hash, hash);
-}
-
-/* The name's place is asked for at once; an entry some names later, when its place is here; and
- * what the entry names later still. An entry may be dropped between two of these, so each finds it
- * by its hash again. */
-void keys_expect(struct keys *k, const char *app, const char *rule, const char *const *group,
-                 size_t n_group)
-{
-    const struct place *p;
-    const struct entry *e;
-
-    if (set_name(k, app, rule, group, n_group) != 0)
-        return;
-    k->expected[++k->n_expected % EXPECTED] = k->hash;
-    FETCH(&k->table.places[k->hash & (k->table.n_places - 1)]);
-    p = expected(k, FETCH_ENTRY_AFTER);
-    if (p->entry != NULL)
-        KEYS_TABLE_FETCH(p);
-    e = expected(k, FETCH_NAMED_AFTER)->entry;
-    if (e != NULL) {
-        FETCH_TIMES((uintptr_t)window_newest(&e->key.window), e->key.window.n, e->key.window.span);
-        FETCH_LINKS(e->prev);
-        FETCH_LINKS(e->next);
-        FETCH_LINKS(e->older);
-        FETCH_LINKS(e->newer);
-    }
-}
-
 int keys_put(struct keys *k, struct key *key, const struct window_run *runs, size_t n,
              int64_t keep_ms, size_t max_times)
 {
-    const struct entry *e = entry_of(key);
     size_t before = key->window.n;
     int rc = window_put(&key->window, runs, n, keep_ms, max_times);
-    intptr_t distance;
 
     k->times = k->times - before + key->window.n;
-    distance = (intptr_t)((uintptr_t)window_newest(&key->window) - (uintptr_t)e);
-    keys_table_place(&k->table, e->hash, e)->times = (int32_t)(distance / KEYS_TABLE_GRAIN);
     return rc;
 }
 

@@ -38,14 +38,6 @@ void keys_free(struct keys *k);
  * the order of the rule's group_by; none where the rule has none. NULL: no memory. */
 struct key *keys_touch(struct keys *k, const char *app, const char *rule, const char *const *group,
                        size_t n_group);
-/* Says that keys_touch will soon be called with this, so that the memory that it needs is asked for
- * before. Touches that are expected eight ahead, one at each step, cost 0.57 with 100,000 keys. It
- * is a hint and nothing more: what is expected need not come, nor what comes have been expected.
- * Worth its price where keys_outgrow_cache. */
-void keys_expect(struct keys *k, const char *app, const char *rule, const char *const *group,
-                 size_t n_group);
-bool keys_outgrow_cache(const struct keys *k);
-
 const char *key_app(const struct key *key);
 const char *key_rule(const struct key *key);
 

@@ -1,9 +1,4 @@
-/* Where the keys stand: a table of open addresses, from a hash to an entry. Pure.
- *
- * Where there are many keys, what one takes is not in the cache, and each step from one address to
- * the next costs more than all the work: measured 180 ns at 40 MB, but 18 where all addresses are
- * known at once. So a place tells by the hash which entry is right, and where its window's newest
- * times lie, so that both are fetched together. */
+/* Where the keys stand: a table of open addresses, from a hash to an entry. Pure. */
 #ifndef DRAINWATCH_ALERTER_ENGINE_KEYS_TABLE_H
 #define DRAINWATCH_ALERTER_ENGINE_KEYS_TABLE_H
 
@@ -17,7 +12,6 @@ struct entry;
 
 struct place {
     uint32_t hash;
-    int32_t times;       /* from the entry on, in grains of malloc; a guess that nothing rests on */
     struct entry *entry; /* NULL: free */
 };
 
@@ -26,22 +20,7 @@ struct keys_table {
     size_t n_places; /* a power of two, at most three quarters taken */
 };
 
-enum {
-    KEYS_TABLE_FIRST = 16, /* places */
-    KEYS_TABLE_GRAIN = 16,
-    KEYS_TABLE_LINE = 64, /* of the cache */
-};
-
-/* Asks for the memory that a touch of the entry is about to use: its own, the start of the name
- * within, and the newest times. A macro, for gcc drops the call of a function that does nothing
- * else. Addresses are numbers here, because the guess may point anywhere. */
-#define KEYS_TABLE_FETCH(place)                                                                    \
-    for (uintptr_t at_ = 0, entry_ = (uintptr_t)(place)->entry,                                    \
-                   times_ = entry_ + (uintptr_t)(place)->times * KEYS_TABLE_GRAIN;                 \
-         at_ < 4 * KEYS_TABLE_LINE; at_ += KEYS_TABLE_LINE) {                                      \
-        __builtin_prefetch((const void *)(entry_ + at_), 1);                                       \
-        __builtin_prefetch((const void *)(times_ - at_), 1);                                       \
-    }
+enum { KEYS_TABLE_FIRST = 16 }; /* places */
 
 static inline int keys_table_open(struct keys_table *t)
 {

@@ -76,11 +76,6 @@ static size_t first_after_near(const struct window *w, int64_t ms, size_t guess)
     return first_after(w, ms);
 }
 
-const void *window_newest(const struct window *w)
-{
-    return w->n == 0 ? w->times : held(w) + w->n - 1;
-}
-
 static int by_time(const void *a, const void *b)
 {
     const struct window_run *x = a, *y = b;

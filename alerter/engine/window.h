@@ -66,10 +66,6 @@ int window_put(struct window *w, const struct window_run *runs, size_t n, int64_
 struct window_count window_judge(struct window *w, const struct window_run *fresh, size_t n,
                                  int64_t within_ms);
 
-/* Where the newest times lie, so that their memory can be asked for early; the oldest before them.
- */
-const void *window_newest(const struct window *w);
-
 void window_save(const struct window *w, struct snapshot_writer *out);
 /* Into a window just made. Returns 0, ERR_DAMAGED (more than `max_times` distinct times, none at
  * all, or not in order) or ERR_NOMEM. */

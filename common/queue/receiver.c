@@ -21,21 +21,11 @@ struct known_sender {
     UT_hash_handle hh;
 };
 
-/* A record that was read, and what came of it. */
-struct unpacked {
-    struct wire *wire; /* its own: it is read while its push and other records are held */
-    struct wire_record record;
-    struct err why;
-    int rc;
-};
-
 struct receiver {
     struct queue *queue;
     struct receiver_calls calls;
     struct wire *push_wire;
-    struct unpacked
-        ahead[RECEIVER_AHEAD + 1]; /* a ring: the one whose turn it is, those behind it */
-    struct unpacked large; /* one too large for that, so that the memory of one alone is kept */
+    struct wire *record_wire;     /* apart from push_wire: records lie in the push */
     struct known_sender *senders; /* by id */
     struct buf ack;
     size_t turn_records;
@@ -52,15 +42,6 @@ enum receiver_verdict receiver_judge(uint64_t taken, uint64_t base, uint64_t seq
     return RECEIVER_GAP;
 }
 
-static bool new_wires(struct receiver *i)
-{
-    bool all = (i->push_wire = wire_new()) != NULL && (i->large.wire = wire_new()) != NULL;
-
-    for (size_t k = 0; all && k <= RECEIVER_AHEAD; k++)
-        all = (i->ahead[k].wire = wire_new()) != NULL;
-    return all;
-}
-
 int receiver_open(const struct queue_options *options, const struct receiver_calls *calls,
                   struct receiver **out, struct err *err)
 {
@@ -71,8 +52,11 @@ int receiver_open(const struct queue_options *options, const struct receiver_cal
         return err_set(err, ERR_NOMEM, "no memory for the receiver");
     i->calls = *calls;
     buf_init(&i->ack, WIRE_MESSAGE_MAX);
-    rc = new_wires(i) ? queue_bind(options, &i->queue, err)
-                      : err_set(err, ERR_NOMEM, "no memory for the receiver");
+    i->push_wire = wire_new();
+    i->record_wire = wire_new();
+    rc = i->push_wire != NULL && i->record_wire != NULL
+             ? queue_bind(options, &i->queue, err)
+             : err_set(err, ERR_NOMEM, "no memory for the receiver");
     if (rc != 0) {
         receiver_close(i);
         return rc;
@@ -93,9 +77,7 @@ void receiver_close(struct receiver *i)
         free(s);
     }
     queue_close(i->queue);
-    for (size_t k = 0; k <= RECEIVER_AHEAD; k++)
-        wire_free(i->ahead[k].wire);
-    wire_free(i->large.wire);
+    wire_free(i->record_wire);
     wire_free(i->push_wire);
     buf_close(&i->ack);
     free(i);
@@ -174,36 +156,16 @@ static void refuse(struct receiver *i, struct known_sender *s, const char *why)
     buf_close(&shown);
 }
 
-static struct unpacked *unpacked_at(struct receiver *i, const struct wire_push *push, size_t k)
+/* Unpacks the record and checks that its message may bring it. */
+static int read_record(struct receiver *i, const struct known_sender *s, uint64_t sequence,
+                       struct wire_bytes bytes, struct wire_record *record, struct err *why)
 {
-    bool large = push->records[k].len > RECEIVER_AHEAD_BYTES;
+    int rc = wire_unpack_record(i->record_wire, bytes.data, bytes.len, record, why);
 
-    return large ? &i->large : &i->ahead[k % (RECEIVER_AHEAD + 1)];
-}
-
-static void read_record(struct receiver *i, const struct known_sender *s,
-                        const struct wire_push *push, size_t k)
-{
-    struct unpacked *u = unpacked_at(i, push, k);
-    struct wire_bytes bytes = push->records[k];
-
-    u->rc = wire_unpack_record(u->wire, bytes.data, bytes.len, &u->record, &u->why);
-    if (u->rc == 0 && (u->record.sequence != push->first + k ||
-                       memcmp(u->record.sender, s->id, sizeof u->record.sender) != 0))
-        u->rc = err_set(&u->why, ERR_INPUT,
-                        "record: names another sender or sequence than its message");
-    if (u->rc == 0 && u != &i->large)
-        i->calls.expect(i->calls.ctx, &u->record);
-}
-
-/* Reads the record whose turn it is and those ahead that may be, each once: `read` are read. */
-static size_t read_ahead(struct receiver *i, const struct known_sender *s,
-                         const struct wire_push *push, size_t turn, size_t read)
-{
-    while (read < push->n_records && read <= turn + RECEIVER_AHEAD &&
-           (read <= turn || push->records[read].len <= RECEIVER_AHEAD_BYTES))
-        read_record(i, s, push, read++);
-    return read;
+    if (rc == 0 &&
+        (record->sequence != sequence || memcmp(record->sender, s->id, sizeof s->id) != 0))
+        rc = err_set(why, ERR_INPUT, "record: names another sender or sequence than its message");
+    return rc;
 }
 
 static void note_taken(struct receiver *i, struct known_sender *s, uint64_t sequence)
@@ -218,14 +180,16 @@ static void note_taken(struct receiver *i, struct known_sender *s, uint64_t sequ
 
 /* Takes one record whose turn it is. False in *taken: it must stay with its sender. */
 static int take(struct receiver *i, struct known_sender *s, uint64_t sequence,
-                struct wire_bytes bytes, const struct unpacked *u, bool *taken, struct err *err)
+                struct wire_bytes bytes, bool *taken, struct err *err)
 {
-    int rc = u->rc;
+    struct wire_record record;
+    struct err why;
+    int rc = read_record(i, s, sequence, bytes, &record, &why);
 
     *taken = false;
     switch (rc) {
     case 0:
-        rc = i->calls.take(i->calls.ctx, bytes, &u->record, err);
+        rc = i->calls.take(i->calls.ctx, bytes, &record, err);
         i->counts.records += rc == 0;
         if (rc == RECEIVER_NOT_NOW) {
             s->again = true;
@@ -233,14 +197,14 @@ static int take(struct receiver *i, struct known_sender *s, uint64_t sequence,
         }
         break;
     case ERR_INPUT:
-        rc = i->calls.set_aside(i->calls.ctx, s->id, sequence, bytes, u->why.text, err);
+        rc = i->calls.set_aside(i->calls.ctx, s->id, sequence, bytes, why.text, err);
         i->counts.set_aside += rc == 0;
         break;
     case ERR_VERSION:
-        refuse(i, s, u->why.text);
+        refuse(i, s, why.text);
         return 0;
     default:
-        return err_set(err, rc, "%s", u->why.text);
+        return err_set(err, rc, "%s", why.text);
     }
     *taken = rc == 0;
     if (rc == 0)
@@ -252,14 +216,11 @@ static int take(struct receiver *i, struct known_sender *s, uint64_t sequence,
 static int take_run(struct receiver *i, struct known_sender *s, const struct wire_push *push,
                     size_t k, struct err *err)
 {
-    size_t read = k;
     bool taken = true;
     int rc = 0;
 
-    for (; k < push->n_records && taken && rc == 0; k++) {
-        read = read_ahead(i, s, push, k, read);
-        rc = take(i, s, push->first + k, push->records[k], unpacked_at(i, push, k), &taken, err);
-    }
+    for (; k < push->n_records && taken && rc == 0; k++)
+        rc = take(i, s, push->first + k, push->records[k], &taken, err);
     return rc;
 }
 

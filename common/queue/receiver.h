@@ -25,8 +25,6 @@ enum {
     RECEIVER_TURN_RECORDS = 4096,  /* as well; the message that reaches it is finished */
     RECEIVER_TURN_BYTES = 8 << 20, /* as well */
     RECEIVER_SENDERS_MAX = 4096,   /* remembered; the longest silent one is forgotten */
-    RECEIVER_AHEAD = 8,            /* records of a message that are read before their turn */
-    RECEIVER_AHEAD_BYTES = 4096,   /* of such a record; a larger one is read in its turn */
     RECEIVER_NOT_NOW = 1,
     RECEIVER_REFUSED_SIZE = 300,
 };
@@ -54,9 +52,6 @@ struct receiver_calls {
      * after its records, and not at all where nothing of it was taken. */
     int (*set_taken)(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t taken,
                      struct err *err);
-    /* This record will be taken, if nothing comes between, RECEIVER_AHEAD records from now. It is
-     * not said of those that are not read before their turn. */
-    void (*expect)(void *ctx, const struct wire_record *record);
 };
 
 struct receiver_counts {

@@ -43,8 +43,6 @@ struct store {
     struct rows now;       /* with what the open transaction did */
     struct rows committed; /* without */
     int fail_after;        /* takes until one fails; -1: none does */
-    size_t n_expected;     /* ever */
-    uint64_t expected;     /* the last one's sequence */
 };
 
 static int sender_index(struct rows *r, const uint8_t id[WIRE_SENDER_BYTES])
@@ -78,14 +76,6 @@ static int store_take(void *ctx, struct wire_bytes bytes, const struct wire_reco
     s->now.rows[s->now.n++] =
         (struct row){sender_index(&s->now, record->sender), record->sequence, record->lines};
     return 0;
-}
-
-static void store_expect(void *ctx, const struct wire_record *record)
-{
-    struct store *s = ctx;
-
-    s->n_expected++;
-    s->expected = record->sequence;
 }
 
 static int store_set_aside(void *ctx, const uint8_t *sender, uint64_t sequence,
@@ -163,8 +153,8 @@ static struct queue_options queue_of(struct world *w)
 static void start_alerter(struct world *w)
 {
     struct queue_options options = queue_of(w);
-    struct receiver_calls calls = {&w->store,       store_last_taken, store_take,
-                                   store_set_aside, store_set_taken,  store_expect};
+    struct receiver_calls calls = {&w->store, store_last_taken, store_take, store_set_aside,
+                                   store_set_taken};
 
     copy_rows(&w->store.now, &w->store.committed);
     OK(w, receiver_open(&options, &calls, &w->receiver, &w->err));
@@ -409,15 +399,13 @@ static void test_rolled_back_turn(void **state)
     assert_int_equal(receiver_counts(w->receiver).holes, 0);
 }
 
-/* Records of a message are read ahead of their turn, unless they are large. */
-static void test_read_ahead(void **state)
+static void test_large_records_among_small_ones(void **state)
 {
     struct world *w = *state;
     enum { N = 200, LARGE = 600 };
     int64_t times[LARGE] = {0};
     struct wire_matches m = {.rule = "r", .source = "", .process = "", .times_us = times};
     struct wire_record record = {.drain = "", .frame_id = "", .matches = &m, .n_matches = 1};
-    size_t n_small = 0;
 
     for (size_t i = 0; i < LARGE; i++)
         times[i] = i % 2 ? INT64_MAX : 0; /* ten bytes each */
@@ -429,14 +417,11 @@ static void test_read_ahead(void **state)
 
         record.lines = ++w->appended;
         m.n_times = large ? LARGE : 1;
-        n_small += !large;
         OK(w, sender_append(w->sender, &record, &w->err));
     }
     OK(w, journal_commit(w->journal, &w->err));
     OK(w, sender_push(w->sender, now_us(w), &w->err));
     assert_all_taken(w);
-    assert_int_equal(w->store.n_expected, n_small);
-    assert_int_equal(w->store.expected, (1ull << 40) + N);
 }
 
 static void test_record_too_large(void **state)
@@ -904,8 +889,8 @@ static void test_bound_of_senders(void **state)
     struct world *w = *state;
     struct queue_options options = queue_of(w);
     size_t asked = 0;
-    struct receiver_calls calls = {&asked,          any_last_taken,  store_take,
-                                   store_set_aside, store_set_taken, store_expect};
+    struct receiver_calls calls = {&asked, any_last_taken, store_take, store_set_aside,
+                                   store_set_taken};
     struct raw r = raw_open(ZMQ_DEALER);
     struct wire_push push = {.base = 1};
     uint64_t answered = 0;
@@ -1076,8 +1061,8 @@ static void test_over_tcp(void **state)
 
     for (int port = 20000 + getpid() % 20000, tries = 0; w->receiver == NULL; port++) {
         struct queue_options options = {w->endpoint, w->secrets, 2};
-        struct receiver_calls calls = {&w->store,       store_last_taken, store_take,
-                                       store_set_aside, store_set_taken,  store_expect};
+        struct receiver_calls calls = {&w->store, store_last_taken, store_take, store_set_aside,
+                                       store_set_taken};
 
         w->secrets[0] = old;
         w->secrets[1] = new;
@@ -1159,7 +1144,7 @@ int main(void)
         cmocka_unit_test(test_rules_of_sequence),
         TEST(test_there_and_acked),
         TEST(test_rolled_back_turn),
-        TEST(test_read_ahead),
+        TEST(test_large_records_among_small_ones),
         TEST(test_record_too_large),
         TEST(test_starts_of_ingest),
         TEST(test_start_without_the_last_acks),
