@@ -22,19 +22,19 @@ static const struct engine_limits DEFAULT_LIMITS = {
     .frames = ENGINE_FRAMES_MAX,
 };
 
-struct engine *engine_new(void)
+struct engine *engine_new(uint64_t seed)
 {
     struct engine *e = calloc(1, sizeof *e);
 
     if (e == NULL)
         return NULL;
-    e->keys = keys_new();
+    e->keys = keys_new(seed);
     if (e->keys == NULL) {
         free(e);
         return NULL;
     }
-    repeats_init(&e->frames);
-    losses_init(&e->losses);
+    repeats_init(&e->frames, seed);
+    losses_init(&e->losses, seed);
     e->limits = DEFAULT_LIMITS;
     return e;
 }

@@ -13,9 +13,8 @@
  * mark lies within the interval that it counts, or later. A mark's time is the receive time, judged
  * like that of a match. It is set before the record's own matches are judged.
  *
- * Memory: about 300 bytes an idle key, 16 to 24 for each further distinct millisecond in its window
- * (window.h; 36 while there are a dozen), 24 to 48 a Frame-Id (frames.h), 160 an app that lost
- * lines. */
+ * Memory: about 350 bytes an idle key, 16 to 24 for each further distinct millisecond in its window
+ * (window.h; 36 while there are a dozen), 90 a Frame-Id, 160 an app that lost lines. */
 #ifndef DRAINWATCH_ALERTER_ENGINE_ENGINE_H
 #define DRAINWATCH_ALERTER_ENGINE_ENGINE_H
 
@@ -89,7 +88,10 @@ struct engine_alerts {
     size_t n;
 };
 
-struct engine *engine_new(void); /* NULL: no memory. It has no rules, and every match is unknown. */
+/* Makes an engine that has no rules, so that every match is unknown; NULL: no memory. `seed` is a
+ * random number that goes into the hashes of its tables, so that nobody can make up names that
+ * collide; nothing that is decided or saved depends on it. */
+struct engine *engine_new(uint64_t seed);
 void engine_free(struct engine *e); /* NULL is fine */
 
 /* Sets other bounds, each at least 1 and at most the one above; what is held beyond them goes when
@@ -124,6 +126,6 @@ struct engine_counts engine_counts(const struct engine *e);
  * or ERR_NOMEM. Expect some 30 bytes and the names for an idle key, 2 to 4 for each further time,
  * 10 to 13 for a Frame-Id. */
 int engine_save(const struct engine *e, struct buf *out);
-int engine_load(struct engine **out, const void *bytes, size_t n, struct err *err);
+int engine_load(struct engine **out, const void *bytes, size_t n, uint64_t seed, struct err *err);
 
 #endif

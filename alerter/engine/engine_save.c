@@ -110,7 +110,7 @@ static int load_body(struct engine *e, struct snapshot_reader *r, struct err *er
     return load_memory(e, r);
 }
 
-int engine_load(struct engine **out, const void *bytes, size_t n, struct err *err)
+int engine_load(struct engine **out, const void *bytes, size_t n, uint64_t seed, struct err *err)
 {
     struct snapshot_reader r;
     struct engine *e;
@@ -119,7 +119,7 @@ int engine_load(struct engine **out, const void *bytes, size_t n, struct err *er
     *out = NULL;
     if (rc != 0)
         return rc;
-    e = engine_new();
+    e = engine_new(seed);
     if (e == NULL)
         return err_set(err, ERR_NOMEM, "snapshot: no memory");
     rc = load_body(e, &r, err);

@@ -2,7 +2,6 @@
 
 #include "alerter/engine/keys.h"
 
-#include "alerter/engine/keys_table.h"
 #include "common/base/hash.h"
 #include "common/rules/rules.h"
 
@@ -32,8 +31,7 @@ struct entry {
     struct entry *prev, *next;
     struct family *family; /* NULL: its rule has no groups */
     struct entry *older, *newer;
-    uint32_t hash;
-    uint32_t name_len;
+    UT_hash_handle hh;
     uint32_t n_group;
     char name[];
 };
@@ -44,46 +42,42 @@ enum {
 };
 
 struct keys {
-    struct keys_table table;
-    uint64_t seed; /* of the hashes */
+    struct entry *table;
+    uint64_t seed; /* of the tables' hashes */
     struct entry *stalest;
     struct family *families;
     struct family *busy;
     size_t n;
     size_t times;
-    struct buf name; /* of the key that is looked for, and what stands where in it: */
-    uint32_t hash;
-    uint32_t group_at;
+    struct buf name;   /* of the key that is looked for */
+    size_t family_len; /* bytes of it that name the family */
     uint32_t n_group;
 };
 
-/* Whoever can make up values could make up many that collide, if he knew the seed. So it comes from
- * an address, which nobody outside knows; where a key stands in the table shows nowhere. */
-struct keys *keys_new(void)
+struct keys *keys_new(uint64_t seed)
 {
     struct keys *k = calloc(1, sizeof *k);
 
-    if (k == NULL || keys_table_open(&k->table) != 0) {
-        free(k);
+    if (k == NULL)
         return NULL;
-    }
-    k->seed = hash_finish((uintptr_t)k);
+    k->seed = seed;
     buf_init(&k->name, NAME_MAX_BYTES);
     return k;
 }
 
-/* The place of the entry with the name that is looked for, or the free one where it would go. */
-static struct place *find_place(const struct keys *k)
+static unsigned hash_name(const struct keys *k, size_t len)
 {
-    struct place *p = keys_table_find(&k->table, k->hash, k->hash);
+    return (unsigned)hash_quick(k->seed, k->name.data, len);
+}
 
-    while (p->entry != NULL) {
-        if (p->entry->name_len == k->name.len &&
-            memcmp(p->entry->name, k->name.data, k->name.len) == 0)
-            break;
-        p = keys_table_find(&k->table, (size_t)(p + 1 - k->table.places), k->hash);
-    }
-    return p;
+/* The entry of the name that is looked for; NULL if there is none. */
+static struct entry *find(const struct keys *k)
+{
+    const size_t len = k->name.len;
+    struct entry *e;
+
+    HASH_FIND_BYHASHVALUE(hh, k->table, k->name.data, len, hash_name(k, len), e);
+    return e;
 }
 
 static void make_busy(struct keys *k, struct family *f)
@@ -113,7 +107,7 @@ static void drop_if_empty(struct keys *k, struct family *f)
 
 static void drop(struct keys *k, struct entry *e)
 {
-    keys_table_remove(&k->table, e->hash, e);
+    HASH_DEL(k->table, e);
     DL_DELETE(k->stalest, e);
     if (e->family != NULL) {
         DL_DELETE2(e->family->stalest, e, older, newer);
@@ -132,7 +126,6 @@ void keys_free(struct keys *k)
         return;
     while (k->stalest != NULL)
         drop(k, k->stalest);
-    free(k->table.places);
     buf_close(&k->name);
     free(k);
 }
@@ -160,16 +153,18 @@ const char *key_rule(const struct key *key)
 /* Finds or makes the family of the name that is looked for. NULL: no memory. */
 static struct family *take_family(struct keys *k)
 {
+    const size_t len = k->family_len;
+    const unsigned hash = hash_name(k, len);
     struct family *f;
 
-    HASH_FIND(hh, k->families, k->name.data, k->group_at, f);
+    HASH_FIND_BYHASHVALUE(hh, k->families, k->name.data, len, hash, f);
     if (f != NULL)
         return f;
-    f = calloc(1, sizeof *f + k->group_at);
+    f = calloc(1, sizeof *f + len);
     if (f == NULL)
         return NULL;
-    memcpy(f->name, k->name.data, k->group_at);
-    HASH_ADD_KEYPTR(hh, k->families, f->name, k->group_at, f);
+    memcpy(f->name, k->name.data, len);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, k->families, f->name, len, hash, f);
     if (f->hh.tbl == NULL) { /* uthash's way to say that it found no memory */
         free(f);
         return NULL;
@@ -201,8 +196,8 @@ static void make_last(struct keys *k, struct entry *e)
 
 static struct entry *add(struct keys *k)
 {
-    struct entry *e =
-        keys_table_reserve(&k->table, k->n) != 0 ? NULL : calloc(1, sizeof *e + k->name.len);
+    const size_t len = k->name.len;
+    struct entry *e = calloc(1, sizeof *e + len);
 
     if (e == NULL)
         return NULL;
@@ -210,13 +205,16 @@ static struct entry *add(struct keys *k)
         free(e);
         return NULL;
     }
+    memcpy(e->name, k->name.data, len);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, k->table, e->name, len, hash_name(k, len), e);
+    if (e->hh.tbl == NULL) {
+        drop_if_empty(k, e->family);
+        free(e);
+        return NULL;
+    }
     window_init(&e->key.window);
     e->key.alerted_us = KEY_NEVER;
     e->n_group = k->n_group;
-    e->name_len = (uint32_t)k->name.len;
-    e->hash = k->hash;
-    memcpy(e->name, k->name.data, k->name.len);
-    *find_place(k) = (struct place){.hash = k->hash, .entry = e};
     append(k, e);
     return e;
 }
@@ -244,11 +242,10 @@ static int set_name(struct keys *k, const char *app, const char *rule, const cha
         return ERR_NOMEM;
     put_part(name, app, app_len);
     put_part(name, rule, rule_len);
-    k->group_at = (uint32_t)name->len;
+    k->family_len = name->len;
     for (size_t i = 0; i < n_group; i++)
         put_part(name, group[i], group_len[i]);
     k->n_group = (uint32_t)n_group;
-    k->hash = (uint32_t)hash_quick(k->seed, name->data, name->len);
     return 0;
 }
 
@@ -259,7 +256,7 @@ struct key *keys_touch(struct keys *k, const char *app, const char *rule, const 
 
     if (set_name(k, app, rule, group, n_group) != 0)
         return NULL;
-    e = find_place(k)->entry;
+    e = find(k);
     if (e == NULL)
         e = add(k);
     else
@@ -362,12 +359,10 @@ static int load_name(struct keys *k, struct snapshot_reader *in)
     rc = load_part(&k->name, in);
     if (rc == 0)
         rc = load_part(&k->name, in);
-    k->group_at = (uint32_t)k->name.len;
+    k->family_len = k->name.len;
     k->n_group = (uint32_t)snapshot_get_max(in, UINT32_MAX);
     for (uint32_t i = 0; i < k->n_group && rc == 0; i++)
         rc = load_part(&k->name, in);
-    if (rc == 0)
-        k->hash = (uint32_t)hash_quick(k->seed, k->name.data, k->name.len);
     return rc;
 }
 
@@ -379,7 +374,7 @@ static int load_key(struct keys *k, struct snapshot_reader *in, const struct key
 
     if (rc != 0)
         return rc;
-    if (find_place(k)->entry != NULL || !known(ctx, after(buf_text(&k->name)), k->n_group))
+    if (find(k) != NULL || !known(ctx, after(buf_text(&k->name)), k->n_group))
         return ERR_DAMAGED;
     e = add(k);
     if (e == NULL)

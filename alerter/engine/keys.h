@@ -4,7 +4,7 @@
  * was touched last, so that the stalest can go first. The groups of one app's rule are a family
  * with a list of its own; a rule without group has none, and costs nothing of this. Pure.
  *
- * Memory: about 300 bytes a key with its first four distinct times (the names included, where they
+ * Memory: about 350 bytes a key with its first four distinct times (the names included, where they
  * are some 40 bytes), plus what window.h says for each further time. */
 #ifndef DRAINWATCH_ALERTER_ENGINE_KEYS_H
 #define DRAINWATCH_ALERTER_ENGINE_KEYS_H
@@ -31,7 +31,9 @@ struct keys_counts {
     size_t times; /* distinct times in all windows */
 };
 
-struct keys *keys_new(void); /* NULL: no memory */
+/* `seed` goes into the hashes of the tables, so that nobody can make up names that collide; nothing
+ * else depends on it. NULL: no memory. */
+struct keys *keys_new(uint64_t seed);
 void keys_free(struct keys *k);
 
 /* Finds a key or makes it; makes it the last of the list. `group` has the values of its group, in

@@ -2,6 +2,8 @@
 
 #include "alerter/engine/losses.h"
 
+#include "common/base/hash.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +18,14 @@ struct loss {
     char app[];
 };
 
-void losses_init(struct losses *l)
+static unsigned hash_app(const struct losses *l, const char *app, size_t len)
 {
-    *l = (struct losses){0};
+    return (unsigned)hash_quick(l->seed, app, len);
+}
+
+void losses_init(struct losses *l, uint64_t seed)
+{
+    *l = (struct losses){.seed = seed};
 }
 
 static void drop(struct losses *l, struct loss *loss)
@@ -39,7 +46,7 @@ static struct loss *find(const struct losses *l, const char *app, size_t len)
 {
     struct loss *loss;
 
-    HASH_FIND(hh, l->table, app, len, loss);
+    HASH_FIND_BYHASHVALUE(hh, l->table, app, len, hash_app(l, app, len), loss);
     return loss;
 }
 
@@ -51,7 +58,7 @@ static struct loss *add(struct losses *l, const char *app, size_t len, int64_t m
         return NULL;
     loss->ms = ms;
     memcpy(loss->app, app, len);
-    HASH_ADD_KEYPTR(hh, l->table, loss->app, len, loss);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, l->table, loss->app, len, hash_app(l, app, len), loss);
     if (loss->hh.tbl == NULL) { /* uthash's way to say that it found no memory */
         free(loss);
         return NULL;

@@ -16,11 +16,12 @@ struct losses {
     struct loss *table;
     struct loss *stalest; /* a list from the app that was longest without a mark */
     size_t n;
+    uint64_t seed;
 };
 
 #define LOSSES_NONE INT64_MIN
 
-void losses_init(struct losses *l);
+void losses_init(struct losses *l, uint64_t seed); /* the seed of the table's hashes */
 void losses_close(struct losses *l);
 
 /* Marks an app. An older mark than the one it has leaves that one. Beyond `max_apps`, which is at

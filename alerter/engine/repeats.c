@@ -1,3 +1,4 @@
+/* Remembers Frame-Ids, so that the engine counts a delivery once that Logplex sent twice. */
 #define HASH_NONFATAL_OOM 1
 
 #include "alerter/engine/repeats.h"
@@ -13,134 +14,76 @@
 #include <utlist.h>
 
 struct frame {
-    uint64_t hash;
+    uint64_t id; /* a hash of the Frame-Id */
     int64_t step_us;
+    UT_hash_handle hh;
 };
 
-/* A ring of frames in the order they were taken, and a table of open addresses into it. */
 struct repeats_drain {
-    struct frame *ring;
-    uint32_t *slots; /* two for each place of the ring: the place + 1, 0 where free */
-    size_t cap;      /* places, a power of two */
-    size_t head;
-    size_t n;
+    struct frame *frames; /* a table that keeps the order of adding: the first is the oldest */
+    int64_t newest_us;
     struct repeats_drain *prev, *next;
     UT_hash_handle hh;
     char name[];
 };
 
-enum { FIRST_PLACES = 8 };
-
-void repeats_init(struct repeats *f)
+void repeats_init(struct repeats *f, uint64_t seed)
 {
-    *f = (struct repeats){0};
+    *f = (struct repeats){.seed = seed};
 }
 
-static void drain_free(struct repeats_drain *d)
+static unsigned hash_of(const struct repeats *f, const void *bytes, size_t n)
 {
-    if (d == NULL)
-        return;
-    free(d->ring);
-    free(d->slots);
-    free(d);
+    return (unsigned)hash_quick(f->seed, bytes, n);
+}
+
+static void drop_oldest(struct repeats *f, struct repeats_drain *d)
+{
+    struct frame *oldest = d->frames;
+
+    HASH_DEL(d->frames, oldest);
+    free(oldest);
+    f->total--;
 }
 
 static void drop_drain(struct repeats *f, struct repeats_drain *d)
 {
+    while (d->frames != NULL)
+        drop_oldest(f, d);
     HASH_DEL(f->table, d);
     DL_DELETE(f->stalest, d);
     f->n_drains--;
-    f->total -= d->n;
-    drain_free(d);
+    free(d);
 }
 
 void repeats_close(struct repeats *f)
 {
     while (f->stalest != NULL)
         drop_drain(f, f->stalest);
-    repeats_init(f);
 }
 
-static size_t slot_of(const struct repeats_drain *d, uint64_t hash)
+static bool holds(const struct repeats *f, const struct repeats_drain *d, uint64_t id)
 {
-    return (size_t)hash & (2 * d->cap - 1);
+    struct frame *frame;
+
+    HASH_FIND_BYHASHVALUE(hh, d->frames, &id, sizeof id, hash_of(f, &id, sizeof id), frame);
+    return frame != NULL;
 }
 
-/* The slot that names the frame with this hash, or the free one where it would go. */
-static size_t find_slot(const struct repeats_drain *d, uint64_t hash)
+static int add_frame(struct repeats *f, struct repeats_drain *d, uint64_t id, int64_t step_us)
 {
-    size_t slot = slot_of(d, hash);
+    struct frame *frame = calloc(1, sizeof *frame);
 
-    while (d->slots[slot] != 0 && d->ring[d->slots[slot] - 1].hash != hash)
-        slot = (slot + 1) & (2 * d->cap - 1);
-    return slot;
-}
-
-static bool holds(const struct repeats_drain *d, uint64_t hash)
-{
-    return d->n > 0 && d->slots[find_slot(d, hash)] != 0;
-}
-
-/* Frees a slot and moves up those behind it that probing would no longer reach, so that the table
- * needs no tombstones. */
-static void free_slot(struct repeats_drain *d, size_t slot)
-{
-    size_t mask = 2 * d->cap - 1;
-
-    for (size_t at = (slot + 1) & mask; d->slots[at] != 0; at = (at + 1) & mask) {
-        size_t home = slot_of(d, d->ring[d->slots[at] - 1].hash);
-
-        if (((at - home) & mask) >= ((at - slot) & mask)) {
-            d->slots[slot] = d->slots[at];
-            slot = at;
-        }
-    }
-    d->slots[slot] = 0;
-}
-
-static void pop(struct repeats *f, struct repeats_drain *d)
-{
-    assert(d->n > 0);
-    free_slot(d, find_slot(d, d->ring[d->head].hash));
-    d->head = (d->head + 1) & (d->cap - 1);
-    d->n--;
-    f->total--;
-}
-
-static int grow(struct repeats_drain *d)
-{
-    size_t cap = d->cap == 0 ? FIRST_PLACES : 2 * d->cap;
-    struct frame *ring = malloc(cap * sizeof *ring);
-    uint32_t *slots = calloc(2 * cap, sizeof *slots);
-
-    if (ring == NULL || slots == NULL) {
-        free(ring);
-        free(slots);
+    if (frame == NULL)
+        return ERR_NOMEM;
+    frame->id = id;
+    frame->step_us = step_us;
+    HASH_ADD_BYHASHVALUE(hh, d->frames, id, sizeof id, hash_of(f, &id, sizeof id), frame);
+    if (frame->hh.tbl == NULL) { /* uthash found no memory */
+        free(frame);
         return ERR_NOMEM;
     }
-    for (size_t i = 0; i < d->n; i++)
-        ring[i] = d->ring[(d->head + i) & (d->cap - 1)];
-    free(d->ring);
-    free(d->slots);
-    d->ring = ring;
-    d->slots = slots;
-    d->cap = cap;
-    d->head = 0;
-    for (size_t i = 0; i < d->n; i++)
-        slots[find_slot(d, ring[i].hash)] = (uint32_t)i + 1;
-    return 0;
-}
-
-static int push(struct repeats *f, struct repeats_drain *d, struct frame frame)
-{
-    size_t place;
-
-    if (d->n == d->cap && grow(d) != 0)
-        return ERR_NOMEM;
-    place = (d->head + d->n) & (d->cap - 1);
-    d->ring[place] = frame;
-    d->slots[find_slot(d, frame.hash)] = (uint32_t)place + 1;
-    d->n++;
+    d->newest_us = step_us;
     f->total++;
     return 0;
 }
@@ -149,7 +92,7 @@ static struct repeats_drain *find_drain(const struct repeats *f, const char *nam
 {
     struct repeats_drain *d;
 
-    HASH_FIND(hh, f->table, name, len, d);
+    HASH_FIND_BYHASHVALUE(hh, f->table, name, len, hash_of(f, name, len), d);
     return d;
 }
 
@@ -160,8 +103,8 @@ static struct repeats_drain *add_drain(struct repeats *f, const char *name, size
     if (d == NULL)
         return NULL;
     memcpy(d->name, name, len);
-    HASH_ADD_KEYPTR(hh, f->table, d->name, len, d);
-    if (d->hh.tbl == NULL) { /* uthash's way to say that it found no memory */
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, f->table, d->name, len, hash_of(f, name, len), d);
+    if (d->hh.tbl == NULL) { /* uthash found no memory */
         free(d);
         return NULL;
     }
@@ -170,43 +113,34 @@ static struct repeats_drain *add_drain(struct repeats *f, const char *name, size
     return d;
 }
 
-/* Goes by the list, whose first drain has the oldest newest frame; `taken` is the last of it. */
+/* Drops drains from the stalest on; `taken`, the last of the list, stays. */
 static void keep_limits(struct repeats *f, const struct repeats_drain *taken, int64_t old_us,
                         const struct repeats_limits *limits)
 {
-    while (f->stalest != taken) {
-        struct repeats_drain *d = f->stalest;
-        size_t newest = (d->head + d->n - 1) & (d->cap - 1);
-
-        if (f->n_drains <= limits->drains && f->total <= limits->total &&
-            d->ring[newest].step_us > old_us)
-            return;
-        drop_drain(f, d);
-    }
+    while (f->stalest != taken && (f->n_drains > limits->drains || f->total > limits->total ||
+                                   f->stalest->newest_us <= old_us))
+        drop_drain(f, f->stalest);
 }
 
 int repeats_take(struct repeats *f, const char *drain, const char *frame_id, int64_t step_us,
                  int64_t memory_us, const struct repeats_limits *limits)
 {
-    struct frame frame = {.hash = hash_finish(hash_add_text(HASH_START, frame_id)),
-                          .step_us = step_us};
-    int64_t old_us = step_us - memory_us;
-    size_t len = strlen(drain);
+    const uint64_t id = hash_finish(hash_add_text(HASH_START, frame_id));
+    const int64_t old_us = step_us - memory_us;
+    const size_t len = strlen(drain);
     struct repeats_drain *d = find_drain(f, drain, len);
 
     assert(limits->per_drain > 0);
-    while (d != NULL && d->n > 0 && d->ring[d->head].step_us <= old_us)
-        pop(f, d);
-    if (d != NULL && holds(d, frame.hash))
+    while (d != NULL && d->frames != NULL && d->frames->step_us <= old_us)
+        drop_oldest(f, d);
+    if (d != NULL && holds(f, d, id))
         return 1;
-    if (d == NULL)
-        d = add_drain(f, drain, len);
-    if (d == NULL)
+    if (d == NULL && (d = add_drain(f, drain, len)) == NULL)
         return ERR_NOMEM;
-    while (d->n >= limits->per_drain)
-        pop(f, d);
-    if (push(f, d, frame) != 0) {
-        if (d->n == 0) /* no drain is ever held empty */
+    while (HASH_COUNT(d->frames) >= limits->per_drain)
+        drop_oldest(f, d);
+    if (add_frame(f, d, id, step_us) != 0) {
+        if (d->frames == NULL) /* no drain is ever held empty */
             drop_drain(f, d);
         return ERR_NOMEM;
     }
@@ -226,11 +160,9 @@ void repeats_save(const struct repeats *f, struct snapshot_writer *out)
         int64_t before_us = 0;
 
         snapshot_put_bytes(out, d->name, strlen(d->name));
-        snapshot_put_u64(out, d->n);
-        for (size_t i = 0; i < d->n; i++) {
-            const struct frame *frame = &d->ring[(d->head + i) & (d->cap - 1)];
-
-            snapshot_put_fixed64(out, frame->hash);
+        snapshot_put_u64(out, HASH_COUNT(d->frames));
+        for (const struct frame *frame = d->frames; frame != NULL; frame = frame->hh.next) {
+            snapshot_put_fixed64(out, frame->id);
             snapshot_put_u64(out, (uint64_t)(frame->step_us - before_us));
             before_us = frame->step_us;
         }
@@ -241,16 +173,17 @@ static int load_frames(struct repeats *f, struct repeats_drain *d, struct snapsh
                        int64_t step_us, const struct repeats_limits *limits)
 {
     size_t n = snapshot_get_count(in, 9);
-    struct frame frame = {0};
+    int64_t at_us = 0;
 
     if (n == 0 || n > limits->per_drain)
         return ERR_DAMAGED;
     for (size_t i = 0; i < n; i++) {
-        frame.hash = snapshot_get_fixed64(in);
-        frame.step_us += (int64_t)snapshot_get_max(in, (uint64_t)(step_us - frame.step_us));
-        if (in->bad || holds(d, frame.hash))
+        uint64_t id = snapshot_get_fixed64(in);
+
+        at_us += (int64_t)snapshot_get_max(in, (uint64_t)(step_us - at_us));
+        if (in->bad || holds(f, d, id))
             return ERR_DAMAGED;
-        if (push(f, d, frame) != 0)
+        if (add_frame(f, d, id, at_us) != 0)
             return ERR_NOMEM;
     }
     return 0;

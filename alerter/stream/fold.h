@@ -26,6 +26,9 @@ struct fold {
     bool on_trial;        /* rules and snapshots of the stream are passed over */
 };
 
+/* A random number for engine_new and engine_load. */
+uint64_t fold_seed(void);
+
 int fold_open(struct fold *f, struct err *err); /* 0 or ERR_NOMEM; an engine that was fed nothing */
 /* A cold start under these rules and no others, to try them: of the stream it takes the records
  * alone. Returns 0, ERR_INPUT or ERR_NOMEM; if it is not 0, there is nothing to close. */

@@ -152,7 +152,7 @@ static void make_all(struct budget *b)
     buf_init(&b->packed, WIRE_RECORD_MAX);
     b->delivery = delivery_new();
     b->auth = auth_new();
-    b->engine = engine_new();
+    b->engine = engine_new(0);
     b->wire = wire_new();
     b->now_us = START_US;
     b->n_none = make_body(false, b->none);

@@ -46,7 +46,7 @@ static void set_rules(struct cost *c)
                               " within: %us, cooldown: 1m}\n",
                               i, c->window_s);
     }
-    c->engine = engine_new();
+    c->engine = engine_new(0);
     if (c->engine == NULL || engine_set_rules(c->engine, text, n, &err) != 0)
         fail(c->engine == NULL ? "out of memory" : err.text);
 }

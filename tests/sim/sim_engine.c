@@ -185,7 +185,7 @@ static void load_a_twin(struct sim *s)
     size_t place;
 
     save(s, from, &bytes);
-    if (engine_load(&loaded, bytes.data, bytes.len, &err) != 0)
+    if (engine_load(&loaded, bytes.data, bytes.len, s->seed + (uint64_t)s->step, &err) != 0)
         differ(s, err.text);
     engine_set_limits(loaded, &s->limits);
     save(s, loaded, &again);
@@ -254,7 +254,7 @@ static void open_run(struct sim *s, uint64_t seed)
     stream_open(&s->stream, seed);
     s->limits = make_limits(&s->stream);
     s->oracle = oracle_new(&s->limits);
-    s->twins[0] = engine_new();
+    s->twins[0] = engine_new(seed);
     s->n_twins = 1;
     expect(s, s->twins[0] != NULL, "no memory");
     engine_set_limits(s->twins[0], &s->limits);

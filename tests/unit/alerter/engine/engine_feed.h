@@ -127,7 +127,7 @@ static inline void set_rules(struct engine *e, const char *text)
 
 static inline int open_engine(void **state)
 {
-    struct engine *e = engine_new();
+    struct engine *e = engine_new(0);
 
     assert_non_null(e);
     set_rules(e, RULES);

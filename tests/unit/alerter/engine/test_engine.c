@@ -188,7 +188,7 @@ static void time_does_not_go_back(void **state)
 
 static void matches_of_unknown_rules_are_counted(void **state)
 {
-    struct engine *bare = engine_new();
+    struct engine *bare = engine_new(0);
 
     assert_int_equal(feed(*state, "nobody", 7, NOW).n, 0);
     assert_int_equal(engine_counts(*state).unknown_rule, 7);

@@ -87,7 +87,7 @@ static int feed(struct engine *e, int i)
 /* All that allocates, in a row, up to the first failure. */
 static int all(void)
 {
-    struct engine *e = engine_new(), *loaded = NULL;
+    struct engine *e = engine_new(0), *loaded = NULL;
     struct buf bytes;
     struct err err;
     int rc;
@@ -101,7 +101,7 @@ static int all(void)
     if (rc == 0)
         rc = engine_save(e, &bytes);
     if (rc == 0)
-        rc = engine_load(&loaded, bytes.data, bytes.len, &err);
+        rc = engine_load(&loaded, bytes.data, bytes.len, 0, &err);
     if (rc == 0)
         rc = feed(loaded, RECORDS);
     engine_free(loaded);
@@ -128,7 +128,7 @@ static void each_allocation_fails_once(void **state)
 
 static void rules_stay_in_force_where_memory_ran_out(void **state)
 {
-    struct engine *e = engine_new();
+    struct engine *e = engine_new(0);
     const struct rules *rules;
     struct err err;
     long n = 0;

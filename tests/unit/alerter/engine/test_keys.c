@@ -21,7 +21,7 @@ static struct key *put(struct keys *k, const char *rule, const char *value)
 static void a_key_is_found_by_all_of_its_name(void **state)
 {
     static const char *const two[] = {"a", "b"};
-    struct keys *k = keys_new();
+    struct keys *k = keys_new(0);
     struct key *plain, *group, *other;
 
     (void)state;
@@ -41,7 +41,7 @@ static void a_key_is_found_by_all_of_its_name(void **state)
 
 static void only_families_that_were_touched_are_looked_at(void **state)
 {
-    struct keys *k = keys_new();
+    struct keys *k = keys_new(0);
 
     (void)state;
     assert_non_null(k);
@@ -68,7 +68,7 @@ static void only_families_that_were_touched_are_looked_at(void **state)
 /* The whole family goes, one of those that were touched. */
 static void a_family_that_went_is_forgotten(void **state)
 {
-    struct keys *k = keys_new();
+    struct keys *k = keys_new(0);
 
     (void)state;
     assert_non_null(k);
@@ -125,7 +125,7 @@ static void put_number(struct keys *k, struct model *m, size_t number, int now)
 static void a_large_table_finds_what_an_array_holds(void **state)
 {
     static struct model m;
-    struct keys *k = keys_new();
+    struct keys *k = keys_new(0);
     uint64_t random = 88172645463325252;
 
     (void)state;
@@ -164,7 +164,7 @@ static const struct keys_limits LIMITS = {.keys = 3, .groups = 3, .key_times = 1
 
 static int load(const struct buf *bytes, const struct keys_limits *limits, size_t *n)
 {
-    struct keys *k = keys_new();
+    struct keys *k = keys_new(0);
     struct snapshot_reader r;
     struct err err;
     int rc;
@@ -181,7 +181,7 @@ static int load(const struct buf *bytes, const struct keys_limits *limits, size_
 static void what_is_loaded_keeps_its_bounds(void **state)
 {
     struct keys_limits few_keys = LIMITS, few_groups = LIMITS;
-    struct keys *k = keys_new();
+    struct keys *k = keys_new(0);
     struct snapshot_writer w;
     struct buf bytes;
     size_t n;

@@ -9,7 +9,7 @@ static void the_newest_mark_stays(void **state)
     struct losses l;
 
     (void)state;
-    losses_init(&l);
+    losses_init(&l, 0);
     assert_true(losses_newest(&l, "a") == LOSSES_NONE);
     assert_int_equal(losses_mark(&l, "a", 5, 10), 0);
     assert_int_equal(losses_mark(&l, "a", 3, 10), 0);
@@ -29,7 +29,7 @@ static void the_app_longest_without_a_mark_goes(void **state)
     struct losses l;
 
     (void)state;
-    losses_init(&l);
+    losses_init(&l, 0);
     assert_int_equal(losses_mark(&l, "a", 9, 2), 0);
     assert_int_equal(losses_mark(&l, "b", 10, 2), 0);
     assert_int_equal(losses_mark(&l, "a", 1, 2), 0); /* an old mark is a mark, too */
@@ -56,7 +56,7 @@ static int load(struct losses *l, const struct buf *in, size_t max_apps, int64_t
     struct err err;
     int rc;
 
-    losses_init(l);
+    losses_init(l, 0);
     assert_int_equal(snapshot_open(&r, in->data, in->len, &err), 0);
     rc = losses_load(l, &r, max_apps, latest_ms);
     assert_true(rc != 0 || snapshot_complete(&r));
@@ -69,7 +69,7 @@ static void what_is_loaded_is_what_was_saved(void **state)
     struct buf bytes, again;
 
     (void)state;
-    losses_init(&l);
+    losses_init(&l, 0);
     buf_init(&bytes, 1000);
     buf_init(&again, 1000);
     assert_int_equal(losses_mark(&l, "a", 9, 3), 0);

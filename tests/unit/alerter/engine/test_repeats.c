@@ -19,7 +19,7 @@ static void a_frame_is_remembered_for_less_than_an_hour(void **state)
     struct repeats f;
 
     (void)state;
-    repeats_init(&f);
+    repeats_init(&f, 0);
     assert_int_equal(take(&f, "d.1", "a", 1), 0);
     assert_int_equal(take(&f, "d.1", "a", 1), 1);
     assert_int_equal(take(&f, "d.1", "a", HOUR), 1); /* this does not prolong it */
@@ -34,7 +34,7 @@ static void drains_have_memories_of_their_own(void **state)
     struct repeats f;
 
     (void)state;
-    repeats_init(&f);
+    repeats_init(&f, 0);
     assert_int_equal(take(&f, "d.1", "a", 1), 0);
     assert_int_equal(take(&f, "d.2", "a", 1), 0);
     assert_int_equal(take(&f, "", "a", 1), 0);
@@ -52,7 +52,7 @@ static void the_oldest_goes_first(void **state)
     struct repeats f;
 
     (void)state;
-    repeats_init(&f);
+    repeats_init(&f, 0);
     for (int i = 0; i < 4; i++)
         assert_int_equal(repeats_take(&f, "d.1", ids[i], i, HOUR, &limits), 0);
     assert_int_equal(repeats_take(&f, "d.1", "b", 5, HOUR, &limits), 1);
@@ -71,7 +71,7 @@ static void all_drains_together_are_bounded(void **state)
     struct repeats f;
 
     (void)state;
-    repeats_init(&f);
+    repeats_init(&f, 0);
     for (int i = 0; i < 400; i++) {
         char drain[16], id[16];
 
@@ -92,7 +92,7 @@ static void a_flood_is_remembered_to_the_last(void **state)
     char id[16];
 
     (void)state;
-    repeats_init(&f);
+    repeats_init(&f, 0);
     for (int i = 0; i < 20000; i++) {
         snprintf(id, sizeof id, "%d", i);
         assert_int_equal(repeats_take(&f, "d", id, i, HOUR, &limits), 0);
