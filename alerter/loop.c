@@ -26,7 +26,7 @@ static int check_folder(struct loop *d, struct err *err)
     if (d->now_us < d->look_us)
         return 0;
     d->look_us = d->now_us + TIME_S;
-    return store_is_gone(d->store)
+    return storage_is_gone(d->storage)
                ? err_set(
                      err, ERR_IO,
                      "%s was removed or replaced while in use; starting again is all that helps",
@@ -37,14 +37,14 @@ static int check_folder(struct loop *d, struct err *err)
 static int unpark(struct loop *d, struct err *err)
 {
     size_t n = 0;
-    int rc = store_begin(d->store, err);
+    int rc = storage_begin(d->storage, err);
 
     if (rc == 0)
-        rc = outbox_unpark(store_outbox(d->store), &n, err);
+        rc = outbox_unpark(d->outbox, &n, err);
     if (rc == 0)
-        rc = store_commit(d->store, err);
+        rc = outbox_commit(d->outbox, err);
     else
-        store_rollback(d->store);
+        outbox_rollback(d->outbox);
     if (rc == 0 && n > 0)
         log_info("%zu alert%s that could not be delivered %s tried again", n, n == 1 ? "" : "s",
                  n == 1 ? "is" : "are");
@@ -86,8 +86,7 @@ static bool is_done(struct loop *d)
         return true;
     return (receiver_all_gone(d->receiver, d->now_us) || d->now_us - d->busy_us >= STOP_IDLE_US) &&
            !receiver_pending(d->receiver) &&
-           !dispatch_is_busy(d->dispatch, d->now_us + STOP_DUE_US) &&
-           !outbox_unsaved(store_outbox(d->store));
+           !dispatch_is_busy(d->dispatch, d->now_us + STOP_DUE_US) && !outbox_unsaved(d->outbox);
 }
 
 static int wait_ms(struct loop *d)
@@ -97,7 +96,7 @@ static int wait_ms(struct loop *d)
 
     if (d->pause_until_us > d->now_us)
         return (int)((d->pause_until_us - d->now_us) / TIME_MS) + 1;
-    if (d->rules.is_new || receiver_pending(d->receiver) || outbox_unsaved(store_outbox(d->store)))
+    if (d->rules.is_new || receiver_pending(d->receiver) || outbox_unsaved(d->outbox))
         return 0;
     if (send_us < until_us)
         until_us = send_us;
@@ -141,14 +140,15 @@ int loop_serve(struct loop *d, struct err *err)
 
 /* ---- start and end ---- */
 
-static int open_store(struct loop *d, struct err *err)
+static int open_storage(struct loop *d, struct err *err)
 {
     char path[4096], aside[512];
     int rc;
 
     snprintf(path, sizeof path, "%s/alerter.db", d->settings->state_dir);
-    rc = store_open(&(struct store_options){.path = path, .sync_full = d->settings->sync_full},
-                    &d->store, aside, err);
+    rc = storage_open(
+        &(struct storage_options){.location = path, .sync_full = d->settings->sync_full},
+        &d->storage, aside, err);
     if (rc == 0 && aside[0] != '\0')
         log_error("the journal was damaged and is set aside as %s: windows and cooldowns start "
                   "empty, alerts that waited are lost",
@@ -160,17 +160,17 @@ static int open_store(struct loop *d, struct err *err)
  * aside. */
 static int open_folded(struct loop *d, struct err *err)
 {
-    int rc = open_store(d, err);
+    int rc = open_storage(d, err);
 
     if (rc == 0)
-        rc = fold_restore(&d->fold, d->store, err);
+        rc = fold_restore(&d->fold, d->storage, err);
     if (rc != ERR_DAMAGED)
         return rc;
     log_error("%s", err->text);
-    store_close(d->store);
-    d->store = NULL;
-    rc = open_store(d, err);
-    return rc != 0 ? rc : fold_restore(&d->fold, d->store, err);
+    storage_close(d->storage);
+    d->storage = NULL;
+    rc = open_storage(d, err);
+    return rc != 0 ? rc : fold_restore(&d->fold, d->storage, err);
 }
 
 static int open_all(struct loop *d, const struct loop_options *options, struct err *err)
@@ -180,6 +180,8 @@ static int open_all(struct loop *d, const struct loop_options *options, struct e
     const struct receiver_calls calls = loop_inbox_calls(d);
     int rc = open_folded(d, err);
 
+    if (rc == 0)
+        rc = outbox_open(d->storage, &d->outbox, err);
     if (rc != 0)
         return rc;
     d->clock = clock_steady_start(d->fold.last_us);
@@ -191,7 +193,7 @@ static int open_all(struct loop *d, const struct loop_options *options, struct e
     if (rc == 0)
         rc = unpark(d, err);
     if (rc == 0)
-        rc = dispatch_open(s, store_outbox(d->store), &d->dispatch, err);
+        rc = dispatch_open(s, d->outbox, &d->dispatch, err);
     return rc != 0 ? rc : receiver_open(&queue, &calls, &d->receiver, err);
 }
 
@@ -221,6 +223,7 @@ void loop_close(struct loop *d)
     dispatch_close(d->dispatch);
     fold_close(&d->fold);
     rulesfile_close(&d->rules);
-    store_close(d->store);
+    outbox_close(d->outbox);
+    storage_close(d->storage);
     free(d);
 }

@@ -8,9 +8,9 @@
 #include "alerter/notices.h"
 #include "alerter/rulesfile.h"
 #include "alerter/stream/fold.h"
-#include "alerter/stream/store.h"
 #include "common/app/clock.h"
 #include "common/queue/receiver.h"
+#include "common/storage/storage.h"
 
 #include <stdbool.h>
 
@@ -18,7 +18,8 @@ struct loop {
     const struct settings *settings;
     int signals;
     struct clock_steady clock;
-    struct store *store;
+    struct storage *storage;
+    struct outbox *outbox;
     struct fold fold;
     struct receiver *receiver;
     struct dispatch *dispatch;

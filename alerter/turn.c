@@ -19,7 +19,7 @@ static const int64_t REST_AFTER_US = 500 * TIME_MS;
 
 static int need_transaction(struct loop *d, struct err *err)
 {
-    int rc = d->in_transaction ? 0 : store_begin(d->store, err);
+    int rc = d->in_transaction ? 0 : storage_begin(d->storage, err);
 
     if (rc == 0)
         d->in_transaction = true;
@@ -31,7 +31,7 @@ static int last_taken(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64
 {
     struct loop *d = ctx;
 
-    return store_taken(d->store, sender, taken, err);
+    return storage_get_sequence(d->storage, sender, taken, err);
 }
 
 static int set_taken(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t taken,
@@ -40,13 +40,13 @@ static int set_taken(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_
     struct loop *d = ctx;
     int rc = need_transaction(d, err);
 
-    return rc != 0 ? rc : store_take(d->store, sender, taken, d->now_us, err);
+    return rc != 0 ? rc : storage_put_sequence(d->storage, sender, taken, d->now_us, err);
 }
 
 static int put_alert(struct loop *d, const struct wire_alert *alert, struct err *err)
 {
     int64_t row;
-    int rc = outbox_put(store_outbox(d->store), alert, &row, err);
+    int rc = outbox_put(d->outbox, alert, &row, err);
 
     if (rc != 0)
         return rc;
@@ -54,7 +54,7 @@ static int put_alert(struct loop *d, const struct wire_alert *alert, struct err 
     if (d->settings->enabled)
         return 0;
     /* Decided while alerting is off, it must not go out when somebody turns it on. */
-    return outbox_mark(store_outbox(d->store), row,
+    return outbox_mark(d->outbox, row,
                        &(struct outbox_mark){.state = OUTBOX_EXPIRED,
                                              .now_us = d->now_us,
                                              .answer = "alerting was switched off"},
@@ -72,7 +72,7 @@ static int take(void *ctx, struct wire_bytes bytes, const struct wire_record *re
 
     d->busy_us = d->now_us;
     if (rc == 0)
-        rc = store_append_entry(d->store, &entry, NULL, err);
+        rc = storage_append(d->storage, &entry, NULL, err);
     if (rc == ERR_FULL && d->taken > 0)
         return RECEIVER_NOT_NOW; /* the disk is full: room is made for the next turn */
     d->taken++;
@@ -91,7 +91,8 @@ static int set_aside(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_
 
     log_error("a record of %zu bytes from ingest can never be read and is set aside: %s", bytes.len,
               why);
-    return rc != 0 ? rc : store_refuse(d->store, sender, sequence, bytes, why, d->now_us, err);
+    return rc != 0 ? rc
+                   : storage_put_refused(d->storage, sender, sequence, bytes, why, d->now_us, err);
 }
 
 struct receiver_calls loop_inbox_calls(struct loop *d)
@@ -114,19 +115,19 @@ static bool snapshot_due(const struct loop *d)
 static int keep_house(struct loop *d, struct err *err)
 {
     const struct settings *s = d->settings;
-    enum store_next next = STORE_DONE;
+    enum storage_trimmed next = STORAGE_TRIM_DONE;
     int rc = 0;
 
-    if (snapshot_due(d) || outbox_unsaved(store_outbox(d->store)) ||
-        store_history_due(d->store, d->now_us, s->history_us, s->history_max_bytes))
+    if (snapshot_due(d) || outbox_unsaved(d->outbox) ||
+        storage_trim_due(d->storage, d->now_us, s->history_us, s->history_max_bytes))
         rc = need_transaction(d, err);
     if (rc == 0 && snapshot_due(d))
-        rc = fold_save(&d->fold, d->store, d->now_us, err);
+        rc = fold_save(&d->fold, d->storage, d->now_us, err);
     if (rc == ERR_FULL) /* nothing was changed, and no record is held up for it */
         rc = 0;
     if (rc == 0 && d->in_transaction)
-        rc = store_history(d->store, d->now_us, s->history_us, s->history_max_bytes, &next, err);
-    d->snapshot_wanted = next == STORE_SNAPSHOT;
+        rc = storage_trim(d->storage, d->now_us, s->history_us, s->history_max_bytes, &next, err);
+    d->snapshot_wanted = next == STORAGE_TRIM_NEEDS_SNAPSHOT;
     return rc;
 }
 
@@ -142,7 +143,7 @@ int loop_feed_rules(struct loop *d, const char *text, size_t len, struct err *er
     int rc = need_transaction(d, err);
 
     if (rc == 0)
-        rc = store_append_entry(d->store, &entry, NULL, err);
+        rc = storage_append(d->storage, &entry, NULL, err);
     return rc != 0 ? rc : fold_entry(&d->fold, &entry, &none, err);
 }
 
@@ -151,7 +152,7 @@ int loop_commit(struct loop *d, struct err *err)
     if (!d->in_transaction)
         return 0;
     d->in_transaction = false;
-    return store_commit(d->store, err);
+    return outbox_commit(d->outbox, err);
 }
 
 /* ---- a turn that fails ---- */
@@ -165,14 +166,14 @@ static int save_now(struct loop *d, bool *saved, struct err *err)
     *saved = false;
     if (d->fold.since_saved == 0)
         return 0;
-    if (store_begin(d->store, &full) != 0)
+    if (storage_begin(d->storage, &full) != 0)
         return 0;
-    if (fold_save(&d->fold, d->store, d->now_us, &full) != 0)
-        store_rollback(d->store);
+    if (fold_save(&d->fold, d->storage, d->now_us, &full) != 0)
+        outbox_rollback(d->outbox);
     else
-        *saved = store_commit(d->store, &full) == 0;
+        *saved = outbox_commit(d->outbox, &full) == 0;
     if (!*saved)
-        rc = fold_restore(&d->fold, d->store, err);
+        rc = fold_restore(&d->fold, d->storage, err);
     return rc;
 }
 
@@ -181,13 +182,13 @@ static int save_now(struct loop *d, bool *saved, struct err *err)
 static int make_room(struct loop *d, struct err *err)
 {
     struct err full;
-    bool saved, won = store_free_room(d->store, &full) == 0;
+    bool saved, won = storage_free_room(d->storage, &full) == 0;
     int rc = save_now(d, &saved, err);
 
     if (rc != 0)
         return rc;
     if (!won && saved)
-        won = store_free_room(d->store, &full) == 0;
+        won = storage_free_room(d->storage, &full) == 0;
     if (won) {
         log_warning("the disk is full: the oldest history was dropped to go on");
         d->pause_until_us = 0;
@@ -202,14 +203,14 @@ static int start_over(struct loop *d, int why, struct err *err)
     int rc;
 
     if (d->in_transaction)
-        store_rollback(d->store);
+        outbox_rollback(d->outbox);
     d->in_transaction = false;
     receiver_rollback(d->receiver);
     notices_turn_failed(&d->notices, err, d->now_us);
     d->pause_until_us = d->now_us + FAILED_PAUSE_US;
     if (why == ERR_DAMAGED) /* the next start sets the file aside */
         return why;
-    rc = fold_restore(&d->fold, d->store, err);
+    rc = fold_restore(&d->fold, d->storage, err);
     return rc == 0 && why == ERR_FULL ? make_room(d, err) : rc;
 }
 
@@ -265,8 +266,5 @@ void loop_end_turn(struct loop *d, enum turn turn)
         notices_turn_went_well(&d->notices, d->now_us);
         rulesfile_in_force(&d->rules);
     }
-    if (turn == TURN_IDLE && d->now_us - d->busy_us >= REST_AFTER_US)
-        store_rest(d->store);
-    else
-        store_settle(d->store);
+    storage_maintain(d->storage, turn == TURN_IDLE && d->now_us - d->busy_us >= REST_AFTER_US);
 }

@@ -1,13 +1,13 @@
 #include "alerter/commands/export.h"
 
 #include "alerter/commands/show.h"
-#include "alerter/stream/store.h"
 #include "common/app/args.h"
 #include "common/app/clock.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/base/time.h"
 #include "common/record/capture.h"
+#include "common/storage/storage.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -42,17 +42,17 @@ static int write_entry(void *ctx, int64_t position, const struct wire_entry *ent
 
 /* From the newest snapshot that is old enough, so that what follows is decided as it was; all of
  * the stream where `since_us` is 0. */
-static int write_stream(struct export *e, struct store *store, int64_t since_us)
+static int write_stream(struct export *e, struct storage *storage, int64_t since_us)
 {
     int64_t from = 0;
-    int rc = since_us == 0 ? 0 : store_snapshot(store, since_us, INT64_MAX, &from, e->err);
+    int rc = since_us == 0 ? 0 : storage_find_snapshot(storage, since_us, INT64_MAX, &from, e->err);
 
     if (rc == 0 && capture_write_header(&e->out) != 0)
         rc = err_set(e->err, ERR_NOMEM, "out of memory");
     if (rc == 0)
         rc = write_out(e);
     if (rc == 0)
-        rc = store_fold(store, from, write_entry, e, e->err);
+        rc = storage_read(storage, from, write_entry, e, e->err);
     if (rc == 0 && fflush(stdout) != 0)
         rc = err_set(e->err, ERR_IO, "cannot write: %s", strerror(errno));
     return rc;
@@ -61,15 +61,15 @@ static int write_stream(struct export *e, struct store *store, int64_t since_us)
 static int run(const struct settings *settings, int64_t since_us, struct err *err)
 {
     struct export e = {.err = err};
-    struct store *store;
-    int rc = show_open_store(settings, &store, err);
+    struct storage *storage;
+    int rc = show_open_storage(settings, &storage, err);
 
     if (rc != 0)
         return rc;
     buf_init(&e.out, (size_t)CAPTURE_ENTRY_MAX + CAPTURE_OVERHEAD_MAX);
-    rc = write_stream(&e, store, since_us);
+    rc = write_stream(&e, storage, since_us);
     buf_close(&e.out);
-    store_close(store);
+    storage_close(storage);
     return rc;
 }
 

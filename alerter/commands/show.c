@@ -3,6 +3,7 @@
 #include "alerter/deliver/alertjson.h"
 #include "alerter/deliver/draft.h"
 #include "alerter/deliver/headline.h"
+#include "alerter/deliver/outbox.h"
 #include "common/app/args.h"
 #include "common/app/log.h"
 #include "common/base/buf.h"
@@ -175,7 +176,7 @@ static int show_message(void *ctx, const struct outbox_message *m)
     return print_text(m, show->err);
 }
 
-int show_open_store(const struct settings *settings, struct store **out, struct err *err)
+int show_open_storage(const struct settings *settings, struct storage **out, struct err *err)
 {
     char path[4096], aside[512];
 
@@ -185,20 +186,25 @@ int show_open_store(const struct settings *settings, struct store **out, struct 
                        "%s: there is none: no alerter ever ran with this state folder "
                        "(DRAINWATCH_STATE_DIR names the folder of the one that is meant)",
                        path);
-    return store_open(&(struct store_options){.path = path, .read_only = true}, out, aside, err);
+    return storage_open(&(struct storage_options){.location = path, .read_only = true}, out, aside,
+                        err);
 }
 
 static int list(const struct settings *settings, struct show *show)
 {
-    struct store *store;
-    int rc = show_open_store(settings, &store, show->err);
+    struct storage *storage;
+    struct outbox *outbox = NULL;
+    int rc = show_open_storage(settings, &storage, show->err);
 
     if (rc != 0)
         return rc;
-    rc = outbox_list(store_outbox(store), show_message, show, show->err);
+    rc = outbox_open(storage, &outbox, show->err);
+    if (rc == 0)
+        rc = outbox_list(outbox, show_message, show, show->err);
     if (rc == 0 && (fflush(stdout) != 0 || ferror(stdout)))
         rc = err_set(show->err, ERR_IO, "cannot write to standard output: %s", strerror(errno));
-    store_close(store);
+    outbox_close(outbox);
+    storage_close(storage);
     return rc;
 }
 

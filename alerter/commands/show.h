@@ -2,11 +2,11 @@
 #ifndef DRAINWATCH_ALERTER_COMMANDS_SHOW_H
 #define DRAINWATCH_ALERTER_COMMANDS_SHOW_H
 
-#include "alerter/stream/store.h"
 #include "common/app/settings.h"
 #include "common/app/startup.h"
 #include "common/base/err.h"
 #include "common/record/wire.h"
+#include "common/storage/storage.h"
 
 #include <stdbool.h>
 
@@ -20,8 +20,8 @@ void show_decided(const struct wire_alert *alert);
 bool show_format(const struct startup_program *program, const char *value, bool *json);
 
 /* Opens the state folder's store to read it, beside a running alerter or without one. Returns as
- * store_open does, with what to do where no alerter has ever run on the folder. */
-int show_open_store(const struct settings *settings, struct store **out, struct err *err);
+ * storage_open does, with what to do where no alerter has ever run on the folder. */
+int show_open_storage(const struct settings *settings, struct storage **out, struct err *err);
 
 /* Runs `outbox`, beside a running alerter or without one; returns the exit code. */
 int show_outbox(const struct startup_program *program, int argc, char **argv);

@@ -1,4 +1,4 @@
-/* The outbox: alerts from their decision to the end of their delivery, as rows of the store.
+/* The outbox: alerts from their decision to the end of their delivery, as rows of the storage.
  *
  * It stores facts and keeps the order; when to try again is retry.h's to say, and what an answer
  * means is slack.h's. Of each channel only the oldest waiting message is ever due, so that a
@@ -14,7 +14,7 @@
 #include "alerter/deliver/retry.h"
 #include "common/base/err.h"
 #include "common/record/wire.h"
-#include "common/storage/journal.h"
+#include "common/storage/storage.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,14 +23,6 @@
 enum {
     OUTBOX_ANSWER_SIZE = 256, /* of a last answer; a longer one is cut */
     OUTBOX_EXPIRE_ROWS = 64,  /* in one outbox_expire */
-};
-
-/* Stored; a number keeps its meaning. */
-enum outbox_state {
-    OUTBOX_WAITING = 0,
-    OUTBOX_FAILED = 1, /* parked until outbox_unpark */
-    OUTBOX_DELIVERED = 2,
-    OUTBOX_EXPIRED = 3,
 };
 
 struct outbox;
@@ -53,7 +45,16 @@ struct outbox_message {
 /* Whatever it returns other than 0 ends the walk, which returns it. */
 typedef int outbox_fn(void *ctx, const struct outbox_message *message);
 
-/* Within a transaction of the store: one more message waits. */
+int outbox_open(struct storage *storage, struct outbox **out, struct err *err); /* 0, ERR_NOMEM */
+void outbox_close(struct outbox *o);                                            /* NULL is fine */
+
+/* Commits the open transaction of the storage, with the marks. If that fails, or after a rollback,
+ * the marks wait for the next commit. While an outbox is open, use these two instead of
+ * storage_commit and storage_rollback. */
+int outbox_commit(struct outbox *o, struct err *err);
+void outbox_rollback(struct outbox *o);
+
+/* Within a transaction: one more message waits. */
 int outbox_put(struct outbox *o, const struct wire_alert *alert, int64_t *row, struct err *err);
 
 /* Outside of a transaction, for what is not committed must not be posted. Calls `fn` for the oldest
@@ -79,7 +80,7 @@ struct outbox_mark {
     const char *answer;     /* copied; "" with EXPIRED: the last one stays */
 };
 
-/* What became of a row; any state but EXPIRED counts as a try. Stored by the next store_commit;
+/* What became of a row; any state but EXPIRED counts as a try. Stored by the next outbox_commit;
  * outbox_unsaved says whether there is something to commit. */
 int outbox_mark(struct outbox *o, int64_t row, const struct outbox_mark *mark, struct err *err);
 bool outbox_unsaved(const struct outbox *o);
@@ -95,18 +96,5 @@ int outbox_unpark(struct outbox *o, size_t *n, struct err *err);
 
 /* All rows in the order of decision; also beside the running owner. */
 int outbox_list(struct outbox *o, outbox_fn *fn, void *ctx, struct err *err);
-
-/* For the store. ---------------------------------------------------------------------------- */
-
-extern const char outbox_tables[]; /* the SQL that makes them */
-int outbox_open(struct journal *j, struct outbox **out, struct err *err);
-void outbox_close(struct outbox *o); /* NULL is fine */
-/* Within a transaction: writes the marks. */
-int outbox_save(struct outbox *o, struct err *err);
-/* How the transaction ended. */
-void outbox_ended(struct outbox *o, bool committed);
-/* Within a transaction: forgets at most `n` delivered and expired rows decided before then, the
- * oldest first. */
-int outbox_trim(struct outbox *o, int64_t before_us, int n, int *trimmed, struct err *err);
 
 #endif

@@ -128,14 +128,14 @@ static int restore_entry(void *ctx, int64_t position, const struct wire_entry *e
     return rc;
 }
 
-static int restore_from(struct fold *f, struct store *store, int64_t from, struct err *err)
+static int restore_from(struct fold *f, struct storage *storage, int64_t from, struct err *err)
 {
     struct restore r = {f, err};
     int rc;
 
     fold_close(f);
     rc = fold_open(f, err);
-    return rc != 0 ? rc : store_fold(store, from, restore_entry, &r, err);
+    return rc != 0 ? rc : storage_read(storage, from, restore_entry, &r, err);
 }
 
 /* A fold from an earlier snapshot helps where this one cannot be loaded, and not where it is what
@@ -145,15 +145,15 @@ static bool snapshot_failed(const struct fold *f, int rc)
     return (rc == ERR_VERSION || rc == ERR_DAMAGED) && f->last_us == 0;
 }
 
-int fold_restore(struct fold *f, struct store *store, struct err *err)
+int fold_restore(struct fold *f, struct storage *storage, struct err *err)
 {
     int64_t before = INT64_MAX, from;
     int rc;
 
     do {
-        rc = store_snapshot(store, INT64_MAX, before, &from, err);
+        rc = storage_find_snapshot(storage, INT64_MAX, before, &from, err);
         if (rc == 0)
-            rc = restore_from(f, store, from, err);
+            rc = restore_from(f, storage, from, err);
         if (from == 0 || !snapshot_failed(f, rc))
             break;
         log_warning("the snapshot at %lld cannot be loaded (%s); trying the one before",
@@ -161,11 +161,11 @@ int fold_restore(struct fold *f, struct store *store, struct err *err)
         before = from;
     } while (true);
     if (rc == ERR_DAMAGED)
-        store_suspect(store);
+        storage_mark_damaged(storage);
     return rc;
 }
 
-int fold_save(struct fold *f, struct store *store, int64_t step_us, struct err *err)
+int fold_save(struct fold *f, struct storage *storage, int64_t step_us, struct err *err)
 {
     struct wire_entry entry = {.step_us = step_us, .input = WIRE_INPUT_SNAPSHOT};
     struct buf bytes;
@@ -177,7 +177,7 @@ int fold_save(struct fold *f, struct store *store, int64_t step_us, struct err *
         err_set(err, rc, "no memory for a snapshot of the engine");
     entry.bytes = (struct wire_bytes){bytes.data, bytes.len};
     if (rc == 0)
-        rc = store_append_entry(store, &entry, NULL, err);
+        rc = storage_append(storage, &entry, NULL, err);
     buf_close(&bytes);
     if (rc != 0)
         return rc;

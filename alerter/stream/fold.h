@@ -4,9 +4,9 @@
 #define DRAINWATCH_ALERTER_STREAM_FOLD_H
 
 #include "alerter/engine/engine.h"
-#include "alerter/stream/store.h"
 #include "common/base/err.h"
 #include "common/record/wire.h"
+#include "common/storage/storage.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -48,10 +48,10 @@ int fold_record(struct fold *f, const struct wire_record *record, int64_t step_u
 
 /* Makes the fold anew from the store: from its newest snapshot that can be loaded, else from where
  * the stream begins. What was decided then is not decided again: alerts are dropped. Returns as
- * fold_entry and the store do; after ERR_DAMAGED the next store_open sets the file aside. */
-int fold_restore(struct fold *f, struct store *store, struct err *err);
+ * fold_entry and the store do; after ERR_DAMAGED the next storage_open sets the file aside. */
+int fold_restore(struct fold *f, struct storage *storage, struct err *err);
 
 /* Appends a snapshot to the store, within a transaction. */
-int fold_save(struct fold *f, struct store *store, int64_t step_us, struct err *err);
+int fold_save(struct fold *f, struct storage *storage, int64_t step_us, struct err *err);
 
 #endif

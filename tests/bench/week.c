@@ -4,9 +4,9 @@
  *     week ALERTER.DB RULES.YAML
  */
 #include "alerter/stream/fold.h"
-#include "alerter/stream/store.h"
 #include "common/app/clock.h"
 #include "common/base/time.h"
+#include "common/storage/storage.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@ static const int64_t EACH_US = 2 * TIME_S;
 static const int64_t SNAPSHOT_US = 10 * TIME_MINUTE; /* as alerter/driver.c */
 
 struct week {
-    struct store *store;
+    struct storage *storage;
     struct fold fold;
     struct buf packed;
     struct err err;
@@ -43,7 +43,7 @@ static void enter_rules(struct week *w, const char *path)
 
     if (file != NULL)
         fclose(file);
-    must(w, store_append_entry(w->store, &entry, NULL, &w->err));
+    must(w, storage_append(w->storage, &entry, NULL, &w->err));
     must(w, fold_entry(&w->fold, &entry, &alerts, &w->err));
 }
 
@@ -74,8 +74,8 @@ static void enter_record(struct week *w, uint64_t number)
     snprintf(frame_id, sizeof frame_id, "%032" PRIX64, number);
     buf_clear(&w->packed);
     must(w, wire_pack_record(&record, &w->packed));
-    must(w, store_append_entry(
-                w->store,
+    must(w, storage_append(
+                w->storage,
                 &(struct wire_entry){w->now_us, WIRE_INPUT_RECORD, {w->packed.data, w->packed.len}},
                 NULL, &w->err));
     must(w, fold_record(&w->fold, &record, w->now_us, &alerts, &w->err));
@@ -86,12 +86,12 @@ static uint64_t enter_stretch(struct week *w, uint64_t number, int64_t end_us)
 {
     int64_t until_us = w->now_us + SNAPSHOT_US < end_us ? w->now_us + SNAPSHOT_US : end_us;
 
-    must(w, store_begin(w->store, &w->err));
+    must(w, storage_begin(w->storage, &w->err));
     for (; w->now_us < until_us; w->now_us += EACH_US)
         enter_record(w, number++);
     if (w->now_us < end_us)
-        must(w, fold_save(&w->fold, w->store, w->now_us, &w->err));
-    must(w, store_commit(w->store, &w->err));
+        must(w, fold_save(&w->fold, w->storage, w->now_us, &w->err));
+    must(w, storage_commit(w->storage, &w->err));
     return number;
 }
 
@@ -109,14 +109,15 @@ int main(int argc, char **argv)
     w.now_us = end_us - WEEK_US;
     buf_init(&w.packed, WIRE_RECORD_MAX);
     must(&w, fold_open(&w.fold, &w.err));
-    must(&w, store_open(&(struct store_options){.path = argv[1]}, &w.store, set_aside, &w.err));
-    must(&w, store_begin(w.store, &w.err));
+    must(&w, storage_open(&(struct storage_options){.location = argv[1]}, &w.storage, set_aside,
+                          &w.err));
+    must(&w, storage_begin(w.storage, &w.err));
     enter_rules(&w, argv[2]);
-    must(&w, store_commit(w.store, &w.err));
+    must(&w, storage_commit(w.storage, &w.err));
     while (w.now_us < end_us)
         number = enter_stretch(&w, number, end_us);
     printf("%" PRIu64 "\n", number);
-    store_close(w.store);
+    storage_close(w.storage);
     fold_close(&w.fold);
     buf_close(&w.packed);
     return 0;

@@ -13,7 +13,7 @@ static const char OTHER_RULES[] = "app: console\n"
 struct test {
     struct scratch scratch;
     char path[512];
-    struct store *s;
+    struct storage *s;
     struct fold f;
     struct engine_alerts alerts;
     struct err err;
@@ -28,7 +28,8 @@ struct test {
 
 static void open_store(struct test *t)
 {
-    OK(t, store_open(&(struct store_options){.path = t->path}, &t->s, t->set_aside, &t->err));
+    OK(t,
+       storage_open(&(struct storage_options){.location = t->path}, &t->s, t->set_aside, &t->err));
 }
 
 static int setup(void **state)
@@ -49,7 +50,7 @@ static int teardown(void **state)
     struct test *t = *state;
 
     fold_close(&t->f);
-    store_close(t->s);
+    storage_close(t->s);
     scratch_remove(&t->scratch);
     free(t);
     return 0;
@@ -62,9 +63,9 @@ static int enter(struct test *t, enum wire_input input, const void *bytes, size_
 {
     const struct wire_entry entry = {at_us, input, {bytes, n}};
 
-    OK(t, store_begin(t->s, &t->err));
-    OK(t, store_append_entry(t->s, &entry, NULL, &t->err));
-    OK(t, store_commit(t->s, &t->err));
+    OK(t, storage_begin(t->s, &t->err));
+    OK(t, storage_append(t->s, &entry, NULL, &t->err));
+    OK(t, storage_commit(t->s, &t->err));
     return fold_entry(&t->f, &entry, &t->alerts, &t->err);
 }
 
@@ -94,9 +95,9 @@ static void enter_matches(struct test *t, size_t n, int64_t at_us)
 
 static void save(struct test *t, int64_t at_us)
 {
-    OK(t, store_begin(t->s, &t->err));
+    OK(t, storage_begin(t->s, &t->err));
     OK(t, fold_save(&t->f, t->s, at_us, &t->err));
-    OK(t, store_commit(t->s, &t->err));
+    OK(t, storage_commit(t->s, &t->err));
 }
 
 static void restore(struct test *t)
@@ -293,17 +294,17 @@ static void test_restored_from_a_snapshot(void **state)
 static void test_restored_without_its_beginning(void **state)
 {
     struct test *t = *state;
-    enum store_next next = STORE_DONE;
+    enum storage_trimmed next = STORAGE_TRIM_DONE;
 
     enter_rules(t, NOW);
     enter_matches(t, 3, NOW + TIME_S);
     save(t, NOW + 2 * TIME_S);
     enter_matches(t, 0, NOW + 3 * TIME_S);
     do {
-        OK(t, store_begin(t->s, &t->err));
-        OK(t, store_history(t->s, NOW + TIME_HOUR, TIME_S, INT64_MAX, &next, &t->err));
-        OK(t, store_commit(t->s, &t->err));
-    } while (next == STORE_MORE);
+        OK(t, storage_begin(t->s, &t->err));
+        OK(t, storage_trim(t->s, NOW + TIME_HOUR, TIME_S, INT64_MAX, &next, &t->err));
+        OK(t, storage_commit(t->s, &t->err));
+    } while (next == STORAGE_TRIM_MORE);
     assert_restored_as_it_was(t);
     enter_matches(t, 1, NOW + 4 * TIME_S);
     assert_int_equal(t->alerts.n, 1);
@@ -333,7 +334,7 @@ static void test_a_damaged_snapshot_is_passed_over(void **state)
     assert_restored_as_it_was(t);
     enter_matches(t, 1, NOW + 5);
     assert_int_equal(t->alerts.n, 1);
-    store_close(t->s);
+    storage_close(t->s);
     open_store(t);
     assert_string_equal(t->set_aside, "");
 }
@@ -349,7 +350,7 @@ static void test_a_damaged_record_ends_it_at_once(void **state)
     assert_int_equal(enter_text(t, WIRE_INPUT_RECORD, "\xff\xff", NOW + 3), ERR_DAMAGED);
     assert_int_equal(fold_restore(&t->f, t->s, &t->err), ERR_DAMAGED);
     assert_int_equal(t->f.saved_us, NOW + 2);
-    store_close(t->s);
+    storage_close(t->s);
     open_store(t);
     assert_string_not_equal(t->set_aside, "");
     restore(t);
@@ -362,7 +363,7 @@ static void test_a_stream_of_damaged_snapshots_is_set_aside(void **state)
     assert_int_equal(enter_text(t, WIRE_INPUT_SNAPSHOT, "damaged", NOW), ERR_DAMAGED);
     assert_int_equal(enter_text(t, WIRE_INPUT_SNAPSHOT, "too", NOW + 1), ERR_DAMAGED);
     assert_int_equal(fold_restore(&t->f, t->s, &t->err), ERR_DAMAGED);
-    store_close(t->s);
+    storage_close(t->s);
     open_store(t);
     assert_string_not_equal(t->set_aside, "");
 }
@@ -375,7 +376,7 @@ static void test_a_newer_builds_stream_is_left_alone(void **state)
     save(t, NOW + 1);
     assert_int_equal(enter_text(t, WIRE_INPUT_RECORD, "\x08\x63", NOW + 2), ERR_VERSION);
     assert_int_equal(fold_restore(&t->f, t->s, &t->err), ERR_VERSION);
-    store_close(t->s);
+    storage_close(t->s);
     open_store(t);
     assert_string_equal(t->set_aside, "");
 }
@@ -386,9 +387,9 @@ static void test_a_snapshot_that_is_rolled_back_is_none(void **state)
 
     enter_rules(t, NOW);
     enter_matches(t, 3, NOW + 1);
-    OK(t, store_begin(t->s, &t->err));
+    OK(t, storage_begin(t->s, &t->err));
     OK(t, fold_save(&t->f, t->s, NOW + 2, &t->err));
-    store_rollback(t->s);
+    storage_rollback(t->s);
     restore(t);
     assert_int_equal(t->f.saved_us, 0);
     assert_int_equal(t->f.since_saved, 2);

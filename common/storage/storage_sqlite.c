@@ -1,0 +1,621 @@
+/* The storage backing on a local disk: one SQLite file, whose journal is the event stream. Called
+ * by storage.c through the table at the end. */
+#include "common/storage/journal.h"
+#include "common/storage/storage_backing.h"
+
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    FORMAT = 1,
+    LIST_ROWS = 256, /* in one short transaction */
+};
+
+static const char tables[] =
+    "CREATE TABLE senders (sender BLOB PRIMARY KEY, taken INTEGER NOT NULL,"
+    " seen_us INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE refused (row INTEGER PRIMARY KEY, sender BLOB NOT NULL,"
+    " sequence INTEGER NOT NULL, bytes BLOB NOT NULL, reason TEXT NOT NULL,"
+    " at_us INTEGER NOT NULL);"
+    "CREATE TABLE snapshots (position INTEGER PRIMARY KEY, step_us INTEGER NOT NULL);"
+    "CREATE TABLE outbox ("
+    " row INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, state INTEGER NOT NULL,"
+    " alert BLOB NOT NULL, decided_us INTEGER NOT NULL, tries INTEGER NOT NULL,"
+    " last_try_us INTEGER NOT NULL, retry_after_us INTEGER NOT NULL, next_try_us INTEGER NOT NULL,"
+    " ended_us INTEGER NOT NULL, last_answer TEXT NOT NULL);"
+    "CREATE INDEX outbox_waiting ON outbox (channel, row) WHERE state = 0;"
+    "CREATE INDEX outbox_pending ON outbox (decided_us) WHERE state < 2;"
+    "CREATE INDEX outbox_over ON outbox (decided_us) WHERE state >= 2;"
+    "CREATE TABLE channels (channel TEXT PRIMARY KEY, last_try_us INTEGER NOT NULL) WITHOUT ROWID;";
+
+enum statement {
+    GET_SEQUENCE,
+    PUT_SEQUENCE,
+    PUT_REFUSED,
+    COUNT_REFUSED,
+    TRIM_REFUSED,
+    PUT_SNAPSHOT,
+    FIND_SNAPSHOT,
+    NEXT_SNAPSHOT,
+    TRIM_SNAPSHOTS,
+    OUTBOX_PUT,
+    OUTBOX_NEXT_CHANNEL,
+    OUTBOX_OLDEST,
+    OUTBOX_LOAD,
+    OUTBOX_LIST,
+    OUTBOX_EXPIRABLE,
+    OUTBOX_MARK,
+    OUTBOX_MARK_EXPIRED,
+    OUTBOX_MARK_CHANNEL,
+    OUTBOX_UNPARK,
+    OUTBOX_TRIM,
+    STATEMENTS,
+};
+
+/* One order of columns for all that read a whole row. */
+#define OUTBOX_COLUMNS                                                                             \
+    "SELECT row, state, outbox.channel, alert, decided_us, tries, outbox.last_try_us,"             \
+    " retry_after_us, next_try_us, ended_us, last_answer, channels.last_try_us"                    \
+    " FROM outbox LEFT JOIN channels ON channels.channel = outbox.channel "
+
+static const char *const sql[STATEMENTS] = {
+    [GET_SEQUENCE] = "SELECT taken FROM senders WHERE sender = ?1",
+    [PUT_SEQUENCE] = "INSERT INTO senders (sender, taken, seen_us) VALUES (?1, ?2, ?3) "
+                     "ON CONFLICT (sender) DO UPDATE SET taken = ?2, seen_us = ?3",
+    [PUT_REFUSED] = "INSERT INTO refused (sender, sequence, bytes, reason, at_us) "
+                    "VALUES (?1, ?2, ?3, ?4, ?5)",
+    [COUNT_REFUSED] = "SELECT count(*) FROM refused",
+    [TRIM_REFUSED] = "DELETE FROM refused WHERE row IN "
+                     "(SELECT row FROM refused WHERE at_us < ?1 ORDER BY row LIMIT ?2)",
+    [PUT_SNAPSHOT] = "INSERT INTO snapshots (position, step_us) VALUES (?1, ?2)",
+    [FIND_SNAPSHOT] = "SELECT position FROM snapshots WHERE step_us <= ?1 AND position < ?2 "
+                      "ORDER BY position DESC LIMIT 1",
+    [NEXT_SNAPSHOT] = "SELECT position, step_us FROM snapshots WHERE position > ?1 "
+                      "ORDER BY position LIMIT 1",
+    [TRIM_SNAPSHOTS] = "DELETE FROM snapshots WHERE position < ?1",
+    [OUTBOX_PUT] = "INSERT INTO outbox (channel, state, alert, decided_us, tries, last_try_us, "
+                   "retry_after_us, next_try_us, ended_us, last_answer) "
+                   "VALUES (?1, 0, ?2, ?3, 0, 0, 0, 0, 0, '')",
+    /* From channel to channel by the index, however much waits in each. */
+    [OUTBOX_NEXT_CHANNEL] =
+        OUTBOX_COLUMNS "WHERE state = 0 AND outbox.channel > ?1 ORDER BY outbox.channel, row "
+                       "LIMIT 1",
+    [OUTBOX_OLDEST] = "SELECT min(decided_us) FROM outbox WHERE state < 2",
+    [OUTBOX_LOAD] = OUTBOX_COLUMNS "WHERE row = ?1",
+    [OUTBOX_LIST] = OUTBOX_COLUMNS "WHERE row > ?1 ORDER BY row",
+    [OUTBOX_EXPIRABLE] =
+        OUTBOX_COLUMNS "WHERE state < 2 AND decided_us <= ?1 ORDER BY decided_us LIMIT ?2",
+    [OUTBOX_MARK] = "UPDATE outbox SET state = ?2, tries = tries + 1, last_try_us = ?3, "
+                    "retry_after_us = ?4, next_try_us = ?5, ended_us = ?6, last_answer = ?7 "
+                    "WHERE row = ?1",
+    [OUTBOX_MARK_EXPIRED] = "UPDATE outbox SET state = 3, next_try_us = 0, ended_us = ?2, "
+                            "last_answer = coalesce(nullif(?3, ''), last_answer) WHERE row = ?1",
+    [OUTBOX_MARK_CHANNEL] = "INSERT INTO channels (channel, last_try_us) "
+                            "SELECT channel, ?2 FROM outbox WHERE row = ?1 "
+                            "ON CONFLICT (channel) DO UPDATE SET last_try_us = "
+                            "excluded.last_try_us",
+    [OUTBOX_UNPARK] = "UPDATE outbox SET state = 0, tries = 0, retry_after_us = 0, next_try_us = 0 "
+                      "WHERE state < 2 AND state = 1",
+    [OUTBOX_TRIM] = "DELETE FROM outbox WHERE row IN (SELECT row FROM outbox "
+                    "WHERE state >= 2 AND decided_us < ?1 ORDER BY decided_us LIMIT ?2)",
+};
+
+struct store {
+    struct storage storage; /* first: one is the other */
+    struct journal *journal;
+    sqlite3_stmt *stmts[STATEMENTS];
+};
+
+static struct store *store_of(struct storage *s)
+{
+    return (struct store *)s;
+}
+
+static struct journal *journal_of(const struct storage *s)
+{
+    return ((const struct store *)s)->journal;
+}
+
+/* Steps a bound statement that changes something and returns no row. */
+static int run(struct storage *s, enum statement which, const char *doing, struct err *err)
+{
+    return journal_run(journal_of(s), store_of(s)->stmts[which], doing, err);
+}
+
+/* Steps a bound statement for its one row of at most two numbers, and resets it. Zeros: no row. */
+static int ask(struct storage *s, enum statement which, int64_t *first, int64_t *second,
+               const char *doing, struct err *err)
+{
+    sqlite3_stmt *stmt = store_of(s)->stmts[which];
+    int rc = journal_step(journal_of(s), stmt, doing, err);
+
+    *first = rc == 1 ? sqlite3_column_int64(stmt, 0) : 0;
+    if (second != NULL)
+        *second = rc == 1 ? sqlite3_column_int64(stmt, 1) : 0;
+    sqlite3_reset(stmt);
+    return rc < 0 ? rc : 0;
+}
+
+static int changes(const struct storage *s)
+{
+    return sqlite3_changes(journal_db(journal_of(s)));
+}
+
+/* ---- Open and close ---- */
+
+static int make_tables(struct journal *j, struct err *err)
+{
+    int64_t format = FORMAT;
+    int rc = journal_begin(j, err);
+
+    if (rc != 0)
+        return rc;
+    if (sqlite3_exec(journal_db(j), tables, NULL, NULL, NULL) != SQLITE_OK)
+        rc = err_set(err, ERR_IO, "cannot make the store's tables: %s (check its disk)",
+                     sqlite3_errmsg(journal_db(j)));
+    if (rc == 0)
+        rc = journal_put(j, "store.format", &format, sizeof format, err);
+    if (rc == 0)
+        return journal_commit(j, err);
+    journal_rollback(j);
+    return rc;
+}
+
+static int check_format(struct journal *j, const struct storage_options *options, struct err *err)
+{
+    int64_t format = 0;
+    bool found;
+    int rc = journal_get(j, "store.format", &format, sizeof format, &found, err);
+
+    if (rc != 0)
+        return rc;
+    if (!found && options->read_only)
+        return err_set(err, ERR_IO, "%s: no alerter has kept anything here yet (start it)",
+                       options->location);
+    if (!found)
+        return make_tables(j, err);
+    if (format > FORMAT)
+        return err_set(err, ERR_VERSION,
+                       "%s: was written by a newer build, in format %lld (this build reads up to "
+                       "%d: use the newer build, or move the file away)",
+                       options->location, (long long)format, FORMAT);
+    return 0;
+}
+
+/* A file of our format without one of our tables or columns is damaged. */
+static int prepare_all(struct store *st, const struct storage_options *options, struct err *err)
+{
+    struct err why;
+
+    for (int i = 0; i < STATEMENTS; i++) {
+        int rc = journal_prepare(st->journal, sql[i], &st->stmts[i], &why);
+
+        if (rc == 0)
+            continue;
+        if (sqlite3_errcode(journal_db(st->journal)) != SQLITE_ERROR) {
+            *err = why;
+            return rc;
+        }
+        journal_suspect(st->journal);
+        return err_set(err, ERR_DAMAGED, "%s: damaged (start again: it is then set aside): %.600s",
+                       options->location, why.text);
+    }
+    return 0;
+}
+
+static int sqlite_open(const struct storage_options *options, struct storage **out,
+                       char set_aside[512], struct err *err)
+{
+    struct store *st = calloc(1, sizeof *st);
+    int rc;
+
+    if (st == NULL)
+        return ERR_NOMEM;
+    *out = &st->storage;
+    rc = journal_open(&(struct journal_options){.path = options->location,
+                                                .read_only = options->read_only,
+                                                .sync_full = options->sync_full},
+                      &st->journal, set_aside, err);
+    if (rc == 0)
+        rc = check_format(st->journal, options, err);
+    return rc != 0 ? rc : prepare_all(st, options, err);
+}
+
+static void sqlite_close(struct storage *s)
+{
+    for (int i = 0; i < STATEMENTS; i++)
+        sqlite3_finalize(store_of(s)->stmts[i]);
+    journal_close(journal_of(s));
+    free(store_of(s));
+}
+
+static bool sqlite_is_gone(const struct storage *s)
+{
+    return journal_is_gone(journal_of(s));
+}
+
+static void sqlite_mark_damaged(struct storage *s)
+{
+    journal_suspect(journal_of(s));
+}
+
+/* ---- Transactions ---- */
+
+static int sqlite_begin(struct storage *s, struct err *err)
+{
+    return journal_begin(journal_of(s), err);
+}
+
+static int sqlite_commit(struct storage *s, struct err *err)
+{
+    return journal_commit(journal_of(s), err);
+}
+
+static void sqlite_rollback(struct storage *s)
+{
+    journal_rollback(journal_of(s));
+}
+
+static void sqlite_maintain(struct storage *s, bool is_idle)
+{
+    if (is_idle)
+        journal_rest(journal_of(s));
+    else
+        journal_settle(journal_of(s));
+}
+
+/* ---- Senders ---- */
+
+/* SQLite's integers have a sign. Sequences are only stored and never compared there, so those
+ * beyond 2^63 come back unchanged. */
+static int sqlite_get_sequence(struct storage *s, const uint8_t sender[WIRE_SENDER_BYTES],
+                               uint64_t *sequence, struct err *err)
+{
+    int64_t stored;
+    int rc;
+
+    sqlite3_bind_blob(store_of(s)->stmts[GET_SEQUENCE], 1, sender, WIRE_SENDER_BYTES,
+                      SQLITE_STATIC);
+    rc = ask(s, GET_SEQUENCE, &stored, NULL, "cannot read what was taken", err);
+    *sequence = (uint64_t)stored;
+    return rc;
+}
+
+static int sqlite_put_sequence(struct storage *s, const uint8_t sender[WIRE_SENDER_BYTES],
+                               uint64_t sequence, int64_t now_us, struct err *err)
+{
+    sqlite3_stmt *stmt = store_of(s)->stmts[PUT_SEQUENCE];
+
+    sqlite3_bind_blob(stmt, 1, sender, WIRE_SENDER_BYTES, SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 2, (int64_t)sequence);
+    sqlite3_bind_int64(stmt, 3, now_us);
+    return run(s, PUT_SEQUENCE, "cannot note what was taken", err);
+}
+
+static int sqlite_put_refused(struct storage *s, const uint8_t sender[WIRE_SENDER_BYTES],
+                              uint64_t sequence, struct wire_bytes bytes, const char *why,
+                              int64_t now_us, struct err *err)
+{
+    sqlite3_stmt *stmt = store_of(s)->stmts[PUT_REFUSED];
+
+    sqlite3_bind_blob(stmt, 1, sender, WIRE_SENDER_BYTES, SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 2, (int64_t)sequence);
+    sqlite3_bind_blob64(stmt, 3, bytes.len > 0 ? (const void *)bytes.data : "", bytes.len,
+                        SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 4, why, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 5, now_us);
+    return run(s, PUT_REFUSED, "cannot set a record aside", err);
+}
+
+static int sqlite_count_refused(struct storage *s, int64_t *n, struct err *err)
+{
+    return ask(s, COUNT_REFUSED, n, NULL, "cannot count what was refused", err);
+}
+
+/* Runs a bound statement "older than ?1, at most ?2 rows". */
+static int trim_older(struct storage *s, enum statement which, int64_t before_us, int n,
+                      int *trimmed, const char *doing, struct err *err)
+{
+    int rc;
+
+    sqlite3_bind_int64(store_of(s)->stmts[which], 1, before_us);
+    sqlite3_bind_int(store_of(s)->stmts[which], 2, n);
+    rc = run(s, which, doing, err);
+    *trimmed = rc == 0 ? changes(s) : 0;
+    return rc;
+}
+
+static int sqlite_trim_refused(struct storage *s, int64_t before_us, int n, int *trimmed,
+                               struct err *err)
+{
+    return trim_older(s, TRIM_REFUSED, before_us, n, trimmed, "cannot forget refused records", err);
+}
+
+/* ---- The event stream ---- */
+
+static int sqlite_append(struct storage *s, struct wire_bytes packed, int64_t *position,
+                         struct err *err)
+{
+    return journal_append(journal_of(s), packed.data, packed.len, position, err);
+}
+
+static int sqlite_read(struct storage *s, int64_t from, storage_bytes_fn *fn, void *ctx,
+                       struct err *err)
+{
+    return journal_read(journal_of(s), from, fn, ctx, err);
+}
+
+static int sqlite_trim(struct storage *s, int64_t position, struct err *err)
+{
+    return journal_trim(journal_of(s), position, err);
+}
+
+static int64_t sqlite_first(const struct storage *s)
+{
+    return journal_first(journal_of(s));
+}
+
+static int64_t sqlite_last(const struct storage *s)
+{
+    return journal_last(journal_of(s));
+}
+
+static int64_t sqlite_bytes(const struct storage *s)
+{
+    return journal_bytes(journal_of(s));
+}
+
+static int sqlite_put_snapshot(struct storage *s, int64_t position, int64_t step_us,
+                               struct err *err)
+{
+    sqlite3_bind_int64(store_of(s)->stmts[PUT_SNAPSHOT], 1, position);
+    sqlite3_bind_int64(store_of(s)->stmts[PUT_SNAPSHOT], 2, step_us);
+    return run(s, PUT_SNAPSHOT, "cannot note a snapshot", err);
+}
+
+static int sqlite_find_snapshot(struct storage *s, int64_t at_us, int64_t before, int64_t *position,
+                                struct err *err)
+{
+    sqlite3_bind_int64(store_of(s)->stmts[FIND_SNAPSHOT], 1, at_us);
+    sqlite3_bind_int64(store_of(s)->stmts[FIND_SNAPSHOT], 2, before);
+    return ask(s, FIND_SNAPSHOT, position, NULL, "cannot find a snapshot", err);
+}
+
+static int sqlite_next_snapshot(struct storage *s, int64_t position, int64_t *next,
+                                int64_t *step_us, struct err *err)
+{
+    sqlite3_bind_int64(store_of(s)->stmts[NEXT_SNAPSHOT], 1, position);
+    return ask(s, NEXT_SNAPSHOT, next, step_us, "cannot find a snapshot", err);
+}
+
+static int sqlite_get_start(struct storage *s, int64_t *position, struct err *err)
+{
+    bool found;
+
+    return journal_get(journal_of(s), "store.start", position, sizeof *position, &found, err);
+}
+
+static int sqlite_put_start(struct storage *s, int64_t position, struct err *err)
+{
+    int rc = journal_put(journal_of(s), "store.start", &position, sizeof position, err);
+
+    sqlite3_bind_int64(store_of(s)->stmts[TRIM_SNAPSHOTS], 1, position);
+    return rc != 0 ? rc : run(s, TRIM_SNAPSHOTS, "cannot trim snapshots", err);
+}
+
+/* ---- The outbox's rows ---- */
+
+static int sqlite_outbox_put(struct storage *s, const char *channel, struct wire_bytes alert,
+                             int64_t decided_us, int64_t *row, struct err *err)
+{
+    sqlite3_stmt *stmt = store_of(s)->stmts[OUTBOX_PUT];
+    int rc;
+
+    sqlite3_bind_text(stmt, 1, channel, -1, SQLITE_STATIC);
+    sqlite3_bind_blob64(stmt, 2, alert.data, alert.len, SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 3, decided_us);
+    rc = run(s, OUTBOX_PUT, "cannot keep an alert", err);
+    if (rc == 0)
+        *row = sqlite3_last_insert_rowid(journal_db(journal_of(s)));
+    return rc;
+}
+
+static const char *text_at(sqlite3_stmt *stmt, int column)
+{
+    const unsigned char *text = sqlite3_column_text(stmt, column);
+
+    return text != NULL ? (const char *)text : "";
+}
+
+/* The row that a statement of OUTBOX_COLUMNS stands on. */
+static struct storage_outbox_row row_at(sqlite3_stmt *stmt)
+{
+    return (struct storage_outbox_row){
+        .row = sqlite3_column_int64(stmt, 0),
+        .state = (enum outbox_state)sqlite3_column_int(stmt, 1),
+        .channel = text_at(stmt, 2),
+        .alert = {sqlite3_column_blob(stmt, 3), (size_t)sqlite3_column_bytes(stmt, 3)},
+        .decided_us = sqlite3_column_int64(stmt, 4),
+        .tries = sqlite3_column_int(stmt, 5),
+        .last_try_us = sqlite3_column_int64(stmt, 6),
+        .retry_after_us = sqlite3_column_int64(stmt, 7),
+        .next_try_us = sqlite3_column_int64(stmt, 8),
+        .ended_us = sqlite3_column_int64(stmt, 9),
+        .last_answer = text_at(stmt, 10),
+        .channel_last_us = sqlite3_column_int64(stmt, 11),
+    };
+}
+
+/* Calls `fn` for at most `n` rows of a bound statement, and resets it. *last gets the last row's
+ * number, or 0 if there was no further row. */
+static int walk_rows(struct storage *s, enum statement which, int n, int64_t *last,
+                     storage_outbox_fn *fn, void *ctx, struct err *err)
+{
+    sqlite3_stmt *stmt = store_of(s)->stmts[which];
+    int rc = 0;
+
+    for (int i = 0; i < n && rc == 0; i++) {
+        struct storage_outbox_row row;
+
+        *last = 0;
+        rc = journal_step(journal_of(s), stmt, "cannot read the outbox", err);
+        if (rc != 1)
+            break;
+        row = row_at(stmt);
+        *last = row.row;
+        rc = fn(ctx, &row);
+    }
+    sqlite3_reset(stmt);
+    return rc;
+}
+
+/* Each head's own channel leads to the next one. */
+static int sqlite_outbox_heads(struct storage *s, storage_outbox_fn *fn, void *ctx, struct err *err)
+{
+    sqlite3_stmt *stmt = store_of(s)->stmts[OUTBOX_NEXT_CHANNEL];
+    char *channel = NULL;
+    int rc;
+
+    do {
+        sqlite3_bind_text(stmt, 1, channel != NULL ? channel : "", -1, SQLITE_TRANSIENT);
+        free(channel);
+        channel = NULL;
+        rc = journal_step(journal_of(s), stmt, "cannot read the outbox", err);
+        if (rc == 1) {
+            struct storage_outbox_row row = row_at(stmt);
+
+            channel = strdup(row.channel);
+            rc = channel == NULL ? err_set(err, ERR_NOMEM, "no memory for the outbox")
+                                 : fn(ctx, &row);
+        }
+        sqlite3_reset(stmt);
+    } while (rc == 0 && channel != NULL);
+    free(channel);
+    return rc;
+}
+
+static int sqlite_outbox_oldest(struct storage *s, int64_t *decided_us, struct err *err)
+{
+    sqlite3_stmt *stmt = store_of(s)->stmts[OUTBOX_OLDEST];
+    int rc = journal_step(journal_of(s), stmt, "cannot read the outbox", err);
+
+    *decided_us = rc == 1 && sqlite3_column_type(stmt, 0) != SQLITE_NULL
+                      ? sqlite3_column_int64(stmt, 0)
+                      : INT64_MAX;
+    sqlite3_reset(stmt);
+    return rc < 0 ? rc : 0;
+}
+
+static int sqlite_outbox_load(struct storage *s, int64_t row, storage_outbox_fn *fn, void *ctx,
+                              struct err *err)
+{
+    int64_t last;
+
+    sqlite3_bind_int64(store_of(s)->stmts[OUTBOX_LOAD], 1, row);
+    return walk_rows(s, OUTBOX_LOAD, 1, &last, fn, ctx, err);
+}
+
+static int sqlite_outbox_list(struct storage *s, storage_outbox_fn *fn, void *ctx, struct err *err)
+{
+    int64_t last = 0;
+    int rc;
+
+    do {
+        sqlite3_bind_int64(store_of(s)->stmts[OUTBOX_LIST], 1, last);
+        rc = walk_rows(s, OUTBOX_LIST, LIST_ROWS, &last, fn, ctx, err);
+    } while (rc == 0 && last != 0);
+    return rc;
+}
+
+static int sqlite_outbox_expirable(struct storage *s, int64_t before_us, int n,
+                                   storage_outbox_fn *fn, void *ctx, struct err *err)
+{
+    int64_t last;
+
+    sqlite3_bind_int64(store_of(s)->stmts[OUTBOX_EXPIRABLE], 1, before_us);
+    sqlite3_bind_int(store_of(s)->stmts[OUTBOX_EXPIRABLE], 2, n);
+    return walk_rows(s, OUTBOX_EXPIRABLE, n, &last, fn, ctx, err);
+}
+
+static int sqlite_outbox_mark(struct storage *s, int64_t row, const struct storage_outbox_mark *m,
+                              struct err *err)
+{
+    sqlite3_stmt *stmt = store_of(s)->stmts[OUTBOX_MARK];
+    int rc;
+
+    sqlite3_bind_int64(stmt, 1, row);
+    sqlite3_bind_int(stmt, 2, (int)m->state);
+    sqlite3_bind_int64(stmt, 3, m->now_us);
+    sqlite3_bind_int64(stmt, 4, m->retry_after_us);
+    sqlite3_bind_int64(stmt, 5, m->next_try_us);
+    sqlite3_bind_int64(stmt, 6, m->ended_us);
+    sqlite3_bind_text(stmt, 7, m->answer, -1, SQLITE_STATIC);
+    rc = run(s, OUTBOX_MARK, "cannot note a try", err);
+    sqlite3_bind_int64(store_of(s)->stmts[OUTBOX_MARK_CHANNEL], 1, row);
+    sqlite3_bind_int64(store_of(s)->stmts[OUTBOX_MARK_CHANNEL], 2, m->now_us);
+    return rc != 0 ? rc : run(s, OUTBOX_MARK_CHANNEL, "cannot note a try", err);
+}
+
+static int sqlite_outbox_mark_expired(struct storage *s, int64_t row, int64_t now_us,
+                                      const char *answer, struct err *err)
+{
+    sqlite3_stmt *stmt = store_of(s)->stmts[OUTBOX_MARK_EXPIRED];
+
+    sqlite3_bind_int64(stmt, 1, row);
+    sqlite3_bind_int64(stmt, 2, now_us);
+    sqlite3_bind_text(stmt, 3, answer, -1, SQLITE_STATIC);
+    return run(s, OUTBOX_MARK_EXPIRED, "cannot note that an alert expired", err);
+}
+
+static int sqlite_outbox_unpark(struct storage *s, size_t *n, struct err *err)
+{
+    int rc = run(s, OUTBOX_UNPARK, "cannot unpark alerts", err);
+
+    *n = rc == 0 ? (size_t)changes(s) : 0;
+    return rc;
+}
+
+static int sqlite_outbox_trim(struct storage *s, int64_t before_us, int n, int *trimmed,
+                              struct err *err)
+{
+    return trim_older(s, OUTBOX_TRIM, before_us, n, trimmed, "cannot trim the outbox", err);
+}
+
+const struct storage_ops storage_sqlite = {
+    .scheme = "",
+    .open = sqlite_open,
+    .close = sqlite_close,
+    .is_gone = sqlite_is_gone,
+    .mark_damaged = sqlite_mark_damaged,
+    .begin = sqlite_begin,
+    .commit = sqlite_commit,
+    .rollback = sqlite_rollback,
+    .maintain = sqlite_maintain,
+    .get_sequence = sqlite_get_sequence,
+    .put_sequence = sqlite_put_sequence,
+    .put_refused = sqlite_put_refused,
+    .count_refused = sqlite_count_refused,
+    .trim_refused = sqlite_trim_refused,
+    .append = sqlite_append,
+    .read = sqlite_read,
+    .trim = sqlite_trim,
+    .first = sqlite_first,
+    .last = sqlite_last,
+    .bytes = sqlite_bytes,
+    .put_snapshot = sqlite_put_snapshot,
+    .find_snapshot = sqlite_find_snapshot,
+    .next_snapshot = sqlite_next_snapshot,
+    .get_start = sqlite_get_start,
+    .put_start = sqlite_put_start,
+    .outbox_put = sqlite_outbox_put,
+    .outbox_heads = sqlite_outbox_heads,
+    .outbox_oldest = sqlite_outbox_oldest,
+    .outbox_load = sqlite_outbox_load,
+    .outbox_list = sqlite_outbox_list,
+    .outbox_expirable = sqlite_outbox_expirable,
+    .outbox_mark = sqlite_outbox_mark,
+    .outbox_mark_expired = sqlite_outbox_mark_expired,
+    .outbox_unpark = sqlite_outbox_unpark,
+    .outbox_trim = sqlite_outbox_trim,
+};
