@@ -30,7 +30,6 @@
 #include "common/base/err.h"
 #include "ingest/input/head.h"
 #include "ingest/input/plain.h"
-#include "ingest/input/usual.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -45,7 +44,6 @@ enum {
      * the front costs less than a byte for each byte that came. Only what is used gets touched. */
     CARRY_SIZE = 3 * KEEP_MAX,
     SEARCH_STEP = 256,
-    COUNT_FROM = 512, /* bytes without a point: in fewer, frames are handed over as they come */
 };
 
 enum place {
@@ -196,28 +194,6 @@ static size_t next_point(struct logplex *p, const struct stretch *in, size_t at)
     return p->n_points > 0 ? *p->points : in->len;
 }
 
-/* Walks over the frames that follow each other from `at` on, up to one that is not usual. Not
- * inlined, so that it has all registers. */
-static __attribute__((noinline)) size_t walk_usual(struct logplex *p, const struct stretch *in,
-                                                   size_t at, size_t stop)
-{
-    const bool counts = p->points != NULL && !p->times_matter;
-    size_t point = 0, begin;
-    struct head head;
-
-    while (at < stop) {
-        if (counts && at >= point)
-            point = next_point(p, in, at);
-        if (point > at + COUNT_FROM)
-            at = usual_count(in->data, at, point, &p->in.counts.lines);
-        begin = at;
-        if (!usual_step(in->data, in->len, &at, &head) ||
-            !add_line(p, in->data + begin + head.len, head.length - 1))
-            break;
-    }
-    return at;
-}
-
 static void begin_text(struct logplex *p, enum place place)
 {
     p->place = place;
@@ -353,9 +329,28 @@ static bool step_text(struct logplex *p, const struct stretch *in, size_t *at)
 
 /* --- lines that nobody asked for ------------------------------------------------------------- */
 
+/* Counts the frames from `at` on that end before the next point, without handing them over. */
+static size_t count_frames(struct logplex *p, const struct stretch *in, size_t at)
+{
+    size_t point, end;
+    struct head head;
+
+    if (p->points == NULL || p->times_matter)
+        return at;
+    point = next_point(p, in, at);
+    while (head_at(in->data + at, point - at, &head) == LINE_YES && head.length > 0) {
+        end = at + head.len + head.length;
+        if (end > point || in->data[end - 1] != '\n')
+            break;
+        p->in.counts.lines++;
+        at = end;
+    }
+    return at;
+}
+
 /* Counts the plain lines from `at` on and returns where they end. Of their times the last one is
  * all that can matter to a line behind them. */
-static size_t count_lines(struct logplex *p, const struct stretch *in, size_t at)
+static size_t count_plain(struct logplex *p, const struct stretch *in, size_t at)
 {
     const char *text;
     uint64_t lines = 0;
@@ -392,8 +387,8 @@ static void walk(struct logplex *p, const struct stretch *in, size_t *at, size_t
 
     while (went && p->rc == 0) {
         if (p->place == AT_BEGIN) {
-            *at = skip_blank(in, walk_usual(p, in, *at, stop));
-            *at = count_lines(p, in, *at);
+            *at = skip_blank(in, count_frames(p, in, *at));
+            *at = count_plain(p, in, *at);
         }
         if (*at >= stop)
             return;

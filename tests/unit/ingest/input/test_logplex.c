@@ -1,7 +1,6 @@
 #include "common/base/err.h"
 #include "ingest/input/input.h"
 #include "ingest/input/plain.h"
-#include "ingest/input/usual.h"
 #include "tests/unit/ingest/input/logplex_reference.h"
 #include "tests/unit/unit.h"
 
@@ -479,65 +478,6 @@ static void lies_without_end_agree_with_the_reference(void **state)
 
 /* --- what is known at a glance -------------------------------------------------------------- */
 
-static void expect_usual(const char *text, bool usual)
-{
-    char bytes[USUAL_ROOM] = "................"; /* without a zero */
-    struct head fast, slow;
-
-    memcpy(bytes, text, strlen(text) < sizeof bytes ? strlen(text) : sizeof bytes);
-    if (usual_head(bytes, &fast) != usual)
-        fail_msg("\"%s\" is%s usual", text, usual ? " not" : "");
-    if (!usual)
-        return;
-    assert_int_equal(head_at(bytes, sizeof bytes, &slow), LINE_YES);
-    assert_int_equal(fast.len, slow.len);
-    assert_int_equal(fast.length, slow.length);
-}
-
-static void usual_heads(void **state)
-{
-    (void)state;
-    for (unsigned length = 0; length < 2000; length++) {
-        for (unsigned pri = 0; pri < 2000; pri += 7) {
-            char text[32];
-
-            snprintf(text, sizeof text, "%u <%u>1 ", length, pri);
-            expect_usual(text, length >= 10 && length < 1000 && pri < 1000);
-        }
-    }
-    expect_usual("099 <190>1 ", false);
-    expect_usual("09 <190>1 ", false);
-    expect_usual("99 <>1 ", false);
-    expect_usual("99  <190>1 ", false);
-    expect_usual("199<<190>1 ", false);
-    expect_usual("<190>1 ", false);
-}
-
-/* Every byte in the place of each of a head's: what is usual is a head. */
-static void nothing_else_is_a_usual_head(void **state)
-{
-    static const char *const heads[] = {"123 <190>1 2026-", "98 <45>1 2026-05", "107 <6>1 2026-05"};
-
-    (void)state;
-    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
-        for (size_t at = 0; at < USUAL_ROOM; at++) {
-            for (unsigned byte = 0; byte < 256; byte++) {
-                struct head fast, slow = {0};
-                char bytes[USUAL_ROOM];
-                bool usual, good;
-
-                memcpy(bytes, heads[i], sizeof bytes);
-                bytes[at] = (char)byte;
-                usual = usual_head(bytes, &fast);
-                good = head_at(bytes, sizeof bytes, &slow) == LINE_YES && slow.length != 0;
-                assert_true(good || !usual);
-                assert_true(usual || !good || slow.length < 10);
-                assert_true(!usual || (fast.len == slow.len && fast.length == slow.length));
-            }
-        }
-    }
-}
-
 /* Lines up to `n` bytes of text, by the slowest obvious loop; false where they are not plain. */
 static bool plain_slowly(const char *s, size_t n, size_t *end, uint64_t *lines)
 {
@@ -796,8 +736,6 @@ int main(void)
         cmocka_unit_test(no_memory),
         cmocka_unit_test(random_bodies_agree_with_the_reference),
         cmocka_unit_test(lies_without_end_agree_with_the_reference),
-        cmocka_unit_test(usual_heads),
-        cmocka_unit_test(nothing_else_is_a_usual_head),
         cmocka_unit_test(plain_blocks),
         cmocka_unit_test(lines_that_nobody_asked_for),
     };
