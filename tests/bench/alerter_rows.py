@@ -1,5 +1,5 @@
-"""The alerter: event records a second against a bare receive and append; memory; the engine alone;
-how soon both programs are there after a week."""
+"""The alerter: records a second against a bare receive and append; memory; the engine alone; the
+start of both programs after a week."""
 
 import http.client
 import shutil
@@ -13,24 +13,24 @@ from rig import (ALERTER, INGEST, LOAD_CORE, PATH, ROOT, SERVER_CORE, BenchError
 RECORDS = 60_000
 STORM_KEYS, STORM_BODIES, STORM_LINES = 1000, 200, 1000
 STORM_MATCHES = 10_000_000
-KEY_BYTES, TIME_BYTES = 350, 24  # alerter/engine.h
-GROUP_BYTES = 1200  # ingest/tally.h
+KEY_BYTES, TIME_BYTES = 350, 24  # alerter/engine/engine.h
+GROUP_BYTES = 1200  # ingest/collect/collect.h
 
 # ---- event records a second ----
 
 
 def fill_spool(stage):
-    """A journal of ingest's with records that no alerter has seen, each of one match."""
+    """A journal of ingest with records that no alerter has seen, each with one match."""
     ours = Ours(stage, "spool")
     ingest = ours.ingest()
     Load(100, matching=10).post(ours.port, "requests", RECORDS)
-    ingest.popen.kill()  # told to stop it would wait for an alerter
+    ingest.popen.kill()  # on SIGTERM it would wait for an alerter
     ingest.popen.wait()
     return ours.folder / "state"
 
 
 def newest_position(ours):
-    """Of the alerter's stream, whose first entry is the rules."""
+    """The newest position of the alerter's stream, whose first entry is the rules."""
     db = sqlite3.connect(f"file:{ours.folder}/state/alerter.db?mode=ro", uri=True)
     try:
         return db.execute("SELECT max(position) FROM records").fetchone()[0] or 0
@@ -90,8 +90,8 @@ _memory = {}
 
 
 def memory():
-    """Resident bytes of ingest and alerter: idle; after a storm on one key, which fills the buffers
-    that no key owns; after the storm on all keys. Measured once for the rows that need it."""
+    """Resident bytes of ingest and alerter: idle; after a storm on one key, which fills the shared
+    buffers; after a storm on all keys. Measured once for the rows that need it."""
     if not _memory:
         with Stage("memory") as stage:
             ours = Ours(stage, rules_yaml=STORM_RULES)
@@ -122,7 +122,7 @@ def idle_memory():
 
 
 def storm_growth():
-    """What both together grew by, over what their documentation allows for the keys."""
+    """The growth of both together, over the documented memory of the keys."""
     sizes = memory()
     times = STORM_BODIES * STORM_LINES // STORM_KEYS
     documented = STORM_KEYS * (KEY_BYTES + TIME_BYTES * times + GROUP_BYTES)
@@ -137,7 +137,6 @@ def storm_growth():
 # ---- the engine alone ----
 
 # Keys, window in seconds, milliseconds between two matches of a key.
-ENGINE_KEYS = [(keys, 300, 300_000) for keys in (1, 10, 100, 1000, 10_000, 100_000)]
 ENGINE_WINDOWS = [(100, window, 60_000) for window in (60, 3600, 86400)]
 
 
@@ -150,7 +149,7 @@ def engine_ns(*case):
 
 
 def engine_flat(cases):
-    """The dearest of the cases over the cheapest."""
+    """The most expensive case over the cheapest."""
     readings = in_turn(3, *[lambda case=case: engine_ns(*case) for case in cases])
     ratios = [max(costs) / min(costs) for costs in zip(*readings)]
     costs = ", ".join(f"{Spread(r).median:.0f}" for r in readings)

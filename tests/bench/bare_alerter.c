@@ -1,11 +1,10 @@
-/* The floor that the alerter is measured against: takes bytes from ZeroMQ and appends them to a
- * table of SQLite, without reading them.
+/* The floor for the alerter: takes bytes from ZeroMQ and appends them to an SQLite table, unread.
  *
  *     bare_alerter receive ENDPOINT FILE COUNT     binds; ends after COUNT records
  *     bare_alerter send ENDPOINT INGEST.DB         sends the records of ingest's journal
  *
- * As between ingest and alerter up to 1,000 records, or 1 MiB, go in a message, each here behind
- * its length; and all that is there is one transaction. The receiver prints the nanoseconds of
+ * As between ingest and alerter, a message has up to 1,000 records or 1 MiB, each record after its
+ * length, and all waiting messages are one transaction. The receiver prints the nanoseconds of
  * processor time that it took. */
 #include "common/storage/journal.h"
 
@@ -57,7 +56,7 @@ static uint64_t append(sqlite3_stmt *insert, const char *bytes, size_t n)
     return count;
 }
 
-/* What is there now, in one transaction. */
+/* Takes all waiting messages in one transaction. */
 static uint64_t take_turn(void *socket, sqlite3 *db, sqlite3_stmt *insert)
 {
     uint64_t count = 0;
@@ -150,7 +149,7 @@ static void send_all(const char *endpoint, const char *path)
     send_message(&sender);
     journal_close(journal);
     zmq_close(sender.socket);
-    zmq_ctx_term(context); /* which waits until all is sent */
+    zmq_ctx_term(context); /* waits until everything is sent */
 }
 
 int main(int argc, char **argv)

@@ -2,11 +2,11 @@
  *
  *     bodies COUNT LINES MATCHING SEED [KEYS]
  *
- * MATCHING of 1,000 lines are matched by the mission's rules, spread evenly: every 1000/MATCHING-th
- * line is an H12 or a WORKER TIMEOUT in turn; all others match neither. With KEYS each matching
- * line is a short "storm" of one of so many processes, which take turns of 100 lines; those of one
- * process are a millisecond apart. The times are those of now. The pool is a list of bodies, each
- * behind its length and its number of lines (two uint32). */
+ * MATCHING of 1,000 lines match the shipped rules, spread evenly: every 1000/MATCHING-th line is an
+ * H12 or a WORKER TIMEOUT in turn. With KEYS each matching line is a short "storm" line of one of
+ * KEYS processes, which take turns of 100 lines; a process's lines are a millisecond apart. Times
+ * are the present. The pool is a list of bodies, each after its length and its number of lines (two
+ * uint32). */
 #include "tests/bench/lines.h"
 
 #include <stdbool.h>
@@ -34,13 +34,13 @@ static int64_t wall_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-/* Whether this line is one of those that match: their number keeps to the share at every line. */
+/* Tells whether this line matches: their share is right after every line. */
 static bool is_match(const struct pool *p)
 {
     return (p->written + 1) * p->matching / 1000 > p->written * p->matching / 1000;
 }
 
-/* A short line: what is measured is the engine's memory, not the network. */
+/* Short, because the engine's memory is measured, not the network. */
 static size_t write_storm(const struct pool *p, char out[LINES_MAX])
 {
     uint64_t turn = p->matched / KEY_TURN;

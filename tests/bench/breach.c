@@ -1,13 +1,13 @@
-/* How long from a line to the alert: sends lines that each breach a rule, and is the Slack that is
- * told of it, so that both ends are timed by one clock.
+/* Times the way from a line to its alert. It sends lines that each breach a rule and is also the
+ * Slack that gets the alert, so one clock times both ends.
  *
  *     breach (post PORT DRAINS | append FILE) SLACK_PORT FIRST COUNT PAUSE_MS UNDER_WAY
  *
  * COUNT lines from number FIRST on: number N is an H12 of the path "/breach/N" (four digits), alone
- * in its delivery, or appended to a log file. What comes to SLACK_PORT and names that path ends its
- * time with the first byte of that request. At most UNDER_WAY lines wait for their alert; between
- * two lines is a pause of half PAUSE_MS to one and a half. Prints one JSON list: the microseconds
- * of each line. */
+ * in its delivery, or appended to a log file. The first byte of the request to SLACK_PORT that
+ * names this path ends its time. At most UNDER_WAY lines wait for their alert; between two lines is
+ * a pause of half PAUSE_MS to one and a half. Prints one JSON list: the microseconds of each line.
+ */
 #include "tests/bench/lines.h"
 #include "tests/bench/pool.h"
 

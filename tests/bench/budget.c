@@ -1,7 +1,7 @@
-/* Runs the hot paths over fixed inputs, for callgrind to count their instructions: a count is the
- * same on a busy machine and on a quiet one, as time is not. tests/bench/check_budget compares it.
+/* Runs the hot paths over fixed inputs, so that callgrind can count their instructions. Unlike a
+ * time, a count is the same on a busy machine. tests/bench/check_budget compares it.
  *
- * Each path is run once before it is counted, so that what is made at first use is not. */
+ * Each path runs once before it is counted, so that one-time work does not count. */
 #include "alerter/engine/engine.h"
 #include "ingest/collect/delivery.h"
 #include "ingest/http/auth.h"
@@ -67,7 +67,7 @@ static void take_body(struct budget *b, const char *body, size_t n)
         abort();
 }
 
-/* ---- what is counted ---- */
+/* ---- the paths ---- */
 
 static void deliver_none(struct budget *b)
 {

@@ -1,6 +1,5 @@
-/* The floor that ingest is measured against: libmicrohttpd in the same loop with the same pool
- * (ingest/http.c), its sockets as the system gives them. Reads each body, does nothing with it, and
- * answers 204.
+/* The floor for ingest: libmicrohttpd in the same loop with the same pool (ingest/http), its
+ * sockets as the system gives them. Reads each body, ignores it, and answers 204.
  *
  *     discard PORT */
 #include <arpa/inet.h>

@@ -1,4 +1,4 @@
-/* What one match costs the engine, as keys and window grow.
+/* Measures the cost of one match in the engine, as keys and windows grow.
  *
  *     engine_cost KEYS WINDOW_S EACH_MS
  *

@@ -1,11 +1,11 @@
-"""The mission's job as one would write it in Python, and write it well: credentials by HMAC,
-compared in constant time; each rule is one expression over the whole body, not over each line; the
-windows in memory; one connection to Slack that is kept.
+"""The same job, written well in Python: credentials by HMAC, compared in constant time; each rule is
+one expression over the whole body, not over each line; windows in memory; one kept connection to
+Slack.
 
     gunicorn --workers 1 --bind 127.0.0.1:PORT flask_app:app
 
-It does less than drainwatch: no journal, so that what it has in its windows goes with it; no
-retry; and a Slack that is slow holds up the drain.
+It does less than drainwatch. It has no journal, so a restart empties its windows. It does not retry,
+and a slow Slack holds up the drain.
 """
 
 import base64

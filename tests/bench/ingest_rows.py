@@ -15,7 +15,7 @@ def us(readings):
 
 
 def against_discard(load, rules=2, alerter=False):
-    """What a server that only reads costs, over what we cost."""
+    """The cost of a server that only reads, over ours."""
     with Stage("discard") as stage:
         theirs = discard(stage)
         ours = Ours(stage, rules=rules)
@@ -28,7 +28,7 @@ def against_discard(load, rules=2, alerter=False):
 
 
 def against_itself(load, other_load=None, rules=2, other_rules=2):
-    """What it costs in the ordinary case, over what it costs in this one."""
+    """The cost in the ordinary case, over the cost in this one."""
     with Stage("itself") as stage:
         ordinary = Ours(stage, "ordinary", rules=other_rules).ingest()
         this = Ours(stage, "this", rules=rules).ingest()
@@ -54,15 +54,15 @@ STAGES = {"no match": (100, 0), "1 match": (100, 10), "50 matches": (100, 500)}
 
 
 def stages():
-    """For 100 lines with so many matches: the microseconds of each stage of ingest by itself,
-    without the kernel's and libmicrohttpd's, which `discard` has, too."""
+    """The microseconds of each stage of ingest alone, for 100 lines with some matches. The kernel and
+    libmicrohttpd are left out; `discard` measures those."""
     found = {}
     for name, bodies in STAGES.items():
         done = subprocess.run([tool("stages"), pool(*bodies), ROOT / "rules.yaml"], check=True,
                               capture_output=True, text=True, preexec_fn=pinned(SERVER_CORE))
         us = {stage: float(n) for stage, n in map(str.split, done.stdout.splitlines())}
-        found[name] = {"check the credentials (the first of a connection)": us["authenticate"],
+        found[name] = {"check the credentials": us["authenticate"],
                        "one pass of Hyperscan": us["look"],
                        "walk the frames": us["walk"] - us["look"],
-                       "judge, tally, pack": us["deliver"] - us["walk"]}
+                       "judge, collect, pack": us["deliver"] - us["walk"]}
     return found

@@ -1,3 +1,4 @@
+/* Makes synthetic log lines. Called by the programs that write logs and bodies. */
 #include "tests/bench/lines.h"
 
 #include <assert.h>

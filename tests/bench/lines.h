@@ -1,5 +1,5 @@
-/* Synthetic Heroku log lines, the same for the same seed: what the router, an app and the platform
- * write, and the lines that the two rules of the mission look for. */
+/* Synthetic Heroku log lines, the same for the same seed: lines of the router, an app and the
+ * platform, and lines that match the two shipped rules. */
 #ifndef DRAINWATCH_BENCH_LINES_H
 #define DRAINWATCH_BENCH_LINES_H
 
@@ -30,10 +30,10 @@ struct lines {
 /* A number below `n`. */
 uint64_t lines_random(struct lines *l, uint64_t n);
 
-/* A kind of what is written while all is well: half of it the router's, most else the app's. */
+/* A kind of ordinary line: half of them the router's, most others the app's. */
 enum lines_kind lines_common_kind(struct lines *l);
 
-/* Writes one line of this time and returns its length. `who` picks the dyno where it is not 0. */
+/* Writes one line of this time and returns its length. `who` picks the dyno unless it is 0. */
 size_t lines_write(struct lines *l, enum lines_kind kind, enum lines_form form, int64_t time_us,
                    unsigned who, char out[LINES_MAX]);
 

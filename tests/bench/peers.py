@@ -1,5 +1,5 @@
-"""Against what people use today: the same job in Flask, SEC, mtail with Prometheus and Alertmanager,
-and grep."""
+"""Comparisons with the tools that people use today: the same job in Flask, SEC, mtail with Prometheus
+and Alertmanager, and grep."""
 
 import json
 import os
@@ -30,8 +30,8 @@ def flask(stage, slack_port=None, **settings):
 
 
 def deliveries(server, load):
-    """How many it answers a second when it gets as many as it can take, and how many it could by
-    its processor time alone."""
+    """Deliveries a second by the clock, and a second of processor time, while the load generator
+    posts as fast as it can."""
     server.settle()
     before = server.cpu_ns()
     report = load.post(server.port, "seconds", THROUGHPUT_S)
@@ -47,9 +47,10 @@ def against_flask(load):
         mine, other = in_turn(THROUGHPUT_ROUNDS, lambda: deliveries(ingest, load),
                               lambda: deliveries(theirs, load))
     (rate, by_cpu), (other_rate, other_by_cpu) = zip(*mine), zip(*other)
-    return Result(Spread.of_ratio(rate, other_rate), f"{Spread(rate).median:,.0f}/s",
-                  f"{Spread(other_rate).median:,.0f}/s",
-                  f"by CPU {Spread.of_ratio(by_cpu, other_by_cpu).median:.1f} times")
+    return Result(Spread.of_ratio(by_cpu, other_by_cpu), f"{Spread(by_cpu).median:,.0f} a CPU second",
+                  f"{Spread(other_by_cpu).median:,.0f} a CPU second",
+                  f"by the clock {Spread.of_ratio(rate, other_rate).median:.1f} ×, as far as the "
+                  "load generator goes")
 
 
 # ---- a log file ----
@@ -63,8 +64,8 @@ def day_file(mb):
 
 
 def cpu_seconds(command, env=None):
-    """The processor time of a shell's pipeline, all of its programs together: what neighbours on
-    the machine do to the clock on the wall is not counted."""
+    """The processor time of all programs in a pipeline. Unlike the clock it does not count the
+    machine's neighbours."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, shell=True, capture_output=True, timeout=300, cwd=WORK,
                           env={"PATH": os.environ["PATH"], "LC_ALL": "C", **(env or {})})
@@ -146,8 +147,8 @@ def breaches(where, slack_port, first, count, pause_ms=4, under_way=1):
 
 
 class Loaded:
-    """Half of the deliveries that a server can take, while inside. What posts them gives way to the
-    program with the clock, which has the same core."""
+    """Posts half of the deliveries that a server can take, while inside. The poster gives way to the
+    program with the clock, which shares its core."""
 
     def __init__(self, server):
         load = Load(100)
@@ -244,7 +245,7 @@ alerting:
   alertmanagers:
     - static_configs: [{{targets: ["127.0.0.1:{alertmanager}"]}}]
 """
-# A counter that is there at all is a breach: increase() misses what a new series begins with.
+# Any value of the counter is a breach, because increase() misses the first value of a new series.
 PROMETHEUS_RULES = """groups:
   - name: breach
     rules: [{alert: h12, expr: "h12_total > 0"}]
@@ -257,7 +258,7 @@ receivers:
 
 
 def prometheus_stack(stage, slack_port):
-    """mtail on a log file, Prometheus, Alertmanager; all that waits set as short as it goes."""
+    """mtail on a log file, Prometheus, Alertmanager, each with its shortest intervals."""
     mtail, prometheus, alertmanager = free_port(), free_port(), free_port()
     folder = stage.folder
     log = folder / "app.log"

@@ -1,3 +1,4 @@
+/* Reads pools of bodies and lists of drains. Called by post, breach and stages. */
 #include "tests/bench/pool.h"
 
 #include <arpa/inet.h>

@@ -1,5 +1,5 @@
-/* Reads what the programs that post have in common: a pool of bodies as `bodies` writes it, and a
- * list of drains, one "NAME BASIC-CREDENTIALS" a line. */
+/* Input of the posting programs: a pool of bodies as `bodies` writes it, and a list of drains, one
+ * "NAME BASIC-CREDENTIALS" a line. */
 #ifndef DRAINWATCH_BENCH_POOL_H
 #define DRAINWATCH_BENCH_POOL_H
 
@@ -26,7 +26,7 @@ struct pool {
     size_t n_drains;
 };
 
-/* Read once and kept to the end of the process; what cannot be read ends it. */
+/* Read once and kept to the end of the process. A file that cannot be read ends it. */
 void pool_read(struct pool *p, const char *bodies_path, const char *drains_path);
 void pool_read_bodies(struct pool *p, const char *path); /* these alone, into a pool of zeros */
 void pool_read_drains(struct pool *p, const char *path); /* likewise */
@@ -36,7 +36,7 @@ void pool_read_drains(struct pool *p, const char *path); /* likewise */
 size_t pool_head(const struct pool *p, uint64_t run, uint64_t n, char head[POOL_HEAD_MAX]);
 const struct pool_body *pool_body(const struct pool *p, uint64_t n);
 
-/* A connected socket on loopback. Ends the process where nobody listens. */
+/* Returns a connected socket on loopback. Ends the process if nobody listens. */
 int pool_connect(unsigned port);
 
 #endif

@@ -4,8 +4,8 @@
  *
  * Each request takes the next body and the next drain of its lists and has a Frame-Id of its own.
  * With a RATE (requests a second) it keeps to that, else it posts as fast as it is answered. A
- * server that closes a connection after its answer gets a new one. Prints one JSON object: what was
- * answered, in how long, and the longest time without any answer. */
+ * server that closes a connection after its answer gets a new one. Prints one JSON object: the
+ * answers, the time they took, and the longest time without any answer. */
 #include "tests/bench/pool.h"
 
 #include <errno.h>
@@ -164,7 +164,7 @@ static void read_answer(struct post *p, struct connection *c)
     if (!c->busy || strstr(c->answer, "\r\n\r\n") == NULL)
         return;
     note_answer(p, c);
-    /* What is no 204 has a body: that is not read, and its connection not used again. */
+    /* Any answer but 204 has a body. It is not read, so the connection is not used again. */
     if (strncmp(c->answer, "HTTP/1.1 204", 12) != 0 ||
         strcasestr(c->answer, "\r\nConnection: close") != NULL)
         close_connection(p, c);

@@ -1,4 +1,4 @@
-"""What was measured: as a table on the terminal, as Markdown, and as plots."""
+"""Results as a table on the terminal, as Markdown, and as plots."""
 
 import os
 import pathlib
@@ -13,7 +13,7 @@ def number(value):
 
 
 def figure(row, result):
-    """The median and, where there are several readings, from where to where they go."""
+    """The median, and the range if there are several readings."""
     ratio = result.ratio
     text = f"{number(ratio.median)} {row.unit}"
     if len(ratio.readings) > 1:
@@ -65,14 +65,14 @@ def as_markdown(results, seconds, steal):
         ours = f"{result.ours} ({result.note})" if result.note else result.ours
         rows.append(cells(*begin, figure(row, result), VERDICT[row.is_met(result)], ours,
                           result.theirs))
-    return (f"Measured in {seconds:.0f} s on {machine()}. Of the processor time that was wanted its "
-            f"host gave {100 * steal:.0f} % to others.\n\n" + "\n".join(rows) + "\n")
+    return (f"Measured in {seconds:.0f} s on {machine()}. The host gave "
+            f"{100 * steal:.0f} % of the processor time to others.\n\n" + "\n".join(rows) + "\n")
 
 
 def stages_as_markdown(stages):
     rows = ["| µs for 100 lines | " + " | ".join(stages) + " |", "|---|" + "---|" * len(stages)]
     for stage in next(iter(stages.values())):
-        # What is a difference of two readings may come out below nothing.
+        # A difference of two readings may be negative.
         cells = (f"{max(us[stage], 0):.1f}" for us in stages.values())
         rows.append(f"| {stage} | " + " | ".join(cells) + " |")
     return "\n".join(rows) + "\n"
@@ -89,7 +89,7 @@ def document(path, text):
 # ---- plots ----
 
 def bars(axes, results, title, log=False):
-    """A bar for each row with its spread, and a mark where it must reach to."""
+    """A bar for each row with its range, and a mark at its target."""
     results = [(row, result) for row, result in results if not isinstance(result, Exception)]
     for i, (row, result) in enumerate(results):
         ratio = result.ratio
@@ -108,15 +108,15 @@ def bars(axes, results, title, log=False):
 
 
 PLOTS = {
-    "ingest": ("CPU of what it is compared with, over ours (black: must reach)",
+    "ingest": ("CPU of the other side, over ours (black: target)",
                ("ingest-", "rules-", "connections-", "drains-"), False),
-    "peers": ("Times better than what people use today (black: must reach)",
+    "peers": ("Times better than the tools of today (black: target)",
               ("flask-", "scan", "replay", "alert", "alert-loaded", "alert-prometheus"), True),
 }
 
 
 def plot(results, folder):
-    """Writes the plots that these results are enough for, and returns their paths."""
+    """Writes the plots for which there are results, and returns their paths."""
     import matplotlib
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "drainwatch"

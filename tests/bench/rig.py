@@ -1,5 +1,5 @@
-"""What every measurement stands on: the build, processes pinned to a core, their processor time as
-the kernel accounts for it, load, and the numbers that come out."""
+"""The base of every measurement: the build, processes pinned to a core, their processor time by the
+kernel's accounts, load, and statistics."""
 
 import base64
 import hashlib
@@ -48,7 +48,7 @@ def tool(name):
 # ---- numbers ----
 
 class Spread:
-    """Several readings of one thing: the median, and from where to where they go."""
+    """Several readings of one thing: the median and the range."""
 
     def __init__(self, readings):
         self.readings = sorted(readings)
@@ -57,7 +57,7 @@ class Spread:
 
     @classmethod
     def of_ratio(cls, above, below):
-        """Of readings that were taken in turn: each of the one over its neighbour of the other."""
+        """The ratio of each pair of readings taken in turn."""
         return cls([a / b for a, b in zip(above, below, strict=True)])
 
 
@@ -67,8 +67,8 @@ def quantile(readings, q):
 
 
 def in_turn(rounds, *measures):
-    """Measures each of them in each round, A B A B; returns their readings. What else the machine
-    does meanwhile falls on all of them alike. A first round warms up and is not counted."""
+    """Measures in turn, A B A B, and returns the readings of each. Other work of the machine then
+    affects all of them alike. The first round warms up and is not counted."""
     readings = [[] for _ in measures]
     for i in range(rounds + 1):
         for measure, to in zip(measures, readings):
@@ -81,7 +81,7 @@ def in_turn(rounds, *measures):
 # ---- the host's share ----
 
 class Steal:
-    """How much of this machine's processor time its host gave to others while it was wanted."""
+    """The share of this machine's processor time that its host gave to others."""
 
     def __init__(self):
         self.before = self._ticks()
@@ -99,9 +99,8 @@ class Steal:
 
 
 def quieter_half(slices):
-    """Measures one slice after the other; returns the readings of that half of them in which the
-    host took the least from this machine. For what a pause of the host's stretches, such as the
-    slowest hundredth, that is all that can be seen of ours."""
+    """Measures slice after slice, and returns the readings of the half in which the host took the
+    least. A pause of the host would otherwise hide our own slowest hundredth."""
     taken = []
     for slice_ in slices:
         steal = Steal()
@@ -126,7 +125,7 @@ def wait_for(condition, what, patience=PATIENCE_S):
     end = time.monotonic() + patience
     while not condition():
         if time.monotonic() > end:
-            raise BenchError(f"waited {patience} s in vain for {what}")
+            raise BenchError(f"waited {patience} s for {what}")
         time.sleep(0.002)
 
 
@@ -142,7 +141,7 @@ def answers(port):
 
 
 class Process:
-    """A program on one core. What it prints goes to a file in the work folder."""
+    """A program on one core. It prints into a file in the work folder."""
 
     def __init__(self, name, argv, core=None, env=None, cwd=None, stdin=subprocess.DEVNULL):
         self.name = name
@@ -163,7 +162,7 @@ class Process:
             raise BenchError(f"{self.name} ended with {self.popen.returncode}: {tail}")
 
     def _family(self):
-        """Its pid, and those of its children: a server may have workers."""
+        """Its pid and its children's, because a server may have workers."""
         pids = [self.pid]
         for pid in pids:
             for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
@@ -171,15 +170,15 @@ class Process:
         return pids
 
     def cpu_ns(self):
-        """Of all its threads, user and system, in nanoseconds. /proc/PID/stat counts ticks of 10
-        ms, and /proc/PID/schedstat the first thread alone."""
+        """User and system time of all its threads, in nanoseconds. /proc/PID/stat counts in ticks of
+        10 ms, and /proc/PID/schedstat counts the first thread alone."""
         self.check()
         return sum(int((task / "schedstat").read_text().split()[0])
                    for pid in self._family()
                    for task in pathlib.Path(f"/proc/{pid}/task").iterdir())
 
     def settle(self, patience=PATIENCE_S):
-        """Waits until it has done what it had begun: hardly any processor time within 25 ms."""
+        """Waits until it is idle: almost no processor time within 25 ms."""
         end = time.monotonic() + patience
         before = self.cpu_ns()
         while True:
@@ -244,8 +243,7 @@ class Stage:
 # ---- ours ----
 
 def rules_text(n):
-    """The two rules of the mission, and others of the kinds that people write, which match no line
-    that the benchmark posts."""
+    """The two shipped rules, and others of common kinds that match no posted line."""
     text = (ROOT / "rules.yaml").read_text()
     kinds = [
         "match: 'job-{i:04d} failed after \\d+ attempts'",
@@ -330,8 +328,7 @@ def drains(n):
 
 
 class Load:
-    """What is posted: bodies (see pool), over how many connections, in the name of how many
-    drains."""
+    """Bodies to post (see pool), the number of connections, and the number of drains."""
 
     def __init__(self, lines, matching=0, connections=64, n_drains=1, **bodies):
         self.bodies = {"lines": lines, "matching": matching, **bodies}
@@ -343,21 +340,21 @@ class Load:
                                  amount, *([rate] if rate else []))]
 
     def post(self, port, mode, amount, rate=None, core=LOAD_CORE, patience=120):
-        """Posts, and returns what `post` reports; a delivery that was not accepted is an error."""
+        """Posts, and returns the report of `post`. A delivery that was not accepted is an error."""
         done = subprocess.run(self.argv(port, mode, amount, rate), capture_output=True,
                               timeout=patience, preexec_fn=pinned(core))
         if done.returncode != 0:
             raise BenchError(f"post: {done.stderr.decode().strip()}")
         report = json.loads(done.stdout)
         if report["accepted"] != report["requests"] or not report["requests"]:
-            raise BenchError(f"of {report['requests']} deliveries {report['accepted']} were "
-                             "answered 204")
+            raise BenchError(f"only {report['accepted']} of {report['requests']} deliveries "
+                             "got 204")
         return report
 
 
 def cpu_per_request(server, load, seconds):
-    """Posts for a while; the processor time, in µs, that the server spent on each request, with all
-    that it did for it afterwards."""
+    """Posts for a while, and returns the processor time in µs that the server spent on each request,
+    including the work after its answer."""
     server.settle()
     before = server.cpu_ns()
     report = load.post(server.port, "seconds", seconds)
@@ -368,7 +365,7 @@ def cpu_per_request(server, load, seconds):
 # ---- results ----
 
 class Result:
-    """What a measurement found: the ratio, and both sides of it in words."""
+    """The ratio that was measured, and both sides of it in words."""
 
     def __init__(self, ratio, ours, theirs, note=""):
         self.ratio, self.ours, self.theirs, self.note = ratio, ours, theirs, note

@@ -1,5 +1,5 @@
-/* Where the microseconds of a delivery go, without the kernel's and libmicrohttpd's: each stage of
- * ingest by itself over a pool of bodies, each body fresh in the cache as recv leaves it.
+/* Times each stage of ingest alone, without the kernel and libmicrohttpd, over a pool of bodies.
+ * Each body is in the cache, as recv leaves it.
  *
  *     stages BODIES RULES.YAML
  *
@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { ROUNDS = 9, CHUNK = 24 << 10 /* what libmicrohttpd hands over at once */ };
+enum { ROUNDS = 9, CHUNK = 24 << 10 /* as libmicrohttpd hands it over */ };
 
 struct stages {
     struct pool pool;
@@ -34,7 +34,7 @@ static _Noreturn void fail(const char *what)
     exit(1);
 }
 
-/* ---- the stages; each holds those before it but `authenticate` ---- */
+/* ---- the stages; each includes the ones before it, except `authenticate` ---- */
 
 static void copy(struct stages *s)
 {

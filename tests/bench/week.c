@@ -13,9 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const int64_t WEEK_US = 7 * TIME_DAY - TIME_HOUR; /* what is older is trimmed at start */
+static const int64_t WEEK_US =
+    7 * TIME_DAY - TIME_HOUR; /* the alerter trims older records at its start */
 static const int64_t EACH_US = 2 * TIME_S;
-static const int64_t SNAPSHOT_US = 10 * TIME_MINUTE; /* as alerter/driver.c */
+static const int64_t SNAPSHOT_US = 10 * TIME_MINUTE; /* as alerter/turn.c */
 
 struct week {
     struct storage *storage;
@@ -81,7 +82,7 @@ static void enter_record(struct week *w, uint64_t number)
     must(w, fold_record(&w->fold, &record, w->now_us, &alerts, &w->err));
 }
 
-/* A snapshot's length of it, in one transaction. */
+/* Writes the records up to the next snapshot in one transaction. */
 static uint64_t enter_stretch(struct week *w, uint64_t number, int64_t end_us)
 {
     int64_t until_us = w->now_us + SNAPSHOT_US < end_us ? w->now_us + SNAPSHOT_US : end_us;
