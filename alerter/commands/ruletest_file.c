@@ -3,7 +3,7 @@
 #include "common/base/err.h"
 #include "common/base/time.h"
 #include "common/record/arena.h"
-#include "common/rules/yamldoc.h"
+#include "common/rules/yamlmap.h"
 #include "common/rules/yamlvalue.h"
 
 #include <assert.h>
@@ -49,7 +49,7 @@ static void *take(struct reader *r, size_t n, size_t size)
 
 /* ---- values ---- */
 
-static void read_text(void *ctx, const struct yamldoc_key *key, yaml_node_t *value, void *target)
+static void read_text(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
     struct reader *r = ctx;
     const char *text = yamlvalue_text(&r->doc, key, value);
@@ -58,14 +58,14 @@ static void read_text(void *ctx, const struct yamldoc_key *key, yaml_node_t *val
         *(const char **)target = text;
 }
 
-static void read_count(void *ctx, const struct yamldoc_key *key, yaml_node_t *value, void *target)
+static void read_count(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
     struct reader *r = ctx;
 
     yamlvalue_number(&r->doc, key, value, COUNT_MAX, target);
 }
 
-static void read_bool(void *ctx, const struct yamldoc_key *key, yaml_node_t *value, void *target)
+static void read_bool(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
     struct reader *r = ctx;
 
@@ -73,7 +73,7 @@ static void read_bool(void *ctx, const struct yamldoc_key *key, yaml_node_t *val
 }
 
 /* Zero is a duration here, unlike in the rules, and so are milliseconds. */
-static void read_every(void *ctx, const struct yamldoc_key *key, yaml_node_t *value, void *target)
+static void read_every(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
     struct reader *r = ctx;
     const char *text = yamlvalue_text(&r->doc, key, value);
@@ -85,7 +85,7 @@ static void read_every(void *ctx, const struct yamldoc_key *key, yaml_node_t *va
 }
 
 /* A time since the start or one of its own. */
-static void read_time(void *ctx, const struct yamldoc_key *key, yaml_node_t *value, void *target)
+static void read_time(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
     struct reader *r = ctx;
     const char *text = yamlvalue_text(&r->doc, key, value);
@@ -113,7 +113,7 @@ static bool start_of(const yaml_node_t *value, int64_t *us)
                               us);
 }
 
-static void read_start(void *ctx, const struct yamldoc_key *key, yaml_node_t *value, void *target)
+static void read_start(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
     struct reader *r = ctx;
     char shown[YAMLDOC_SHOWN_SIZE];
@@ -124,7 +124,7 @@ static void read_start(void *ctx, const struct yamldoc_key *key, yaml_node_t *va
 }
 
 /* The items of a list; NULL, and a fault, where it is none. */
-static yaml_node_t *list(struct reader *r, const struct yamldoc_key *key, yaml_node_t *value)
+static yaml_node_t *list(struct reader *r, const struct yamlmap_key *key, yaml_node_t *value)
 {
     if (value->type == YAML_SEQUENCE_NODE)
         return value;
@@ -140,7 +140,7 @@ struct lines {
 };
 
 /* A line may hold what an app may print; only what would end it cannot stand in one. */
-static void read_line(void *ctx, const struct yamldoc_key *key, yaml_node_t *item,
+static void read_line(void *ctx, const struct yamlmap_key *key, yaml_node_t *item,
                       struct lines *lines)
 {
     struct reader *r = ctx;
@@ -160,7 +160,7 @@ static void read_line(void *ctx, const struct yamldoc_key *key, yaml_node_t *ite
         lines->texts[lines->n++] = text;
 }
 
-static void read_lines(void *ctx, const struct yamldoc_key *key, yaml_node_t *value, void *target)
+static void read_lines(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
     struct ruletest_delivery *d = target;
     struct reader *r = ctx;
@@ -179,7 +179,7 @@ static void read_lines(void *ctx, const struct yamldoc_key *key, yaml_node_t *va
 }
 
 #define AT(member) offsetof(struct ruletest_delivery, member)
-static const struct yamldoc_key delivery_keys[] = {
+static const struct yamlmap_key delivery_keys[] = {
     {"at", read_time, AT(at_us), true, TEXT_MAX_BYTES, "at: 10s"},
     {"line", read_lines, 0, true, 0, "line: 'heroku[router]: at=error code=H12'"},
     {"every", read_every, AT(every_us), false, TEXT_MAX_BYTES, "every: 1s"},
@@ -224,7 +224,7 @@ static void read_delivery(struct reader *r, yaml_node_t *node, struct ruletest_d
 {
     *d = (struct ruletest_delivery){
         .line = yamldoc_line(node), .drain = r->drain, .at_us = r->start_us, .times = 1};
-    yamldoc_read_mapping(&r->doc, node, "an item of \"lines\"", delivery_keys, DELIVERY_KEYS, r, d);
+    yamlmap_read(&r->doc, node, "an item of \"lines\"", delivery_keys, DELIVERY_KEYS, r, d);
     if (node->type != YAML_MAPPING_NODE)
         return;
     if (d->at_us < r->start_us)
@@ -235,7 +235,7 @@ static void read_delivery(struct reader *r, yaml_node_t *node, struct ruletest_d
     check_number(r, node, d);
 }
 
-static void read_deliveries(void *ctx, const struct yamldoc_key *key, yaml_node_t *value,
+static void read_deliveries(void *ctx, const struct yamlmap_key *key, yaml_node_t *value,
                             void *target)
 {
     struct ruletest *test = target;
@@ -267,7 +267,7 @@ static const char *group_text(struct reader *r, const yaml_node_t *node)
     return "";
 }
 
-static void read_group(void *ctx, const struct yamldoc_key *key, yaml_node_t *value, void *target)
+static void read_group(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
     struct ruletest_alert *alert = target;
     struct reader *r = ctx;
@@ -292,7 +292,7 @@ static void read_group(void *ctx, const struct yamldoc_key *key, yaml_node_t *va
 }
 
 #define AT(member) offsetof(struct ruletest_alert, member)
-static const struct yamldoc_key alert_keys[] = {
+static const struct yamlmap_key alert_keys[] = {
     {"at", read_time, AT(at_us), true, TEXT_MAX_BYTES, "at: 12s"},
     {"rule", read_text, AT(rule), true, TEXT_MAX_BYTES, "rule: h12-request-timeout"},
     {"app", read_text, AT(app), false, TEXT_MAX_BYTES, "app: shop"},
@@ -311,7 +311,7 @@ static void read_alert(struct reader *r, yaml_node_t *node, int64_t before_us,
                        struct ruletest_alert *alert)
 {
     *alert = (struct ruletest_alert){.line = yamldoc_line(node), .at_us = before_us};
-    yamldoc_read_mapping(&r->doc, node, "an item of \"alerts\"", alert_keys, ALERT_KEYS, r, alert);
+    yamlmap_read(&r->doc, node, "an item of \"alerts\"", alert_keys, ALERT_KEYS, r, alert);
     if (node->type != YAML_MAPPING_NODE)
         return;
     alert->has_count = yamldoc_find(&r->doc, node, "count") != NULL;
@@ -321,7 +321,7 @@ static void read_alert(struct reader *r, yaml_node_t *node, int64_t before_us,
     alert->has_last = yamldoc_find(&r->doc, node, "last") != NULL;
 }
 
-static void read_alerts(void *ctx, const struct yamldoc_key *key, yaml_node_t *value, void *target)
+static void read_alerts(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
     struct ruletest *test = target;
     struct reader *r = ctx;
@@ -349,7 +349,7 @@ static void read_alerts(void *ctx, const struct yamldoc_key *key, yaml_node_t *v
 /* ---- tests ---- */
 
 #define AT(member) offsetof(struct ruletest, member)
-static const struct yamldoc_key test_keys[] = {
+static const struct yamlmap_key test_keys[] = {
     {"name", read_text, AT(name), true, NAME_MAX_BYTES, "name: the fourth H12 alerts"},
     {"lines", read_deliveries, 0, true, 0, "lines: [{at: 0s, line: 'text'}]"},
     {"alerts", read_alerts, 0, true, 0, "alerts: []"},
@@ -377,7 +377,7 @@ static void look_ahead(struct reader *r, const yaml_node_t *node)
         r->drain = (const char *)drain->data.scalar.value;
 }
 
-static void read_tests(void *ctx, const struct yamldoc_key *key, yaml_node_t *value, void *target)
+static void read_tests(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
     struct ruletest_file *file = target;
     struct reader *r = ctx;
@@ -397,13 +397,13 @@ static void read_tests(void *ctx, const struct yamldoc_key *key, yaml_node_t *va
         look_ahead(r, node);
         all[i] = (struct ruletest){
             .line = yamldoc_line(node), .start_us = r->start_us, .drain = r->drain};
-        yamldoc_read_mapping(&r->doc, node, "a test", test_keys, TEST_KEYS, r, &all[i]);
+        yamlmap_read(&r->doc, node, "a test", test_keys, TEST_KEYS, r, &all[i]);
     }
     file->tests = all;
     file->n_tests = yamldoc_length(items);
 }
 
-static const struct yamldoc_key file_keys[] = {
+static const struct yamlmap_key file_keys[] = {
     {"tests", read_tests, 0, true, 0, "tests: [{name: …, lines: […], alerts: […]}]"},
     {"rules", read_text, offsetof(struct ruletest_file, rules), false, PATH_MAX_BYTES,
      "rules: ../../rules.yaml"},
@@ -447,8 +447,7 @@ int ruletest_file_parse(const char *text, size_t len, const char *file,
     r.out = new_owned(&r.doc);
     if (r.out == NULL)
         return ERR_NOMEM;
-    yamldoc_read_mapping(&r.doc, yamldoc_root(&r.doc), "the file", file_keys, FILE_KEYS, &r,
-                         &r.out->file);
+    yamlmap_read(&r.doc, yamldoc_root(&r.doc), "the file", file_keys, FILE_KEYS, &r, &r.out->file);
     rc = yamldoc_finish(&r.doc);
     if (rc == 0)
         *out = &r.out->file;

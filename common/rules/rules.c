@@ -1,65 +1,24 @@
+/* Reads a rules file as a whole; both programs and most commands call it. */
 #include "common/rules/rules.h"
 
 #include "common/base/err.h"
-#include "common/rules/rules_impl.h"
+#include "common/rules/apps.h"
+#include "common/rules/conditions.h"
+#include "common/rules/keys.h"
+#include "common/rules/recipients.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-void rules_take_item(struct rules_reader *r, const char *text, size_t line)
+static void read_rules(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
-    r->lines[r->n_items] = line;
-    r->out->items[r->n_items++] = text;
-}
-
-size_t rules_item_line(const struct rules_reader *r, const struct rules_list *list, size_t i)
-{
-    return r->lines[(size_t)(list->items - r->out->items) + i];
-}
-
-static int by_name_and_line(const void *a, const void *b)
-{
-    const struct rules_named *x = a, *y = b;
-    int order = strcmp(x->name, y->name);
-
-    return order != 0 ? order : (x->line > y->line) - (x->line < y->line);
-}
-
-void rules_sort_named(struct rules_named *names, size_t n)
-{
-    qsort(names, n, sizeof *names, by_name_and_line);
-}
-
-/* Equal names stand side by side once they are sorted. */
-void rules_report_twice(struct rules_reader *r, const char *key, const struct rules_list *list)
-{
-    const struct rules_named *names = r->scratch;
-    size_t first = 0;
-
-    for (size_t i = 0; i < list->n; i++)
-        r->scratch[i] = (struct rules_named){
-            .name = list->items[i], .line = rules_item_line(r, list, i), .index = i};
-    rules_sort_named(r->scratch, list->n);
-    for (size_t i = 1; i < list->n; i++) {
-        if (strcmp(names[i].name, names[first].name) != 0)
-            first = i;
-        else
-            yamldoc_fault_at(&r->doc, names[i].line,
-                             "%s: \"%s\" comes twice, first on line %zu (keep one of them)", key,
-                             names[i].name, names[first].line);
-    }
-}
-
-static void read_rules(void *ctx, const struct yamldoc_key *key, yaml_node_t *value, void *target)
-{
-    struct rules_reader *r = ctx;
+    struct reader *r = ctx;
     struct rules *rules = target;
     size_t n;
 
     if (value->type != YAML_SEQUENCE_NODE || (n = yamldoc_length(value)) == 0) {
         yamldoc_fault(&r->doc, value, "%s: is not a list of rules (begin each with \"  - %s\")",
-                      key->name, RULES_NAME_EXAMPLE);
+                      key->name, KEYS_NAME_EXAMPLE);
         return;
     }
     if (n > RULES_MAX) {
@@ -78,40 +37,38 @@ static void read_rules(void *ctx, const struct yamldoc_key *key, yaml_node_t *va
     rules->rules = r->out->list;
     rules->n = n;
     for (size_t i = 0; i < n; i++)
-        rules_read_rule(r, yamldoc_item(&r->doc, value, i), &r->out->list[i]);
+        keys_read_rule(r, yamldoc_item(&r->doc, value, i), &r->out->list[i]);
 }
 
-static const struct yamldoc_key slack_keys[] = {
-    {"channel", rules_read_channel, offsetof(struct rules_reader, channel), true,
-     RULES_CHANNEL_MAX_BYTES, "channel: C0123456789"},
-    {"mention", rules_read_mention, offsetof(struct rules_reader, mentions), false,
-     RULES_MENTION_MAX_BYTES, "mention: here"},
+static const struct yamlmap_key slack_keys[] = {
+    {"channel", recipients_read_channel, offsetof(struct reader, channel), true,
+     RECIPIENTS_CHANNEL_MAX_BYTES, RECIPIENTS_CHANNEL_EXAMPLE},
+    {"mention", recipients_read_mention, offsetof(struct reader, mentions), false,
+     RECIPIENTS_MENTION_MAX_BYTES, RECIPIENTS_MENTION_EXAMPLE},
 };
 enum { SLACK_KEYS = sizeof slack_keys / sizeof slack_keys[0] };
 
-static void read_slack(void *ctx, const struct yamldoc_key *key, yaml_node_t *value, void *target)
+static void read_slack(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
-    struct rules_reader *r = ctx;
+    struct reader *r = ctx;
 
     (void)target;
-    yamldoc_read_mapping(&r->doc, value, key->name, slack_keys, SLACK_KEYS, r, r);
+    yamlmap_read(&r->doc, value, key->name, slack_keys, SLACK_KEYS, r, r);
 }
 
 /* The keys of the file. */
-static const struct yamldoc_key file_keys[] = {
-    {"app", rules_read_app, offsetof(struct rules, app), false, RULES_NAME_MAX_BYTES,
-     "app: my-app"},
-    {"apps", rules_read_apps, 0, false, 0, "apps: [{name: my-app, drain: my-app}]"},
+static const struct yamlmap_key file_keys[] = {
+    {"app", apps_read_app, offsetof(struct rules, app), false, APPS_NAME_MAX_BYTES, "app: my-app"},
+    {"apps", apps_read_apps, 0, false, 0, "apps: [{name: my-app, drain: my-app}]"},
     {"slack", read_slack, 0, false, 0, "slack: {channel: C0123456789}"},
-    {"redact", rules_read_redact, offsetof(struct rules, redacts), false,
-     RULES_EXPRESSION_MAX_BYTES, "redact: 'token=\\S+'"},
+    {"redact", conditions_read_redact, offsetof(struct rules, redacts), false,
+     CONDITIONS_EXPRESSION_MAX_BYTES, "redact: 'token=\\S+'"},
     {"rules", read_rules, 0, true, 0, "rules:"},
 };
 enum { FILE_KEYS = sizeof file_keys / sizeof file_keys[0] };
 
-/* Gives each rule that names no channel, or nobody to mention, the file's. A rule that mentions
- * nobody on purpose has a list of none. */
-static void fill_from_slack(struct rules_reader *r)
+/* Gives each rule without a channel or mentions the file's. "mention: none" made an empty list. */
+static void fill_from_slack(struct reader *r)
 {
     bool has_slack = yamldoc_find(&r->doc, yamldoc_root(&r->doc), "slack") != NULL;
 
@@ -132,9 +89,9 @@ static void fill_from_slack(struct rules_reader *r)
     }
 }
 
-static void check_names(struct rules_reader *r)
+static void check_names(struct reader *r)
 {
-    struct rules_named *names = r->scratch;
+    struct reader_name *names = r->scratch;
     size_t n = 0, first = 0;
 
     for (size_t i = 0; i < r->out->rules.n; i++) {
@@ -142,9 +99,9 @@ static void check_names(struct rules_reader *r)
 
         if (r->out->list[i].name != NULL)
             names[n++] =
-                (struct rules_named){.name = r->out->list[i].name, .line = line, .index = i};
+                (struct reader_name){.name = r->out->list[i].name, .line = line, .index = i};
     }
-    rules_sort_named(names, n);
+    reader_sort(names, n);
     for (size_t i = 1; i < n; i++) {
         if (strcmp(names[i].name, names[first].name) != 0)
             first = i;
@@ -155,77 +112,37 @@ static void check_names(struct rules_reader *r)
     }
 }
 
-static void read_file(struct rules_reader *r)
+static void read_file(struct reader *r)
 {
     yaml_node_t *root = yamldoc_root(&r->doc);
     uint32_t rows =
-        yamldoc_read_mapping(&r->doc, root, "the file", file_keys, FILE_KEYS, r, &r->out->rules);
+        yamlmap_read(&r->doc, root, "the file", file_keys, FILE_KEYS, r, &r->out->rules);
 
     if (root->type != YAML_MAPPING_NODE)
         return;
-    if (!yamldoc_came(rows, file_keys, FILE_KEYS, "app") &&
-        !yamldoc_came(rows, file_keys, FILE_KEYS, "apps"))
+    if (!yamlmap_came(rows, file_keys, FILE_KEYS, "app") &&
+        !yamlmap_came(rows, file_keys, FILE_KEYS, "apps"))
         yamldoc_fault(&r->doc, root,
                       "the file has neither \"app\" nor \"apps\" (add \"app: my-app\" as the name "
                       "of every drain, or \"apps: [{name: my-app, drain: my-app}]\" with a drain's "
                       "token or name for each app)");
     fill_from_slack(r);
     check_names(r);
-    rules_check_apps(r);
+    apps_check(r);
 }
 
-static void free_owned(struct rules_owned *o)
+/* Reads the document that was opened. The rules are in r->out if it returns 0. */
+static int read_document(struct reader *r)
 {
-    yaml_document_delete(&o->tree);
-    free(o->list);
-    free(o->items);
-    free(o->fields);
-    free(o->drains);
-    free(o);
-}
+    int rc = reader_open(r);
 
-/* Takes the document over; NULL where memory ran out, and then it is gone. */
-static struct rules_owned *new_owned(struct yamldoc *d, size_t n)
-{
-    struct rules_owned *o = calloc(1, sizeof *o);
-
-    if (o == NULL) {
-        yamldoc_close(d);
-        return NULL;
-    }
-    o->tree = d->tree;
-    o->items = calloc(n, sizeof *o->items);
-    o->fields = calloc(n, sizeof *o->fields);
-    o->drains = calloc(n, sizeof *o->drains);
-    if (o->items != NULL && o->fields != NULL && o->drains != NULL)
-        return o;
-    free_owned(o);
-    return NULL;
-}
-
-/* Reads the document that was opened; the rules are in r->out where it returns 0. */
-static int read_document(struct rules_reader *r)
-{
-    size_t n = (size_t)(r->doc.tree.nodes.top - r->doc.tree.nodes.start);
-    int rc = ERR_NOMEM;
-
-    r->out = new_owned(&r->doc, n);
-    if (r->out == NULL)
-        return rc;
-    r->lines = calloc(n, sizeof *r->lines);
-    r->drain_lines = calloc(n, sizeof *r->drain_lines);
-    r->apps = calloc(n, sizeof *r->apps);
-    r->scratch = calloc(n, sizeof *r->scratch);
-    if (r->lines != NULL && r->drain_lines != NULL && r->apps != NULL && r->scratch != NULL) {
-        read_file(r);
-        rc = yamldoc_finish(&r->doc);
-    }
-    free(r->scratch);
-    free(r->apps);
-    free(r->drain_lines);
-    free(r->lines);
     if (rc != 0)
-        free_owned(r->out);
+        return rc;
+    read_file(r);
+    rc = yamldoc_finish(&r->doc);
+    reader_close(r);
+    if (rc != 0)
+        reader_free_rules(r->out);
     return rc;
 }
 
@@ -241,7 +158,7 @@ static int too_large(struct yamldoc *d, size_t len)
 int rules_parse(const char *text, size_t len, const char *file, const struct rules **out,
                 struct buf *faults)
 {
-    struct rules_reader r = {.doc = {.file = file, .faults = faults}};
+    struct reader r = {.doc = {.file = file, .faults = faults}};
     int rc;
 
     *out = NULL;
@@ -259,8 +176,8 @@ int rules_parse(const char *text, size_t len, const char *file, const struct rul
 
 void rules_free(const struct rules *rules)
 {
-    if (rules != NULL) /* only rules_parse makes them, as the first member of what it owns */
-        free_owned((struct rules_owned *)(uintptr_t)rules);
+    if (rules != NULL) /* rules_parse made them, as the first member of a struct reader_rules */
+        reader_free_rules((struct reader_rules *)(uintptr_t)rules);
 }
 
 static int drain_is(const void *drain, const void *listed)

@@ -1,3 +1,4 @@
+/* Reads the values of a YAML file by their rows; called by the readers of rules and rule tests. */
 #include "common/rules/yamlvalue.h"
 
 #include "common/base/time.h"
@@ -17,7 +18,7 @@ static bool is_null(const yaml_node_t *scalar)
              yamldoc_is(scalar, "NULL")));
 }
 
-/* Tabs are let through: in an expression they are a byte like any other. */
+/* A tab is let through: an expression may hold one. */
 static bool holds_control(const yaml_node_t *scalar)
 {
     const unsigned char *value = scalar->data.scalar.value;
@@ -29,7 +30,24 @@ static bool holds_control(const yaml_node_t *scalar)
     return false;
 }
 
-char *yamlvalue_text(struct yamldoc *d, const struct yamldoc_key *key, yaml_node_t *value)
+/* Whether an unquoted text begins with a quote of a word processor, which YAML takes as a letter.
+ */
+static bool has_typographic_quote(const yaml_node_t *scalar)
+{
+    static const char *const quotes[] = {"\u201c", "\u201d", "\u201e", "\u2018",
+                                         "\u2019", "\u201a", "\u00ab"};
+    const char *text = (const char *)scalar->data.scalar.value;
+
+    if (scalar->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
+        return false;
+    for (size_t i = 0; i < sizeof quotes / sizeof quotes[0]; i++) {
+        if (strncmp(text, quotes[i], strlen(quotes[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+char *yamlvalue_text(struct yamldoc *d, const struct yamlmap_key *key, yaml_node_t *value)
 {
     assert(key->max_bytes > 0);
     if (value->type != YAML_SCALAR_NODE)
@@ -44,6 +62,10 @@ char *yamlvalue_text(struct yamldoc *d, const struct yamldoc_key *key, yaml_node
                       "%s: holds a line end or another control character (write it on one line, or "
                       "with \">-\" instead of \"|\" or \">\")",
                       key->name);
+    else if (has_typographic_quote(value))
+        yamldoc_refuse(d, value, key->name,
+                       "begins with a typographic quote (write ' or \" instead; put the whole text "
+                       "in ' if the mark belongs to it)");
     else if (value->data.scalar.length > key->max_bytes)
         yamldoc_fault(d, value, "%s: is %zu bytes long (make it %zu at most)", key->name,
                       value->data.scalar.length, key->max_bytes);
@@ -52,10 +74,9 @@ char *yamlvalue_text(struct yamldoc *d, const struct yamldoc_key *key, yaml_node
     return NULL;
 }
 
-bool yamlvalue_bool(struct yamldoc *d, const struct yamldoc_key *key, yaml_node_t *value, bool *out)
+bool yamlvalue_bool(struct yamldoc *d, const struct yamlmap_key *key, yaml_node_t *value, bool *out)
 {
     const char *text = yamlvalue_text(d, key, value);
-    char shown[YAMLDOC_SHOWN_SIZE];
 
     if (text == NULL)
         return false;
@@ -67,17 +88,15 @@ bool yamlvalue_bool(struct yamldoc *d, const struct yamldoc_key *key, yaml_node_
         *out = false;
         return true;
     }
-    yamldoc_fault(d, value, "%s: \"%s\" is neither yes nor no (write \"%s\")", key->name,
-                  yamldoc_shown(value, shown), key->example);
+    yamldoc_refuse(d, value, key->name, "is neither yes nor no (write \"%s\")", key->example);
     return false;
 }
 
 /* YAML 1.1 reads 010 as eight and "5" as a text, so neither is let through. */
-bool yamlvalue_number(struct yamldoc *d, const struct yamldoc_key *key, yaml_node_t *value,
+bool yamlvalue_number(struct yamldoc *d, const struct yamlmap_key *key, yaml_node_t *value,
                       uint64_t max, uint64_t *out)
 {
     const char *text = yamlvalue_text(d, key, value);
-    char shown[YAMLDOC_SHOWN_SIZE];
     uint64_t n = 0;
     size_t i = 0;
 
@@ -91,69 +110,92 @@ bool yamlvalue_number(struct yamldoc *d, const struct yamldoc_key *key, yaml_nod
         *out = n;
         return true;
     }
-    yamldoc_fault(d, value,
-                  "%s: \"%s\" is not a whole number from 0 to %" PRIu64
-                  ", without quotes (write \"%s\")",
-                  key->name, yamldoc_shown(value, shown), max, key->example);
+    yamldoc_refuse(d, value, key->name,
+                   "is not a whole number from 0 to %" PRIu64 ", without quotes (write \"%s\")",
+                   max, key->example);
     return false;
 }
 
-/* Writes what was probably meant: the text without its spaces, or its digits with the unit that the
- * next letter names; an example where there is more than that. */
-static void guess_duration(const char *text, char out[YAMLDOC_SHOWN_SIZE])
+static bool is_duration(const char *text, int64_t max_us)
 {
-    size_t digits = strspn(text, "0123456789"), n = 0;
-    const char *rest = text + digits + strspn(text + digits, " ");
-    char unit = *rest == '\0' ? '\0' : (char)(*rest | ('a' - 'A'));
     int64_t us;
 
-    for (const char *s = text; *s != '\0' && n < YAMLDOC_SHOWN_SIZE - 1; s++) {
-        if (*s != ' ')
-            out[n++] = *s;
-    }
-    out[n] = '\0';
-    if (time_parse_duration(out, n, &us))
-        return;
-    if (digits == 0 || digits > 6)
-        snprintf(out, YAMLDOC_SHOWN_SIZE, "5m");
-    else if (unit == '\0')
-        snprintf(out, YAMLDOC_SHOWN_SIZE, "%.*ss\" or \"%.*sm", (int)digits, text, (int)digits,
-                 text);
-    else if (strpbrk(rest, ".,0123456789") != NULL)
-        snprintf(out, YAMLDOC_SHOWN_SIZE, "1h30m");
-    else if (unit == 'w')
-        snprintf(out, YAMLDOC_SHOWN_SIZE, "%lud", 7 * strtoul(text, NULL, 10));
-    else
-        snprintf(out, YAMLDOC_SHOWN_SIZE, "%.*s%c", (int)digits, text,
-                 strchr("dhs", unit) != NULL ? unit : 'm');
+    return time_parse_duration(text, strlen(text), &us) && us >= TIME_S && us <= max_us;
 }
 
-bool yamlvalue_duration(struct yamldoc *d, const struct yamldoc_key *key, yaml_node_t *value,
+/* Copies `text` without its blanks. */
+static void squeeze(const char *text, char out[YAMLDOC_SHOWN_SIZE])
+{
+    size_t n = 0;
+
+    for (; *text != '\0' && n < YAMLDOC_SHOWN_SIZE - 1; text++) {
+        if (*text != ' ')
+            out[n++] = *text;
+    }
+    out[n] = '\0';
+}
+
+/* Writes the duration that was probably meant: the text without its blanks, or its number with the
+ * unit that the next letter names. An example stands for anything else, so that the remedy is
+ * always a duration that is accepted. */
+static void guess_duration(const char *text, int64_t max_us, char out[YAMLDOC_SHOWN_SIZE])
+{
+    size_t digits = strspn(text, "0123456789");
+    const char *rest = text + digits + strspn(text + digits, " ");
+    unsigned long n = digits <= 6 ? strtoul(text, NULL, 10) : 0;
+    char unit = (char)(*rest | ('a' - 'A'));
+
+    squeeze(text, out);
+    if (is_duration(out, max_us))
+        return;
+    if (digits > 0 && strpbrk(rest, ".,0123456789") != NULL)
+        snprintf(out, YAMLDOC_SHOWN_SIZE, "1h30m");
+    else if (*rest != '\0' && unit == 'w')
+        snprintf(out, YAMLDOC_SHOWN_SIZE, "%lud", 7 * n);
+    else
+        snprintf(out, YAMLDOC_SHOWN_SIZE, "%lu%c", n,
+                 *rest != '\0' && strchr("dhs", unit) != NULL ? unit : 'm');
+    if (!is_duration(out, max_us))
+        snprintf(out, YAMLDOC_SHOWN_SIZE, digits > 0 && digits <= 6 && n == 0 ? "1s" : "5m");
+}
+
+static void refuse_duration(struct yamldoc *d, const struct yamlmap_key *key, yaml_node_t *value,
+                            const char *text, int64_t max_us)
+{
+    char guess[YAMLDOC_SHOWN_SIZE], seconds[YAMLDOC_SHOWN_SIZE];
+
+    guess_duration(text, max_us, guess);
+    snprintf(seconds, sizeof seconds, "%.20ss", text);
+    if (text[strspn(text, "0123456789")] == '\0' && is_duration(seconds, max_us))
+        yamldoc_refuse(d, value, key->name, "is not a duration (try \"%s\" or \"%s\")", seconds,
+                       guess);
+    else
+        yamldoc_refuse(d, value, key->name, "is not a duration (try \"%s\")", guess);
+}
+
+bool yamlvalue_duration(struct yamldoc *d, const struct yamlmap_key *key, yaml_node_t *value,
                         int64_t max_us, int64_t *out_us)
 {
-    char shown[YAMLDOC_SHOWN_SIZE], guess[YAMLDOC_SHOWN_SIZE], most[TIME_WORDS_SIZE];
     const char *text = yamlvalue_text(d, key, value);
+    char most[TIME_WORDS_SIZE];
     int64_t us;
 
     if (text == NULL)
         return false;
     if (!time_parse_duration(text, strlen(text), &us)) {
-        guess_duration(text, guess);
-        yamldoc_fault(d, value, "%s: \"%s\" is not a duration (try \"%s\")", key->name,
-                      yamldoc_shown(value, shown), guess);
-        return false;
-    }
-    if (us < TIME_S || us > max_us) {
+        refuse_duration(d, key, value, text, max_us);
+    } else if (us < TIME_S || us > max_us) {
         time_format_words(max_us, most);
-        yamldoc_fault(d, value, "%s: \"%s\" is too %s (from 1 second to %s)", key->name,
-                      yamldoc_shown(value, shown), us < TIME_S ? "short" : "long", most);
-        return false;
+        yamldoc_refuse(d, value, key->name, "is too %s (from 1 second to %s)",
+                       us < TIME_S ? "short" : "long", most);
+    } else {
+        *out_us = us;
+        return true;
     }
-    *out_us = us;
-    return true;
+    return false;
 }
 
-void yamlvalue_each(struct yamldoc *d, const struct yamldoc_key *key, yaml_node_t *value,
+void yamlvalue_each(struct yamldoc *d, const struct yamlmap_key *key, yaml_node_t *value,
                     yamlvalue_item_fn *read, void *ctx)
 {
     if (value->type != YAML_SEQUENCE_NODE) {

@@ -53,6 +53,31 @@ static inline void assert_rule_faults(const char *lines, const char *want)
     assert_faults(text, want);
 }
 
+/* One rule with `lines` behind a good beginning has one fault, which says `part`. */
+static inline void assert_rule_fault_has(const char *lines, const char *part)
+{
+    const struct rules *rules;
+    struct buf faults;
+    char text[2000];
+
+    snprintf(text, sizeof text, HEAD "  - name: a\n    more_than: 3\n    within: 5m\n%s", lines);
+    buf_init(&faults, RULES_FAULTS_MAX);
+    assert_int_equal(rules_parse(text, strlen(text), "r.yaml", &rules, &faults), ERR_INPUT);
+    if (strstr(buf_text(&faults), part) == NULL ||
+        strchr(buf_text(&faults), '\n') != (const char *)faults.data + faults.len - 1)
+        fail_msg("%sis not said, but\n%s", part, buf_text(&faults));
+    buf_close(&faults);
+}
+
+/* The rules of one rule with `lines` behind a good beginning. */
+static inline const struct rules *read_rule(const char *lines)
+{
+    char text[2000];
+
+    snprintf(text, sizeof text, HEAD "  - name: a\n    more_than: 3\n    within: 5m\n%s", lines);
+    return read_good(text);
+}
+
 static inline void assert_list(struct rules_list list, size_t n, const char *first,
                                const char *last)
 {

@@ -32,7 +32,7 @@ static void a_full_rule_is_read(void **state)
     assert_string_equal(r->name, "h12");
     assert_string_equal(r->title, "H12 \xe2\x80\x94 timeouts");
     assert_list(r->sources, 2, "heroku", "app");
-    assert_list(r->processes, 2, "web.*", "router");
+    assert_list(r->processes, 3, "web.*", "router.*");
     assert_list(r->matches, 2, "WORKER \\w+", "caf\xc3\xa9");
     assert_int_equal(r->n_fields, 3);
     assert_string_equal(r->fields[0].key, "code");
@@ -227,6 +227,10 @@ static void durations_are_named_with_a_guess(void **state)
         {"-5m", "is not a duration (try \"5m\")"},
         {"soon", "is not a duration (try \"5m\")"},
         {"12345678901234567890m", "is not a duration (try \"5m\")"},
+        {"0", "is not a duration (try \"1s\")"},
+        {"0 m", "is not a duration (try \"1s\")"},
+        {"10 weeks", "is not a duration (try \"5m\")"},
+        {"999999", "is not a duration (try \"999999s\" or \"5m\")"},
         {"0m", "is too short (from 1 second to 31 days)"},
         {"999ms", "is too short (from 1 second to 31 days)"},
         {"31d1ms", "is too long (from 1 second to 31 days)"},
@@ -303,10 +307,13 @@ static void bad_items_are_faults(void **state)
                        "r.yaml:11: field: \"code=\"H12\"\"" NOT_A_FIELD
                        "r.yaml:12: field: \"'code'=H12\"" NOT_A_FIELD
                        "r.yaml:13: field: \"a=b\\x09c\"" NOT_A_FIELD);
-    assert_rule_faults(
-        "    match: x\n    source: ['heroku[router]', a b, 'a*', \xc3\xa9]\n",
-        "r.yaml:8: source: \"heroku[router]\"" NOT_A_SOURCE "r.yaml:8: source: \"a b\"" NOT_A_SOURCE
-        "r.yaml:8: source: \"a*\"" NOT_A_SOURCE "r.yaml:8: source: \"\xc3\xa9\"" NOT_A_SOURCE);
+    assert_rule_faults("    match: x\n    source: ['heroku[router]', a b, 'a*', \xc3\xa9]\n",
+                       "r.yaml:8: source: \"heroku[router]\" names a source and a process (write "
+                       "\"source: heroku\" "
+                       "and \"process: router\")\n"
+                       "r.yaml:8: source: \"a b\"" NOT_A_SOURCE
+                       "r.yaml:8: source: \"a*\"" NOT_A_SOURCE
+                       "r.yaml:8: source: \"\xc3\xa9\"" NOT_A_SOURCE);
     assert_rule_faults(
         "    match: x\n    process: ['w*b', '**', a b, '[web.1]', '*', 'web.*']\n",
         "r.yaml:8: process: \"w*b\"" NOT_A_PROCESS "r.yaml:8: process: \"**\"" NOT_A_PROCESS

@@ -1,5 +1,7 @@
+/* Reads which drain belongs to which app; called for two rows of rules.c, and at its end. */
+#include "common/rules/apps.h"
+
 #include "common/base/nearest.h"
-#include "common/rules/rules_impl.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -12,19 +14,25 @@ enum {
     COMPARED_MAX = 1000,   /* apps that an unknown one is compared with */
 };
 
-static const char *read_app_name(struct rules_reader *r, const struct yamldoc_key *key,
+static const char *read_app_name(struct reader *r, const struct yamlmap_key *key,
                                  yaml_node_t *value)
 {
     const char *text = yamlvalue_text(&r->doc, key, value);
 
-    if (text == NULL || text[strspn(text, " \t")] != '\0')
+    if (text == NULL)
+        return NULL;
+    if (text[strspn(text, " \t")] == '\0')
+        yamldoc_fault(&r->doc, value, "%s: holds nothing but spaces (write \"%s\")", key->name,
+                      key->example);
+    else if (strstr(text, "${") != NULL)
+        yamldoc_refuse(&r->doc, value, key->name,
+                       "is not replaced by a variable's value (write the name itself)");
+    else
         return text;
-    yamldoc_fault(&r->doc, value, "%s: holds nothing but spaces (write \"%s\")", key->name,
-                  key->example);
     return NULL;
 }
 
-void rules_read_app(void *ctx, const struct yamldoc_key *key, yaml_node_t *value, void *target)
+void apps_read_app(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
     const char *text = read_app_name(ctx, key, value);
 
@@ -38,7 +46,7 @@ struct app {
     size_t line;
 };
 
-static void read_name(void *ctx, const struct yamldoc_key *key, yaml_node_t *value, void *target)
+static void read_name(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
     struct app *app = target;
 
@@ -46,11 +54,11 @@ static void read_name(void *ctx, const struct yamldoc_key *key, yaml_node_t *val
     app->line = yamldoc_line(value);
 }
 
-/* Nothing behind a ":" is shown: it may be what proves the name. */
-static void read_drain_item(void *ctx, const struct yamldoc_key *key, yaml_node_t *item)
+/* Shows nothing that follows a ":", because it may be the password of the Basic credentials. */
+static void read_drain_item(void *ctx, const struct yamlmap_key *key, yaml_node_t *item)
 {
     char shown[YAMLDOC_SHOWN_SIZE];
-    struct rules_reader *r = ctx;
+    struct reader *r = ctx;
     const char *text = yamlvalue_text(&r->doc, key, item);
     size_t n = r->out->rules.n_drains;
 
@@ -71,68 +79,68 @@ static void read_drain_item(void *ctx, const struct yamldoc_key *key, yaml_node_
     r->out->rules.n_drains++;
 }
 
-static void read_drain(void *ctx, const struct yamldoc_key *key, yaml_node_t *value, void *target)
+static void read_drain(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
-    struct rules_reader *r = ctx;
+    struct reader *r = ctx;
 
     (void)target;
     yamlvalue_each(&r->doc, key, value, read_drain_item, r);
 }
 
-static const struct yamldoc_key app_keys[] = {
-    {"name", read_name, 0, true, RULES_NAME_MAX_BYTES, "name: my-app"},
+static const struct yamlmap_key app_keys[] = {
+    {"name", read_name, 0, true, APPS_NAME_MAX_BYTES, "name: my-app"},
     {"drain", read_drain, 0, true, DRAIN_MAX_BYTES,
      "drain: d.01234567-89ab-cdef-0123-456789abcdef"},
 };
 enum { APP_KEYS = sizeof app_keys / sizeof app_keys[0] };
 
 /* The drains come before or behind the name, so they get it when both were read. */
-static void read_one(void *ctx, const struct yamldoc_key *key, yaml_node_t *item)
+static void read_one(void *ctx, const struct yamlmap_key *key, yaml_node_t *item)
 {
-    struct rules_reader *r = ctx;
+    struct reader *r = ctx;
     size_t first = r->out->rules.n_drains;
     struct app app = {0};
 
     (void)key;
-    yamldoc_read_mapping(&r->doc, item, "the app", app_keys, APP_KEYS, r, &app);
+    yamlmap_read(&r->doc, item, "the app", app_keys, APP_KEYS, r, &app);
     for (size_t i = first; i < r->out->rules.n_drains; i++)
         r->out->drains[i].app = app.name;
     if (app.name != NULL) {
         r->apps[r->n_apps] =
-            (struct rules_named){.name = app.name, .line = app.line, .index = r->n_apps};
+            (struct reader_name){.name = app.name, .line = app.line, .index = r->n_apps};
         r->n_apps++;
     }
 }
 
-void rules_read_apps(void *ctx, const struct yamldoc_key *key, yaml_node_t *value, void *target)
+void apps_read_apps(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
-    struct rules_reader *r = ctx;
+    struct reader *r = ctx;
 
     (void)target;
     yamlvalue_each(&r->doc, key, value, read_one, r);
 }
 
 /* `app` and then the others, in the order of the file. */
-static void list_apps(struct rules_reader *r)
+static void list_apps(struct reader *r)
 {
     struct rules *rules = &r->out->rules;
     size_t first = r->n_items;
 
     rules->app_names.items = r->out->items + first;
     if (rules->app != NULL)
-        rules_take_item(r, rules->app, 0);
+        reader_take(r, rules->app, 0);
     for (size_t i = 0; i < r->n_apps; i++) {
         if (rules->app == NULL || strcmp(r->apps[i].name, rules->app) != 0)
-            rules_take_item(r, r->apps[i].name, r->apps[i].line);
+            reader_take(r, r->apps[i].name, r->apps[i].line);
     }
     rules->app_names.n = r->n_items - first;
 }
 
-static void check_app_names(struct rules_reader *r)
+static void check_app_names(struct reader *r)
 {
     size_t first = 0;
 
-    rules_sort_named(r->apps, r->n_apps);
+    reader_sort(r->apps, r->n_apps);
     for (size_t i = 1; i < r->n_apps; i++) {
         if (strcmp(r->apps[i].name, r->apps[first].name) != 0)
             first = i;
@@ -144,8 +152,8 @@ static void check_app_names(struct rules_reader *r)
     }
 }
 
-static void report_drain(struct rules_reader *r, const struct rules_named *again,
-                         const struct rules_named *first)
+static void report_drain(struct reader *r, const struct reader_name *again,
+                         const struct reader_name *first)
 {
     const char *app = r->out->drains[first->index].app, *other = r->out->drains[again->index].app;
 
@@ -160,14 +168,14 @@ static void report_drain(struct rules_reader *r, const struct rules_named *again
                          again->name, app, first->line);
 }
 
-static void check_drains(struct rules_reader *r)
+static void check_drains(struct reader *r)
 {
     size_t n = r->out->rules.n_drains, first = 0;
 
     for (size_t i = 0; i < n; i++)
-        r->scratch[i] = (struct rules_named){
+        r->scratch[i] = (struct reader_name){
             .name = r->out->drains[i].drain, .line = r->drain_lines[i], .index = i};
-    rules_sort_named(r->scratch, n);
+    reader_sort(r->scratch, n);
     for (size_t i = 1; i < n; i++) {
         if (strcmp(r->scratch[i].name, r->scratch[first].name) != 0)
             first = i;
@@ -185,12 +193,12 @@ static int by_drain(const void *a, const void *b)
 
 static int name_is(const void *name, const void *named)
 {
-    const struct rules_named *n = named;
+    const struct reader_name *n = named;
 
     return strcmp(name, n->name);
 }
 
-static bool is_known(const struct rules_reader *r, const char *name)
+static bool is_known(const struct reader *r, const char *name)
 {
     const char *app = r->out->rules.app;
 
@@ -199,7 +207,7 @@ static bool is_known(const struct rules_reader *r, const char *name)
 }
 
 /* Writes the apps of the file, the one that was most likely meant first. */
-static void show_apps(const struct rules_reader *r, const char *unknown, char out[SHOWN_MAX])
+static void show_apps(const struct reader *r, const char *unknown, char out[SHOWN_MAX])
 {
     const struct rules_list *all = &r->out->rules.app_names;
     struct nearest nearest;
@@ -225,7 +233,7 @@ static void show_apps(const struct rules_reader *r, const char *unknown, char ou
         snprintf(out + len, SHOWN_MAX - len, " or one of %zu more", all->n - shown);
 }
 
-static void report_unknown(struct rules_reader *r, const char *name, size_t line)
+static void report_unknown(struct reader *r, const char *name, size_t line)
 {
     char known[SHOWN_MAX];
 
@@ -245,16 +253,16 @@ static void report_unknown(struct rules_reader *r, const char *name, size_t line
                      name, known);
 }
 
-static void check_rule(struct rules_reader *r, const struct rule *rule)
+static void check_rule(struct reader *r, const struct rule *rule)
 {
     for (size_t i = 0; i < rule->apps.n; i++) {
         if (!is_known(r, rule->apps.items[i]))
-            report_unknown(r, rule->apps.items[i], rules_item_line(r, &rule->apps, i));
+            report_unknown(r, rule->apps.items[i], reader_line(r, &rule->apps, i));
     }
-    rules_report_twice(r, "apps", &rule->apps);
+    reader_report_twice(r, "apps", &rule->apps);
 }
 
-void rules_check_apps(struct rules_reader *r)
+void apps_check(struct reader *r)
 {
     struct rules *rules = &r->out->rules;
 

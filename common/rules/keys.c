@@ -1,0 +1,188 @@
+/* Reads one rule by the table of its keys; called by rules.c for each. */
+#include "common/rules/keys.h"
+
+#include "common/base/time.h"
+#include "common/rules/apps.h"
+#include "common/rules/conditions.h"
+#include "common/rules/recipients.h"
+
+#include <string.h>
+
+#define WITHIN_MAX_US (31 * TIME_DAY)
+#define COOLDOWN_MAX_US (365 * TIME_DAY)
+#define COOLDOWN_DEFAULT_US (5 * TIME_MINUTE)
+
+enum {
+    MORE_THAN_MAX = 1000000000,
+    TEXT_MAX_BYTES = 1000,
+    TITLE_MAX_BYTES = 150, /* a Slack header holds 150 characters */
+    GROUP_KEY_MAX_BYTES = 100,
+};
+
+static void read_text(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
+{
+    struct reader *r = ctx;
+    const char *text = yamlvalue_text(&r->doc, key, value);
+
+    if (text != NULL)
+        *(const char **)target = text;
+}
+
+static void read_name(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    struct reader *r = ctx;
+    const char *text = yamlvalue_text(&r->doc, key, value);
+
+    if (text == NULL)
+        return;
+    if (text[strspn(text, allowed)] != '\0')
+        yamldoc_refuse(&r->doc, value, key->name,
+                       "is not a name (use letters, digits, \"-\", \"_\" and \".\")");
+    else
+        *(const char **)target = text;
+}
+
+static void read_more_than(void *ctx, const struct yamlmap_key *key, yaml_node_t *value,
+                           void *target)
+{
+    struct reader *r = ctx;
+
+    yamlvalue_number(&r->doc, key, value, MORE_THAN_MAX, target);
+}
+
+static void read_within(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
+{
+    struct reader *r = ctx;
+
+    yamlvalue_duration(&r->doc, key, value, WITHIN_MAX_US, target);
+}
+
+static void read_cooldown(void *ctx, const struct yamlmap_key *key, yaml_node_t *value,
+                          void *target)
+{
+    struct reader *r = ctx;
+
+    yamlvalue_duration(&r->doc, key, value, COOLDOWN_MAX_US, target);
+}
+
+static void read_sample(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
+{
+    struct reader *r = ctx;
+
+    yamlvalue_bool(&r->doc, key, value, target);
+}
+
+static void read_severity(void *ctx, const struct yamlmap_key *key, yaml_node_t *value,
+                          void *target)
+{
+    static const char *const known[] = {"info", "warning", "error", "critical"};
+    struct reader *r = ctx;
+    const char *text = yamlvalue_text(&r->doc, key, value);
+
+    if (text == NULL)
+        return;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(text, known[i]) == 0) {
+            *(const char **)target = text;
+            return;
+        }
+    }
+    yamldoc_refuse(&r->doc, value, key->name,
+                   "is not a severity (write info, warning, error or critical)");
+}
+
+static void read_any_item(void *ctx, const struct yamlmap_key *key, yaml_node_t *item)
+{
+    struct reader *r = ctx;
+    const char *text = yamlvalue_text(&r->doc, key, item);
+
+    if (text != NULL)
+        reader_take(r, text, yamldoc_line(item));
+}
+
+static void read_group_item(void *ctx, const struct yamlmap_key *key, yaml_node_t *item)
+{
+    struct reader *r = ctx;
+    const char *text = yamlvalue_text(&r->doc, key, item);
+
+    if (text == NULL)
+        return;
+    if (strpbrk(text, " \t,=\"'") != NULL)
+        yamldoc_refuse(&r->doc, item, key->name,
+                       "is not a key (write \"process\", or the key alone of a KEY=VALUE pair; "
+                       "several as a list, such as \"group_by: [process, path]\")");
+    else
+        reader_take(r, text, yamldoc_line(item));
+}
+
+/* apps_check compares them with the apps of the file once all of it was read. */
+static void read_apps(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
+{
+    reader_read_list(ctx, key, value, read_any_item, target);
+}
+
+static void read_group_by(void *ctx, const struct yamlmap_key *key, yaml_node_t *value,
+                          void *target)
+{
+    reader_read_list(ctx, key, value, read_group_item, target);
+    reader_check_list(ctx, key, value, target, RULES_GROUP_BY_MAX);
+}
+
+/* The keys of a rule. A new key is a row here, a member of struct rule, and a function above. */
+static const struct yamlmap_key rule_keys[] = {
+    {"name", read_name, offsetof(struct rule, name), true, APPS_NAME_MAX_BYTES, KEYS_NAME_EXAMPLE},
+    {"title", read_text, offsetof(struct rule, title), false, TITLE_MAX_BYTES,
+     "title: H12 request timeouts"},
+    {"severity", read_severity, offsetof(struct rule, severity), false, TEXT_MAX_BYTES,
+     "severity: critical"},
+    {"source", conditions_read_source, offsetof(struct rule, sources), false,
+     CONDITIONS_SOURCE_MAX_BYTES, "source: heroku"},
+    {"process", conditions_read_process, offsetof(struct rule, processes), false,
+     CONDITIONS_PROCESS_MAX_BYTES, "process: router"},
+    {"apps", read_apps, offsetof(struct rule, apps), false, APPS_NAME_MAX_BYTES, "apps: my-app"},
+    {"field", conditions_read_field, 0, false, TEXT_MAX_BYTES, "field: code=H12"},
+    {"match", conditions_read_expressions, offsetof(struct rule, matches), false,
+     CONDITIONS_EXPRESSION_MAX_BYTES, "match: 'WORKER TIMEOUT'"},
+    {"unless", conditions_read_expressions, offsetof(struct rule, unless), false,
+     CONDITIONS_EXPRESSION_MAX_BYTES, "unless: 'path=\"/healthz\"'"},
+    {"more_than", read_more_than, offsetof(struct rule, more_than), true, TEXT_MAX_BYTES,
+     "more_than: 3"},
+    {"within", read_within, offsetof(struct rule, within_us), true, TEXT_MAX_BYTES, "within: 5m"},
+    {"cooldown", read_cooldown, offsetof(struct rule, cooldown_us), false, TEXT_MAX_BYTES,
+     "cooldown: 5m"},
+    {"group_by", read_group_by, offsetof(struct rule, group_by), false, GROUP_KEY_MAX_BYTES,
+     "group_by: path"},
+    {"redact", conditions_read_redact, offsetof(struct rule, redacts), false,
+     CONDITIONS_EXPRESSION_MAX_BYTES, "redact: 'token=\\S+'"},
+    {"sample", read_sample, offsetof(struct rule, sample), false, TEXT_MAX_BYTES, "sample: no"},
+    {"runbook", read_text, offsetof(struct rule, runbook), false, TEXT_MAX_BYTES,
+     "runbook: docs/runbook.md"},
+    {"channel", recipients_read_channel, offsetof(struct rule, channel), false,
+     RECIPIENTS_CHANNEL_MAX_BYTES, RECIPIENTS_CHANNEL_EXAMPLE},
+    {"mention", recipients_read_mention, offsetof(struct rule, mentions), false,
+     RECIPIENTS_MENTION_MAX_BYTES, RECIPIENTS_MENTION_EXAMPLE},
+};
+enum { RULE_KEYS = sizeof rule_keys / sizeof rule_keys[0] };
+
+static bool came(uint32_t rows, const char *name)
+{
+    return yamlmap_came(rows, rule_keys, RULE_KEYS, name);
+}
+
+void keys_read_rule(struct reader *r, yaml_node_t *node, struct rule *rule)
+{
+    uint32_t rows;
+
+    *rule = (struct rule){
+        .severity = "", .runbook = "", .sample = true, .cooldown_us = COOLDOWN_DEFAULT_US};
+    rows = yamlmap_read(&r->doc, node, "the rule", rule_keys, RULE_KEYS, r, rule);
+    if (rule->title == NULL)
+        rule->title = rule->name;
+    if (!came(rows, "field") && !came(rows, "match"))
+        yamldoc_fault(&r->doc, node,
+                      "the rule has neither \"field\" nor \"match\"%s (add one, such as \"field: "
+                      "code=H12\" or \"match: 'WORKER TIMEOUT'\")",
+                      came(rows, "unless") ? ", and \"unless\" only takes lines away" : "");
+}
