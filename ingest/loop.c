@@ -8,7 +8,7 @@
 #include "common/storage/journal.h"
 #include "ingest/http/auth.h"
 #include "ingest/http/http.h"
-#include "ingest/match/rulebook.h"
+#include "ingest/collect/rulebook.h"
 #include "ingest/notices.h"
 #include "ingest/reload.h"
 #include "ingest/solo.h"

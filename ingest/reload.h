@@ -7,7 +7,7 @@
 #define DRAINWATCH_INGEST_RELOAD_H
 
 #include "common/base/err.h"
-#include "ingest/match/rulebook.h"
+#include "ingest/collect/rulebook.h"
 
 #include <pthread.h>
 #include <stdbool.h>

@@ -20,7 +20,7 @@ int ruletest_run_open(struct ruletest_run *r, const struct rules *rules, const s
     buf_init(&r->body, BODY_MAX);
     buf_init(&r->record, WIRE_RECORD_MAX);
     rc = r->delivery == NULL ? err_set(err, ERR_NOMEM, "out of memory")
-                             : match_new(rules, &r->match, err);
+                             : rulebook_new_borrowed(rules, &r->book, err);
     if (rc != 0)
         ruletest_run_close(r);
     return rc;
@@ -29,7 +29,7 @@ int ruletest_run_open(struct ruletest_run *r, const struct rules *rules, const s
 void ruletest_run_close(struct ruletest_run *r)
 {
     delivery_free(r->delivery);
-    match_free(r->match);
+    rulebook_release(r->book);
     buf_close(&r->body);
     buf_close(&r->record);
     *r = (struct ruletest_run){0};
@@ -105,7 +105,7 @@ static int receive(struct ruletest_run *r, const struct ruletest_delivery *d, in
     int rc = make_body(r, d, at_us);
 
     if (rc == 0)
-        rc = delivery_begin(r->delivery, r->match, &head);
+        rc = delivery_begin(r->delivery, r->book, &head);
     if (rc == 0)
         rc = delivery_push(r->delivery, r->body.data, r->body.len);
     return rc == 0 ? delivery_finish(r->delivery, records, n) : rc;

@@ -12,14 +12,14 @@
 #include "common/base/err.h"
 #include "common/rules/rules.h"
 #include "ingest/collect/delivery.h"
-#include "ingest/match/match.h"
+#include "ingest/collect/rulebook.h"
 
 #include <stddef.h>
 
 /* What is made once for many tests under the same rules. All zeros before open. */
 struct ruletest_run {
     const struct buf *text; /* the rules'; borrowed */
-    struct match *match;
+    struct rulebook *book;
     struct delivery *delivery;
     struct buf body;
     struct buf record;

@@ -66,8 +66,7 @@ void collect_free(struct collect *t)
     free(t);
 }
 
-void collect_begin(struct collect *t, const struct rules *rules, struct redact *redact,
-                   int64_t received_us)
+void collect_begin(struct collect *t, const struct rulebook *book, int64_t received_us)
 {
     if (t->cap_groups > KEEP_GROUPS || t->n_matches > KEEP_TIMES)
         release(t);
@@ -76,9 +75,9 @@ void collect_begin(struct collect *t, const struct rules *rules, struct redact *
     if (t->n_groups > 0)
         memset(t->recent, 0, sizeof t->recent);
     t->n_groups = t->n_matches = t->n_wire = t->n_parts = 0;
-    t->rules = rules;
+    t->rules = rulebook_rules(book);
     t->received_us = received_us;
-    excerpt_begin(&t->excerpt, rules, redact);
+    excerpt_begin(&t->excerpt, book);
 }
 
 /* ---------------------------------------------------------------------------------------- groups

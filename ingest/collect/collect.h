@@ -10,9 +10,8 @@
 #define DRAINWATCH_INGEST_COLLECT_COLLECT_H
 
 #include "common/record/wire.h"
-#include "common/rules/rules.h"
+#include "ingest/collect/rulebook.h"
 #include "ingest/input/line.h"
-#include "ingest/match/redact.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -36,10 +35,8 @@ struct collect;
 struct collect *collect_new(void); /* NULL: no memory */
 void collect_free(struct collect *t);
 
-/* Forgets all and begins anew. The rules must live as long as the records are used. Samples and
- * group values are shown as `redact`, made from the same rules, says. */
-void collect_begin(struct collect *t, const struct rules *rules, struct redact *redact,
-                   int64_t received_us);
+/* Forgets all and begins anew. The book must be held while the parts are used. */
+void collect_begin(struct collect *t, const struct rulebook *book, int64_t received_us);
 
 /* Counts a line that matched these rules, once for each. Returns 0, ERR_FULL (COLLECT_MATCHES_MAX)
  * or ERR_NOMEM. The line's bytes must stay until collect_settle. */

@@ -16,7 +16,8 @@ struct delivery {
     struct input *parser; /* of this format, in `parsers` */
     struct input *parsers[INPUT_FORMATS];
     struct collect *collect;
-    struct match *match;
+    const struct rulebook *book;
+    struct match *match; /* the book's */
     int64_t received_us; /* of each line by itself: that of the line */
     struct buf drain;
     struct buf frame_id;
@@ -125,15 +126,16 @@ static int set_names(struct delivery *d, const char *drain, const char *frame_id
     return rc;
 }
 
-static int begin(struct delivery *d, const struct input_format *format, struct match *match,
+static int begin(struct delivery *d, const struct input_format *format, const struct rulebook *book,
                  int64_t received_us, const char *drain, const char *frame_id)
 {
     int rc = set_format(d, format != NULL ? format : &input_logplex);
 
     if (rc != 0)
         return rc;
-    collect_begin(d->collect, match_rules(match), match_redact(match), received_us);
-    d->match = match;
+    collect_begin(d->collect, book, received_us);
+    d->book = book;
+    d->match = rulebook_match(book);
     d->received_us = received_us;
     d->counts = (struct delivery_counts){0};
     d->has_msg_count = d->msg_count_read = false;
@@ -141,10 +143,11 @@ static int begin(struct delivery *d, const struct input_format *format, struct m
     return set_names(d, drain, frame_id);
 }
 
-int delivery_begin(struct delivery *d, struct match *match, const struct delivery_head *head)
+int delivery_begin(struct delivery *d, const struct rulebook *book,
+                   const struct delivery_head *head)
 {
     const char *const dropped[] = {head->drop_count, head->lost_count};
-    int rc = begin(d, head->format, match, head->received_us, head->drain, head->frame_id);
+    int rc = begin(d, head->format, book, head->received_us, head->drain, head->frame_id);
 
     d->has_msg_count = head->msg_count != NULL;
     d->msg_count_read = read_count(head->msg_count, &d->msg_count);
@@ -162,10 +165,11 @@ static int64_t since_epoch(int64_t us)
     return us > 0 ? us : 0;
 }
 
-int delivery_begin_lines(struct delivery *d, const struct input_format *format, struct match *match,
-                         const char *drain, int64_t start_us, delivery_record_fn *fn, void *ctx)
+int delivery_begin_lines(struct delivery *d, const struct input_format *format,
+                         const struct rulebook *book, const char *drain, int64_t start_us,
+                         delivery_record_fn *fn, void *ctx)
 {
-    int rc = begin(d, format, match, since_epoch(start_us), drain, NULL);
+    int rc = begin(d, format, book, since_epoch(start_us), drain, NULL);
 
     d->each_line = fn;
     d->ctx = ctx;
@@ -182,8 +186,7 @@ static int64_t event_time(const struct delivery *d, const struct line *line)
 }
 
 /* Judges a candidate and puts what it matches into the collect. */
-static int take_line(struct delivery *d, const struct line *line,
-                     const struct match_candidate *candidate)
+static int take_line(struct delivery *d, const struct line *line, const struct candidate *candidate)
 {
     struct match_result result;
     int rc = match_line(d->match, line, candidate, &result);
@@ -199,7 +202,7 @@ static int take_line(struct delivery *d, const struct line *line,
 }
 
 static int take_candidates(struct delivery *d, const struct input_lines *lines,
-                           const struct match_candidate *found, size_t n_found)
+                           const struct candidate *found, size_t n_found)
 {
     int rc = 0;
 
@@ -213,8 +216,8 @@ static int take_candidates(struct delivery *d, const struct input_lines *lines,
 }
 
 /* One line as a record of its own. */
-static int emit_line(struct delivery *d, const struct line *line,
-                     const struct match_candidate *candidate, size_t len)
+static int emit_line(struct delivery *d, const struct line *line, const struct candidate *candidate,
+                     size_t len)
 {
     uint64_t lost_before = d->counts.lost;
     struct wire_record record = {
@@ -228,7 +231,7 @@ static int emit_line(struct delivery *d, const struct line *line,
     size_t n;
     int rc;
 
-    collect_begin(d->collect, match_rules(d->match), match_redact(d->match), d->received_us);
+    collect_begin(d->collect, d->book, d->received_us);
     rc = take_line(d, line, candidate);
     if (rc == 0)
         rc = collect_settle(d->collect);
@@ -269,7 +272,7 @@ static void catch_up(struct delivery *d, const struct input_lines *lines, size_t
 
 /* Of the lines that match nothing the headers are only read where a time is missing. */
 static int emit_lines(struct delivery *d, const struct input_lines *lines,
-                      const struct match_candidate *found, size_t n_found)
+                      const struct candidate *found, size_t n_found)
 {
     size_t known = 0;
     int rc = 0;
@@ -290,7 +293,7 @@ static int emit_lines(struct delivery *d, const struct input_lines *lines,
 
 static int take_lines(struct delivery *d, const struct input_lines *lines)
 {
-    const struct match_candidate *found;
+    const struct candidate *found;
     size_t n_found = match_candidates(d->match, lines->region, lines->spans, lines->n, &found);
 
     if (d->each_line != NULL)
@@ -308,10 +311,10 @@ static int on_lines(void *ctx, const struct input_lines *lines)
 
     if (d->format->in_place)
         return take_lines(d, lines);
-    rc = match_look(d->match, lines->region, lines->region_len, &ends, &n_ends);
+    rc = match_scan(d->match, lines->region, lines->region_len, &ends, &n_ends);
     if (rc == 0)
         rc = take_lines(d, lines);
-    match_look_away(d->match);
+    match_forget(d->match);
     return rc;
 }
 
@@ -324,10 +327,10 @@ int delivery_push(struct delivery *d, const void *bytes, size_t n)
 
     if (!d->format->in_place)
         return input_push(d->parser, bytes, n, NULL);
-    rc = match_look(d->match, bytes, n, &points.at, &points.n);
+    rc = match_scan(d->match, bytes, n, &points.at, &points.n);
     if (rc == 0)
         rc = input_push(d->parser, bytes, n, points.at != NULL ? &points : NULL);
-    match_look_away(d->match);
+    match_forget(d->match);
     return rc;
 }
 

@@ -7,8 +7,8 @@
 #define DRAINWATCH_INGEST_COLLECT_DELIVERY_H
 
 #include "common/record/wire.h"
+#include "ingest/collect/rulebook.h"
 #include "ingest/input/input.h"
-#include "ingest/match/match.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -49,9 +49,10 @@ struct delivery_counts {
 struct delivery *delivery_new(void); /* NULL: no memory */
 void delivery_free(struct delivery *d);
 
-/* Begins anew; what was not finished counts for nothing. `match` and its rules must live until the
+/* Begins anew; what was not finished counts for nothing. The book must be held until the
  * next begin. Returns 0 or ERR_NOMEM. */
-int delivery_begin(struct delivery *d, struct match *match, const struct delivery_head *head);
+int delivery_begin(struct delivery *d, const struct rulebook *book,
+                   const struct delivery_head *head);
 
 /* Takes the next chunk, of any size. Returns 0, ERR_NOMEM, ERR_IO (Hyperscan failed) or ERR_FULL
  * (more than COLLECT_MATCHES_MAX matches); after anything but 0 only begin and free are allowed. */
@@ -77,8 +78,9 @@ struct delivery_counts delivery_counts(const struct delivery *d); /* complete af
  * ends the push or the finish, which returns it. finish then answers no records; the counts are
  * those of all lines. */
 typedef int delivery_record_fn(void *ctx, const struct wire_record *record);
-int delivery_begin_lines(struct delivery *d, const struct input_format *format, struct match *match,
-                         const char *drain, int64_t start_us, delivery_record_fn *fn, void *ctx);
+int delivery_begin_lines(struct delivery *d, const struct input_format *format,
+                         const struct rulebook *book, const char *drain, int64_t start_us,
+                         delivery_record_fn *fn, void *ctx);
 
 /* The time of the last line, for the lines that come next: complete after finish. */
 int64_t delivery_time_us(const struct delivery *d);

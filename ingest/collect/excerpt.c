@@ -32,14 +32,14 @@ void excerpt_close(struct excerpt *e)
     buf_close(&e->message);
 }
 
-void excerpt_begin(struct excerpt *e, const struct rules *rules, struct redact *redact)
+void excerpt_begin(struct excerpt *e, const struct rulebook *book)
 {
     if (e->message.cap > KEEP_BYTES)
         buf_close(&e->message);
     if (e->copy.cap > KEEP_BYTES)
         buf_close(&e->copy);
-    e->rules = rules;
-    e->redact = redact;
+    e->rules = rulebook_rules(book);
+    e->redact = rulebook_redact(book);
 }
 
 static int copy_without_tokens(struct line_text message, struct buf *out)

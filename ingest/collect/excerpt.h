@@ -8,8 +8,8 @@
 
 #include "common/base/buf.h"
 #include "common/rules/rules.h"
+#include "ingest/collect/rulebook.h"
 #include "ingest/input/line.h"
-#include "ingest/match/redact.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -27,7 +27,7 @@ void excerpt_init(struct excerpt *e, size_t value_max);
 void excerpt_close(struct excerpt *e);
 
 /* Works for these rules from here on, and gives an unusual amount of memory back. */
-void excerpt_begin(struct excerpt *e, const struct rules *rules, struct redact *redact);
+void excerpt_begin(struct excerpt *e, const struct rulebook *book);
 
 /* Writes the sample line, cut to WIRE_SAMPLE_MAX bytes; nothing where it must not be shown. `out`
  * has room for twice as much. Returns 0 or ERR_NOMEM. */

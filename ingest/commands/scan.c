@@ -8,8 +8,8 @@
 #include "common/record/capture.h"
 #include "common/record/wire.h"
 #include "ingest/collect/delivery.h"
+#include "ingest/collect/rulebook.h"
 #include "ingest/commands/findings.h"
-#include "ingest/match/rulebook.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -172,8 +172,8 @@ static int scan_input(struct scan *s, struct log_file *in)
 {
     const struct wire_record *none;
     size_t n;
-    int rc = delivery_begin_lines(s->delivery, &input_logplex, rulebook_match(s->book), s->drain,
-                                  s->time_us, put_record, s);
+    int rc = delivery_begin_lines(s->delivery, &input_logplex, s->book, s->drain, s->time_us,
+                                  put_record, s);
 
     if (rc == 0)
         rc = scan_stream(s, in);

@@ -63,7 +63,7 @@ int body_begin(struct body *b, struct rulebook *book, const struct delivery_head
                int64_t max_bytes)
 {
     struct rulebook *old = b->book;
-    int rc = delivery_begin(b->delivery, rulebook_match(book), head);
+    int rc = delivery_begin(b->delivery, book, head);
 
     b->book = rulebook_hold(book);
     rulebook_release(old);

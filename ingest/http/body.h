@@ -4,7 +4,7 @@
 
 #include "common/record/wire.h"
 #include "ingest/collect/delivery.h"
-#include "ingest/match/rulebook.h"
+#include "ingest/collect/rulebook.h"
 
 #include <stdbool.h>
 #include <stddef.h>

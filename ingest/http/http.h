@@ -10,7 +10,7 @@
 #include "common/base/err.h"
 #include "common/record/wire.h"
 #include "ingest/http/auth.h"
-#include "ingest/match/rulebook.h"
+#include "ingest/collect/rulebook.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,12 @@
+/* Judges lines by the rules. A delivery calls it for each chunk, then for each candidate. */
 #include "ingest/match/match.h"
 
+#include "common/base/buf.h"
+#include "common/rules/expression.h"
+#include "ingest/match/criteria.h"
+#include "ingest/match/expressions.h"
 #include "ingest/match/logfmt.h"
-#include "ingest/match/match_impl.h"
+#include "ingest/match/pass.h"
 #include "ingest/match/special.h"
 
 #include <assert.h>
@@ -12,140 +17,179 @@
 /* The parts of a rule that a line has passed. */
 enum { PASSED_FIELD = 1, PASSED_MATCH = 2 };
 
+/* A criterion at work. */
+struct trial {
+    struct hs_database *db; /* of an expression or a value; NULL until it is first tried */
+    uint64_t named;         /* serial of the last line for which the pass reported it */
+    uint64_t tried;         /* serial of the last line that was tried for it */
+    bool passed;            /* the result of that */
+};
+
+struct progress {
+    uint64_t serial; /* of the line that `passed` is about */
+    unsigned passed; /* the parts of the rule that the line passed */
+};
+
+struct match {
+    const struct rules *rules;
+    struct criteria criteria;
+    struct pass pass;
+    struct trial *trials;       /* of each criterion */
+    struct hs_scratch *scratch; /* for every database */
+    uint64_t serial;            /* of the line being judged */
+    bool special;               /* the line may be one that special.h knows */
+    uint32_t *hits;             /* criteria that the line may meet */
+    size_t n_hits;
+    struct progress *progress; /* of each rule */
+    uint32_t *matched;         /* rules that match the line */
+    size_t n_matched;
+    struct candidates candidates;
+};
+
 const struct rules *match_rules(const struct match *m)
 {
     return m->rules;
 }
 
-struct redact *match_redact(const struct match *m)
-{
-    return m->redact;
-}
-
 bool match_is_line_by_line(const struct match *m)
 {
-    return m->pass == NULL || m->n_always > 0;
+    return m->pass.db == NULL || m->pass.n_always > 0;
 }
 
-/* ------------------------------------------------------------------------------------- the pass */
+/* ---- compiling ---- */
 
-static int on_hit(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
-                  void *context)
+static int alloc_scratch(struct match *m, const struct hs_database *db)
 {
-    struct match_look *look = context;
-    uint64_t hit = (to - 1) << 32 | id;
+    return hs_alloc_scratch(db, &m->scratch) == HS_SUCCESS ? 0 : ERR_NOMEM;
+}
 
-    (void)from, (void)flags;
-    if (to == 0)
+/* Compiles the exact expression of a criterion on its first use. Alone an expression takes 0.03 to
+ * 2 ms, in a database with 1,000 others several times as long, and most are never needed. */
+static int compile_trial(struct match *m, uint32_t index, struct err *err)
+{
+    const struct criterion *criterion = &m->criteria.items[index];
+    bool is_value = criterion->kind == CRITERION_VALUE;
+    struct trial *trial = &m->trials[index];
+    struct expressions list = {0};
+    struct buf whole;
+    int rc = 0;
+
+    if (trial->db != NULL)
         return 0;
-    if (look->n_hits == MATCH_LOOK_MAX)
-        return 1;
-    look->sorted &= look->n_hits == 0 || look->hits[look->n_hits - 1] <= hit;
-    look->hits[look->n_hits++] = hit;
-    return 0;
+    buf_init(&whole, SIZE_MAX / 8);
+    if (is_value)
+        rc = expression_append_whole(criterion->text, &whole);
+    if (rc == 0)
+        rc = expressions_add(&list, is_value ? buf_text(&whole) : criterion->text,
+                             HS_FLAG_SINGLEMATCH, 0);
+    if (rc == 0)
+        rc = expressions_compile(&list, &trial->db, NULL, err);
+    if (rc == 0)
+        rc = alloc_scratch(m, trial->db);
+    expressions_close(&list);
+    buf_close(&whole);
+    return rc;
 }
 
-static int compare_hits(const void *left, const void *right)
+static bool alloc_tables(struct match *m)
 {
-    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-
-    return (a > b) - (a < b);
+    m->trials = calloc(m->criteria.n + 1, sizeof *m->trials);
+    m->hits = calloc(m->criteria.n + 1, sizeof *m->hits);
+    m->progress = calloc(m->rules->n + 1, sizeof *m->progress);
+    m->matched = calloc(m->rules->n + 1, sizeof *m->matched);
+    return m->trials && m->hits && m->progress && m->matched;
 }
 
-/* What matches within a line ends within it, and every end is reported (no SINGLEMATCH): so for
- * each line all is found that it may match, whatever the expressions make of its neighbours. */
-int match_look(struct match *m, const char *bytes, size_t n, const uint32_t **ends, size_t *n_ends)
+static int compile(struct match *m, size_t whole_max, struct err *err)
 {
-    struct match_look *look = &m->look;
-    hs_error_t rc;
+    int rc = pass_open(&m->pass, &m->criteria, whole_max, err);
+
+    if (rc == 0 && m->pass.db != NULL)
+        rc = alloc_scratch(m, m->pass.db);
+    for (size_t i = 0; rc == 0 && i < m->pass.n_always; i++) { /* the first line needs them */
+        uint32_t index = m->pass.always[i];
+
+        if (m->criteria.items[index].kind != CRITERION_FIELD)
+            rc = compile_trial(m, index, err);
+    }
+    return rc;
+}
+
+int match_new_bounded(const struct rules *rules, size_t whole_max, struct match **out,
+                      struct err *err)
+{
+    struct match *m = calloc(1, sizeof *m);
+    int rc = ERR_NOMEM;
+
+    *out = NULL;
+    if (m == NULL)
+        goto out;
+    m->rules = rules;
+    rc = criteria_open(&m->criteria, rules);
+    if (rc == 0)
+        rc = alloc_tables(m) ? compile(m, whole_max, err) : ERR_NOMEM;
+    if (rc == 0)
+        *out = m;
+    else
+        match_free(m);
+out:
+    if (rc == ERR_NOMEM)
+        err_set(err, rc, "the rules: no memory to compile them");
+    return rc;
+}
+
+int match_new(const struct rules *rules, struct match **out, struct err *err)
+{
+    return match_new_bounded(rules, PASS_WHOLE_MAX, out, err);
+}
+
+void match_free(struct match *m)
+{
+    if (m == NULL)
+        return;
+    for (size_t i = 0; m->trials != NULL && i < m->criteria.n; i++)
+        hs_free_database(m->trials[i].db);
+    hs_free_scratch(m->scratch);
+    pass_close(&m->pass);
+    criteria_close(&m->criteria);
+    free(m->matched);
+    free(m->progress);
+    free(m->hits);
+    free(m->trials);
+    free(m);
+}
+
+/* ---- a chunk ---- */
+
+int match_scan(struct match *m, const char *bytes, size_t n, const uint32_t **ends, size_t *n_ends)
+{
+    int rc;
 
     *ends = NULL;
-    *n_ends = look->n = look->n_hits = 0;
+    *n_ends = 0;
+    match_forget(m);
     if (match_is_line_by_line(m) || n == 0 || n > UINT32_MAX)
         return 0;
-    look->sorted = true;
-    rc = hs_scan(m->pass, bytes, (unsigned)n, 0, m->scratch, on_hit, look);
-    if (rc == HS_SCAN_TERMINATED) /* it is too much */
-        return 0;
-    if (rc != HS_SUCCESS)
-        return ERR_IO;
-    if (!look->sorted)
-        qsort(look->hits, look->n_hits, sizeof *look->hits, compare_hits);
-    for (size_t i = 0; i < look->n_hits; i++)
-        look->ends[i] = (uint32_t)(look->hits[i] >> 32);
-    look->bytes = bytes;
-    look->n = n;
-    *ends = look->ends;
-    *n_ends = look->n_hits;
-    return 0;
-}
-
-void match_look_away(struct match *m)
-{
-    m->look.n = 0;
-}
-
-/* Lines that a chunk before this one began lie elsewhere. */
-static bool is_looked_at(const struct match_look *look, const char *at)
-{
-    return look->n > 0 && (uintptr_t)at >= (uintptr_t)look->bytes &&
-           (uintptr_t)at - (uintptr_t)look->bytes < look->n;
-}
-
-/* The first line from `from` on that ends behind the byte at this offset, or `n`. In a storm it is
- * near. */
-static size_t line_of(const struct line_span *lines, size_t n, size_t from, size_t byte)
-{
-    enum { STEPS_MAX = 8 };
-    size_t high = n;
-
-    for (int i = 0; i < STEPS_MAX && from < n; i++, from++) {
-        if (byte < (size_t)lines[from].start + lines[from].len)
-            return from;
+    rc = candidates_scan(&m->candidates, m->pass.db, m->scratch, bytes, n);
+    if (rc == 0) {
+        *ends = m->candidates.ends;
+        *n_ends = m->candidates.n_hits;
     }
-    while (from < high) {
-        size_t middle = from + (high - from) / 2;
-
-        if ((size_t)lines[middle].start + lines[middle].len <= byte)
-            from = middle + 1;
-        else
-            high = middle;
-    }
-    return from;
+    return rc == ERR_FULL ? 0 : rc;
 }
 
-static size_t all_lines(struct match *m, size_t n)
+void match_forget(struct match *m)
 {
-    for (uint32_t i = 0; i < n; i++)
-        m->candidates[i] = (struct match_candidate){.line = i};
-    return n;
+    candidates_forget(&m->candidates);
 }
 
 size_t match_candidates(struct match *m, const char *region, const struct line_span *lines,
-                        size_t n, const struct match_candidate **out)
+                        size_t n, const struct candidate **out)
 {
-    const struct match_look *look = &m->look;
-    size_t at, line = 0, n_found = 0;
-
-    assert(n <= LINE_BATCH_MAX);
-    *out = m->candidates;
-    if (!is_looked_at(look, region))
-        return all_lines(m, n);
-    at = (size_t)(region - look->bytes);
-    for (uint32_t i = 0; i < look->n_hits && line < n; i++) {
-        if (look->ends[i] < at)
-            continue;
-        line = line_of(lines, n, line, look->ends[i] - at);
-        if (line == n || look->ends[i] - at < lines[line].start)
-            continue; /* it ends between two lines */
-        if (n_found == 0 || m->candidates[n_found - 1].line != line)
-            m->candidates[n_found++] = (struct match_candidate){.line = (uint32_t)line, .first = i};
-        m->candidates[n_found - 1].n++;
-    }
-    return n_found;
+    return candidates_find(&m->candidates, region, lines, n, out);
 }
 
-/* ------------------------------------------------------------------------------------- one line */
+/* ---- source and process ---- */
 
 static bool text_is(struct line_text text, const char *other)
 {
@@ -184,24 +228,24 @@ static bool passes_process(const struct rule *rule, const struct line *line)
     return false;
 }
 
-/* Takes note that a line passed one part of a rule; the last of its parts lists the rule. */
+/* ---- one criterion ---- */
+
+/* Notes that the line passed one part of a rule, and lists the rule when it passed all parts. */
 static void pass_part(struct match *m, uint32_t index, unsigned part)
 {
     const struct rule *rule = &m->rules->rules[index];
-    struct match_progress *p = &m->progress[index];
+    struct progress *p = &m->progress[index];
     unsigned needed =
         (rule->n_fields > 0 ? PASSED_FIELD : 0u) | (rule->matches.n > 0 ? PASSED_MATCH : 0u);
 
     if (p->serial != m->serial)
-        *p = (struct match_progress){.serial = m->serial};
+        *p = (struct progress){.serial = m->serial};
     if (p->passed & part)
         return;
     p->passed |= part;
     if (p->passed == needed)
         m->matched[m->n_matched++] = index;
 }
-
-/* ------------------------------------------------------------------------------------ one test */
 
 static int on_found(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
                     void *context)
@@ -211,72 +255,75 @@ static int on_found(unsigned id, unsigned long long from, unsigned long long to,
     return 1; /* no need to look further */
 }
 
-static int scan(struct match *m, struct match_test *test, const char *text, size_t len, bool *found)
+static int scan(struct match *m, const struct hs_database *db, const char *text, size_t len,
+                bool *found)
 {
     hs_error_t rc;
 
     assert(len <= UINT32_MAX);
-    rc = hs_scan(test->db, text, (unsigned)len, 0, m->scratch, on_found, found);
+    rc = hs_scan(db, text, (unsigned)len, 0, m->scratch, on_found, found);
     return rc == HS_SUCCESS || rc == HS_SCAN_TERMINATED ? 0 : ERR_IO;
 }
 
 /* Whether the expression matches some value of the key, without its quotes. */
-static int scan_values(struct match *m, struct match_test *test, struct line_text message,
-                       bool *found)
+static int scan_values(struct match *m, uint32_t index, struct line_text message, bool *found)
 {
-    size_t key_len = strlen(test->key), at = 0;
+    const char *key = m->criteria.items[index].key;
+    size_t key_len = strlen(key), at = 0;
     struct logfmt_pair pair;
     int rc = 0;
 
     while (rc == 0 && !*found && logfmt_next(message.data, message.len, &at, &pair)) {
-        if (pair.cut || pair.key_len != key_len || memcmp(pair.key, test->key, key_len) != 0)
+        if (pair.cut || pair.key_len != key_len || memcmp(pair.key, key, key_len) != 0)
             continue;
-        rc = scan(m, test, pair.content, pair.content_len, found);
+        rc = scan(m, m->trials[index].db, pair.content, pair.content_len, found);
     }
     return rc;
 }
 
-static int try_test(struct match *m, struct match_test *test, struct line_text message,
-                    bool *passed)
+static int try_criterion(struct match *m, uint32_t index, struct line_text message, bool *passed)
 {
+    const struct criterion *criterion = &m->criteria.items[index];
     struct err err;
 
-    if (test->kind == MATCH_FIELD) {
-        *passed = logfmt_has(message.data, message.len, test->key, test->text);
+    *passed = false;
+    if (criterion->kind == CRITERION_FIELD) {
+        *passed = logfmt_has(message.data, message.len, criterion->key, criterion->text);
         return 0;
     }
-    if (match_compile_test(m, test, &err) != 0)
+    if (compile_trial(m, index, &err) != 0)
         return ERR_IO;
-    if (test->kind == MATCH_VALUE)
-        return scan_values(m, test, message, passed);
-    return scan(m, test, message.data, message.len, passed);
+    if (criterion->kind == CRITERION_VALUE)
+        return scan_values(m, index, message, passed);
+    return scan(m, m->trials[index].db, message.data, message.len, passed);
 }
 
-/* Whether the line passes the test; it is tried once, whoever asks. */
-static int ask(struct match *m, uint32_t index, struct line_text message, bool *passed)
+/* Whether the line meets the criterion. It is tried once a line, however many rules ask. */
+static int meets(struct match *m, uint32_t index, struct line_text message, bool *passed)
 {
-    struct match_test *test = &m->tests[index];
+    struct trial *trial = &m->trials[index];
+    bool settled = m->pass.settled[index] > 0;
     int rc = 0;
 
-    if (test->tried != m->serial) {
-        test->tried = m->serial;
-        test->passed = test->settled > 0 && test->named == m->serial;
-        if (test->settled == 0)
-            rc = try_test(m, test, message, &test->passed);
+    if (trial->tried != m->serial) {
+        trial->tried = m->serial;
+        trial->passed = settled && trial->named == m->serial;
+        if (!settled)
+            rc = try_criterion(m, index, message, &trial->passed);
     }
-    *passed = test->passed;
+    *passed = trial->passed;
     return rc;
 }
 
-/* ------------------------------------------------------------------------------------- one line */
+/* ---- one line ---- */
 
-/* `id` as the pass has it. */
-static void name_test(struct match *m, uint32_t id)
+/* Lists what the pass reported for the line. */
+static void name(struct match *m, uint32_t id)
 {
-    if (id == m->n_tests) {
+    if (id == m->criteria.n) {
         m->special = true;
-    } else if (m->tests[id].named != m->serial) {
-        m->tests[id].named = m->serial;
+    } else if (m->trials[id].named != m->serial) {
+        m->trials[id].named = m->serial;
         m->hits[m->n_hits++] = id;
     }
 }
@@ -285,57 +332,56 @@ static int on_named(unsigned id, unsigned long long from, unsigned long long to,
                     void *context)
 {
     (void)from, (void)to, (void)flags;
-    name_test(context, id);
+    name(context, id);
     return 0;
 }
 
-/* Of what was found in the line, what lies in its message: all that ends there, except what settles
- * its test and would have to begin there, too. */
-static void name_found(struct match *m, struct line_text message,
-                       const struct match_candidate *candidate)
+/* Lists the reports that end in the message. A report that settles its criterion must begin there,
+ * too. */
+static void name_found(struct match *m, struct line_text message, const struct candidate *candidate)
 {
-    size_t begin = (size_t)(message.data - m->look.bytes);
+    const struct candidates *c = &m->candidates;
+    size_t begin = (size_t)(message.data - c->bytes);
 
-    assert(is_looked_at(&m->look, message.data));
+    assert(candidates_cover(c, message.data));
     for (size_t i = candidate->first; i < candidate->first + candidate->n; i++) {
-        uint32_t id = (uint32_t)m->look.hits[i];
-        size_t settled = id < m->n_tests ? m->tests[id].settled : 0;
+        uint32_t id = (uint32_t)c->hits[i];
+        size_t settled = id < m->criteria.n ? m->pass.settled[id] : 0;
 
-        if (m->look.ends[i] >= begin && m->look.ends[i] + (size_t)1 >= begin + settled)
-            name_test(m, id);
+        if (c->ends[i] >= begin && c->ends[i] + (size_t)1 >= begin + settled)
+            name(m, id);
     }
 }
 
-static int list_hits(struct match *m, struct line_text message,
-                     const struct match_candidate *candidate)
+static int list_hits(struct match *m, struct line_text message, const struct candidate *candidate)
 {
     assert(message.len <= UINT32_MAX);
-    memcpy(m->hits, m->always, m->n_always * sizeof *m->hits);
-    m->n_hits = m->n_always;
-    if (m->pass == NULL || message.len == 0)
+    memcpy(m->hits, m->pass.always, m->pass.n_always * sizeof *m->hits);
+    m->n_hits = m->pass.n_always;
+    if (m->pass.db == NULL || message.len == 0)
         return 0;
     if (candidate != NULL && candidate->n > 0)
         name_found(m, message, candidate);
-    else if (hs_scan(m->pass, message.data, (unsigned)message.len, 0, m->scratch, on_named, m) !=
+    else if (hs_scan(m->pass.db, message.data, (unsigned)message.len, 0, m->scratch, on_named, m) !=
              HS_SUCCESS)
         return ERR_IO;
     return 0;
 }
 
 /* Whether an expression of the rule's `unless` matches. */
-static int ask_unless(struct match *m, uint32_t rule, struct line_text message, bool *excepted)
+static int meets_unless(struct match *m, uint32_t rule, struct line_text message, bool *excepted)
 {
-    const struct match_unless *list = &m->rule_unless[rule];
+    const struct criteria_span *list = &m->criteria.rule_unless[rule];
     int rc = 0;
 
     *excepted = false;
     for (uint32_t i = 0; rc == 0 && !*excepted && i < list->n; i++)
-        rc = ask(m, m->unless[list->first + i], message, excepted);
+        rc = meets(m, m->criteria.unless[list->first + i], message, excepted);
     return rc;
 }
 
-/* Keeps those of the listed rules that also take the line's source and process, and do not except
- * it. That comes last, so that only they are asked for. */
+/* Keeps the listed rules that also take the line's source and process and whose `unless` does not
+ * match. `unless` comes last, so that it is tried for these rules only. */
 static int keep_rules(struct match *m, const struct line *line)
 {
     size_t n = m->n_matched;
@@ -349,7 +395,7 @@ static int keep_rules(struct match *m, const struct line *line)
 
         if (!passes_source(rule, line) || !passes_process(rule, line))
             continue;
-        rc = ask_unless(m, index, line->message, &excepted);
+        rc = meets_unless(m, index, line->message, &excepted);
         if (rc == 0 && !excepted)
             m->matched[m->n_matched++] = index;
     }
@@ -363,23 +409,22 @@ static int compare_indexes(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-static int judge_rules(struct match *m, const struct line *line,
-                       const struct match_candidate *candidate)
+static int judge_rules(struct match *m, const struct line *line, const struct candidate *candidate)
 {
     int rc;
 
     m->serial++;
-    if (m->n_tests == 0)
+    if (m->criteria.n == 0)
         return 0;
     rc = list_hits(m, line->message, candidate);
     for (size_t i = 0; rc == 0 && i < m->n_hits; i++) {
-        const struct match_test *test = &m->tests[m->hits[i]];
-        unsigned part = test->kind == MATCH_EXPRESSION ? PASSED_MATCH : PASSED_FIELD;
+        const struct criterion *criterion = &m->criteria.items[m->hits[i]];
+        unsigned part = criterion->kind == CRITERION_EXPRESSION ? PASSED_MATCH : PASSED_FIELD;
         bool passed;
 
-        rc = ask(m, m->hits[i], line->message, &passed);
-        for (uint32_t j = 0; rc == 0 && passed && j < test->n_users; j++)
-            pass_part(m, m->users[test->first_user + j], part);
+        rc = meets(m, m->hits[i], line->message, &passed);
+        for (uint32_t j = 0; rc == 0 && passed && j < criterion->n_users; j++)
+            pass_part(m, m->criteria.users[criterion->first_user + j], part);
     }
     if (rc == 0)
         rc = keep_rules(m, line);
@@ -388,7 +433,7 @@ static int judge_rules(struct match *m, const struct line *line,
     return rc;
 }
 
-int match_line(struct match *m, const struct line *line, const struct match_candidate *candidate,
+int match_line(struct match *m, const struct line *line, const struct candidate *candidate,
                struct match_result *out)
 {
     int rc;
@@ -397,7 +442,7 @@ int match_line(struct match *m, const struct line *line, const struct match_cand
     *out = (struct match_result){.rules = m->matched, .own = special_is_ours(line)};
     if (out->own)
         return 0;
-    m->special = m->pass == NULL || m->n_tests == 0; /* or the pass says so */
+    m->special = m->pass.db == NULL || m->criteria.n == 0; /* else the pass reports it */
     rc = judge_rules(m, line, candidate);
     if (m->special) {
         out->lost = special_lost(line);

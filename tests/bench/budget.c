@@ -4,8 +4,8 @@
  * Each path runs once before it is counted, so that one-time work does not count. */
 #include "alerter/engine/engine.h"
 #include "ingest/collect/delivery.h"
+#include "ingest/collect/rulebook.h"
 #include "ingest/http/auth.h"
-#include "ingest/match/match.h"
 #include "tests/bench/lines.h"
 
 #include <stdio.h>
@@ -26,7 +26,7 @@ static const char rules_text[] =
 
 struct budget {
     const struct rules *rules;
-    struct match *match;
+    struct rulebook *book;
     struct delivery *delivery;
     struct auth *auth;
     struct engine *engine;
@@ -57,7 +57,7 @@ static size_t make_body(bool matches, char body[BODY_MAX])
 static void take_body(struct budget *b, const char *body, size_t n)
 {
     const struct delivery_head head = {.received_us = START_US, .drain = "d.1", .frame_id = "f1"};
-    int rc = delivery_begin(b->delivery, b->match, &head);
+    int rc = delivery_begin(b->delivery, b->book, &head);
 
     for (size_t at = 0; rc == 0 && at < n; at += CHUNK)
         rc = delivery_push(b->delivery, body + at, n - at < CHUNK ? n - at : CHUNK);
@@ -159,7 +159,7 @@ static void make_all(struct budget *b)
     b->n_half = make_body(true, b->half);
     if (b->delivery == NULL || b->auth == NULL || b->engine == NULL || b->wire == NULL ||
         rules_parse(rules_text, strlen(rules_text), "rules", &b->rules, &faults) != 0 ||
-        match_new(b->rules, &b->match, &err) != 0 ||
+        rulebook_new_borrowed(b->rules, &b->book, &err) != 0 ||
         engine_set_rules(b->engine, rules_text, strlen(rules_text), &err) != 0 ||
         !auth_add_secret(b->auth, secret, strlen(secret)))
         abort();
@@ -181,7 +181,7 @@ int main(void)
     wire_free(b.wire);
     auth_free(b.auth);
     delivery_free(b.delivery);
-    match_free(b.match);
+    rulebook_release(b.book);
     rules_free(b.rules);
     buf_close(&b.packed);
     return 0;

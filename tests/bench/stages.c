@@ -5,8 +5,8 @@
  *
  * Prints "STAGE MICROSECONDS" a line, for one body, the least of several rounds. */
 #include "ingest/collect/delivery.h"
+#include "ingest/collect/rulebook.h"
 #include "ingest/http/auth.h"
-#include "ingest/match/match.h"
 #include "tests/bench/pool.h"
 
 #include <stdio.h>
@@ -19,7 +19,7 @@ enum { ROUNDS = 9, CHUNK = 24 << 10 /* as libmicrohttpd hands it over */ };
 struct stages {
     struct pool pool;
     const struct rules *rules;
-    struct match *match;
+    struct rulebook *book;
     struct input *walker;
     struct delivery *delivery;
     struct auth *auth;
@@ -68,7 +68,7 @@ static const uint32_t *look_at(struct stages *s, size_t at, size_t *n_ends)
 {
     const uint32_t *ends;
 
-    if (match_look(s->match, s->body + at, chunk_at(s, at), &ends, n_ends) != 0)
+    if (match_scan(rulebook_match(s->book), s->body + at, chunk_at(s, at), &ends, n_ends) != 0)
         fail("a body cannot be looked at");
     return ends;
 }
@@ -102,7 +102,7 @@ static void deliver(struct stages *s)
     const struct delivery_head head = {.received_us = 1, .drain = "d.1", .frame_id = "f1"};
     const struct wire_record *records;
     size_t n_records;
-    int rc = delivery_begin(s->delivery, s->match, &head);
+    int rc = delivery_begin(s->delivery, s->book, &head);
 
     for (size_t at = 0; rc == 0 && at < s->n; at += CHUNK)
         rc = delivery_push(s->delivery, s->body + at, chunk_at(s, at));
@@ -156,7 +156,7 @@ static void read_rules(struct stages *s, const char *path)
     buf_init(&faults, RULES_FAULTS_MAX);
     if (rules_parse(text, n, path, &s->rules, &faults) != 0)
         fail(buf_text(&faults));
-    if (match_new(s->rules, &s->match, &err) != 0)
+    if (rulebook_new_borrowed(s->rules, &s->book, &err) != 0)
         fail(err.text);
     buf_close(&faults);
 }

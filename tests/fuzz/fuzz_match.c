@@ -8,9 +8,10 @@
  * comments and quotations meet; the others are the lines, in a small alphabet, so that they match
  * now and then. */
 #include "common/rules/expression.h"
+#include "ingest/collect/redact.h"
 #include "ingest/match/logfmt.h"
-#include "ingest/match/match_impl.h"
-#include "ingest/match/redact.h"
+#include "ingest/match/match.h"
+#include "ingest/match/pass.h"
 
 #include <assert.h>
 #include <hs/hs.h>
@@ -275,7 +276,7 @@ static void cover(struct slow *s, const struct tried *t, struct line_text text, 
 
 /* ---------------------------------------------------------------------------------- the checks */
 
-static void check_redact(struct match *m, struct slow *s, uint32_t rule, struct line_text text)
+static void check_redact(struct redact *r, struct slow *s, uint32_t rule, struct line_text text)
 {
     static const char mark[] = "…";
     bool covered[LINE_MAX_BYTES] = {false};
@@ -292,7 +293,7 @@ static void check_redact(struct match *m, struct slow *s, uint32_t rule, struct 
         else if (i == 0 || !covered[i - 1])
             assert(buf_puts(&expected, mark) == 0);
     }
-    assert(redact_append(match_redact(m), rule, text.data, text.len, &out) == 0);
+    assert(redact_append(r, rule, text.data, text.len, &out) == 0);
     assert(out.len == expected.len);
     assert(out.len == 0 || memcmp(out.data, expected.data, out.len) == 0);
     buf_close(&expected);
@@ -301,7 +302,7 @@ static void check_redact(struct match *m, struct slow *s, uint32_t rule, struct 
 
 /* What the line matches, which is what the slow way says. */
 static struct match_result judge(struct match *m, struct slow *s, size_t n_rules,
-                                 struct line_text message, const struct match_candidate *candidate)
+                                 struct line_text message, const struct candidate *candidate)
 {
     struct line line = {
         .form = LINE_BARE, .source = {"", 0}, .process = {"", 0}, .message = message};
@@ -321,7 +322,7 @@ static struct match_result judge(struct match *m, struct slow *s, size_t n_rules
 
 /* `candidate` is NULL where the look found nothing. */
 static void check_line(struct match *m, struct slow *s, size_t n_rules, struct line_text message,
-                       const struct match_candidate *candidate)
+                       const struct candidate *candidate)
 {
     struct match_result alone = judge(m, s, n_rules, message, NULL), result;
 
@@ -368,17 +369,18 @@ static size_t write_text(const struct input *in, char *region)
     return n;
 }
 
-static void check_lines(struct match *m, struct slow *s, size_t n_rules, struct input *in)
+static void check_lines(struct match *m, struct redact *r, struct slow *s, size_t n_rules,
+                        struct input *in)
 {
     static struct line_span lines[LINE_BATCH_MAX];
-    const struct match_candidate *found;
+    const struct candidate *found;
     char *region = malloc(in->n * 8 + 1);
     size_t n, n_lines, n_found, n_ends, next = 0;
     const uint32_t *ends;
 
     assert(region != NULL);
     n = cut_lines(in, write_text(in, region), lines, &n_lines);
-    assert(match_look(m, region, n, &ends, &n_ends) == 0);
+    assert(match_scan(m, region, n, &ends, &n_ends) == 0);
     n_found = match_candidates(m, region, lines, n_lines, &found);
     assert(n_found <= n_lines && (ends != NULL || n_found == n_lines));
     for (uint32_t i = 0; i < n_lines; i++) {
@@ -387,11 +389,11 @@ static void check_lines(struct match *m, struct slow *s, size_t n_rules, struct 
         struct line_text message = {region + lines[i].start + header, lines[i].len - header};
 
         check_line(m, s, n_rules, message, named ? &found[next] : NULL);
-        check_redact(m, s, i % (uint32_t)n_rules, message);
+        check_redact(r, s, i % (uint32_t)n_rules, message);
         next += named;
     }
     assert(next == n_found);
-    match_look_away(m);
+    match_forget(m);
     free(region);
 }
 
@@ -425,19 +427,22 @@ static void fill_rule(const struct slow_rule *r, struct rules_field fields[2], s
         fields[rule->n_fields++] = (struct rules_field){"code", r->value.text, true};
 }
 
-static void check_rules(struct slow *s, size_t n_rules, size_t full_max, struct input *in)
+static void check_rules(struct slow *s, size_t n_rules, size_t whole_max, struct input *in)
 {
     struct rules_field fields[RULES][2];
     struct rule rule[RULES];
     const struct rules rules = {
         .app = "app", .rules = rule, .n = n_rules, .redacts = {&s->redact.text, 1}};
+    struct redact *r;
     struct match *m;
     struct err err;
 
     for (size_t i = 0; i < n_rules; i++)
         fill_rule(&s->rule[i], fields[i], &rule[i]);
-    assert(match_make(&rules, full_max, &m, &err) == 0);
-    check_lines(m, s, n_rules, in);
+    assert(match_new_bounded(&rules, whole_max, &m, &err) == 0);
+    assert(redact_new(&rules, &r, &err) == 0);
+    check_lines(m, r, s, n_rules, in);
+    redact_free(r);
     match_free(m);
 }
 
@@ -445,13 +450,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct slow s;
     struct input in = {data, size < INPUT_MAX ? size : INPUT_MAX};
-    size_t n_rules = 1 + take(&in, RULES), full_max = take(&in, 2) ? 0 : MATCH_FULL_MAX;
+    size_t n_rules = 1 + take(&in, RULES), whole_max = take(&in, 2) ? 0 : PASS_WHOLE_MAX;
 
     memset(&s, 0, sizeof s);
     make(&s, &s.redact, &in, EXPRESSION_REDACT);
     for (size_t i = 0; i < n_rules; i++)
         make_rule(&s, &s.rule[i], &in);
-    check_rules(&s, n_rules, full_max, &in);
+    check_rules(&s, n_rules, whole_max, &in);
     slow_close(&s);
     return 0;
 }

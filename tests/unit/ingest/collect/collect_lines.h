@@ -9,14 +9,14 @@
 
 #include <string.h>
 
-static inline struct redact *redact_of(const struct rules *of)
+static inline struct rulebook *book_of(const struct rules *of)
 {
     struct err err = {.text = ""};
-    struct redact *r;
+    struct rulebook *b;
 
-    if (redact_new(of, &r, &err) != 0)
+    if (rulebook_new_borrowed(of, &b, &err) != 0)
         fail_msg("%s", err.text);
-    return r;
+    return b;
 }
 
 static inline struct line_text text(const char *s)

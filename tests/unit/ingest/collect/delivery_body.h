@@ -27,7 +27,7 @@ static const struct rule shipped[] = {
 
 struct fixture {
     struct rules rules;
-    struct match *match;
+    struct rulebook *book;
     struct delivery *delivery;
     struct delivery_head head;
     const struct wire_record *records;
@@ -44,7 +44,7 @@ static inline void setup(struct fixture *f, const struct rule *rules, size_t n)
     *f = (struct fixture){.rules = {.app = "app", .rules = rules, .n = n}};
     f->head =
         (struct delivery_head){.received_us = RECEIVED, .drain = "d.1234", .frame_id = "frame-1"};
-    if (match_new(&f->rules, &f->match, &err) != 0)
+    if (rulebook_new_borrowed(&f->rules, &f->book, &err) != 0)
         fail_msg("%s", err.text);
     f->delivery = delivery_new();
     f->body = malloc(BODY_MAX);
@@ -56,7 +56,7 @@ static inline void teardown(struct fixture *f)
 {
     free(f->body);
     delivery_free(f->delivery);
-    match_free(f->match);
+    rulebook_release(f->book);
 }
 
 static inline void add_text(struct fixture *f, const char *text)
@@ -83,7 +83,7 @@ static inline void add_frame(struct fixture *f, int64_t offset_us, const char *s
 
 static inline void deliver_in(struct fixture *f, size_t chunk)
 {
-    assert_int_equal(delivery_begin(f->delivery, f->match, &f->head), 0);
+    assert_int_equal(delivery_begin(f->delivery, f->book, &f->head), 0);
     for (size_t at = 0; at < f->len; at += chunk) {
         size_t n = f->len - at < chunk ? f->len - at : chunk;
 

@@ -11,15 +11,15 @@ static const struct rules rules = {.app = "a", .rules = two_rules, .n = 2};
 static const uint32_t first = 0, both[] = {0, 1};
 
 /* Of `rules`. */
-static int make_redact(void **state)
+static int make_book(void **state)
 {
-    *state = redact_of(&rules);
+    *state = book_of(&rules);
     return 0;
 }
 
-static int free_redact(void **state)
+static int free_book(void **state)
 {
-    redact_free(*state);
+    rulebook_release(*state);
     return 0;
 }
 
@@ -47,7 +47,7 @@ static void test_grouping(void **state)
     const struct wire_matches *m;
     size_t n;
 
-    collect_begin(t, &rules, *state, 100);
+    collect_begin(t, *state, 100);
     assert_int_equal(add(t, "heroku", "router", "one", 101, both, 2), 0);
     assert_int_equal(add(t, "heroku", "router", "two", 99, &first, 1), 0);
     assert_int_equal(add(t, "herok", "urouter", "three", 102, &first, 1), 0);
@@ -67,7 +67,7 @@ static void test_grouping(void **state)
     assert_string_equal(m[1].rule, "second");
     assert_memory_equal(m[1].sample.data, "one", 3);
     assert_string_equal(m[2].process, "urouter");
-    collect_begin(t, &rules, *state, 100);
+    collect_begin(t, *state, 100);
     parts_of(t, &n);
     assert_int_equal(n, 0);
     collect_free(t);
@@ -82,7 +82,7 @@ static void test_names_are_made_fit(void **state)
 
     memset(longest, 'p', sizeof longest - 1);
     longest[sizeof longest - 1] = 0;
-    collect_begin(t, &rules, *state, 0);
+    collect_begin(t, *state, 0);
     assert_int_equal(add(t, "a\nb\xff", longest, "x", 0, &first, 1), 0);
     assert_int_equal(add(t, "", "", "", 0, &first, 1), 0);
     parts = parts_of(t, &n);
@@ -106,7 +106,7 @@ static void test_samples_are_cut_and_redacted(void **state)
     memcpy(message, token, sizeof token - 1);
     memcpy(message + 990, "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac", 15);
     memcpy(message + 1995, "drain_token=0123456789abcdef", 28);
-    collect_begin(t, &rules, *state, 0);
+    collect_begin(t, *state, 0);
     assert_int_equal(add(t, "a", "p", message, 0, &first, 1), 0);
     parts = parts_of(t, &n);
     sample = parts[0].matches[0].sample;
@@ -125,7 +125,7 @@ static void test_groups_are_bounded(void **state)
     const struct collect_part *parts;
     size_t n, groups = 0, matches = 0, folded = 0;
 
-    collect_begin(t, &rules, *state, 1000);
+    collect_begin(t, *state, 1000);
     for (int i = 0; i < NAMES; i++) {
         static char message[WIRE_SAMPLE_MAX + 1];
         char process[32];
@@ -162,7 +162,7 @@ static void test_parts_hold_every_time(void **state)
     const struct collect_part *parts;
     size_t n, seen[2] = {0};
 
-    collect_begin(t, &rules, *state, 0);
+    collect_begin(t, *state, 0);
     for (int64_t i = 0; i < LINES; i++) /* far apart, back and forth: five bytes each */
         assert_int_equal(add(t, "a", "p", "m", i % 2 ? i : -3600000000 + i, both, 2), 0);
     parts = parts_of(t, &n);
@@ -220,7 +220,7 @@ static void test_each_match_is_in_its_group(void **state)
                                     strlen(names[i]) < COLLECT_NAME_MAX ? strlen(names[i])
                                                                         : COLLECT_NAME_MAX);
     }
-    collect_begin(t, &rules, *state, 0);
+    collect_begin(t, *state, 0);
     for (size_t i = 0; i < LINES; i++) {
         for (size_t k = 0; k < 3; k++) {
             seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
@@ -262,12 +262,12 @@ static void test_matches_are_bounded(void **state)
     struct collect *t = collect_new();
 
     assert_non_null(which);
-    collect_begin(t, &rules, *state, 0);
+    collect_begin(t, *state, 0);
     for (int i = 0; i < COLLECT_MATCHES_MAX / MANY; i++)
         assert_int_equal(add(t, "a", "p", "m", 0, which, MANY), 0);
     assert_int_equal(add(t, "a", "p", "m", 0, which, 1), ERR_FULL);
     assert_int_equal(collect_matches(t), COLLECT_MATCHES_MAX);
-    collect_begin(t, &rules, *state, 0);
+    collect_begin(t, *state, 0);
     assert_int_equal(add(t, "a", "p", "m", 0, which, 1), 0);
     assert_int_equal(collect_matches(t), 1);
     collect_free(t);
@@ -286,5 +286,5 @@ int main(void)
         cmocka_unit_test(test_matches_are_bounded),
     };
 
-    return cmocka_run_group_tests(tests, make_redact, free_redact);
+    return cmocka_run_group_tests(tests, make_book, free_book);
 }

@@ -33,7 +33,7 @@ static const uint32_t each[] = {0, 1, 2, 3};
 
 struct fixture {
     struct rules rules;
-    struct redact *redact;
+    struct rulebook *book;
     struct collect *collect;
     const struct collect_part *parts;
     size_t n_parts;
@@ -42,16 +42,16 @@ struct fixture {
 static void setup(struct fixture *f, const struct rule *of, size_t n, struct rules_list redacts)
 {
     *f = (struct fixture){.rules = {.app = "a", .rules = of, .n = n, .redacts = redacts}};
-    f->redact = redact_of(&f->rules);
+    f->book = book_of(&f->rules);
     f->collect = collect_new();
     assert_non_null(f->collect);
-    collect_begin(f->collect, &f->rules, f->redact, 0);
+    collect_begin(f->collect, f->book, 0);
 }
 
 static void teardown(struct fixture *f)
 {
     collect_free(f->collect);
-    redact_free(f->redact);
+    rulebook_release(f->book);
 }
 
 static void add_all(struct fixture *f, const char *message)
@@ -114,7 +114,7 @@ static void test_each_rule_groups_by_its_own_keys(void **state)
     assert_pair(&m[5], 0, "path", "/b");
     assert_int_equal(m[5].n_times, 1);
     assert_pair(&m[6], 1, "path", "/b");
-    collect_begin(f.collect, &f.rules, f.redact, 0); /* and nothing of it stays */
+    collect_begin(f.collect, f.book, 0); /* and nothing of it stays */
     add_all(&f, "nothing");
     m = matches_of(&f, 4);
     assert_pair(&m[1], 0, "path", "");
@@ -208,7 +208,7 @@ static void test_failed_redaction_shows_nothing(void **state)
     (void)state;
     setup(&f, redacted, 2, (struct rules_list){of_file, 1});
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
-        collect_begin(f.collect, &f.rules, f.redact, 0);
+        collect_begin(f.collect, f.book, 0);
         add_all(&f, "path=/a user=u sid=12");
         assert_int_equal(collect_settle(f.collect), 0);
         redact_fails = reasons[i];

@@ -310,7 +310,7 @@ static void test_groups(void **state)
 
 static void deliver_damaged(struct fixture *f)
 {
-    assert_int_equal(delivery_begin(f->delivery, f->match, &f->head), 0);
+    assert_int_equal(delivery_begin(f->delivery, f->book, &f->head), 0);
     assert_int_equal(delivery_push(f->delivery, f->body, f->len), 0);
     delivery_count_damage(f->delivery);
     assert_int_equal(delivery_finish(f->delivery, &f->records, &f->n_records), 0);
@@ -364,7 +364,7 @@ static void test_an_unfinished_body_counts_for_nothing(void **state)
     (void)state;
     setup(&f, shipped, 2);
     add_frame(&f, 0, "heroku", "router", "code=H12\n");
-    assert_int_equal(delivery_begin(f.delivery, f.match, &f.head), 0);
+    assert_int_equal(delivery_begin(f.delivery, f.book, &f.head), 0);
     assert_int_equal(delivery_push(f.delivery, f.body, f.len), 0);
     assert_int_equal(delivery_push(f.delivery, f.body, f.len - 3), 0);
     deliver(&f);

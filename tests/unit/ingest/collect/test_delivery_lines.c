@@ -48,7 +48,7 @@ static void test_each_line_a_record(void **state)
         struct seen seen = {0};
 
         assert_int_equal(
-            delivery_begin_lines(f.delivery, NULL, f.match, "saved", 5, on_record, &seen), 0);
+            delivery_begin_lines(f.delivery, NULL, f.book, "saved", 5, on_record, &seen), 0);
         for (size_t at = 0; at < f.len; at += chunk) {
             size_t n = f.len - at < chunk ? f.len - at : chunk;
 
@@ -84,7 +84,7 @@ static void test_lines_go_on_in_time(void **state)
     add_text(&f, "code=H12\n1970-01-01T01:00:00Z heroku[router]: code=H12\ncode=H");
     for (int i = 0; i < 2; i++) {
         assert_int_equal(
-            delivery_begin_lines(f.delivery, NULL, f.match, "saved", at, on_record, &seen), 0);
+            delivery_begin_lines(f.delivery, NULL, f.book, "saved", at, on_record, &seen), 0);
         assert_int_equal(delivery_push(f.delivery, f.body, f.len), 0);
         assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
         at = delivery_time_us(f.delivery);
@@ -94,7 +94,7 @@ static void test_lines_go_on_in_time(void **state)
     }
     assert_int_equal(seen.n, 4);
     assert_true(seen.received_us[0] == 7 && seen.received_us[2] == TIME_HOUR);
-    assert_int_equal(delivery_begin_lines(f.delivery, NULL, f.match, "saved", at, on_record, &seen),
+    assert_int_equal(delivery_begin_lines(f.delivery, NULL, f.book, "saved", at, on_record, &seen),
                      0);
     assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
     assert_true(delivery_time_us(f.delivery) == at); /* of an empty file */
@@ -153,7 +153,7 @@ static void test_times_from_far_back(void **state)
                 e.times_us[e.n++] = now_us;
         }
         assert_int_equal(
-            delivery_begin_lines(f.delivery, NULL, f.match, "saved", 3, on_expected, &e), 0);
+            delivery_begin_lines(f.delivery, NULL, f.book, "saved", 3, on_expected, &e), 0);
         for (size_t at = 0; at < f.len; at += chunk)
             assert_int_equal(
                 delivery_push(f.delivery, f.body + at, f.len - at < chunk ? f.len - at : chunk), 0);
@@ -177,7 +177,7 @@ static void test_lines_before_1970(void **state)
                  "1970-01-01T00:00:00+14:00 heroku[router]: code=H12\n"
                  "code=H12\n"
                  "1970-01-01T14:00:01+14:00 heroku[router]: code=H12\n");
-    assert_int_equal(delivery_begin_lines(f.delivery, NULL, f.match, "saved", -5, on_record, &seen),
+    assert_int_equal(delivery_begin_lines(f.delivery, NULL, f.book, "saved", -5, on_record, &seen),
                      0);
     assert_int_equal(delivery_push(f.delivery, f.body, f.len), 0);
     assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
@@ -201,7 +201,7 @@ static void test_a_line_may_lose_and_match(void **state)
     setup(&f, &rule, 1);
     add_text(&f, "1970-01-01T09:00:01Z heroku[logplex]: drain 'x' dropped 5 messages\n"
                  "1970-01-01T09:00:02Z heroku[logplex]: drain 'x' dropped 6 messages");
-    assert_int_equal(delivery_begin_lines(f.delivery, NULL, f.match, "saved", 0, on_record, &seen),
+    assert_int_equal(delivery_begin_lines(f.delivery, NULL, f.book, "saved", 0, on_record, &seen),
                      0);
     assert_int_equal(delivery_push(f.delivery, f.body, f.len), 0);
     assert_int_equal(seen.n, 1);
@@ -222,7 +222,7 @@ static void test_lines_can_be_stopped(void **state)
     (void)state;
     setup(&f, shipped, 2);
     add_saved_log(&f);
-    assert_int_equal(delivery_begin_lines(f.delivery, NULL, f.match, "saved", 0, on_record, &seen),
+    assert_int_equal(delivery_begin_lines(f.delivery, NULL, f.book, "saved", 0, on_record, &seen),
                      0);
     assert_int_equal(delivery_push(f.delivery, f.body, f.len), 77);
     assert_int_equal(seen.n, 2);

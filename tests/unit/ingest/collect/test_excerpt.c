@@ -45,7 +45,7 @@ int __wrap_redact_append(struct redact *r, uint32_t rule, const char *text, size
 
 struct fixture {
     struct rules rules;
-    struct redact *redact;
+    struct rulebook *book;
     struct excerpt excerpt;
     struct buf sample;
     struct buf values;
@@ -58,10 +58,10 @@ static void setup(struct fixture *f, const char *const *redact)
 
     *f = (struct fixture){.rules = {.app = "a", .rules = rules, .n = RULES}};
     f->rules.redacts = (struct rules_list){redact, redact != NULL};
-    if (redact_new(&f->rules, &f->redact, &err) != 0)
+    if (rulebook_new_borrowed(&f->rules, &f->book, &err) != 0)
         fail_msg("%s", err.text);
     excerpt_init(&f->excerpt, VALUE_MAX);
-    excerpt_begin(&f->excerpt, &f->rules, f->redact);
+    excerpt_begin(&f->excerpt, f->book);
     buf_init(&f->sample, 2 * WIRE_SAMPLE_MAX);
     buf_init(&f->values, RULES_GROUP_BY_MAX * (VALUE_MAX + 1));
     assert_int_equal(buf_puts(&f->values, "what stood there before"), 0);
@@ -73,7 +73,7 @@ static void teardown(struct fixture *f)
     buf_close(&f->values);
     buf_close(&f->sample);
     excerpt_close(&f->excerpt);
-    redact_free(f->redact);
+    rulebook_release(f->book);
 }
 
 static struct line_text text(const char *s)
@@ -248,7 +248,7 @@ static void test_redaction_has_room(void **state)
     memcpy(message + LINE_BYTES_MAX - 9, " path=/xa", 9);
     setup(&f, letter);
     for (int i = 0; i < 3; i++) { /* it gives the memory back, and takes it again */
-        excerpt_begin(&f.excerpt, &f.rules, f.redact);
+        excerpt_begin(&f.excerpt, f.book);
         assert_int_equal(excerpt_sample(&f.excerpt, PLAIN, text(message), &f.sample), 0);
         assert_int_equal(f.sample.len, WIRE_SAMPLE_MAX);
         assert_memory_equal(f.sample.data, "….….", 8);

@@ -1,7 +1,7 @@
 #include "tests/unit/unit.h"
 
-#include "ingest/match/match_impl.h"
-#include "ingest/match/redact.h"
+#include "ingest/match/match.h"
+#include "ingest/match/pass.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -35,7 +35,8 @@ struct fixture {
 };
 
 /* With this many expressions as they are in the pass, and a stretch of each other. */
-static void setup_full(struct fixture *f, const struct sketch *sketches, size_t n, size_t full_max)
+static void setup_bounded(struct fixture *f, const struct sketch *sketches, size_t n,
+                          size_t whole_max)
 {
     struct err err = {.text = ""};
 
@@ -54,13 +55,13 @@ static void setup_full(struct fixture *f, const struct sketch *sketches, size_t 
             r->n_fields++;
     }
     f->rules = (struct rules){.app = "app", .rules = f->rule, .n = n};
-    if (match_make(&f->rules, full_max, &f->match, &err) != 0)
+    if (match_new_bounded(&f->rules, whole_max, &f->match, &err) != 0)
         fail_msg("%s", err.text);
 }
 
 static void setup(struct fixture *f, const struct sketch *sketches, size_t n)
 {
-    setup_full(f, sketches, n, MATCH_FULL_MAX);
+    setup_bounded(f, sketches, n, PASS_WHOLE_MAX);
 }
 
 static struct line_text text(const char *s)
@@ -99,7 +100,7 @@ static const char *candidates(struct fixture *f, const char *gap, const char *co
     static char shown[LINE_BATCH_MAX + 1];
     static char region[1 << 16];
     struct line_span spans[16];
-    const struct match_candidate *found;
+    const struct candidate *found;
     const uint32_t *ends;
     size_t len = 0, n_found, n_ends;
 
@@ -108,7 +109,7 @@ static const char *candidates(struct fixture *f, const char *gap, const char *co
         spans[i] = (struct line_span){(uint32_t)len, (uint32_t)strlen(lines[i])};
         len += (size_t)snprintf(region + len, sizeof region - len, "%s", lines[i]);
     }
-    assert_int_equal(match_look(f->match, region, len, &ends, &n_ends), 0);
+    assert_int_equal(match_scan(f->match, region, len, &ends, &n_ends), 0);
     n_found = match_candidates(f->match, region, spans, n, &found);
     assert_true(n_found <= n);
     for (size_t i = 0; i < n_found; i++) {
@@ -117,7 +118,7 @@ static const char *candidates(struct fixture *f, const char *gap, const char *co
         shown[i] = (char)('0' + found[i].line);
     }
     shown[n_found] = 0;
-    match_look_away(f->match);
+    match_forget(f->match);
     return shown;
 }
 
@@ -475,8 +476,8 @@ static void test_unless(void **state)
     struct fixture f;
 
     (void)state;
-    for (size_t full = 0; full <= MATCH_FULL_MAX; full += MATCH_FULL_MAX) {
-        setup_full(&f, rules, 5, full);
+    for (size_t full = 0; full <= PASS_WHOLE_MAX; full += PASS_WHOLE_MAX) {
+        setup_bounded(&f, rules, 5, full);
         assert_string_equal(matching(&f, "error"), "01");
         assert_string_equal(matching(&f, "error, retry 3"), "1");
         assert_string_equal(matching(&f, "retry 3 after error"), "01");
@@ -555,8 +556,8 @@ static void test_values_by_pattern(void **state)
     struct fixture f;
 
     (void)state;
-    for (size_t full = 0; full <= MATCH_FULL_MAX; full += MATCH_FULL_MAX) {
-        setup_full(&f, rules, 8, full);
+    for (size_t full = 0; full <= PASS_WHOLE_MAX; full += PASS_WHOLE_MAX) {
+        setup_bounded(&f, rules, 8, full);
         assert_false(match_is_line_by_line(f.match));
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
             const char *const lines[] = {"quiet", cases[i].message, "quiet"};
@@ -601,7 +602,7 @@ static void test_stretches(void **state)
     struct fixture f;
 
     (void)state;
-    setup_full(&f, rules, 5, 0);
+    setup_bounded(&f, rules, 5, 0);
     assert_false(match_is_line_by_line(f.match));
     assert_string_equal(candidates(&f, "\n", lines, 6), "01234");
     for (size_t i = 0; i < 6; i++)
@@ -627,10 +628,10 @@ static void test_shared_stretches_are_not_used(void **state)
     (void)state;
     for (size_t i = 0; i < 10; i++)
         rules[i].matches[0] = patterns[i];
-    setup_full(&f, rules, 10, 0);
+    setup_bounded(&f, rules, 10, 0);
     assert_string_equal(candidates(&f, "\n", lines, 3), "1");
     match_free(f.match);
-    setup_full(&f, rules, 8, 0);
+    setup_bounded(&f, rules, 8, 0);
     assert_string_equal(candidates(&f, "\n", lines, 3), "012");
     match_free(f.match);
 }
@@ -698,37 +699,13 @@ static void test_literals(void **state)
     match_free(f.match);
 }
 
-static void test_redact_comes_with_it(void **state)
-{
-    static const char *const redacts[] = {"[0-9]+"};
-    static const char *const patterns[] = {"x"};
-    struct rule rule = {.name = "r", .matches = {patterns, 1}, .redacts = {redacts, 1}};
-    const struct rules rules = {.app = "a", .rules = &rule, .n = 1};
-    static const char *const too_large[] = {"([^a][^b]){260}c"};
-    struct err err = {.text = ""};
-    struct match *m;
-    struct buf out;
-
-    (void)state;
-    assert_int_equal(match_new(&rules, &m, &err), 0);
-    buf_init(&out, 100);
-    assert_int_equal(redact_append(match_redact(m), 0, "x 12 y", 6, &out), 0);
-    assert_string_equal(buf_text(&out), "x … y");
-    buf_close(&out);
-    match_free(m);
-    rule.redacts = (struct rules_list){too_large, 1};
-    assert_int_equal(match_new(&rules, &m, &err), ERR_INPUT);
-    assert_null(m);
-    assert_non_null(strstr(err.text, "too large"));
-}
-
 /* A full batch of which two in three lines match, in which the reports come out of order. */
 static void test_full_batch(void **state)
 {
     static const struct sketch rules[] = {{.matches = {"ab.*z", "b"}}, {.matches = {"a"}}};
     static char region[LINE_BATCH_MAX * 8];
     struct line_span spans[LINE_BATCH_MAX];
-    const struct match_candidate *found;
+    const struct candidate *found;
     const uint32_t *ends;
     size_t n_ends;
     struct fixture f;
@@ -739,7 +716,7 @@ static void test_full_batch(void **state)
         memcpy(region + (size_t)i * 8, i % 3 ? "4 xxab z" : "4 yyyy y", 8);
         spans[i] = (struct line_span){i * 8 + 2, 6};
     }
-    assert_int_equal(match_look(f.match, region, sizeof region, &ends, &n_ends), 0);
+    assert_int_equal(match_scan(f.match, region, sizeof region, &ends, &n_ends), 0);
     assert_int_equal(match_candidates(f.match, region, spans, LINE_BATCH_MAX, &found),
                      LINE_BATCH_MAX - (LINE_BATCH_MAX + 2) / 3);
     for (uint32_t i = 0; i < LINE_BATCH_MAX - (LINE_BATCH_MAX + 2) / 3; i++)
@@ -753,14 +730,14 @@ static void test_a_look_before_lines_are_known(void **state)
     static const struct sketch rules[] = {{.matches = {"ab.*z", "b"}}, {.matches = {"a"}}};
     static const char bytes[] = "b x\nab z\nxxx\nb\nyy ab yy\nxa", elsewhere[] = "b\nc";
     static const struct line_span first[] = {{0, 4}, {5, 3}, {9, 1}}, second[] = {{0, 8}};
-    const struct match_candidate *found;
+    const struct candidate *found;
     const uint32_t *ends;
     struct fixture f;
     size_t n_ends;
 
     (void)state;
     setup(&f, rules, 2);
-    assert_int_equal(match_look(f.match, bytes, sizeof bytes - 1, &ends, &n_ends), 0);
+    assert_int_equal(match_scan(f.match, bytes, sizeof bytes - 1, &ends, &n_ends), 0);
     assert_true(n_ends >= 6);
     for (size_t i = 1; i < n_ends; i++)
         assert_true(ends[i] >= ends[i - 1]);
@@ -771,7 +748,7 @@ static void test_a_look_before_lines_are_known(void **state)
     /* Nothing is known of others. */
     assert_int_equal(match_candidates(f.match, elsewhere, first, 2, &found), 2);
     assert_true(found[0].n == 0 && found[1].n == 0);
-    match_look_away(f.match);
+    match_forget(f.match);
     assert_int_equal(match_candidates(f.match, bytes + 4, first, 3, &found), 3);
     match_free(f.match);
 }
@@ -782,18 +759,18 @@ static const char *judged(struct fixture *f, const char *head, const char *messa
     char bytes[128];
     struct line_span span = {3, (uint32_t)(strlen(head) + strlen(message))};
     struct line line = line_of("app", "web.1", "");
-    const struct match_candidate *found;
+    const struct candidate *found;
     struct match_result result = {.n_rules = 0};
     const uint32_t *ends;
     size_t n_ends, n;
 
     n = (size_t)snprintf(bytes, sizeof bytes, "ab\n%s%s\nab", head, message);
-    assert_int_equal(match_look(f->match, bytes, n, &ends, &n_ends), 0);
+    assert_int_equal(match_scan(f->match, bytes, n, &ends, &n_ends), 0);
     n = match_candidates(f->match, bytes, &span, 1, &found);
     line.message = (struct line_text){bytes + 3 + strlen(head), strlen(message)};
     if (n == 1)
         assert_int_equal(match_line(f->match, &line, found, &result), 0);
-    match_look_away(f->match);
+    match_forget(f->match);
     return digits(&result);
 }
 
@@ -822,9 +799,9 @@ static void test_what_was_found_in_the_head(void **state)
 static void test_a_look_at_too_much(void **state)
 {
     static const struct sketch rules[] = {{.matches = {"ab"}}}, empty[] = {{.matches = {"^$"}}};
-    static char bytes[(MATCH_LOOK_MAX + 1) * 2];
+    static char bytes[(CANDIDATES_HITS_MAX + 1) * 2];
     const struct line_span lines[] = {{0, 1}, {2, 5}};
-    const struct match_candidate *found;
+    const struct candidate *found;
     const uint32_t *ends;
     struct fixture f;
     size_t n_ends;
@@ -833,14 +810,14 @@ static void test_a_look_at_too_much(void **state)
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = "ab"[i % 2];
     setup(&f, rules, 1);
-    assert_int_equal(match_look(f.match, bytes, sizeof bytes - 2, &ends, &n_ends), 0);
-    assert_true(ends != NULL && n_ends == MATCH_LOOK_MAX);
-    assert_int_equal(match_look(f.match, bytes, sizeof bytes, &ends, &n_ends), 0);
+    assert_int_equal(match_scan(f.match, bytes, sizeof bytes - 2, &ends, &n_ends), 0);
+    assert_true(ends != NULL && n_ends == CANDIDATES_HITS_MAX);
+    assert_int_equal(match_scan(f.match, bytes, sizeof bytes, &ends, &n_ends), 0);
     assert_null(ends);
     assert_int_equal(match_candidates(f.match, bytes, lines, 2, &found), 2);
     match_free(f.match);
     setup(&f, empty, 1);
-    assert_int_equal(match_look(f.match, "x", 1, &ends, &n_ends), 0);
+    assert_int_equal(match_scan(f.match, "x", 1, &ends, &n_ends), 0);
     assert_null(ends);
     match_free(f.match);
 }
@@ -872,7 +849,6 @@ int main(void)
         cmocka_unit_test(test_shared_stretches_are_not_used),
         cmocka_unit_test(test_line_by_line_beside_others),
         cmocka_unit_test(test_line_by_line_for_size),
-        cmocka_unit_test(test_redact_comes_with_it),
         cmocka_unit_test(test_full_batch),
         cmocka_unit_test(test_a_look_before_lines_are_known),
         cmocka_unit_test(test_what_was_found_in_the_head),

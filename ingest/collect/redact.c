@@ -1,4 +1,4 @@
-#include "ingest/match/redact.h"
+#include "ingest/collect/redact.h"
 
 #include "ingest/match/expressions.h"
 

@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "ingest/match/redact.h"
+#include "ingest/collect/redact.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 
 #include "common/base/buf.h"
 #include "ingest/collect/delivery.h"
-#include "ingest/match/rulebook.h"
+#include "ingest/collect/rulebook.h"
 
 #include <string.h>
 
@@ -53,7 +53,7 @@ static void test_a_delivery_ends_with_the_book_that_it_began_with(void **state)
 
     (void)state;
     assert_non_null(d);
-    assert_int_equal(delivery_begin(d, rulebook_match(old), &head), 0);
+    assert_int_equal(delivery_begin(d, old, &head), 0);
     assert_int_equal(delivery_push(d, "STO", 3), 0);
     next = new_book("next");
     assert_int_equal(delivery_push(d, "RM\nSTORM\n", 9), 0);
@@ -62,7 +62,7 @@ static void test_a_delivery_ends_with_the_book_that_it_began_with(void **state)
     assert_int_equal(records[0].n_matches, 1);
     assert_string_equal(records[0].matches[0].rule, "old");
     assert_int_equal(records[0].matches[0].n_times, 2);
-    assert_int_equal(delivery_begin(d, rulebook_match(next), &head), 0);
+    assert_int_equal(delivery_begin(d, next, &head), 0);
     rulebook_release(old);
     assert_int_equal(delivery_push(d, "STORM\n", 6), 0);
     assert_int_equal(delivery_finish(d, &records, &n), 0);
@@ -71,11 +71,36 @@ static void test_a_delivery_ends_with_the_book_that_it_began_with(void **state)
     rulebook_release(next);
 }
 
+static void test_the_book_holds_the_redactor_of_its_rules(void **state)
+{
+    static const char *const redacts[] = {"[0-9]+"};
+    static const char *const patterns[] = {"x"};
+    struct rule rule = {.name = "r", .matches = {patterns, 1}, .redacts = {redacts, 1}};
+    const struct rules rules = {.app = "a", .rules = &rule, .n = 1};
+    static const char *const too_large[] = {"([^a][^b]){260}c"};
+    struct err err = {.text = ""};
+    struct rulebook *b;
+    struct buf out;
+
+    (void)state;
+    assert_int_equal(rulebook_new_borrowed(&rules, &b, &err), 0);
+    buf_init(&out, 100);
+    assert_int_equal(redact_append(rulebook_redact(b), 0, "x 12 y", 6, &out), 0);
+    assert_string_equal(buf_text(&out), "x … y");
+    buf_close(&out);
+    rulebook_release(b);
+    rule.redacts = (struct rules_list){too_large, 1};
+    assert_int_equal(rulebook_new_borrowed(&rules, &b, &err), ERR_INPUT);
+    assert_null(b);
+    assert_non_null(strstr(err.text, "too large"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_last_to_release_it_frees_it),
         cmocka_unit_test(test_a_delivery_ends_with_the_book_that_it_began_with),
+        cmocka_unit_test(test_the_book_holds_the_redactor_of_its_rules),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

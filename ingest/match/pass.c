@@ -1,6 +1,8 @@
+/* Compiles the pass out of the criteria. The matcher calls it when it is made. */
+#include "ingest/match/pass.h"
+
 #include "ingest/match/expressions.h"
 #include "ingest/match/literal.h"
-#include "ingest/match/match_impl.h"
 #include "ingest/match/pattern.h"
 #include "ingest/match/special.h"
 
@@ -8,26 +10,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How the pass looks for an expression.
- *
- * Hyperscan compiles literals in no time, but expressions that are alike slow each other down: 125
- * such as `user_id=[0-9a-f]{8,32} .*NAME.*failed` take 0.5 s. So only so many stand in the pass as
- * they are, and for each of the others a stretch of bytes that every match of it holds. A stretch
- * that is on every line ("service=") would make every line a candidate. Which ones are cannot be
- * known, but short ones and those that many rules share are the likeliest, so their expressions
- * are the first to stand there as they are. */
+/* Hyperscan compiles literals at once, but similar expressions slow each other down: 125 of the
+ * kind `user_id=[0-9a-f]{8,32} .*NAME.*failed` take 0.5 s. So the pass holds a bounded number of
+ * expressions whole, and of each other one a stretch of bytes that all its matches hold. A stretch
+ * that stands on every line ("service=") would make every line a candidate. Short stretches and
+ * those that many expressions share are the likeliest to, so their expressions are held whole
+ * first. */
 enum {
-    STRETCH_MIN = 4, /* bytes; a shorter one never stands for its expression */
-    SHARED_MAX = 8,  /* nor does one that stands in more expressions than this */
+    STRETCH_MIN = 4, /* bytes; a shorter stretch is not used */
+    SHARED_MAX = 8,  /* nor is one that stands in more expressions than this */
     TRIES_MAX = 3,   /* to compile the pass, each without one more expression */
 };
 
 /* An expression that is more than a stretch. */
 struct choice {
-    uint32_t test;
+    uint32_t criterion;
     bool any_case;
     size_t at;           /* where its stretches begin in the plan's text */
-    const char *stretch; /* the best of them, NULL where none is good */
+    const char *stretch; /* the best of them, NULL if none is good */
     size_t len;
     size_t shared; /* how many expressions it stands in */
 };
@@ -38,13 +38,13 @@ struct piece {
 };
 
 struct plan {
+    const struct criteria *criteria;
+    struct pass *pass;
     struct expressions list; /* of the pass */
     struct choice *choices;
     size_t n;
     struct buf text; /* stretches, a zero behind each */
 };
-
-/* ------------------------------------------------------------------------------------- choosing */
 
 static int compare_pieces(const void *left, const void *right)
 {
@@ -58,27 +58,28 @@ static int compare_choices(const void *left, const void *right)
 
     if (a->len != b->len)
         return a->len < b->len ? -1 : 1;
-    return (a->test > b->test) - (a->test < b->test);
+    return (a->criterion > b->criterion) - (a->criterion < b->criterion);
 }
 
-static int list_choice(struct plan *p, struct match_test *test, uint32_t index)
+static int list_choice(struct plan *p, uint32_t index)
 {
+    const struct criterion *criterion = &p->criteria->items[index];
     struct literal_facts facts;
     size_t at = p->text.len;
-    int rc = literal_stretches(test->text, &p->text, &facts);
+    int rc = literal_stretches(criterion->text, &p->text, &facts);
 
-    if (rc == 0 && facts.whole && test->kind == MATCH_EXPRESSION) {
-        test->settled = strlen(buf_text(&p->text) + at);
+    if (rc == 0 && facts.whole && criterion->kind == CRITERION_EXPRESSION) {
+        p->pass->settled[index] = strlen(buf_text(&p->text) + at);
         rc = expressions_add_literal(&p->list, buf_text(&p->text) + at,
                                      facts.any_case ? HS_FLAG_CASELESS : 0, index);
         p->text.len = at;
         return rc;
     }
-    if (rc == 0 && test->kind == MATCH_VALUE)
-        rc = buf_printf(&p->text, "%s=", test->key);
-    if (rc == 0 && test->kind == MATCH_VALUE)
+    if (rc == 0 && criterion->kind == CRITERION_VALUE)
+        rc = buf_printf(&p->text, "%s=", criterion->key);
+    if (rc == 0 && criterion->kind == CRITERION_VALUE)
         rc = buf_append(&p->text, "", 1);
-    p->choices[p->n++] = (struct choice){.test = index, .any_case = facts.any_case, .at = at};
+    p->choices[p->n++] = (struct choice){.criterion = index, .any_case = facts.any_case, .at = at};
     return rc;
 }
 
@@ -110,7 +111,7 @@ static size_t list_pieces(struct plan *p, struct piece *pieces)
     return n;
 }
 
-/* Gives each expression the stretch that the fewest share, of those the longest. */
+/* Gives each expression the stretch that the fewest expressions share, and of those the longest. */
 static int choose(struct plan *p)
 {
     struct piece *pieces = calloc(p->text.len + 1, sizeof *pieces);
@@ -131,10 +132,8 @@ static int choose(struct plan *p)
     return 0;
 }
 
-/* -------------------------------------------------------------------------------------- listing */
-
-/* What a line with the field must hold: KEY=VALUE or KEY="VALUE". */
-static int add_field(struct expressions *list, const struct match_test *test, unsigned id)
+/* A line with the field holds KEY=VALUE or KEY="VALUE". */
+static int add_field(struct expressions *list, const struct criterion *criterion, unsigned id)
 {
     static const char *const quotes[] = {"", "\""};
     struct buf text;
@@ -143,7 +142,7 @@ static int add_field(struct expressions *list, const struct match_test *test, un
     buf_init(&text, SIZE_MAX / 8);
     for (size_t i = 0; rc == 0 && i < 2; i++) {
         buf_clear(&text);
-        rc = buf_printf(&text, "%s=%s%s%s", test->key, quotes[i], test->text, quotes[i]);
+        rc = buf_printf(&text, "%s=%s%s%s", criterion->key, quotes[i], criterion->text, quotes[i]);
         if (rc == 0)
             rc = expressions_add_literal(list, buf_text(&text), 0, id);
     }
@@ -152,10 +151,10 @@ static int add_field(struct expressions *list, const struct match_test *test, un
 }
 
 /* The value's expression may leave a quotation or a comment open: see expression_append_whole. */
-static int append_value_superset(const struct match_test *test, struct buf *out)
+static int append_value_superset(const struct criterion *criterion, struct buf *out)
 {
     size_t value;
-    int rc = expressions_append_literal(test->key, out);
+    int rc = expressions_append_literal(criterion->key, out);
 
     if (rc == 0)
         rc = buf_puts(out, "=");
@@ -163,10 +162,10 @@ static int append_value_superset(const struct match_test *test, struct buf *out)
     if (rc == 0)
         rc = buf_puts(out, "\"?(?:");
     if (rc == 0)
-        rc = pattern_superset(test->text, out);
+        rc = pattern_superset(criterion->text, out);
     if (rc == 0)
         rc = buf_puts(out, "\\E(?#\n(?#))");
-    if (rc == ERR_INPUT) { /* any value, then */
+    if (rc == ERR_INPUT) { /* the pass then takes any value */
         out->len = value;
         out->data[value] = 0;
         rc = 0;
@@ -174,7 +173,8 @@ static int append_value_superset(const struct match_test *test, struct buf *out)
     return rc;
 }
 
-/* Whether the pass can hold it. Asked of each, because the compiler of all names one at a time. */
+/* Whether the pass can hold the expression. Each is checked alone, as a compilation of all of them
+ * names one culprit at a time. */
 static bool is_sound(const char *expression)
 {
     hs_compile_error_t *complaint = NULL;
@@ -190,97 +190,111 @@ static bool is_sound(const char *expression)
     return sound;
 }
 
-/* ERR_INPUT: this one cannot be part of the pass. */
-static int add_full(struct expressions *list, const struct match_test *test, unsigned id)
+/* Returns ERR_INPUT if this expression cannot be part of the pass. */
+static int add_whole(struct expressions *list, const struct criterion *criterion, unsigned id)
 {
     struct buf text;
     int rc;
 
     buf_init(&text, SIZE_MAX / 8);
-    rc = test->kind == MATCH_VALUE ? append_value_superset(test, &text)
-                                   : pattern_superset(test->text, &text);
+    rc = criterion->kind == CRITERION_VALUE ? append_value_superset(criterion, &text)
+                                            : pattern_superset(criterion->text, &text);
     if (rc == 0)
         rc = is_sound(buf_text(&text)) ? expressions_add(list, buf_text(&text), 0, id) : ERR_INPUT;
     buf_close(&text);
     return rc;
 }
 
-static int add_choice(struct match *m, struct plan *p, const struct choice *choice, bool full)
+static int add_choice(struct plan *p, const struct choice *choice, bool whole)
 {
-    const struct match_test *test = &m->tests[choice->test];
     int rc;
 
-    if (choice->stretch != NULL && !full)
+    if (choice->stretch != NULL && !whole)
         return expressions_add_literal(&p->list, choice->stretch,
-                                       choice->any_case ? HS_FLAG_CASELESS : 0, choice->test);
-    rc = add_full(&p->list, test, choice->test);
+                                       choice->any_case ? HS_FLAG_CASELESS : 0, choice->criterion);
+    rc = add_whole(&p->list, &p->criteria->items[choice->criterion], choice->criterion);
     if (rc == ERR_INPUT) {
-        m->always[m->n_always++] = choice->test;
+        p->pass->always[p->pass->n_always++] = choice->criterion;
         rc = 0;
     }
     return rc;
 }
 
-/* Every test with users goes into the list or into `always`. */
-static int list_all(struct match *m, struct plan *p, size_t full_max)
+/* Puts every criterion with users into the list or into `always`. */
+static int list_all(struct plan *p, size_t whole_max)
 {
+    const struct criteria *c = p->criteria;
     int rc = 0;
 
-    for (uint32_t i = 0; rc == 0 && i < m->n_tests; i++) {
-        if (m->tests[i].n_users == 0)
+    for (uint32_t i = 0; rc == 0 && i < c->n; i++) {
+        if (c->items[i].n_users == 0)
             continue;
-        rc = m->tests[i].kind == MATCH_FIELD ? add_field(&p->list, &m->tests[i], i)
-                                             : list_choice(p, &m->tests[i], i);
+        rc = c->items[i].kind == CRITERION_FIELD ? add_field(&p->list, &c->items[i], i)
+                                                 : list_choice(p, i);
     }
     if (rc == 0)
         rc = choose(p);
     for (size_t i = 0; rc == 0 && i < p->n; i++)
-        rc = add_choice(m, p, &p->choices[i], i < full_max);
+        rc = add_choice(p, &p->choices[i], i < whole_max);
     for (size_t i = 0; rc == 0 && i < SPECIAL_EXPRESSIONS; i++)
-        rc = expressions_add(&p->list, special_expressions[i], 0, (unsigned)m->n_tests);
+        rc = expressions_add(&p->list, special_expressions[i], 0, (unsigned)c->n);
     return rc;
 }
 
-/* Their sum is too large for Hyperscan: every line is tried for everything. */
-static void do_without(struct match *m)
+/* Hyperscan refuses the sum of the expressions, so every line is tried for everything. */
+static void do_without(struct plan *p)
 {
-    m->n_always = 0;
-    for (uint32_t i = 0; i < m->n_tests; i++) {
-        m->tests[i].settled = 0;
-        if (m->tests[i].n_users > 0)
-            m->always[m->n_always++] = i;
+    struct pass *pass = p->pass;
+
+    pass->n_always = 0;
+    for (uint32_t i = 0; i < p->criteria->n; i++) {
+        pass->settled[i] = 0;
+        if (p->criteria->items[i].n_users > 0)
+            pass->always[pass->n_always++] = i;
     }
 }
 
-/* What Hyperscan takes as it is it may find too large as its superset: "^([^a][^b]){260}c". */
-static int compile(struct match *m, struct expressions *list, struct err *err)
+/* Hyperscan may take an expression and refuse its superset as too large: "^([^a][^b]){260}c". */
+static int compile(struct plan *p, struct err *err)
 {
+    struct pass *pass = p->pass;
     size_t culprit;
-    int rc = expressions_compile(list, &m->pass, &culprit, err);
+    int rc = expressions_compile(&p->list, &pass->db, &culprit, err);
 
     for (int tries = 1; rc == ERR_INPUT && culprit != SIZE_MAX && tries < TRIES_MAX; tries++) {
-        m->always[m->n_always++] = list->ids[culprit];
-        expressions_remove(list, culprit);
-        rc = expressions_compile(list, &m->pass, &culprit, err);
+        pass->always[pass->n_always++] = p->list.ids[culprit];
+        expressions_remove(&p->list, culprit);
+        rc = expressions_compile(&p->list, &pass->db, &culprit, err);
     }
     if (rc != ERR_INPUT)
         return rc;
-    do_without(m);
+    do_without(p);
     return 0;
 }
 
-int match_compile_pass(struct match *m, size_t full_max, struct err *err)
+int pass_open(struct pass *pass, const struct criteria *criteria, size_t whole_max, struct err *err)
 {
-    struct plan p = {.choices = calloc(m->n_tests + 1, sizeof *p.choices)};
+    struct plan p = {
+        .criteria = criteria, .pass = pass, .choices = calloc(criteria->n + 1, sizeof *p.choices)};
     int rc = ERR_NOMEM;
 
+    *pass = (struct pass){.always = calloc(criteria->n + 1, sizeof *pass->always),
+                          .settled = calloc(criteria->n + 1, sizeof *pass->settled)};
     buf_init(&p.text, SIZE_MAX / 8);
-    if (p.choices != NULL)
-        rc = list_all(m, &p, full_max);
+    if (p.choices != NULL && pass->always != NULL && pass->settled != NULL)
+        rc = list_all(&p, whole_max);
     if (rc == 0)
-        rc = compile(m, &p.list, err);
+        rc = compile(&p, err);
     expressions_close(&p.list);
     buf_close(&p.text);
     free(p.choices);
     return rc;
+}
+
+void pass_close(struct pass *p)
+{
+    hs_free_database(p->db);
+    free(p->settled);
+    free(p->always);
+    *p = (struct pass){0};
 }

@@ -2,8 +2,8 @@
  *
  * Every byte that some match covers goes, whatever ends of it there are, and each run of such bytes
  * becomes one "…". So a byte is left only if no reading of an expression takes it. Pure. */
-#ifndef DRAINWATCH_INGEST_MATCH_REDACT_H
-#define DRAINWATCH_INGEST_MATCH_REDACT_H
+#ifndef DRAINWATCH_INGEST_COLLECT_REDACT_H
+#define DRAINWATCH_INGEST_COLLECT_REDACT_H
 
 #include "common/base/buf.h"
 #include "common/base/err.h"

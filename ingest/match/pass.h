@@ -1,0 +1,33 @@
+/* The pass: one Hyperscan database that finds, in bytes that hold many lines, every place that some
+ * criterion may match.
+ *
+ * It finds a superset: it may report a place where nothing matches, and never misses one. Pure. */
+#ifndef DRAINWATCH_INGEST_MATCH_PASS_H
+#define DRAINWATCH_INGEST_MATCH_PASS_H
+
+#include "common/base/err.h"
+#include "ingest/match/criteria.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct hs_database;
+
+/* The pass holds this many expressions whole. Of each further one it holds a stretch of bytes. */
+enum { PASS_WHOLE_MAX = 48 };
+
+struct pass {
+    struct hs_database *db; /* NULL: Hyperscan refuses the sum of all expressions */
+    uint32_t *always;       /* criteria that the pass does not hold: each line is tried for them */
+    size_t n_always;
+    size_t *settled; /* of each criterion: the length of the bytes that the pass reports, if such a
+                        report is a match and leaves nothing to try; else 0 */
+};
+
+/* The database reports the index of a criterion, or criteria.n for a line that special.h knows. All
+ * criteria but those that only stand in `unless` are in the database or in `always`. Returns 0 or
+ * ERR_NOMEM; close it in both cases. */
+int pass_open(struct pass *p, const struct criteria *criteria, size_t whole_max, struct err *err);
+void pass_close(struct pass *p);
+
+#endif
