@@ -34,13 +34,13 @@ import os
 import pathlib
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 
-from drainwatch import ALERTER, INGEST, OK_LINE, ROOT, Site, frame, free_port, now, wait_for
+from drainwatch import (ALERTER, INGEST, OK_LINE, Site, frame, free_port, now, preloaded,
+                        wait_for)
 from logplex import Door, Frame, LogplexDrain
 from router import load_messages
 from slack import SlackStandIn
@@ -67,17 +67,6 @@ def rules_text(rules=RULES, within="31d", cooldown=f"{COOLDOWN_S}s"):
 
 def marker(rule, **kw):
     return frame(f"marker {rule} of a test", **kw)
-
-
-def preloaded(folder, **settings):
-    """The settings of a program that runs with faults.c."""
-    library = folder / "faults.so"
-    if not library.exists():
-        subprocess.run(["cc", "-O1", "-fPIC", "-shared", "-o", str(library),
-                        str(ROOT / "tests/system/faults.c")], check=True)
-    asan = os.environ.get("ASAN_OPTIONS", "")
-    return {"LD_PRELOAD": library, "ASAN_OPTIONS": f"{asan}:verify_asan_link_order=0".strip(":"),
-            **settings}
 
 
 class Recorded:
@@ -205,7 +194,8 @@ class Chaos:
         for life in self.lives:
             life.wait_ready()
         self._make_drains()
-        threads = [threading.Thread(target=self._deliver, args=(drain, rules, random.Random(n)))
+        threads = [threading.Thread(target=self._deliver, args=(drain, rules, random.Random(n)),
+                                    daemon=True)
                    for n, (drain, rules) in enumerate(self.drains)]
         for thread in threads:
             thread.start()

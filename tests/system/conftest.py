@@ -5,6 +5,8 @@ from drainwatch import Site
 from router import Pair, RouterStandIn
 from slack import SlackStandIn
 
+pytest_plugins = ["watchdog"]
+
 
 @pytest.fixture
 def site(tmp_path):

@@ -6,8 +6,8 @@ import struct
 import subprocess
 import time
 
-from chaos import Recorded, marker, preloaded, rules_text
-from drainwatch import ALERTER, now, wait_for
+from chaos import Recorded, marker, rules_text
+from drainwatch import ALERTER, now, preloaded, wait_for
 
 COUNTED, ASKED = "counted", "asked"
 COOLDOWN_S = 1

@@ -83,6 +83,23 @@ def worker_timeout(n=1, **kw):
     return b"".join(frame(TIMEOUT, **kw) for _ in range(n))
 
 
+def preloaded(folder, **settings):
+    """The settings of a program that runs with faults.c."""
+    library = folder / "faults.so"
+    if not library.exists():
+        subprocess.run(["cc", "-O1", "-fPIC", "-shared", "-o", str(library),
+                        str(ROOT / "tests/system/faults.c")], check=True)
+    asan = os.environ.get("ASAN_OPTIONS", "")
+    return {"LD_PRELOAD": library, "ASAN_OPTIONS": f"{asan}:verify_asan_link_order=0".strip(":"),
+            **settings}
+
+
+def inspectable(folder):
+    """The settings of a program whose /proc/PID/fd an ordinary user may read. The programs forbid
+    that, as it protects their memory, too."""
+    return preloaded(folder, DUMPABLE="yes")
+
+
 class Program:
     """A process whose lines are collected as they come."""
 
@@ -151,7 +168,7 @@ class Program:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def sockets(self):
-        """How many it has open."""
+        """How many it has open; needs root or `inspectable`."""
         n = 0
         for fd in pathlib.Path(f"/proc/{self.process.pid}/fd").iterdir():
             try:

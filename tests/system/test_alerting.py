@@ -17,7 +17,7 @@ import zmq
 from alerting import (CHANNEL, H12_RULE, SANITIZED, SHIPPED, TIMEOUT_RULE, Both, rss_kb, rule,
                       rules)
 from drainwatch import (ALERTER, DRAIN, H12, INGEST, OK_LINE, PATH, SECRET, TIMEOUT, frame, free_port,
-                        h12, now, token, wait_for, worker_timeout)
+                        h12, inspectable, now, token, wait_for, worker_timeout)
 from router import load_messages
 from slack import texts
 
@@ -433,12 +433,12 @@ def test_alerts_that_cannot_be_printed_wait(site):
     both.alerter.wait_said("drainwatch alert: H12")
 
 
-def test_closed_standard_streams(site):
+def test_closed_standard_streams(site, tmp_path):
     """What is printed goes nowhere, not into whatever was opened in their place, and does not count
     as printed."""
     here = site(rules=rules())
     for program in (ALERTER, INGEST):
-        here.start("/bin/sh", "-c", f"exec {program} <&- >&- 2>&-")
+        here.start("/bin/sh", "-c", f"exec {program} <&- >&- 2>&-", **inspectable(tmp_path))
     wait_for(lambda: can_connect(here.port), "ingest to listen")
     here.wait_healthy()
     for program in here.programs:

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from drainwatch import (DRAIN, OK_LINE, PATH, SECRET, Site, chunked, frame, h12, head, token,
-                        wait_for, whole)
+from drainwatch import (DRAIN, OK_LINE, PATH, SECRET, Site, chunked, frame, h12, head, inspectable,
+                        token, wait_for, whole)
 
 GOOD = frame(OK_LINE)
 LIMIT = 1 << 20
@@ -420,7 +420,7 @@ def test_a_client_that_goes_away_counts_for_nothing(pair):
 def test_clients_that_went_away_are_let_go(site):
     """Whatever they had sent: also where the end of the stream came with the last bytes."""
     s = site()
-    program = s.ingest()
+    program = s.ingest(**inspectable(s.folder))
     begun = [head(), head()[:-2], head(Content_Length=1000), head(Content_Length=1000) + b"x" * 500,
              head(Transfer_Encoding="chunked") + chunked(h12(8), 100)[:-5], whole(GOOD), b"", b"G"]
     before = program.sockets()

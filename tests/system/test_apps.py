@@ -178,7 +178,7 @@ def test_reloads_under_load(site, router):
         connection = s.connect()
         while not done.is_set():
             statuses.append(s.post(storm(50), connection=connection))
-    crowd = [threading.Thread(target=deliver) for _ in range(4)]
+    crowd = [threading.Thread(target=deliver, daemon=True) for _ in range(4)]
     for thread in crowd:
         thread.start()
     for n in range(1, 11):

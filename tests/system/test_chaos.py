@@ -17,7 +17,8 @@ import zmq
 
 from chaos import BAD, GIVEN_UP, RULES, Chaos, marker, rules_text
 from counting import COUNTED, Counting, ShiftedClock
-from drainwatch import DRAIN, OK_LINE, SECRET, Site, frame, free_port, now, wait_for
+from drainwatch import (DRAIN, OK_LINE, SECRET, Site, frame, free_port, inspectable, now,
+                        wait_for)
 from logplex import Burst, Door, Frame, LogplexDrain
 from router import load_messages
 
@@ -228,7 +229,7 @@ def test_sigterm_to_both_hands_over_everything(counting, slack, first):
             drain.deliver(Frame(marker(rule) * 2, {rule: 2}, lines=2))
         drain.close()
 
-    threads = [threading.Thread(target=deliver, args=(drain,)) for drain in drains]
+    threads = [threading.Thread(target=deliver, args=(drain,), daemon=True) for drain in drains]
     try:
         for round_ in range(2):
             both = {"alerter": c.alerter(), "ingest": c.ingest()}
@@ -583,7 +584,7 @@ def strange_client(port, pb, stop, keys):
 def test_strangers_at_a_tcp_queue(counting):
     port = free_port()
     c = counting(queue=f"tcp://127.0.0.1:{port}")
-    alerter = c.alerter()
+    alerter = c.alerter(**inspectable(c.site.folder))
     c.ingest()
     c.site.wait_healthy()
     other = c.site.ingest(PORT=free_port(), DRAINWATCH_STATE_DIR=c.site.folder / "other",
@@ -593,9 +594,9 @@ def test_strangers_at_a_tcp_queue(counting):
                        ) == 204
     stop = threading.Event()
     pb = load_messages(c.site.folder)
-    threads = [threading.Thread(target=rubbish, args=(port, stop, random.Random(n)))
+    threads = [threading.Thread(target=rubbish, args=(port, stop, random.Random(n)), daemon=True)
                for n in range(2)]
-    threads += [threading.Thread(target=strange_client, args=(port, pb, stop, keys))
+    threads += [threading.Thread(target=strange_client, args=(port, pb, stop, keys), daemon=True)
                 for keys in (False, True)]
     for thread in threads:
         thread.start()

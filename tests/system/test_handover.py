@@ -94,7 +94,7 @@ def test_a_stand_in_that_dies_in_mid_stream(site, router):
             assert s.post(h12(), drain=drain, connection=connection) == 204
             sent.append(drain)
 
-    thread = threading.Thread(target=post)
+    thread = threading.Thread(target=post, daemon=True)
     thread.start()
     try:
         for i in range(4):
@@ -254,7 +254,7 @@ def test_every_204_of_a_full_spool_is_a_record(site, router):
                             frame_id=f"{i}-{n}", headers={"X": "y"})
             accepted[i] += (1 + n % 3) * (answer == 204)
 
-    threads = [threading.Thread(target=post, args=(i,)) for i in range(8)]
+    threads = [threading.Thread(target=post, args=(i,), daemon=True) for i in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -412,7 +412,7 @@ def test_the_end_comes_in_order_under_load(site, router):
                     connection = None
             counts.append(n)
 
-        threads = [threading.Thread(target=deliver) for _ in range(3)]
+        threads = [threading.Thread(target=deliver, daemon=True) for _ in range(3)]
         for thread in threads:
             thread.start()
         time.sleep(rng.uniform(0.02, 0.2))

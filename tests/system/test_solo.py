@@ -9,7 +9,7 @@ import time
 import pytest
 
 from alerting import Both, rules
-from drainwatch import ALERTER, INGEST, h12, wait_for
+from drainwatch import ALERTER, INGEST, h12, inspectable, wait_for
 
 
 class Solo(Both):
@@ -179,9 +179,9 @@ def open_files(pid):
     return {link for link in links if link and "anon_inode" not in link}
 
 
-def test_the_alerter_inherits_nothing(site):
+def test_the_alerter_inherits_nothing(site, tmp_path):
     """Not ingest's port, sockets or files: an ingest that is started anew needs them."""
-    both = Solo(site(rules=rules()))
+    both = Solo(site(rules=rules()), **inspectable(tmp_path))
     of_ingest, of_alerter = open_files(both.ingest.process.pid), open_files(both.child())
     assert any("ingest.db" in link for link in of_ingest)
     assert any("alerter.db" in link for link in of_alerter)
