@@ -2,8 +2,8 @@
 
 #include "alerter/deliver/alertjson.h"
 #include "alerter/deliver/draft.h"
-#include "alerter/deliver/headline.h"
 #include "alerter/deliver/outbox.h"
+#include "alerter/deliver/wording.h"
 #include "common/app/args.h"
 #include "common/app/log.h"
 #include "common/base/buf.h"
@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 /* Bytes: a rule's name and most groups are whole. */
-enum { HEADLINE_MAX = 600, NAME_MAX_BYTES = 300 };
+enum { SUBJECT_MAX = 600, NAME_MAX_BYTES = 300 };
 
 static const char *const state_names[] = {
     [OUTBOX_WAITING] = "waiting",
@@ -78,9 +78,9 @@ static void say_alert(struct draft *d, const struct wire_alert *alert)
     draft_say(d, "  ");
     draft_say(d, alert->id);
     draft_say(d, "  ");
-    headline_show(d, alert, alert->rule, HEADLINE_MAX);
+    wording_subject(d, alert, alert->rule, SUBJECT_MAX);
     draft_say(d, ": ");
-    draft_say(d, headline_qualifier(alert));
+    draft_say(d, wording_qualifier(alert));
     draft_say_number(d, alert->count);
     draft_say(d, " in ");
     draft_say(d, window);
@@ -120,9 +120,9 @@ void show_decided(const struct wire_alert *alert)
     struct draft about;
 
     draft_init(&about, DRAFT_PRINT);
-    headline_show(&about, alert, alert->rule, HEADLINE_MAX);
+    wording_subject(&about, alert, alert->rule, SUBJECT_MAX);
     log_info("alert %s: %s: %s%" PRIu64 " (more than %" PRIu64 ") in %s, %" PRIu64 " suppressed",
-             alert->id, buf_text(&about.text), headline_qualifier(alert), alert->count,
+             alert->id, buf_text(&about.text), wording_qualifier(alert), alert->count,
              alert->threshold, alert->app, alert->suppressed);
     draft_close(&about);
 }

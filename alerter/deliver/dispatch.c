@@ -1,10 +1,9 @@
 #include "alerter/deliver/dispatch.h"
 
+#include "alerter/deliver/destination.h"
 #include "alerter/deliver/http_client.h"
-#include "alerter/deliver/slack.h"
 #include "common/app/log.h"
 #include "common/app/process.h"
-#include "common/base/buf.h"
 #include "common/base/time.h"
 
 #include <assert.h>
@@ -14,12 +13,16 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FDS_MAX = 4 };
-static const int64_t PRINT_AGAIN_US = 5 * TIME_S;
+enum {
+    FDS_MAX = 4,
+    IN_FLIGHT_MAX = 8, /* messages at once; retry.h allows one a channel */
+};
 
 /* A message that is being posted. */
 struct flight {
     int64_t row; /* 0: this one is free */
+    struct http_call *call;
+    char last_answer[OUTBOX_ANSWER_SIZE];
     char id[WIRE_ID_SIZE];
     char rule[128];
     char channel[128];
@@ -27,12 +30,12 @@ struct flight {
 };
 
 struct dispatch {
+    const struct settings *settings;
+    const struct destination *destination; /* NULL: alerting is off */
     struct outbox *outbox;
-    struct http_client *http_client; /* NULL: no token, or switched off */
-    bool print;
-    struct flight flights[HTTP_CLIENT_SLOTS];
-    struct buf text;
-    int64_t say_unprinted_us;
+    struct http_client *client;
+    struct http_request request;
+    struct flight flights[IN_FLIGHT_MAX];
     int64_t now_us; /* of the call in hand */
     struct err *err;
 };
@@ -41,18 +44,19 @@ int dispatch_open(const struct settings *settings, struct outbox *outbox, struct
                   struct err *err)
 {
     struct dispatch *d = calloc(1, sizeof *d);
-    int rc = 0;
+    int rc;
 
     if (d == NULL)
         return err_set(err, ERR_NOMEM, "out of memory");
+    d->settings = settings;
+    d->destination = settings->enabled ? destination_of(settings) : NULL;
     d->outbox = outbox;
-    buf_init(&d->text, SLACK_BODY_MAX > SLACK_PRINT_MAX ? SLACK_BODY_MAX : SLACK_PRINT_MAX);
-    d->print = settings->enabled && settings->slack_token == NULL;
-    if (settings->enabled && settings->slack_token != NULL)
-        rc = http_client_new(&(struct http_client_settings){.api_url = settings->slack_api_url,
-                                                            .token = settings->slack_token,
-                                                            .version = DRAINWATCH_VERSION},
-                             &d->http_client, err);
+    http_request_init(&d->request);
+    rc = http_client_new(
+        &(struct http_client_options){.user_agent = "drainwatch/" DRAINWATCH_VERSION,
+                                      .ca_file = settings->ca_file,
+                                      .ca_dir = settings->ca_dir},
+        &d->client, err);
     if (rc != 0) {
         dispatch_close(d);
         return rc;
@@ -65,8 +69,10 @@ void dispatch_close(struct dispatch *d)
 {
     if (d == NULL)
         return;
-    http_client_free(d->http_client);
-    buf_close(&d->text);
+    for (size_t i = 0; i < IN_FLIGHT_MAX; i++)
+        http_call_free(d->flights[i].call);
+    http_client_free(d->client);
+    http_request_close(&d->request);
     free(d);
 }
 
@@ -76,64 +82,56 @@ int dispatch_wait(struct dispatch *d, struct pollfd *fds, unsigned n, int timeou
     struct curl_waitfd extra[FDS_MAX];
 
     assert(n <= FDS_MAX);
-    if (d->http_client == NULL) {
-        if (poll(fds, n, timeout_ms) < 0 && errno != EINTR)
-            return err_set(err, ERR_IO, "poll: %s", strerror(errno));
-        return 0;
-    }
     for (unsigned i = 0; i < n; i++)
         extra[i] = (struct curl_waitfd){.fd = fds[i].fd, .events = CURL_WAIT_POLLIN};
-    return http_client_poll(d->http_client, extra, n, timeout_ms, err);
+    return http_client_poll(d->client, extra, n, timeout_ms, err);
 }
 
 /* ---- what came back ---- */
 
 static struct flight *find_flight(struct dispatch *d, int64_t row)
 {
-    for (size_t i = 0; i < HTTP_CLIENT_SLOTS; i++) {
+    for (size_t i = 0; i < IN_FLIGHT_MAX; i++) {
         if (d->flights[i].row == row)
             return &d->flights[i];
     }
     return NULL;
 }
 
-static void say_verdict(const struct flight *f, const struct slack_verdict *v, int64_t again_us)
+/* An error if somebody must act, although the alert is not lost. */
+static void say_verdict(const struct dispatch *d, const struct flight *f,
+                        const struct destination_verdict *v, int64_t again_us)
 {
-    const char *colon = v->remedy[0] != '\0' ? ": " : "";
+    const char *name = d->destination->name, *colon = v->remedy[0] != '\0' ? ": " : "";
 
-    if (v->outcome == SLACK_DELIVERED)
+    if (v->outcome == DESTINATION_DELIVERED)
         log_info("alert %s (%s) was delivered to %s", f->id, f->rule, f->channel);
-    else if (v->outcome == SLACK_AGAIN)
-        log_warning("alert %s (%s) to %s: Slack: %s%s%s; try %d failed, the next is in %.1f s",
-                    f->id, f->rule, f->channel, v->reason, colon, v->remedy, f->facts.tries,
-                    (double)again_us / (double)TIME_S);
+    else if (v->outcome == DESTINATION_RETRY)
+        (v->remedy[0] != '\0' ? log_error : log_warning)(
+            "alert %s (%s) to %s: %s: %s%s%s; try %d failed, the next is in %.1f s", f->id, f->rule,
+            f->channel, name, v->reason, colon, v->remedy, f->facts.tries,
+            (double)again_us / (double)TIME_S);
     else
-        log_error("alert %s (%s) to %s is NOT delivered: Slack: %s%s%s; it is kept, and tried "
-                  "again after a restart or SIGHUP",
-                  f->id, f->rule, f->channel, v->reason, colon, v->remedy);
+        log_error("alert %s (%s) to %s is NOT delivered: %s: %s%s%s; it is kept, and posted "
+                  "after a restart or SIGHUP",
+                  f->id, f->rule, f->channel, name, v->reason, colon, v->remedy);
 }
 
-static int take_answer(struct dispatch *d, const struct http_client_result *r, struct err *err)
+static int end_try(struct dispatch *d, struct flight *f, const struct http_reply *reply,
+                   struct err *err)
 {
     static const enum outbox_state states[] = {
-        [SLACK_DELIVERED] = OUTBOX_DELIVERED,
-        [SLACK_AGAIN] = OUTBOX_WAITING,
-        [SLACK_FAILED] = OUTBOX_FAILED,
+        [DESTINATION_DELIVERED] = OUTBOX_DELIVERED,
+        [DESTINATION_RETRY] = OUTBOX_WAITING,
+        [DESTINATION_REFUSED] = OUTBOX_FAILED,
     };
-    struct flight *f = find_flight(d, r->row_id);
-    struct slack_verdict verdict;
+    const struct destination_try attempt = {f->channel, f->facts.tries + 1, f->last_answer};
+    struct destination_verdict verdict;
     int64_t again_us;
     int rc;
 
-    assert(f != NULL);
+    d->destination->judge(&attempt, reply, &verdict);
     f->facts.tries++;
-    slack_answer(&(struct slack_reply){.error = r->error,
-                                       .status = r->status,
-                                       .retry_after_s = r->retry_after_s,
-                                       .body = r->body,
-                                       .body_len = r->body_len,
-                                       .tries = f->facts.tries},
-                 &verdict);
     f->facts.last_try_us = d->now_us;
     f->facts.retry_after_us = verdict.retry_after_us;
     again_us = retry_delay_us(&f->facts);
@@ -144,19 +142,21 @@ static int take_answer(struct dispatch *d, const struct http_client_result *r, s
                                            .next_try_us = d->now_us + again_us,
                                            .answer = verdict.reason},
                      err);
-    say_verdict(f, &verdict, again_us);
-    f->row = 0;
+    say_verdict(d, f, &verdict, again_us);
+    http_call_free(f->call);
+    *f = (struct flight){0};
     return rc;
 }
 
 int dispatch_collect(struct dispatch *d, int64_t now_us, struct err *err)
 {
-    struct http_client_result result;
+    struct http_reply reply;
+    struct flight *f;
     int rc = 0;
 
     d->now_us = now_us;
-    while (rc == 0 && d->http_client != NULL && http_client_done(d->http_client, &result))
-        rc = take_answer(d, &result, err);
+    while (rc == 0 && (f = http_client_next(d->client, &reply)) != NULL)
+        rc = end_try(d, f, &reply, err);
     return rc;
 }
 
@@ -169,50 +169,50 @@ static int mark(struct dispatch *d, int64_t row, enum outbox_state state, const 
                        d->err);
 }
 
-static int print_message(struct dispatch *d, const struct outbox_message *m)
+static void begin_flight(struct flight *f, const struct outbox_message *m)
 {
-    buf_clear(&d->text);
-    if (slack_print(&m->alert, &d->text) != 0)
-        return err_set(d->err, ERR_NOMEM, "no memory to print an alert");
-    /* Not by stdio, which would keep what could not be written, and print it twice. */
-    if (process_write(STDOUT_FILENO, d->text.data, d->text.len)) {
-        d->say_unprinted_us = 0;
-        return mark(d, m->row, OUTBOX_DELIVERED, "printed, for SLACK_BOT_TOKEN is unset");
-    }
-    if (d->now_us >= d->say_unprinted_us) {
-        log_error("alert %s (%s) cannot be printed: %s; it waits", m->alert.id, m->alert.rule,
-                  strerror(errno));
-        d->say_unprinted_us = d->now_us + TIME_MINUTE;
-    }
-    outbox_defer(d->outbox, m->row, d->now_us + PRINT_AGAIN_US);
-    return 0;
-}
-
-static int post_message(struct dispatch *d, const struct outbox_message *m)
-{
-    struct flight *f = find_flight(d, 0);
-    struct err err;
-
-    if (f == NULL) { /* as many as may be are in flight: the next answer makes room */
-        outbox_defer(d->outbox, m->row, d->now_us + 100 * TIME_MS);
-        return 0;
-    }
-    buf_clear(&d->text);
-    if (slack_render(&m->alert, m->channel, &d->text) != 0)
-        return err_set(d->err, ERR_NOMEM, "no memory for a message to Slack");
-    if (outbox_hold(d->outbox, m->row, d->err) != 0)
-        return ERR_NOMEM;
-    if (http_client_post(d->http_client, m->row, buf_text(&d->text), &err) != 0) {
-        log_warning("alert %s waits: %s", m->alert.id, err.text);
-        outbox_let_go(d->outbox, m->row);
-        outbox_defer(d->outbox, m->row, d->now_us + TIME_S);
-        return 0;
-    }
     *f = (struct flight){.row = m->row, .facts = m->facts};
     memcpy(f->id, m->alert.id, sizeof f->id);
     f->facts.id = f->id;
     snprintf(f->rule, sizeof f->rule, "%s", m->alert.rule);
     snprintf(f->channel, sizeof f->channel, "%s", m->channel);
+    snprintf(f->last_answer, sizeof f->last_answer, "%s", m->last_answer);
+}
+
+/* Not by stdio, which would keep bytes that it could not write, and print them twice. */
+static int print_message(struct dispatch *d, struct flight *f)
+{
+    struct http_reply reply = {.error = ""};
+
+    if (!process_write(STDOUT_FILENO, d->request.body.data, d->request.body.len))
+        reply.error = strerror(errno);
+    return end_try(d, f, &reply, d->err);
+}
+
+static int post_message(struct dispatch *d, const struct outbox_message *m)
+{
+    const struct destination_try attempt = {m->channel, m->facts.tries + 1, m->last_answer};
+    struct flight *f = find_flight(d, 0);
+    struct err err;
+
+    if (f == NULL) { /* the next reply makes room */
+        outbox_defer(d->outbox, m->row, d->now_us + 100 * TIME_MS);
+        return 0;
+    }
+    http_request_clear(&d->request);
+    if (d->destination->request(d->settings, &m->alert, &attempt, &d->request) != 0)
+        return err_set(d->err, ERR_NOMEM, "no memory for a message to %s", d->destination->name);
+    if (outbox_hold(d->outbox, m->row, d->err) != 0)
+        return ERR_NOMEM;
+    begin_flight(f, m);
+    if (d->destination->transport == DESTINATION_STDOUT)
+        return print_message(d, f);
+    if (http_client_send(d->client, &d->request, f, &f->call, &err) != 0) {
+        log_warning("alert %s waits: %s", m->alert.id, err.text);
+        *f = (struct flight){0};
+        outbox_let_go(d->outbox, m->row);
+        outbox_defer(d->outbox, m->row, d->now_us + TIME_S);
+    }
     return 0;
 }
 
@@ -233,9 +233,7 @@ static int send_message(void *ctx, const struct outbox_message *m)
         log_error("an alert in the outbox was written by a newer build and is kept for that one");
         return mark(d, m->row, OUTBOX_FAILED, "written by a newer build");
     }
-    if (d->print)
-        return print_message(d, m);
-    switch (retry_decide(&m->facts, d->now_us, &next_us)) {
+    switch (retry_decide(&m->facts, d->destination->pace_us, d->now_us, &next_us)) {
     case RETRY_DUE:
         return post_message(d, m);
     case RETRY_LATER:
@@ -248,16 +246,11 @@ static int send_message(void *ctx, const struct outbox_message *m)
     return mark(d, m->row, OUTBOX_EXPIRED, m->last_answer);
 }
 
-static bool is_on(const struct dispatch *d)
-{
-    return d->print || d->http_client != NULL;
-}
-
 int dispatch_send(struct dispatch *d, int64_t now_us, struct err *err)
 {
     d->now_us = now_us;
     d->err = err;
-    return is_on(d) ? outbox_due(d->outbox, now_us, send_message, d, err) : 0;
+    return d->destination != NULL ? outbox_due(d->outbox, now_us, send_message, d, err) : 0;
 }
 
 static int expire_message(void *ctx, const struct outbox_message *m)
@@ -277,13 +270,20 @@ int64_t dispatch_wake_us(struct dispatch *d)
     struct err err;
     int64_t due_us;
 
-    if (!is_on(d) || outbox_next_due(d->outbox, &due_us, &err) != 0)
+    if (d->destination == NULL || outbox_next_due(d->outbox, &due_us, &err) != 0)
         return INT64_MAX;
     return due_us;
 }
 
+static bool is_in_flight(const struct dispatch *d)
+{
+    for (size_t i = 0; i < IN_FLIGHT_MAX; i++)
+        if (d->flights[i].row != 0)
+            return true;
+    return false;
+}
+
 bool dispatch_is_busy(struct dispatch *d, int64_t by_us)
 {
-    return (d->http_client != NULL && http_client_in_flight(d->http_client) > 0) ||
-           dispatch_wake_us(d) <= by_us;
+    return is_in_flight(d) || dispatch_wake_us(d) <= by_us;
 }

@@ -1,3 +1,4 @@
+/* Writes one text of a message; called by wording.c, slack_message.c, print.c and the commands. */
 #include "alerter/deliver/draft.h"
 
 #include "common/base/text.h"
@@ -8,6 +9,7 @@
 #include <string.h>
 
 #define ELLIPSIS "…"
+#define LINE_END " ⏎ " /* in a form that has one line */
 _Static_assert(sizeof ELLIPSIS - 1 == DRAFT_SHOW_MIN, "an ellipsis is the least that is shown");
 
 void draft_init(struct draft *d, enum draft_form form)
@@ -41,16 +43,26 @@ void draft_say_time(struct draft *d, int64_t us)
     draft_say(d, text);
 }
 
+void draft_say_local_time(struct draft *d, int64_t us)
+{
+    char text[TIME_UTC_SIZE];
+
+    time_format_utc(us, text);
+    if (d->rc == 0 && d->form == DRAFT_MRKDWN)
+        d->rc = buf_printf(&d->text, "<!date^%" PRId64 "^{date_short_pretty} {time_secs}|%s>",
+                           us / TIME_S, text);
+}
+
 void draft_say_bold(struct draft *d)
 {
     draft_say(d, d->form == DRAFT_MRKDWN ? "*" : "");
 }
 
-/* How one character is written, and how many bytes of it there were. */
+/* One character as it is written, and the bytes of the source that it stands for. */
 struct piece {
     const char *text;
     size_t len;
-    size_t took;
+    size_t source_len;
 };
 
 static struct piece character(const char *text, size_t left)
@@ -58,13 +70,12 @@ static struct piece character(const char *text, size_t left)
     const unsigned char lead = (unsigned char)text[0];
     size_t len = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
 
-    assert(len <= left); /* text_append_printable lets nothing else through */
+    assert(len <= left); /* text_append_printable writes whole characters */
     return (struct piece){text, len, len};
 }
 
-/* Slack's control characters as entities (Slack, "Escaping text"); and every third backtick in a
- * row is parted from the two before it by a zero-width space, since three would end a preformatted
- * block. */
+/* Slack's control characters become entities (Slack, "Escaping text"). A zero-width space goes
+ * before every third backtick in a row, because three would end a preformatted block. */
 static struct piece character_for_slack(const char *text, size_t left, int *backticks)
 {
     *backticks = text[0] == '`' ? *backticks + 1 : 0;
@@ -104,12 +115,38 @@ static int append_cut(struct draft *d, const char *text, size_t n, size_t max)
         }
         if (d->text.len - start <= max - strlen(ELLIPSIS))
             keep = d->text.len;
-        i += piece.took;
+        i += piece.source_len;
     }
     return 0;
 }
 
-void draft_show_bytes(struct draft *d, const void *bytes, size_t n, size_t max)
+static size_t trim_end(const char *text, size_t n)
+{
+    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' '))
+        n--;
+    return n;
+}
+
+/* Makes `text` printable; its line ends become `line_end`. */
+static int append_lines(struct buf *out, const struct buf *text, const char *line_end)
+{
+    const char *at = buf_text(text), *end = at + text->len;
+    int rc = 0;
+
+    while (rc == 0 && at < end) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        const char *stop = newline != NULL ? newline : end;
+
+        rc = text_append_printable(out, at, (size_t)(stop - at));
+        if (rc == 0 && newline != NULL)
+            rc = buf_puts(out, line_end);
+        at = newline != NULL ? newline + 1 : end;
+    }
+    return rc;
+}
+
+/* `line_end` NULL: one line, in which a line end is a control byte like others. */
+static void show(struct draft *d, const void *bytes, size_t n, const char *line_end, size_t max)
 {
     struct buf copy, clean;
 
@@ -117,11 +154,14 @@ void draft_show_bytes(struct draft *d, const void *bytes, size_t n, size_t max)
     if (d->rc != 0 || n == 0)
         return;
     buf_init(&copy, n);
-    buf_init(&clean, 4 * n); /* each byte may become \xNN */
+    buf_init(&clean, 5 * n); /* a byte becomes at most " ⏎ " */
     d->rc = buf_append(&copy, bytes, n);
     if (d->rc == 0) {
+        if (line_end != NULL)
+            copy.len = trim_end((char *)copy.data, text_strip_terminal((char *)copy.data, n));
         copy.len = text_redact_token((char *)copy.data, copy.len);
-        d->rc = text_append_printable(&clean, (const char *)copy.data, copy.len);
+        d->rc = line_end != NULL ? append_lines(&clean, &copy, line_end)
+                                 : text_append_printable(&clean, buf_text(&copy), copy.len);
     }
     if (d->rc == 0)
         d->rc = append_cut(d, buf_text(&clean), clean.len, max);
@@ -129,13 +169,23 @@ void draft_show_bytes(struct draft *d, const void *bytes, size_t n, size_t max)
     buf_close(&copy);
 }
 
+void draft_show_bytes(struct draft *d, const void *bytes, size_t n, size_t max)
+{
+    show(d, bytes, n, NULL, max);
+}
+
+void draft_show_sample(struct draft *d, struct wire_bytes sample, size_t max)
+{
+    show(d, sample.data, sample.len, d->form == DRAFT_MRKDWN ? "\n" : LINE_END, max);
+}
+
 void draft_show(struct draft *d, const char *text, size_t max)
 {
     draft_show_bytes(d, text, strlen(text), max);
 }
 
-/* Slack makes no links in verbatim text, so the mark for one is set here; only around an address in
- * which nothing has a meaning in that mark, and which is still whole when all of it is escaped. */
+/* Slack makes no links in verbatim text, so a link is marked here: only around an address without
+ * characters of the mark, and only if the whole address fits when it is escaped. */
 static size_t link_length(const char *text, size_t max)
 {
     const size_t n = strcspn(text, " ");

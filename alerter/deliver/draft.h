@@ -1,12 +1,12 @@
-/* One text of a message in the making.
+/* One text of a message while it is written. Pure.
  *
- * Our own words go in as they are; what comes from outside is made fit to show, and escaped where
- * Slack will read it. The first failure sticks in `rc`, so that a text is written down in one go
- * and asked about at its end. Pure. */
+ * draft_say adds our own words as they are; draft_show adds text from outside, made fit to show and
+ * escaped for Slack. The first failure stays in `rc`, so a caller checks once, at the end. */
 #ifndef DRAINWATCH_ALERTER_DELIVER_DRAFT_H
 #define DRAINWATCH_ALERTER_DELIVER_DRAFT_H
 
 #include "common/base/buf.h"
+#include "common/record/wire.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -17,8 +17,8 @@ enum {
 };
 
 enum draft_form {
-    DRAFT_PRINT,  /* standard output */
-    DRAFT_PLAIN,  /* Slack, where marks would be shown as they are: headers, notifications */
+    DRAFT_PRINT,  /* standard output and logs */
+    DRAFT_PLAIN,  /* Slack's headers and notifications, which show markup as it is */
     DRAFT_MRKDWN, /* Slack's markup */
 };
 
@@ -34,14 +34,19 @@ void draft_close(struct draft *d);
 void draft_say(struct draft *d, const char *words);
 void draft_say_number(struct draft *d, uint64_t n);
 void draft_say_time(struct draft *d, int64_t us); /* 2026-05-07 08:06:12 UTC */
-void draft_say_bold(struct draft *d);             /* begins or ends it, where there is any */
+/* In markup: the same time in the zone of each reader (Slack, "Date formatting"). */
+void draft_say_local_time(struct draft *d, int64_t us);
+void draft_say_bold(struct draft *d); /* begins or ends bold text, in markup */
 
-/* A text from outside in at most `max` bytes (at least DRAFT_SHOW_MIN): drain tokens out, one line
- * of printable UTF-8, for Slack with its three control characters as entities. What is longer ends
+/* Text from outside in at most `max` bytes (at least DRAFT_SHOW_MIN): one line of printable UTF-8
+ * without drain tokens, for Slack with its three control characters as entities. Longer text ends
  * in an ellipsis, never within a character or an entity. */
 void draft_show(struct draft *d, const char *text, size_t max);
 void draft_show_bytes(struct draft *d, const void *bytes, size_t n, size_t max);
-/* The same for an operator's text; in markup a web address at its beginning becomes a link. */
+/* A sample of a log, likewise, but without terminal sequences and with tabs as blanks. Its line
+ * ends stay line ends in markup, and become " ⏎ " in the other forms. */
+void draft_show_sample(struct draft *d, struct wire_bytes sample, size_t max);
+/* An operator's text; in markup a web address at its beginning becomes a link. */
 void draft_show_linked(struct draft *d, const char *text, size_t max);
 
 #endif

@@ -46,7 +46,8 @@ static int64_t wait_from(int64_t start, int64_t us, int64_t now_us)
     return start > now_us ? now_us : start + us;
 }
 
-enum retry_state retry_decide(const struct retry_facts *facts, int64_t now_us, int64_t *next_us)
+enum retry_state retry_decide(const struct retry_facts *facts, int64_t pace_us, int64_t now_us,
+                              int64_t *next_us)
 {
     const int64_t expires = facts->decided_us + RETRY_EXPIRES_US;
     int64_t next = now_us;
@@ -55,9 +56,9 @@ enum retry_state retry_decide(const struct retry_facts *facts, int64_t now_us, i
     if (facts->tries > 0)
         next = wait_from(facts->last_try_us, retry_delay_us(facts), now_us);
     if (facts->channel_last_us != 0) {
-        int64_t pace = wait_from(facts->channel_last_us, RETRY_PACE_US, now_us);
+        int64_t paced = wait_from(facts->channel_last_us, pace_us, now_us);
 
-        next = pace > next ? pace : next;
+        next = paced > next ? paced : next;
     }
     *next_us = now_us;
     if (now_us >= expires)

@@ -15,7 +15,6 @@
 #define RETRY_MOST_US (5 * TIME_MINUTE) /* the longest distance that doubling reaches */
 #define RETRY_AFTER_LEAST_US TIME_S     /* a Retry-After is held within these two */
 #define RETRY_AFTER_MOST_US TIME_HOUR
-#define RETRY_PACE_US TIME_S      /* Slack allows about one message a second a channel */
 #define RETRY_EXPIRES_US TIME_DAY /* from the alert's own time */
 
 struct retry_facts {
@@ -36,7 +35,8 @@ enum retry_state {
 /* `next_us` is set to now or to a later time at which the answer changes; with RETRY_EXPIRED to
  * now. All times are of one clock. If that clock was set back, so that the last try lies ahead of
  * now, the message is due: one early try is better than a silent hour. */
-enum retry_state retry_decide(const struct retry_facts *facts, int64_t now_us, int64_t *next_us);
+enum retry_state retry_decide(const struct retry_facts *facts, int64_t pace_us, int64_t now_us,
+                              int64_t *next_us);
 
 /* How long to wait after the last try: what Slack asked for; else 1 s, doubled with each further
  * try up to 5 minutes, less up to a quarter, which is a function of id and tries. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #define MIB (INT64_C(1) << 20)
 #define GIB (INT64_C(1) << 30)
@@ -146,6 +147,14 @@ static const char *set_url(struct settings *s, const struct row *row, char *valu
     return NULL;
 }
 
+static const char *set_readable(struct settings *s, const struct row *row, char *value)
+{
+    if (access(value, R_OK) != 0)
+        return "the path of something that this user can read";
+    *(const char **)field_of(s, row) = value;
+    return NULL;
+}
+
 static const char *set_token(struct settings *s, const struct row *row, char *value)
 {
     for (const char *c = value; *c != '\0'; c++) {
@@ -198,6 +207,10 @@ static const struct row rows[] = {
      "without it alerts are printed on standard output", true},
     {"SLACK_API_URL", "https://slack.com/api", set_url, FIELD(slack_api_url),
      "base address; /chat.postMessage is appended", false},
+    {"SSL_CERT_FILE", NULL, set_readable, FIELD(ca_file),
+     "certificate authorities to trust instead of the system's, for Slack", false},
+    {"SSL_CERT_DIR", NULL, set_readable, FIELD(ca_dir),
+     "a folder of such, hashed by openssl rehash", false},
     {"DRAINWATCH_RULES", "rules.yaml", set_text, FIELD(rules_path), "the rules file", false},
     {"DRAINWATCH_QUEUE", NULL, set_text, FIELD(queue),
      "ipc://PATH or tcp://HOST:PORT; unset: ipc:// in the state folder", false},

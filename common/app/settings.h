@@ -16,7 +16,7 @@
 enum {
     SETTINGS_SECRETS_MAX = 16,
     SETTINGS_SECRET_SHORT = 32, /* characters under which a secret is warned of: 128 bits in hex */
-    SETTINGS_OWNED_MAX = 16,
+    SETTINGS_OWNED_MAX = 20,
     SETTINGS_FAULTS_MAX = 64 << 10,
 };
 
@@ -32,6 +32,8 @@ struct settings {
     uint16_t port;
     const char *slack_token;   /* NULL: alerts are printed */
     const char *slack_api_url; /* without a slash at its end */
+    const char *ca_file;       /* of certificate authorities; NULL: the system's */
+    const char *ca_dir;
     const char *rules_path;
     const char *queue;
     bool solo;

@@ -38,6 +38,8 @@ import dataclasses
 import http.server
 import json
 import re
+import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -61,6 +63,11 @@ class Message:
     connection: int  # requests on one connection share this number
     json: dict  # the message as sent
     headers: dict
+
+    @property
+    def title(self):
+        """The rule's title in "🔴 APP: TITLE, 4 in 5 minutes (limit 3)"."""
+        return self.text.partition(": ")[2].partition(",")[0]
 
     @property
     def everything(self):
@@ -244,6 +251,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
             pass
 
 
+@dataclasses.dataclass
+class Authority:
+    """A certificate for 127.0.0.1 that is its own authority."""
+
+    folder: str  # as SSL_CERT_DIR wants it
+    certificate: str
+    key: str
+
+
+def make_authority(folder):
+    certificate, key = f"{folder}/ca.pem", f"{folder}/key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=stand-in",
+                    "-addext", "subjectAltName=IP:127.0.0.1", "-out", certificate, "-keyout", key],
+                   check=True, capture_output=True)
+    subprocess.run(["openssl", "rehash", folder], check=True, capture_output=True)
+    return Authority(str(folder), certificate, key)
+
+
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
@@ -257,7 +283,7 @@ class Server(http.server.ThreadingHTTPServer):
 class SlackStandIn:
     """Serves on loopback from `start` to `stop`; all else may be called at any time."""
 
-    def __init__(self, token=TOKEN, port=0, mode="ok", on_message=None):
+    def __init__(self, token=TOKEN, port=0, mode="ok", on_message=None, tls=None):
         self.token = token
         self.mode = mode  # the behaviour where the script has none
         self.stopping = threading.Event()
@@ -272,6 +298,12 @@ class SlackStandIn:
         self._n_connections = 0
         self._server = Server(("127.0.0.1", port), Handler)
         self._server.stand_in = self
+        self._tls = tls  # an Authority: serve HTTPS
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls.certificate, tls.key)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True,
+                                                      do_handshake_on_connect=False)
         self._thread = None
         check_behaviour(mode)
 
@@ -282,7 +314,7 @@ class SlackStandIn:
     @property
     def url(self):
         """For SLACK_API_URL."""
-        return f"http://127.0.0.1:{self.port}/api"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/api"
 
     def start(self):
         serve = self._server.serve_forever

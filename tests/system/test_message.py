@@ -1,6 +1,7 @@
 """What an operator sees of a rule's group, severity and mentions: on Slack, printed, in lists and in
 the log; and what the alerter says of groups and losses."""
 
+import datetime
 import re
 
 import pytest
@@ -11,6 +12,7 @@ from drainwatch import ALERTER, frame, h12
 CHANNEL = "C01234567"
 GROUPED = rule("slow", "^slow", group_by="[process, path]", severity="critical", channel=CHANNEL,
                mention="[here, U012AB, S012AB]", more_than=1)
+DATE = r"<!date\^(\d+)\^\{date_short_pretty\} \{time_secs\}\|([^>]*)>"
 PLAIN = rule("plain", "^plain", channel=CHANNEL)
 L10 = "Error L10 (output buffer overflow): 7 messages dropped since 2026-05-07T08:06:12+00:00."
 
@@ -34,7 +36,8 @@ def test_group_severity_and_mentions(site, slack):
     message, = both.wait_messages(1, CHANNEL)
     header = message.json["blocks"][0]["text"]
     assert header["text"] == "🔴 [critical] slow (process web.3, path /a)"
-    assert message.text.startswith("[critical] slow (process web.3, path /a): 2 matches in 5 minutes")
+    assert message.text.startswith("🔴 raxx-console-prod: slow (process web.3, path /a), 2 in 5 minutes "
+                                   "(limit 1)")
     mentions = "<!here> <@U012AB> <!subteam^S012AB>"
     assert message.text.endswith(" · " + mentions)
     assert mentions in section_texts(message)
@@ -56,7 +59,7 @@ def test_a_group_mentions_nobody(site, slack):
     both = Both(site(rules=rules(rule("slow", "^slow", group_by="path", channel=CHANNEL))), slack)
     both.post(slow("/<!channel> <@U1>, process web.9"))
     message, = both.wait_messages(1, CHANNEL)
-    assert "<" not in message.everything
+    assert "<" not in re.sub(DATE, "", message.everything)
     assert '(path "/&lt;!channel&gt; &lt;@U1&gt;, process web.9")' in message.text
 
 
@@ -64,9 +67,40 @@ def test_a_rule_without_any_of_it(site, slack):
     both = Both(site(rules=rules(PLAIN)), slack)
     both.post(frame("plain", source="app"))
     message, = both.wait_messages(1, CHANNEL)
-    assert re.fullmatch(r"plain: 1 match in 5 minutes \(more than 0\) · raxx-console-prod · "
-                        rf"id {message.id}", message.text)
-    assert message.json["blocks"][0]["text"]["text"] == "plain"
+    assert message.text == "🔴 raxx-console-prod: plain, 1 in 5 minutes (limit 0)"
+    assert message.json["blocks"][0]["text"]["text"] == "🔴 plain"
+    assert message.json["blocks"][-1]["elements"][0]["text"] == f"id {message.id} · rule plain"
+
+
+def test_the_time_is_shown_in_utc_and_in_the_readers_zone(site, slack):
+    both = Both(site(rules=rules(PLAIN)), slack)
+    both.post(frame("plain", source="app"))
+    message, = both.wait_messages(1, CHANNEL)
+    unix, fallback = re.search(DATE, message.everything).groups()
+    at = datetime.datetime.fromtimestamp(int(unix), datetime.timezone.utc)
+    assert fallback == f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    assert f"*Time*\n{fallback}\n<!date^" in message.everything
+    assert both.outbox()[0]["at"][:19] == f"{at:%Y-%m-%dT%H:%M:%S}"
+
+
+TRACE = ("\x1b[31mplain java.lang.IllegalStateException: no\x1b[0m\r\n"
+         "\tat shop.Cart.pay(Cart.java:42)\n\tat shop.Main.main(Main.java:7) \x07\n")
+
+
+def test_a_stack_trace_reads_as_it_was_written(site, slack):
+    both = Both(site(rules=rules(rule("plain", "IllegalState", channel=CHANNEL))), slack)
+    both.post(frame(TRACE, source="app"))
+    message, = both.wait_messages(1, CHANNEL)
+    assert ("```\nplain java.lang.IllegalStateException: no\n at shop.Cart.pay(Cart.java:42)\n"
+            " at shop.Main.main(Main.java:7) \\x07\n```") in message.everything
+
+
+def test_a_stack_trace_is_printed_as_one_line(site):
+    both = Both(site(rules=rules(rule("plain", "IllegalState"))))
+    both.post(frame(TRACE, source="app"))
+    said, = both.alerter.wait_said("drainwatch alert: sample")
+    assert ("plain java.lang.IllegalStateException: no ⏎  at shop.Cart.pay(Cart.java:42) ⏎  "
+            "at shop.Main.main(Main.java:7) \\x07") in said
 
 
 def test_printed(site):
@@ -82,7 +116,7 @@ def test_lines_that_were_lost(site, slack):
     both = Both(site(rules=rules(cooldown="1s")), slack)
     both.post(lost() + h12(4))
     message, = both.wait_messages(1)
-    assert "at least 4 matches in 5 minutes" in message.text
+    assert ", at least 4 in 5 minutes" in message.text
     row, = both.outbox()
     assert row["at_least"] is True and row["count"] == 4
     assert "h12-request-timeout: at least 4 in" in both.site.run(ALERTER, "outbox").stdout.decode()

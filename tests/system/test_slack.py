@@ -8,8 +8,8 @@ import time
 import pytest
 
 from alerting import H12_RULE, SANITIZED, TIMEOUT_RULE, Both, rule, rules
-from drainwatch import free_port, frame, h12, wait_for, worker_timeout
-from slack import SlackStandIn
+from drainwatch import ALERTER, free_port, frame, h12, wait_for, worker_timeout
+from slack import SlackStandIn, make_authority
 
 # How long an outage lasts; 120 makes it a real one.
 OUTAGE_S = float(os.environ.get("DRAINWATCH_SLACK_OUTAGE_S", "2"))
@@ -149,7 +149,7 @@ def test_one_message_a_second_and_channel(site, slack):
                                  rule("other", "^other$", channel="C2"))), slack)
     both.post(b"".join(map(line, names)) + line("other"))
     messages = both.wait_messages(3)
-    assert [m.text.split(":")[0] for m in messages] == names  # as decided
+    assert [m.title for m in messages] == names  # as decided
     for a, b in zip(messages, messages[1:]):
         assert 0.95 < b.monotonic - a.monotonic < (4 if SANITIZED else 1.5)
     assert both.messages("C2")[0].monotonic < messages[1].monotonic
@@ -211,6 +211,66 @@ def test_refused_for_good_it_is_said_once_and_kept(site, slack):
         wait_state(both, "delivered", name)
     assert both.alerter.said(f"{len(REFUSALS)} alerts that could not be delivered are tried again")
     assert len(slack.posts) == 2 * len(REFUSALS)
+
+
+def test_blocks_that_slack_refuses_go_out_as_plain_text(site, slack):
+    both = Both(site(rules=kinds("odd", "worse", "later")), slack)
+    slack.behave("error:invalid_blocks", channel="C-odd")
+    slack.behave("error:msg_blocks_too_long", "error:msg_too_long", channel="C-worse")
+    both.post(line("odd") + line("worse"))
+    message, = both.wait_messages(1, "C-odd")
+    assert "blocks" not in message.json
+    row, = both.outbox("odd")
+    for text in ("odd, 1 in 5 minutes (limit 0)", "raxx-console-prod", row["id"], "web.1", "```"):
+        assert text in message.text, text
+    assert wait_state(both, "delivered", "odd")["tries"] == 2
+    assert both.alerter.said("Slack: invalid_blocks: it is sent once more as plain text")
+    assert wait_state(both, "failed", "worse")["tries"] == 2
+    blocks = ["blocks" in m.json for m in slack.posts if m.channel == "C-worse"]
+    assert blocks == [True, False]
+
+
+def test_the_remedy_for_a_direct_message_is_no_invitation(site, slack):
+    both = Both(site(rules=rules()), slack)
+    slack.behave("error:channel_not_found")
+    both.post(h12(4))
+    said, = both.alerter.wait_said("is NOT delivered: Slack: channel_not_found: ")
+    assert "a bot cannot be invited to a direct message" in said and "(U…)" in said
+
+
+# ---- a certificate authority of one's own --------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return make_authority(tmp_path_factory.mktemp("authority"))
+
+
+def test_a_slack_behind_a_companys_own_authority(site, authority):
+    with SlackStandIn(tls=authority) as slack:
+        both = Both(site(rules=rules()), slack)
+        both.post(h12(4))
+        wait_for(lambda: state(both).get("tries", 0) >= 1, "a try")
+        answer = state(both)["last_answer"]
+        assert answer.startswith("no answer: SSL certificate problem") and "SSL_CERT_FILE" in answer
+        both.restart_alerter(SSL_CERT_FILE=authority.certificate)
+        slack.wait_for(1)
+        wait_state(both, "delivered")
+
+
+def test_a_folder_of_authorities(site, authority):
+    with SlackStandIn(tls=authority) as slack:
+        both = Both(site(rules=rules()), slack, SSL_CERT_DIR=authority.folder)
+        both.post(h12(4))
+        slack.wait_for(1)
+
+
+def test_an_authority_that_cannot_be_read(site):
+    here = site(rules=rules())
+    result = here.run(ALERTER, "--check", SSL_CERT_FILE="/nowhere/ca.pem")
+    assert result.returncode == 78
+    fault, = [line for line in result.stderr.decode().splitlines() if "SSL_CERT_FILE" in line]
+    assert "/nowhere/ca.pem" in fault and "can read" in fault
 
 
 def test_a_wrong_token_is_put_right_by_a_restart(site, slack):

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #define T0 (INT64_C(1778141172) * TIME_S)
+#define PACE_US TIME_S
 
 static int64_t delay(const char *id, int tries)
 {
@@ -18,7 +19,7 @@ static void test_the_first_try_is_at_once(void **state)
     int64_t next = 0;
 
     (void)state;
-    assert_int_equal(retry_decide(&f, T0, &next), RETRY_DUE);
+    assert_int_equal(retry_decide(&f, PACE_US, T0, &next), RETRY_DUE);
     assert_int_equal(next, T0);
 }
 
@@ -29,11 +30,11 @@ static void test_the_second_comes_after_exactly_one_second(void **state)
     int64_t next = 0;
 
     (void)state;
-    assert_int_equal(retry_decide(&f, T0 + 300, &next), RETRY_LATER);
+    assert_int_equal(retry_decide(&f, PACE_US, T0 + 300, &next), RETRY_LATER);
     assert_int_equal(next, T0 + 300 + TIME_S);
-    assert_int_equal(retry_decide(&f, next - 1, &next), RETRY_LATER);
+    assert_int_equal(retry_decide(&f, PACE_US, next - 1, &next), RETRY_LATER);
     assert_int_equal(next, T0 + 300 + TIME_S);
-    assert_int_equal(retry_decide(&f, next, &next), RETRY_DUE);
+    assert_int_equal(retry_decide(&f, PACE_US, next, &next), RETRY_DUE);
 }
 
 static void test_then_it_doubles_up_to_five_minutes(void **state)
@@ -102,15 +103,15 @@ static void test_the_pace_of_a_channel(void **state)
     int64_t next = 0;
 
     (void)state;
-    assert_int_equal(retry_decide(&f, T0, &next), RETRY_LATER);
+    assert_int_equal(retry_decide(&f, PACE_US, T0, &next), RETRY_LATER);
     assert_int_equal(next, T0 + 600 * TIME_MS);
-    assert_int_equal(retry_decide(&f, next, &next), RETRY_DUE);
+    assert_int_equal(retry_decide(&f, PACE_US, next, &next), RETRY_DUE);
     f.tries = 1; /* of its own wait and the channel's, the longer */
     f.last_try_us = T0;
-    assert_int_equal(retry_decide(&f, T0, &next), RETRY_LATER);
+    assert_int_equal(retry_decide(&f, PACE_US, T0, &next), RETRY_LATER);
     assert_int_equal(next, T0 + TIME_S);
     f.channel_last_us = T0 + 100;
-    assert_int_equal(retry_decide(&f, T0 + 100, &next), RETRY_LATER);
+    assert_int_equal(retry_decide(&f, PACE_US, T0 + 100, &next), RETRY_LATER);
     assert_int_equal(next, T0 + 100 + TIME_S);
 }
 
@@ -120,13 +121,13 @@ static void test_it_expires_a_day_after_it_was_decided(void **state)
     int64_t next = 0;
 
     (void)state;
-    assert_int_equal(retry_decide(&f, T0 + TIME_DAY - 1, &next), RETRY_DUE);
-    assert_int_equal(retry_decide(&f, T0 + TIME_DAY, &next), RETRY_EXPIRED);
+    assert_int_equal(retry_decide(&f, PACE_US, T0 + TIME_DAY - 1, &next), RETRY_DUE);
+    assert_int_equal(retry_decide(&f, PACE_US, T0 + TIME_DAY, &next), RETRY_EXPIRED);
     f.tries = 300;
     f.last_try_us = T0 + TIME_DAY - TIME_S; /* the next try would be too late: wait for the end */
-    assert_int_equal(retry_decide(&f, f.last_try_us, &next), RETRY_LATER);
+    assert_int_equal(retry_decide(&f, PACE_US, f.last_try_us, &next), RETRY_LATER);
     assert_int_equal(next, T0 + TIME_DAY);
-    assert_int_equal(retry_decide(&f, next, &next), RETRY_EXPIRED);
+    assert_int_equal(retry_decide(&f, PACE_US, next, &next), RETRY_EXPIRED);
 }
 
 static void test_a_clock_that_was_set_back_makes_no_silence(void **state)
@@ -139,10 +140,10 @@ static void test_a_clock_that_was_set_back_makes_no_silence(void **state)
     int64_t next = 0;
 
     (void)state;
-    assert_int_equal(retry_decide(&f, T0, &next), RETRY_DUE);
+    assert_int_equal(retry_decide(&f, PACE_US, T0, &next), RETRY_DUE);
     assert_int_equal(next, T0);
     f.decided_us = T0 + TIME_DAY; /* decided in what is now the future */
-    assert_int_equal(retry_decide(&f, T0, &next), RETRY_DUE);
+    assert_int_equal(retry_decide(&f, PACE_US, T0, &next), RETRY_DUE);
 }
 
 /* The whole life of a message to a Slack that is away, in virtual time: it always ends, the tries
@@ -154,7 +155,7 @@ static void test_a_day_of_outage(void **state)
     enum retry_state say;
 
     (void)state;
-    while ((say = retry_decide(&f, now, &next)) != RETRY_EXPIRED) {
+    while ((say = retry_decide(&f, PACE_US, now, &next)) != RETRY_EXPIRED) {
         assert_true(f.tries < 1000);
         if (say == RETRY_LATER) {
             assert_true(next > now);

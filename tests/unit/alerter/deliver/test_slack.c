@@ -1,755 +1,42 @@
 #include "tests/unit/unit.h"
 
-#include "alerter/deliver/slack.h"
-#include "common/base/err.h"
+#include "alerter/deliver/destination.h"
 #include "common/base/text.h"
 #include "common/base/time.h"
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define AT (INT64_C(1778141172) * TIME_S) /* 2026-05-07 08:06:12 UTC */
-#define LINE "at=error code=H12 desc=\"Request timeout\" path=\"/slow\""
-
-static struct wire_bytes bytes(const char *text)
+static struct destination_verdict judge_try(struct destination_try attempt, struct http_reply reply)
 {
-    return (struct wire_bytes){(const uint8_t *)text, strlen(text)};
-}
+    struct destination_verdict v;
 
-static struct wire_alert an_alert(void)
-{
-    return (struct wire_alert){
-        .id = "0123456789abcdef",
-        .kind = "breach",
-        .rule = "h12-request-timeout",
-        .app = "raxx-console-prod",
-        .at_us = AT,
-        .count = 6,
-        .window_us = 5 * TIME_MINUTE,
-        .threshold = 3,
-        .first_us = AT - 90 * TIME_S,
-        .last_us = AT - TIME_S,
-        .title = "H12 request timeouts",
-        .runbook = "docs/ops/runbooks/console-status-poller.md — Failure mode H",
-        .channel = "D0AJ7K184TV",
-        .source = "heroku",
-        .process = "router",
-        .sample = bytes(LINE),
-    };
-}
-
-static json_t *render(const struct wire_alert *a)
-{
-    struct buf out;
-    json_t *root;
-
-    buf_init(&out, SLACK_BODY_MAX);
-    assert_int_equal(slack_render(a, a->channel, &out), 0);
-    assert_int_equal(strlen(buf_text(&out)), out.len);
-    root = json_loadb((const char *)out.data, out.len, JSON_REJECT_DUPLICATES, NULL);
-    assert_non_null(root);
-    buf_close(&out);
-    return root;
-}
-
-static const char *string_at(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    assert_non_null(text);
-    return text;
-}
-
-/* Every text of the message, one a line, for a search. Each is held to be one that Slack takes. */
-static void collect(const json_t *node, struct buf *all)
-{
-    const char *key;
-    json_t *value;
-    size_t i;
-
-    if (json_is_string(node)) {
-        assert_int_equal(buf_puts(all, json_string_value(node)), 0);
-        assert_int_equal(buf_puts(all, "\n"), 0);
-    }
-    json_array_foreach(node, i, value) collect(value, all);
-    json_object_foreach((json_t *)(uintptr_t)node, key, value) collect(value, all);
-}
-
-static struct buf texts_of(const struct wire_alert *a)
-{
-    struct buf all;
-    json_t *root = render(a);
-
-    buf_init(&all, 1 << 20);
-    collect(root, &all);
-    json_decref(root);
-    assert_true(text_is_utf8((const char *)all.data, all.len));
-    return all;
-}
-
-static void assert_says(const struct buf *all, const char *text)
-{
-    if (strstr(buf_text(all), text) == NULL)
-        fail_msg("\"%s\" is not in:\n%s", text, buf_text(all));
-}
-
-static void assert_silent(const struct buf *all, const char *text)
-{
-    if (strstr(buf_text(all), text) != NULL)
-        fail_msg("\"%s\" is in:\n%s", text, buf_text(all));
-}
-
-/* Slack counts characters; that none of ours passes the limit in bytes covers every way to count.
- */
-static void check_text(const json_t *object, const char *type, size_t max)
-{
-    size_t len = json_string_length(json_object_get(object, "text"));
-
-    assert_string_equal(string_at(object, "type"), type);
-    assert_in_range(len, 1, max);
-}
-
-static void check_block(const json_t *block)
-{
-    const char *type = string_at(block, "type");
-    json_t *value;
-    size_t i;
-
-    if (strcmp(type, "header") == 0) {
-        check_text(json_object_get(block, "text"), "plain_text", 150);
-    } else if (strcmp(type, "context") == 0) {
-        assert_in_range(json_array_size(json_object_get(block, "elements")), 1, 10);
-        json_array_foreach(json_object_get(block, "elements"), i, value)
-            check_text(value, "mrkdwn", 3000);
-    } else if (json_object_get(block, "fields") != NULL) {
-        assert_string_equal(type, "section");
-        assert_in_range(json_array_size(json_object_get(block, "fields")), 1, 10);
-        json_array_foreach(json_object_get(block, "fields"), i, value)
-            check_text(value, "mrkdwn", 2000);
-    } else {
-        assert_string_equal(type, "section");
-        check_text(json_object_get(block, "text"), "mrkdwn", 3000);
-    }
-}
-
-/* Slack's limits hold for `a`, whatever is in it. */
-static void check_limits(const struct wire_alert *a)
-{
-    json_t *root = render(a), *blocks = json_object_get(root, "blocks"), *block;
-    size_t i;
-
-    assert_in_range(json_string_length(json_object_get(root, "text")), 1, 4000);
-    assert_in_range(json_array_size(blocks), 3, 50);
-    json_array_foreach(blocks, i, block) check_block(block);
-    json_decref(root);
-}
-
-/* --- the message --- */
-
-static void test_the_whole_message(void **state)
-{
-    static const char want[] =
-        "{\"channel\":\"D0AJ7K184TV\","
-        "\"text\":\"H12 request timeouts: 6 matches in 5 minutes (more than 3) · "
-        "raxx-console-prod · id 0123456789abcdef\","
-        "\"blocks\":[{\"type\":\"header\",\"text\":{\"type\":\"plain_text\","
-        "\"text\":\"H12 request timeouts\",\"emoji\":false}},"
-        "{\"type\":\"section\",\"text\":{\"type\":\"mrkdwn\",\"text\":\"*6 matches in 5 minutes* "
-        "(more than 3) in *raxx-console-prod*\\n2 more matches were suppressed since the last "
-        "alert\",\"verbatim\":true}},"
-        "{\"type\":\"section\",\"fields\":[{\"type\":\"mrkdwn\",\"text\":\"*Time*\\n2026-05-07 "
-        "08:06:12 UTC\",\"verbatim\":true},{\"type\":\"mrkdwn\",\"text\":\"*Matches "
-        "from*\\n2026-05-07 08:04:42 UTC to\\n2026-05-07 08:06:11 UTC\",\"verbatim\":true},"
-        "{\"type\":\"mrkdwn\",\"text\":\"*Source*\\nheroku[router]\",\"verbatim\":true}]},"
-        "{\"type\":\"section\",\"text\":{\"type\":\"mrkdwn\",\"text\":\"*Runbook* "
-        "docs/ops/runbooks/console-status-poller.md — Failure mode H\",\"verbatim\":true}},"
-        "{\"type\":\"section\",\"text\":{\"type\":\"mrkdwn\",\"text\":\"```\\nat=error code=H12 "
-        "desc=\\\"Request timeout\\\" path=\\\"/slow\\\"\\n```\",\"verbatim\":true}},"
-        "{\"type\":\"context\",\"elements\":[{\"type\":\"mrkdwn\",\"text\":\"id 0123456789abcdef · "
-        "rule h12-request-timeout\",\"verbatim\":true}]}],"
-        "\"unfurl_links\":false,\"unfurl_media\":false}";
-    struct wire_alert a = an_alert();
-    struct buf out;
-
-    (void)state;
-    a.suppressed = 2;
-    buf_init(&out, SLACK_BODY_MAX);
-    assert_int_equal(slack_render(&a, a.channel, &out), 0);
-    assert_string_equal(buf_text(&out), want);
-    buf_close(&out);
-    check_limits(&a);
-}
-
-static void test_one_and_many(void **state)
-{
-    struct wire_alert a = an_alert();
-    struct buf all;
-
-    (void)state;
-    a.count = a.suppressed = 1;
-    a.window_us = TIME_HOUR + 30 * TIME_MINUTE;
-    a.threshold = 0;
-    all = texts_of(&a);
-    assert_says(&all, "1 match in 1 hour 30 minutes (more than 0)");
-    assert_says(&all, "1 more match was suppressed since the last alert");
-    buf_close(&all);
-    a.suppressed = 0;
-    a.count = UINT64_MAX;
-    all = texts_of(&a);
-    assert_says(&all, "18446744073709551615 matches");
-    assert_silent(&all, "suppressed");
-    buf_close(&all);
-}
-
-static void test_counts_that_are_not_exact_say_so(void **state)
-{
-    struct wire_alert a = an_alert();
-    struct buf all;
-
-    (void)state;
-    a.at_least = true;
-    all = texts_of(&a);
-    assert_says(&all, "*at least 6 matches in 5 minutes*");
-    buf_close(&all);
-    a.about = true; /* that lines are missing is what matters */
-    all = texts_of(&a);
-    assert_says(&all, "*at least 6 matches in 5 minutes*");
-    assert_silent(&all, "about");
-    buf_close(&all);
-    a.at_least = false;
-    all = texts_of(&a);
-    assert_says(&all, ": about 6 matches in 5 minutes (more than 3)");
-    buf_close(&all);
-}
-
-static void test_what_is_not_there_leaves_no_hole(void **state)
-{
-    struct wire_alert a = an_alert();
-    struct buf all;
-
-    (void)state;
-    a.title = a.runbook = a.source = a.process = "";
-    a.sample = (struct wire_bytes){NULL, 0};
-    a.window_us = -1;
-    check_limits(&a);
-    all = texts_of(&a);
-    assert_says(&all, "h12-request-timeout: 6 matches"); /* the name stands in for the title */
-    assert_silent(&all, "Runbook");
-    assert_silent(&all, "Source");
-    assert_silent(&all, "```");
-    buf_close(&all);
-}
-
-static const char *header_of(const json_t *root)
-{
-    const json_t *block = json_array_get(json_object_get(root, "blocks"), 0);
-
-    return string_at(json_object_get(block, "text"), "text");
-}
-
-static void assert_header_is(const struct wire_alert *a, const char *want)
-{
-    json_t *root = render(a);
-
-    assert_string_equal(header_of(root), want);
-    json_decref(root);
-}
-
-static const struct wire_group GROUP[] = {{"process", "web.3"}, {"path", "/a<b"}, {"user", ""}};
-
-static void test_the_group_leads_and_has_its_fields(void **state)
-{
-    struct wire_alert a = an_alert();
-    struct buf all;
-
-    (void)state;
-    a.group = GROUP;
-    a.n_group = 3;
-    check_limits(&a);
-    assert_header_is(&a, "H12 request timeouts (process web.3, path /a&lt;b, no user)");
-    all = texts_of(&a);
-    assert_says(&all, "H12 request timeouts (process web.3, path /a&lt;b, no user): 6 matches in");
-    assert_says(&all, "*process*\nweb.3\n");
-    assert_says(&all, "*path*\n/a&lt;b\n");
-    assert_says(&all, "*user*\n(none)\n");
-    buf_close(&all);
-}
-
-static void test_more_groups_than_fields(void **state)
-{
-    struct wire_group group[20];
-    struct wire_alert a = an_alert();
-    struct buf all;
-
-    (void)state;
-    for (int i = 0; i < 20; i++)
-        group[i] = (struct wire_group){"host", i == 0 ? "a<b" : "x"};
-    a.group = group;
-    a.n_group = 20;
-    check_limits(&a);
-    all = texts_of(&a);
-    assert_says(&all, "*host*\na&lt;b");
-    buf_close(&all);
-}
-
-/* As long as ingest makes them, and escaped to five times that. */
-static void test_four_long_groups_are_whole_in_their_fields(void **state)
-{
-    char value[129], field[720];
-    struct wire_group group[WIRE_GROUP_MAX];
-    struct wire_alert a = an_alert();
-    json_t *root, *fields;
-
-    (void)state;
-    memset(value, '&', 128);
-    value[128] = '\0';
-    strcpy(field, "*key*\n");
-    for (int i = 0; i < 128; i++)
-        strcat(field, "&amp;");
-    for (int i = 0; i < WIRE_GROUP_MAX; i++)
-        group[i] = (struct wire_group){"key", value};
-    a.group = group;
-    a.n_group = WIRE_GROUP_MAX;
-    check_limits(&a);
-    root = render(&a);
-    fields = json_object_get(json_array_get(json_object_get(root, "blocks"), 2), "fields");
-    assert_int_equal(json_array_size(fields), 3 + WIRE_GROUP_MAX);
-    for (size_t i = 3; i < json_array_size(fields); i++)
-        assert_string_equal(string_at(json_array_get(fields, i), "text"), field);
-    json_decref(root);
-}
-
-static void test_severity(void **state)
-{
-    static const char *const cases[][2] = {
-        {"info", "🔵 [info] H12 request timeouts"},
-        {"warning", "🟡 [warning] H12 request timeouts"},
-        {"error", "🟠 [error] H12 request timeouts"},
-        {"critical", "🔴 [critical] H12 request timeouts"},
-        {"", "H12 request timeouts"},
-        {"a newer <one>", "[a newer &lt;o…] H12 request timeouts"},
-    };
-    struct wire_alert a = an_alert();
-    struct buf all;
-
-    (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        a.severity = cases[i][0];
-        check_limits(&a);
-        assert_header_is(&a, cases[i][1]);
-    }
-    a.severity = "critical";
-    a.group = GROUP;
-    a.n_group = 1;
-    assert_header_is(&a, "🔴 [critical] H12 request timeouts (process web.3)");
-    all = texts_of(&a);
-    assert_says(&all, "\n[critical] H12 request timeouts (process web.3): 6 matches in 5 minutes");
-    buf_close(&all);
-}
-
-/* Where a mention stands decides whether it notifies. */
-static void test_mentions(void **state)
-{
-    static const char *const who[] = {"here", "channel", "everyone", "U012AB", "W012AB", "S012AB"};
-    static const char want[] = "<!here> <!channel> <!everyone> <@U012AB> <@W012AB> "
-                               "<!subteam^S012AB>";
-    struct wire_alert a = an_alert();
-    json_t *root, *section;
-    const char *text;
-
-    (void)state;
-    a.mentions = who;
-    a.n_mentions = 6;
-    check_limits(&a);
-    root = render(&a);
-    section = json_array_get(json_object_get(root, "blocks"), 2);
-    assert_string_equal(string_at(section, "type"), "section");
-    section = json_object_get(section, "text");
-    assert_string_equal(string_at(section, "type"), "mrkdwn");
-    assert_string_equal(string_at(section, "text"), want);
-    text = string_at(root, "text");
-    assert_string_equal(text + strlen(text) - strlen(want), want);
-    assert_non_null(strstr(text, "id 0123456789abcdef · <!here>"));
-    json_decref(root);
-}
-
-static void test_as_many_mentions_as_there_may_be(void **state)
-{
-    char ids[WIRE_MENTIONS_MAX][33];
-    const char *who[WIRE_MENTIONS_MAX];
-    struct wire_alert a = an_alert();
-    struct buf all;
-
-    (void)state;
-    for (int i = 0; i < WIRE_MENTIONS_MAX; i++) {
-        snprintf(ids[i], sizeof ids[i], "S%031d", i);
-        who[i] = ids[i];
-    }
-    a.mentions = who;
-    a.n_mentions = WIRE_MENTIONS_MAX;
-    check_limits(&a);
-    all = texts_of(&a);
-    assert_says(&all, "<!subteam^S0000000000000000000000000000031>\n");
-    buf_close(&all);
-}
-
-/* No rules file holds them; a newer build, or a damaged one, may have stored them. */
-static void test_what_cannot_be_mentioned_is_left_out(void **state)
-{
-    static const char *const bad[] = {
-        "",      "Here",       "here ", "all",      "<!here>",
-        "U1>",   "U1|x",       "u12",   "@U12",     "B12",
-        "C0123", "U1 <!here>", "none",  "S1\nhere", "U01234567890123456789012345678901"};
-    static const char *const mixed[] = {"all", "U7", ""};
-    const size_t n = sizeof bad / sizeof bad[0];
-    struct wire_alert plain = an_alert(), a = an_alert();
-    struct buf all, before;
-
-    (void)state;
-    a.mentions = bad;
-    a.n_mentions = n - 1;
-    before = texts_of(&plain);
-    all = texts_of(&a);
-    assert_string_equal(buf_text(&all), buf_text(&before));
-    buf_close(&all);
-    a.mentions = bad + n - 1; /* 33 characters */
-    a.n_mentions = 1;
-    all = texts_of(&a);
-    assert_string_equal(buf_text(&all), buf_text(&before));
-    buf_close(&all);
-    buf_close(&before);
-    a.mentions = mixed;
-    a.n_mentions = 3;
-    all = texts_of(&a);
-    assert_says(&all, " · <@U7>\n");
-    assert_says(&all, "\n<@U7>\n");
-    buf_close(&all);
-}
-
-static void test_a_runbook_on_the_web_is_a_link(void **state)
-{
-    static const char *const books[][2] = {
-        {"https://wiki.example/x?a=1&b=2 — page 3",
-         "<https://wiki.example/x?a=1&amp;b=2> — page 3"},
-        {"http://wiki.example/", "*Runbook* <http://wiki.example/>"},
-        {"https://wiki.example/|x> <!here>", "https://wiki.example/|x&gt; &lt;!here&gt;"},
-        {"docs/https://x", "*Runbook* docs/https://x"},
-    };
-    struct wire_alert a = an_alert();
-
-    (void)state;
-    for (size_t i = 0; i < sizeof books / sizeof books[0]; i++) {
-        struct buf all;
-
-        a.runbook = books[i][0];
-        all = texts_of(&a);
-        assert_says(&all, books[i][1]);
-        buf_close(&all);
-    }
-}
-
-/* --- what comes from outside --- */
-
-static void test_nobody_is_mentioned(void **state)
-{
-    static const char evil[] =
-        "<!channel> <@U123> <#C123> <https://evil.example|ok> & &lt;!here&gt;";
-    struct wire_group group = {evil, evil};
-    struct wire_alert a = an_alert();
-    struct buf all;
-
-    (void)state;
-    a.title = a.rule = a.app = a.runbook = a.source = a.process = a.severity = evil;
-    a.group = &group;
-    a.n_group = 1;
-    a.sample = bytes(evil);
-    all = texts_of(&a);
-    assert_null(strpbrk(buf_text(&all), "<>"));
-    assert_says(&all, "```\n&lt;!channel&gt; &lt;@U123&gt; &lt;#C123&gt;");
-    assert_says(&all, "&amp; &amp;lt;!here&amp;gt;\n```");
-    for (const char *c = strchr(buf_text(&all), '&'); c != NULL; c = strchr(c + 1, '&'))
-        assert_true(strncmp(c, "&amp;", 5) == 0 || strncmp(c, "&lt;", 4) == 0 ||
-                    strncmp(c, "&gt;", 4) == 0);
-    buf_close(&all);
-}
-
-static void test_a_sample_cannot_end_its_block(void **state)
-{
-    static const char *const samples[] = {"```", "a``` b", "````````", "`", "``", "x`````"};
-    struct wire_alert a = an_alert();
-
-    (void)state;
-    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
-        struct buf all;
-        char *open, *close;
-
-        a.sample = bytes(samples[i]);
-        all = texts_of(&a);
-        open = strstr((char *)all.data, "```\n");
-        assert_non_null(open);
-        close = strstr(open + 4, "```");
-        assert_non_null(close);
-        assert_int_equal(close[-1], '\n');
-        assert_null(strstr(close + 3, "```"));
-        buf_close(&all);
-    }
-}
-
-static void test_bytes_that_are_no_text(void **state)
-{
-    struct wire_alert a = an_alert();
-    struct buf all;
-
-    (void)state;
-    a.title = "caf\xc3\xa9 \xff";
-    a.app = "line\nbreak";
-    a.channel = "D\x01";
-    a.sample = (struct wire_bytes){(const uint8_t *)"a\0b\x1b[31m\xc3(", 10};
-    check_limits(&a);
-    all = texts_of(&a);
-    assert_says(&all, "caf\xc3\xa9 \\xff");
-    assert_says(&all, "line\\x0abreak");
-    assert_says(&all, "D\\x01\n");
-    assert_says(&all, "a\\x00b\\x1b[31m\\xc3(");
-    buf_close(&all);
-}
-
-static void test_drain_tokens_are_taken_out(void **state)
-{
-    struct wire_alert a = an_alert();
-    struct buf all;
-
-    (void)state;
-    a.sample = bytes("path=\"/x?drain_token=0123456789abcdef0123\" done");
-    a.title = "t drain_token=0123456789abcdef0123";
-    all = texts_of(&a);
-    assert_silent(&all, "0123456789abcdef0123");
-    assert_says(&all, "drain_token=…\" done");
-    buf_close(&all);
-}
-
-/* Each kind of filling, at every length around each limit: in limits, and cut at a character. */
-static void test_limits_hold_whatever_comes(void **state)
-{
-    static const char *const fillings[] = {
-        "x", "&", "<", "`", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x94\xa5", "\xff", "\"", "\\"};
-    static const size_t lengths[] = {1, 30, 49, 50, 51, 147, 148, 149, 150, 151, 999, 2900, 5000};
-
-    (void)state;
-    for (size_t f = 0; f < sizeof fillings / sizeof fillings[0]; f++) {
-        for (size_t l = 0; l < sizeof lengths / sizeof lengths[0]; l++) {
-            struct wire_group group[WIRE_GROUP_MAX];
-            struct wire_alert a = an_alert();
-            struct buf text, all;
-
-            buf_init(&text, 1 << 20);
-            for (size_t i = 0; i < lengths[l]; i++)
-                assert_int_equal(buf_puts(&text, fillings[f]), 0);
-            a.title = a.rule = a.app = a.runbook = a.source = a.process = buf_text(&text);
-            a.sample = bytes(buf_text(&text));
-            check_limits(&a);
-            for (size_t i = 0; i < WIRE_GROUP_MAX; i++)
-                group[i] = (struct wire_group){buf_text(&text), buf_text(&text)};
-            a.group = group;
-            a.n_group = WIRE_GROUP_MAX;
-            a.severity = buf_text(&text);
-            check_limits(&a);
-            all = texts_of(&a);
-            if (lengths[l] == 5000)
-                assert_says(&all, "…");
-            buf_close(&all);
-            buf_close(&text);
-        }
-    }
-}
-
-static void test_what_fits_exactly_is_not_cut(void **state)
-{
-    char title[152];
-    struct wire_alert a = an_alert();
-    json_t *root;
-    const json_t *text;
-
-    (void)state;
-    memset(title, 'x', sizeof title);
-    title[150] = '\0';
-    a.title = title;
-    root = render(&a);
-    text = json_object_get(json_array_get(json_object_get(root, "blocks"), 0), "text");
-    assert_string_equal(string_at(text, "text"), title);
-    json_decref(root);
-    title[150] = 'x';
-    title[151] = '\0';
-    root = render(&a);
-    text = json_object_get(json_array_get(json_object_get(root, "blocks"), 0), "text");
-    assert_int_equal(strlen(string_at(text, "text")), 150);
-    assert_string_equal(string_at(text, "text") + 147, "…");
-    json_decref(root);
-}
-
-static void test_a_buffer_that_is_too_small(void **state)
-{
-    struct wire_alert a = an_alert();
-    struct buf out;
-
-    (void)state;
-    buf_init(&out, 500);
-    assert_int_equal(buf_puts(&out, "before"), 0);
-    assert_int_equal(slack_render(&a, a.channel, &out), ERR_FULL);
-    assert_string_equal(buf_text(&out), "before");
-    buf_close(&out);
-    buf_init(&out, 50);
-    assert_int_equal(slack_print(&a, &out), ERR_FULL);
-    assert_int_equal(out.len, 0);
-    buf_close(&out);
-}
-
-static size_t until_failure, held;
-
-static void *sparing_malloc(size_t n)
-{
-    if (until_failure == 0)
-        return NULL;
-    until_failure--;
-    held++;
-    return malloc(n);
-}
-
-static void counting_free(void *p)
-{
-    held -= p != NULL;
-    free(p);
-}
-
-static void test_without_memory_there_is_no_message_and_no_leak(void **state)
-{
-    static const char *const who[] = {"here"};
-    struct wire_alert a = an_alert();
-    int rc = ERR_NOMEM;
-    struct buf out;
-    size_t n;
-
-    (void)state;
-    a.group = GROUP;
-    a.n_group = 3;
-    a.severity = "error";
-    a.mentions = who;
-    a.n_mentions = 1;
-    buf_init(&out, SLACK_BODY_MAX);
-    json_set_alloc_funcs(sparing_malloc, counting_free);
-    for (n = 0; rc != 0 && n < 1000; n++) {
-        until_failure = n;
-        rc = slack_render(&a, a.channel, &out);
-        assert_true(rc == 0 || rc == ERR_NOMEM);
-        assert_int_equal(held, 0);
-        assert_true(rc == 0 || out.len == 0);
-    }
-    json_set_alloc_funcs(malloc, free);
-    assert_in_range(n, 50, 999);
-    buf_close(&out);
-}
-
-/* --- printed --- */
-
-static void test_printed(void **state)
-{
-    static const char want[] =
-        "drainwatch alert: H12 request timeouts: 6 matches in 5 minutes (more than 3) · "
-        "raxx-console-prod · id 0123456789abcdef\n"
-        "drainwatch alert: at 2026-05-07 08:06:12 UTC, matches from 2026-05-07 08:04:42 UTC to "
-        "2026-05-07 08:06:11 UTC\n"
-        "drainwatch alert: 2 more matches were suppressed since the last alert\n"
-        "drainwatch alert: runbook docs/ops/runbooks/console-status-poller.md — Failure mode H\n"
-        "drainwatch alert: sample heroku[router]: " LINE "\n";
-    struct wire_alert a = an_alert();
-    struct buf out;
-
-    (void)state;
-    a.suppressed = 2;
-    buf_init(&out, SLACK_PRINT_MAX);
-    assert_int_equal(slack_print(&a, &out), 0);
-    assert_string_equal(buf_text(&out), want);
-    buf_close(&out);
-}
-
-static void test_printed_with_group_and_severity(void **state)
-{
-    static const char *const who[] = {"here", "U012AB"};
-    static const char want[] =
-        "drainwatch alert: [error] H12 request timeouts (process web.3, path /a<b, no user): at "
-        "least 6 matches in 5 minutes (more than 3) · raxx-console-prod · id 0123456789abcdef\n"
-        "drainwatch alert: at 2026-05-07 08:06:12 UTC, matches from 2026-05-07 08:04:42 UTC to "
-        "2026-05-07 08:06:11 UTC\n"
-        "drainwatch alert: process web.3\n"
-        "drainwatch alert: path /a<b\n"
-        "drainwatch alert: user (none)\n"
-        "drainwatch alert: sample heroku[router]: " LINE "\n";
-    struct wire_alert a = an_alert();
-    struct buf out;
-
-    (void)state;
-    a.runbook = "";
-    a.severity = "error";
-    a.at_least = true;
-    a.group = GROUP;
-    a.n_group = 3;
-    a.mentions = who; /* nobody to mention where nobody is notified */
-    a.n_mentions = 2;
-    buf_init(&out, SLACK_PRINT_MAX);
-    assert_int_equal(slack_print(&a, &out), 0);
-    assert_string_equal(buf_text(&out), want);
-    buf_close(&out);
-}
-
-static void test_every_printed_line_is_known_as_ours(void **state)
-{
-    struct wire_group group[20];
-    struct wire_alert a = an_alert();
-    struct buf out, evil;
-    char *line, *rest = NULL;
-
-    (void)state;
-    buf_init(&evil, 1 << 20);
-    for (int i = 0; i < 2000; i++)
-        assert_int_equal(buf_puts(&evil, "\nheroku <router> drain_token=0123456789abcdef0123 \xff"),
-                         0);
-    a.title = a.rule = a.app = a.runbook = a.source = a.process = buf_text(&evil);
-    for (int i = 0; i < 20; i++)
-        group[i] = (struct wire_group){buf_text(&evil), buf_text(&evil)};
-    a.severity = buf_text(&evil);
-    a.group = group;
-    a.n_group = 20;
-    a.sample = bytes(buf_text(&evil));
-    buf_init(&out, SLACK_PRINT_MAX);
-    assert_int_equal(slack_print(&a, &out), 0);
-    assert_silent(&out, "0123456789abcdef0123");
-    assert_says(&out, "\\x0aheroku <router> drain_token=…");
-    assert_int_equal(out.data[out.len - 1], '\n');
-    for (line = strtok_r((char *)out.data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-        assert_int_equal(strncmp(line, "drainwatch alert: ", 18), 0);
-    buf_close(&out);
-    buf_close(&evil);
-}
-
-/* --- the answer --- */
-
-static struct slack_verdict judge(long status, const char *body)
-{
-    struct slack_verdict v;
-
-    slack_answer(
-        &(struct slack_reply){
-            .error = "", .status = status, .body = body, .body_len = strlen(body), .tries = 1},
-        &v);
-    assert_in_range(strlen(v.reason), 1, SLACK_REASON_SIZE - 1);
+    destination_slack.judge(&attempt, &reply, &v);
+    assert_in_range(strlen(v.reason), 1, DESTINATION_REASON_SIZE - 1);
     assert_non_null(v.remedy);
     return v;
 }
 
-static void test_only_a_whole_ok_is_delivered(void **state)
+static struct destination_verdict judge(long status, const char *body)
+{
+    return judge_try(
+        (struct destination_try){"C1", 1, ""},
+        (struct http_reply){.error = "", .status = status, .body = body, .body_len = strlen(body)});
+}
+
+/* The verdict on one of Slack's errors. */
+static struct destination_verdict judge_error(struct destination_try attempt, const char *error)
+{
+    char body[128];
+
+    snprintf(body, sizeof body, "{\"ok\":false,\"error\":\"%s\"}", error);
+    return judge_try(
+        attempt,
+        (struct http_reply){.error = "", .status = 200, .body = body, .body_len = strlen(body)});
+}
+
+static void only_a_whole_ok_is_delivered(void **state)
 {
     static const char *const not_ok[] = {
         "",
@@ -774,84 +61,159 @@ static void test_only_a_whole_ok_is_delivered(void **state)
     };
 
     (void)state;
-    assert_int_equal(judge(200, "{\"ok\":true}").outcome, SLACK_DELIVERED);
+    assert_int_equal(judge(200, "{\"ok\":true}").outcome, DESTINATION_DELIVERED);
     assert_int_equal(judge(200, " {\"channel\":\"C\",\"ts\":\"1.2\", \"ok\" : true } ").outcome,
-                     SLACK_DELIVERED);
+                     DESTINATION_DELIVERED);
     assert_string_equal(judge(200, "{\"ok\":true}").reason, "ok");
     for (size_t i = 0; i < sizeof not_ok / sizeof not_ok[0]; i++) {
-        if (judge(200, not_ok[i]).outcome != SLACK_AGAIN)
+        if (judge(200, not_ok[i]).outcome != DESTINATION_RETRY)
             fail_msg("%s", not_ok[i]);
     }
 }
 
-static void test_errors_that_pass(void **state)
+static void errors_that_pass_are_retried(void **state)
 {
     static const char *const names[] = {"ratelimited", "rate_limited",        "internal_error",
                                         "fatal_error", "service_unavailable", "request_timeout"};
 
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        char body[128];
-        struct slack_verdict v;
+        struct destination_verdict v = judge_error((struct destination_try){"C1", 1, ""}, names[i]);
 
-        snprintf(body, sizeof body, "{\"ok\":false,\"error\":\"%s\"}", names[i]);
-        v = judge(200, body);
-        assert_int_equal(v.outcome, SLACK_AGAIN);
+        assert_int_equal(v.outcome, DESTINATION_RETRY);
         assert_string_equal(v.reason, names[i]);
         assert_string_equal(v.remedy, "");
     }
 }
 
-static void test_errors_that_stay(void **state)
+static void errors_that_stay_are_refused(void **state)
 {
     static const char *const names[] = {"invalid_auth",      "not_authed",     "account_inactive",
                                         "token_revoked",     "token_expired",  "missing_scope",
                                         "channel_not_found", "not_in_channel", "is_archived",
-                                        "msg_too_long",      "no_text",        "invalid_blocks"};
+                                        "user_not_found",    "no_text"};
 
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char body[128];
-        struct slack_verdict v;
+        struct destination_verdict v;
 
         snprintf(body, sizeof body, "{\"ok\":false,\"error\":\"%s\"}", names[i]);
         v = judge(200, body);
-        assert_int_equal(v.outcome, SLACK_FAILED);
+        assert_int_equal(v.outcome, DESTINATION_REFUSED);
         assert_string_equal(v.reason, names[i]);
         assert_true(strlen(v.remedy) > 10);
         v = judge(403, body);
-        assert_int_equal(v.outcome, SLACK_FAILED);
+        assert_int_equal(v.outcome, DESTINATION_REFUSED);
         assert_string_equal(v.reason, names[i]);
     }
 }
 
-static void test_an_error_that_nobody_knows_gets_some_tries(void **state)
+static void an_unknown_error_gets_some_tries(void **state)
 {
-    static const char body[] = "{\"ok\":false,\"error\":\"new\\u0007_kind\"}";
-    struct slack_reply reply = {.status = 200, .body = body, .body_len = sizeof body - 1};
-    struct slack_verdict v;
+    struct destination_try attempt = {"C1", 1, "new_kind"};
+    struct destination_verdict v;
 
     (void)state;
-    for (reply.tries = 1; reply.tries < SLACK_UNKNOWN_TRIES; reply.tries++) {
-        slack_answer(&reply, &v);
-        assert_int_equal(v.outcome, SLACK_AGAIN);
+    for (; attempt.n < DESTINATION_UNKNOWN_TRIES; attempt.n++) {
+        v = judge_error(attempt, "new\\u0007_kind");
+        assert_int_equal(v.outcome, DESTINATION_RETRY);
         assert_string_equal(v.reason, "new\\x07_kind");
     }
-    slack_answer(&reply, &v);
-    assert_int_equal(v.outcome, SLACK_FAILED);
+    v = judge_error(attempt, "new_kind");
+    assert_int_equal(v.outcome, DESTINATION_REFUSED);
     assert_true(strlen(v.remedy) > 10);
 }
 
-static void test_statuses(void **state)
+static void refused_blocks_are_sent_once_more_as_plain_text(void **state)
+{
+    static const char *const names[] = {"invalid_blocks", "invalid_blocks_format", "msg_too_long",
+                                        "msg_blocks_too_long", "invalid_arguments"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct destination_verdict v = judge_error((struct destination_try){"C1", 1, ""}, names[i]);
+
+        assert_int_equal(v.outcome, DESTINATION_RETRY);
+        assert_string_equal(v.reason, names[i]);
+        assert_non_null(strstr(v.remedy, "plain text"));
+        v = judge_error((struct destination_try){"C1", 2, "HTTP 503"}, names[i]);
+        assert_int_equal(v.outcome, DESTINATION_RETRY);
+        v = judge_error((struct destination_try){"C1", 2, "invalid_blocks"}, names[i]);
+        assert_int_equal(v.outcome, DESTINATION_REFUSED);
+        /* Parked and given a new chance: the last answer is from before. */
+        v = judge_error((struct destination_try){"C1", 1, "invalid_blocks"}, names[i]);
+        assert_int_equal(v.outcome, DESTINATION_RETRY);
+    }
+}
+
+static bool asks_for_blocks(struct destination_try attempt)
+{
+    const struct settings settings = {.slack_token = "xoxb-1", .slack_api_url = "http://s/api"};
+    const struct wire_alert alert = {.id = "1",
+                                     .rule = "r",
+                                     .app = "a",
+                                     .title = "",
+                                     .runbook = "",
+                                     .source = "",
+                                     .process = ""};
+    struct http_request request;
+    bool blocks;
+
+    http_request_init(&request);
+    assert_int_equal(destination_slack.request(&settings, &alert, &attempt, &request), 0);
+    assert_string_equal(request.method, "POST");
+    assert_string_equal(buf_text(&request.url), "http://s/api/chat.postMessage");
+    assert_non_null(strstr(buf_text(&request.headers), "\nAuthorization: Bearer xoxb-1\n"));
+    assert_string_equal(request.secret, "xoxb-1");
+    blocks = strstr(buf_text(&request.body), "\"blocks\":") != NULL;
+    http_request_close(&request);
+    return blocks;
+}
+
+static void the_request_follows_the_last_answer(void **state)
+{
+    (void)state;
+    assert_true(asks_for_blocks((struct destination_try){"C1", 1, ""}));
+    assert_true(asks_for_blocks((struct destination_try){"C1", 2, "HTTP 503"}));
+    assert_false(asks_for_blocks((struct destination_try){"C1", 2, "invalid_blocks"}));
+    assert_true(asks_for_blocks((struct destination_try){"C1", 1, "invalid_blocks"}));
+}
+
+static void the_remedy_for_a_channel_fits_its_kind(void **state)
+{
+    static const char *const cases[][3] = {
+        {"C0123456789", "channel_not_found", "invite the bot"},
+        {"#general", "channel_not_found", "give the channel's id"},
+        {"C0123456789", "not_in_channel", "/invite"},
+        {"D0AJ7K184TV", "channel_not_found", "cannot be invited to a direct message"},
+        {"D0AJ7K184TV", "not_in_channel", "cannot be invited to a direct message"},
+        {"U0123456789", "channel_not_found", "id of a user"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct destination_verdict v =
+            judge_error((struct destination_try){cases[i][0], 1, ""}, cases[i][1]);
+
+        assert_int_equal(v.outcome, DESTINATION_REFUSED);
+        if (strstr(v.remedy, cases[i][2]) == NULL)
+            fail_msg("%s for %s: %s", cases[i][1], cases[i][0], v.remedy);
+    }
+}
+
+static void a_status_decides(void **state)
 {
     static const struct {
         long status;
-        enum slack_outcome outcome;
+        enum destination_outcome outcome;
     } cases[] = {
-        {100, SLACK_AGAIN},  {204, SLACK_AGAIN},  {301, SLACK_AGAIN},  {302, SLACK_AGAIN},
-        {400, SLACK_FAILED}, {401, SLACK_FAILED}, {403, SLACK_FAILED}, {404, SLACK_FAILED},
-        {408, SLACK_AGAIN},  {413, SLACK_FAILED}, {429, SLACK_AGAIN},  {500, SLACK_AGAIN},
-        {502, SLACK_AGAIN},  {503, SLACK_AGAIN},  {504, SLACK_AGAIN},  {599, SLACK_AGAIN},
+        {100, DESTINATION_RETRY},   {204, DESTINATION_RETRY},   {301, DESTINATION_RETRY},
+        {302, DESTINATION_RETRY},   {400, DESTINATION_REFUSED}, {401, DESTINATION_REFUSED},
+        {403, DESTINATION_REFUSED}, {404, DESTINATION_REFUSED}, {408, DESTINATION_RETRY},
+        {413, DESTINATION_REFUSED}, {429, DESTINATION_RETRY},   {500, DESTINATION_RETRY},
+        {502, DESTINATION_RETRY},   {503, DESTINATION_RETRY},   {504, DESTINATION_RETRY},
+        {599, DESTINATION_RETRY},
     };
 
     (void)state;
@@ -860,85 +222,73 @@ static void test_statuses(void **state)
             fail_msg("%ld", cases[i].status);
     }
     assert_string_equal(judge(503, "<html>").reason, "HTTP 503");
-    assert_int_equal(judge(503, "{\"ok\":true}").outcome, SLACK_AGAIN);
-    assert_int_equal(judge(500, "{\"ok\":false,\"error\":\"invalid_auth\"}").outcome, SLACK_AGAIN);
-    assert_int_equal(judge(400, "{\"ok\":false,\"error\":\"fatal_error\"}").outcome, SLACK_AGAIN);
+    assert_int_equal(judge(503, "{\"ok\":true}").outcome, DESTINATION_RETRY);
+    assert_int_equal(judge(500, "{\"ok\":false,\"error\":\"invalid_auth\"}").outcome,
+                     DESTINATION_RETRY);
+    assert_int_equal(judge(400, "{\"ok\":false,\"error\":\"fatal_error\"}").outcome,
+                     DESTINATION_RETRY);
     assert_non_null(strstr(judge(404, "").remedy, "SLACK_API_URL"));
     assert_non_null(strstr(judge(302, "").remedy, "SLACK_API_URL"));
 }
 
-static void test_retry_after_is_passed_on(void **state)
+static struct destination_verdict judge_wait(long status, int64_t retry_after_s)
 {
-    struct slack_reply reply = {.status = 429, .retry_after_s = 30, .tries = 1};
-    struct slack_verdict v;
-
-    (void)state;
-    slack_answer(&reply, &v);
-    assert_int_equal(v.retry_after_us, 30 * TIME_S);
-    reply.status = 503;
-    slack_answer(&reply, &v);
-    assert_int_equal(v.retry_after_us, 30 * TIME_S);
-    reply.retry_after_s = INT64_MAX; /* does not overflow; retry.h clamps it */
-    slack_answer(&reply, &v);
-    assert_true(v.retry_after_us >= TIME_HOUR);
-    reply.retry_after_s = -5;
-    slack_answer(&reply, &v);
-    assert_int_equal(v.retry_after_us, 0);
-    assert_string_equal(v.reason, "HTTP 503");
+    return judge_try(
+        (struct destination_try){"C1", 1, ""},
+        (struct http_reply){
+            .error = "", .status = status, .retry_after_s = retry_after_s, .body = ""});
 }
 
-static void test_no_answer(void **state)
+static void retry_after_is_passed_on(void **state)
 {
-    char error[400];
-    struct slack_reply reply = {
+    (void)state;
+    assert_int_equal(judge_wait(429, 30).retry_after_us, 30 * TIME_S);
+    assert_int_equal(judge_wait(503, 30).retry_after_us, 30 * TIME_S);
+    assert_true(judge_wait(503, INT64_MAX).retry_after_us >= TIME_HOUR); /* retry.h clamps it */
+    assert_int_equal(judge_wait(503, -5).retry_after_us, 0);
+    assert_string_equal(judge_wait(503, -5).reason, "HTTP 503");
+}
+
+static void a_lost_reply_is_retried(void **state)
+{
+    char error[400] = "Connection\r\nreset";
+    const struct destination_try attempt = {"C1", 1, ""};
+    const struct http_reply reply = {
         .error = error, .status = 200, .body = "{\"ok\":true}", .body_len = 11};
-    struct slack_verdict v;
+    struct destination_verdict v = judge_try(attempt, reply);
 
     (void)state;
-    strcpy(error, "Connection\r\nreset");
-    slack_answer(&reply, &v);
-    assert_int_equal(v.outcome, SLACK_AGAIN);
+    assert_int_equal(v.outcome, DESTINATION_RETRY);
     assert_string_equal(v.reason, "no answer: Connection\\x0d\\x0areset");
     for (size_t i = 0; i + 3 < sizeof error; i += 3)
         memcpy(error + i, "€", 4);
-    slack_answer(&reply, &v);
-    assert_true(strlen(v.reason) > SLACK_REASON_SIZE - 5);
+    v = judge_try(attempt, reply);
+    assert_true(strlen(v.reason) > DESTINATION_REASON_SIZE - 5);
     assert_true(text_is_utf8(v.reason, strlen(v.reason)));
+}
+
+static void the_first_destination_that_is_set_up_is_used(void **state)
+{
+    (void)state;
+    assert_ptr_equal(destination_of(&(struct settings){.slack_token = "xoxb-1"}),
+                     &destination_slack);
+    assert_ptr_equal(destination_of(&(struct settings){.slack_token = NULL}), &destination_stdout);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_whole_message),
-        cmocka_unit_test(test_one_and_many),
-        cmocka_unit_test(test_counts_that_are_not_exact_say_so),
-        cmocka_unit_test(test_what_is_not_there_leaves_no_hole),
-        cmocka_unit_test(test_the_group_leads_and_has_its_fields),
-        cmocka_unit_test(test_more_groups_than_fields),
-        cmocka_unit_test(test_four_long_groups_are_whole_in_their_fields),
-        cmocka_unit_test(test_severity),
-        cmocka_unit_test(test_mentions),
-        cmocka_unit_test(test_as_many_mentions_as_there_may_be),
-        cmocka_unit_test(test_what_cannot_be_mentioned_is_left_out),
-        cmocka_unit_test(test_a_runbook_on_the_web_is_a_link),
-        cmocka_unit_test(test_nobody_is_mentioned),
-        cmocka_unit_test(test_a_sample_cannot_end_its_block),
-        cmocka_unit_test(test_bytes_that_are_no_text),
-        cmocka_unit_test(test_drain_tokens_are_taken_out),
-        cmocka_unit_test(test_limits_hold_whatever_comes),
-        cmocka_unit_test(test_what_fits_exactly_is_not_cut),
-        cmocka_unit_test(test_a_buffer_that_is_too_small),
-        cmocka_unit_test(test_without_memory_there_is_no_message_and_no_leak),
-        cmocka_unit_test(test_printed),
-        cmocka_unit_test(test_printed_with_group_and_severity),
-        cmocka_unit_test(test_every_printed_line_is_known_as_ours),
-        cmocka_unit_test(test_only_a_whole_ok_is_delivered),
-        cmocka_unit_test(test_errors_that_pass),
-        cmocka_unit_test(test_errors_that_stay),
-        cmocka_unit_test(test_an_error_that_nobody_knows_gets_some_tries),
-        cmocka_unit_test(test_statuses),
-        cmocka_unit_test(test_retry_after_is_passed_on),
-        cmocka_unit_test(test_no_answer),
+        cmocka_unit_test(only_a_whole_ok_is_delivered),
+        cmocka_unit_test(errors_that_pass_are_retried),
+        cmocka_unit_test(errors_that_stay_are_refused),
+        cmocka_unit_test(an_unknown_error_gets_some_tries),
+        cmocka_unit_test(refused_blocks_are_sent_once_more_as_plain_text),
+        cmocka_unit_test(the_request_follows_the_last_answer),
+        cmocka_unit_test(the_remedy_for_a_channel_fits_its_kind),
+        cmocka_unit_test(a_status_decides),
+        cmocka_unit_test(retry_after_is_passed_on),
+        cmocka_unit_test(a_lost_reply_is_retried),
+        cmocka_unit_test(the_first_destination_that_is_set_up_is_used),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

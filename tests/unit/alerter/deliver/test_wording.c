@@ -1,0 +1,213 @@
+#include "tests/unit/unit.h"
+
+#include "alerter/deliver/wording.h"
+#include "common/base/text.h"
+#include "common/base/time.h"
+
+#include <string.h>
+
+static void assert_subject(const struct wire_alert *alert, enum draft_form form, const char *name,
+                           size_t max, const char *want)
+{
+    struct draft d;
+
+    draft_init(&d, form);
+    draft_say(&d, "before: ");
+    wording_subject(&d, alert, name, max);
+    assert_int_equal(d.rc, 0);
+    assert_string_equal(buf_text(&d.text) + strlen("before: "), want);
+    draft_close(&d);
+}
+
+static void a_subject_shows_severity_name_and_group(void **state)
+{
+    static const struct wire_group group[] = {{"process", "web.3"}, {"path", "/slow"}};
+    struct wire_alert a = {.severity = NULL};
+
+    (void)state;
+    assert_subject(&a, DRAFT_PRINT, "h12", 100, "h12");
+    a.severity = "";
+    assert_subject(&a, DRAFT_PRINT, "h12", 100, "h12");
+    a.severity = "info";
+    assert_subject(&a, DRAFT_PRINT, "h12", 100, "[info] h12");
+    a.group = group;
+    a.n_group = 2;
+    assert_subject(&a, DRAFT_PRINT, "h12", 100, "[info] h12 (process web.3, path /slow)");
+    a.severity = "";
+    a.n_group = 1;
+    assert_subject(&a, DRAFT_PRINT, "h12", 100, "h12 (process web.3)");
+    assert_subject(&a, DRAFT_PRINT, "", 100, " (process web.3)");
+}
+
+/* A visitor chooses the path; it must not pass for another pair. */
+static void a_value_cannot_pass_for_a_pair(void **state)
+{
+    static const struct {
+        const char *value;
+        const char *want;
+    } cases[] = {
+        {"", "r (no path)"},
+        {"/a,b", "r (path /a,b)"},
+        {"/a, process web.9", "r (path \"/a, process web.9\")"},
+        {"a\nb", "r (path a\\x0ab)"},
+        {"/?drain_token=0123456789abcdef", "r (path /?drain_token=…)"},
+        {"<!here> & co", "r (path \"&lt;!here&gt; &amp; co\")"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct wire_group pair = {"path", cases[i].value};
+        struct wire_alert a = {.group = &pair, .n_group = 1};
+
+        assert_subject(&a, DRAFT_PLAIN, "r", 100, cases[i].want);
+    }
+}
+
+static void check_bound(const struct wire_alert *a, const char *name, size_t max)
+{
+    struct draft d;
+
+    draft_init(&d, DRAFT_PLAIN);
+    wording_subject(&d, a, name, max);
+    assert_int_equal(d.rc, 0);
+    assert_in_range(d.text.len, 1, max);
+    assert_true(text_is_utf8(buf_text(&d.text), d.text.len));
+    draft_close(&d);
+}
+
+static void the_bound_holds_for_every_length(void **state)
+{
+    static const char *const fillings[] = {"x", "&", "€", " ", "\xff", "`"};
+    static char name[5000], value[5000];
+
+    (void)state;
+    for (size_t f = 0; f < sizeof fillings / sizeof fillings[0]; f++) {
+        const size_t size = strlen(fillings[f]);
+
+        for (size_t n = 0; n < 400; n += n < 130 ? 1 : 37) {
+            for (size_t i = 0; i < n; i++)
+                memcpy(name + i * size, fillings[f], size);
+            name[n * size] = '\0';
+            for (size_t v = 0; v < sizeof value / size; v += v < 130 ? 7 : 700) {
+                struct wire_group group[] = {{"key", value}, {name, "web.1"}};
+                struct wire_alert a = {.severity = "critical", .group = group, .n_group = 2};
+
+                for (size_t i = 0; i < v; i++)
+                    memcpy(value + i * size, fillings[f], size);
+                value[v * size] = '\0';
+                check_bound(&a, name, WORDING_SUBJECT_MIN);
+                check_bound(&a, name, 150);
+            }
+        }
+    }
+}
+
+static void the_longer_part_is_cut(void **state)
+{
+    char name[201], value[201];
+    struct wire_group pair = {"k", value};
+    struct wire_alert a = {.group = &pair, .n_group = 1};
+    struct draft d;
+    const char *text;
+
+    (void)state;
+    memset(name, 'n', 200);
+    memset(value, 'v', 200);
+    name[200] = value[200] = '\0';
+    draft_init(&d, DRAFT_PRINT);
+    wording_subject(&d, &a, name, 100);
+    text = buf_text(&d.text);
+    assert_int_equal(d.text.len, 100);
+    assert_int_equal(strspn(text, "n"), 47); /* half, with the ellipsis */
+    assert_non_null(strstr(text, "… (k vvvv"));
+    draft_close(&d);
+    value[3] = '\0'; /* a short group leaves its room to the name */
+    draft_init(&d, DRAFT_PRINT);
+    wording_subject(&d, &a, name, 100);
+    assert_int_equal(d.text.len, 100);
+    assert_string_equal(buf_text(&d.text) + 100 - strlen("… (k vvv)"), "… (k vvv)");
+    draft_close(&d);
+    value[3] = 'v'; /* and the other way round */
+    name[3] = '\0';
+    draft_init(&d, DRAFT_PRINT);
+    wording_subject(&d, &a, name, 100);
+    assert_int_equal(d.text.len, 100);
+    assert_int_equal(strncmp(buf_text(&d.text), "nnn (k vvv", 10), 0);
+    draft_close(&d);
+}
+
+static void one_word_stands_before_the_count(void **state)
+{
+    (void)state;
+    assert_string_equal(wording_qualifier(&(struct wire_alert){0}), "");
+    assert_string_equal(wording_qualifier(&(struct wire_alert){.about = true}), "about ");
+    assert_string_equal(wording_qualifier(&(struct wire_alert){.at_least = true}), "at least ");
+    assert_string_equal(wording_qualifier(&(struct wire_alert){.at_least = true, .about = true}),
+                        "at least ");
+}
+
+static void assert_notification(const struct wire_alert *alert, const char *want)
+{
+    struct draft d;
+
+    draft_init(&d, DRAFT_PLAIN);
+    wording_notification(&d, alert);
+    assert_int_equal(d.rc, 0);
+    assert_string_equal(buf_text(&d.text), want);
+    draft_close(&d);
+}
+
+static void a_notification_names_the_app_first(void **state)
+{
+    static const struct wire_group group = {"path", "/a<b"};
+    struct wire_alert a = {.app = "raxx-console-prod",
+                           .title = "H12 request timeouts",
+                           .rule = "h12",
+                           .count = 4,
+                           .threshold = 3,
+                           .window_us = 5 * TIME_MINUTE};
+
+    (void)state;
+    assert_notification(&a, "🔴 raxx-console-prod: H12 request timeouts, 4 in 5 minutes (limit 3)");
+    a.about = true;
+    a.title = "";
+    assert_notification(&a, "🔴 raxx-console-prod: h12, about 4 in 5 minutes (limit 3)");
+    a.at_least = true;
+    a.group = &group;
+    a.n_group = 1;
+    a.severity = "warning";
+    assert_notification(
+        &a, "🟡 raxx-console-prod: h12 (path /a&lt;b), at least 4 in 5 minutes (limit 3)");
+    a.window_us = -1; /* of a damaged store */
+    assert_notification(
+        &a, "🟡 raxx-console-prod: h12 (path /a&lt;b), at least 4 in 0 seconds (limit 3)");
+}
+
+static void each_severity_has_its_colour(void **state)
+{
+    static const char *const colours[][2] = {
+        {"info", "🔵 "},     {"warning", "🟡 "}, {"error", "🟠 "},
+        {"critical", "🔴 "}, {"", "🔴 "},           {"of a newer build", "🔴 "},
+    };
+
+    (void)state;
+    assert_string_equal(wording_colour(&(struct wire_alert){.severity = NULL}), "🔴 ");
+    for (size_t i = 0; i < sizeof colours / sizeof colours[0]; i++)
+        assert_string_equal(wording_colour(&(struct wire_alert){.severity = colours[i][0]}),
+                            colours[i][1]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_subject_shows_severity_name_and_group),
+        cmocka_unit_test(a_value_cannot_pass_for_a_pair),
+        cmocka_unit_test(the_bound_holds_for_every_length),
+        cmocka_unit_test(the_longer_part_is_cut),
+        cmocka_unit_test(a_notification_names_the_app_first),
+        cmocka_unit_test(each_severity_has_its_colour),
+        cmocka_unit_test(one_word_stands_before_the_count),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
