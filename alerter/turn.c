@@ -67,7 +67,8 @@ static int take(void *ctx, struct wire_bytes bytes, const struct wire_record *re
 {
     struct loop *d = ctx;
     const struct wire_entry entry = {d->now_us, WIRE_INPUT_RECORD, bytes};
-    struct engine_alerts alerts;
+    const struct engine_event event = engine_record_event(record, d->now_us);
+    struct engine_outcomes outcomes;
     int rc = need_transaction(d, err);
 
     d->busy_us = d->now_us;
@@ -77,9 +78,9 @@ static int take(void *ctx, struct wire_bytes bytes, const struct wire_record *re
         return RECEIVER_NOT_NOW; /* the disk is full: room is made for the next turn */
     d->taken++;
     if (rc == 0)
-        rc = fold_record(&d->fold, record, d->now_us, &alerts, err);
-    for (size_t i = 0; rc == 0 && i < alerts.n; i++)
-        rc = put_alert(d, &alerts.alerts[i], err);
+        rc = fold_event(&d->fold, &event, &outcomes, err);
+    for (size_t i = 0; rc == 0 && i < outcomes.n_alerts; i++)
+        rc = put_alert(d, &outcomes.alerts[i], err);
     return rc;
 }
 
@@ -139,7 +140,7 @@ int loop_feed_rules(struct loop *d, const char *text, size_t len, struct err *er
         WIRE_INPUT_RULES,
         {(const uint8_t *)text, len},
     };
-    struct engine_alerts none;
+    struct engine_outcomes none;
     int rc = need_transaction(d, err);
 
     if (rc == 0)

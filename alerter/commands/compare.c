@@ -154,10 +154,10 @@ int compare_entry(struct compare *c, const struct wire_entry *entry, struct err 
         c->step_us = entry->step_us;
     }
     for (int side = 0; rc == 0 && side < 2; side++) {
-        struct engine_alerts alerts;
+        struct engine_outcomes alerts;
 
         rc = trial_entry(c->sides[side], entry, &alerts, err);
-        for (size_t i = 0; rc == 0 && i < alerts.n; i++)
+        for (size_t i = 0; rc == 0 && i < alerts.n_alerts; i++)
             rc = hold(c, (enum compare_side)side, &alerts.alerts[i], err);
     }
     return rc;

@@ -25,13 +25,13 @@ struct replay {
 };
 
 /* What was decided; what is shown of progress must not stand before it. */
-static int print(struct replay *r, const struct engine_alerts *alerts, struct err *err)
+static int print(struct replay *r, const struct engine_outcomes *alerts, struct err *err)
 {
     int rc = 0;
 
-    if (alerts->n > 0)
+    if (alerts->n_alerts > 0)
         progress_end(&r->captured.progress);
-    for (size_t i = 0; rc == 0 && i < alerts->n; i++)
+    for (size_t i = 0; rc == 0 && i < alerts->n_alerts; i++)
         rc = show_alert(&alerts->alerts[i], r->json, err);
     return rc;
 }
@@ -74,7 +74,7 @@ struct recorded {
 static int recorded_entry(void *ctx, const struct wire_entry *entry, struct err *err)
 {
     struct recorded *r = ctx;
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
     int rc = fold_entry(&r->fold, entry, &alerts, err);
 
     if (rc == ERR_INPUT && entry->input == WIRE_INPUT_RULES) {
@@ -110,7 +110,7 @@ struct tried {
 static int tried_entry(void *ctx, const struct wire_entry *entry, struct err *err)
 {
     struct tried *t = ctx;
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
     int rc = trial_entry(&t->trial, entry, &alerts, err);
 
     return rc != 0 ? rc : print(t->replay, &alerts, err);

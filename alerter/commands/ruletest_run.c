@@ -115,7 +115,7 @@ static int decide(struct ruletest_run *r, struct fold *fold, const struct wire_r
                   int64_t at_us, struct ruletest_diff *diff, struct err *err)
 {
     struct wire_entry entry = {.step_us = at_us, .input = WIRE_INPUT_RECORD};
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
     int rc;
 
     buf_clear(&r->record);
@@ -124,7 +124,7 @@ static int decide(struct ruletest_run *r, struct fold *fold, const struct wire_r
         return err_set(err, rc, "a record cannot be packed");
     entry.bytes = (struct wire_bytes){r->record.data, r->record.len};
     rc = fold_entry(fold, &entry, &alerts, err);
-    for (size_t i = 0; rc == 0 && i < alerts.n; i++)
+    for (size_t i = 0; rc == 0 && i < alerts.n_alerts; i++)
         ruletest_diff_take(diff, &alerts.alerts[i]);
     return rc;
 }

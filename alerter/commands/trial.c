@@ -130,7 +130,7 @@ static int look_at_snapshot(struct trial *t, struct wire_bytes bytes, struct err
     return 0;
 }
 
-int trial_entry(struct trial *t, const struct wire_entry *entry, struct engine_alerts *alerts,
+int trial_entry(struct trial *t, const struct wire_entry *entry, struct engine_outcomes *alerts,
                 struct err *err)
 {
     int rc = 0;

@@ -33,7 +33,7 @@ int trial_open(struct trial *t, const struct startup_program *program, const cha
 void trial_close(struct trial *t); /* also of one that is all zeros */
 
 /* Feeds an entry, as fold_entry does; recorded rules that this build refuses are no error. */
-int trial_entry(struct trial *t, const struct wire_entry *entry, struct engine_alerts *alerts,
+int trial_entry(struct trial *t, const struct wire_entry *entry, struct engine_outcomes *alerts,
                 struct err *err);
 
 /* At the end of the stream: names all rules where it recorded none. */

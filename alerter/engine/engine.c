@@ -1,15 +1,58 @@
+/* The engine: takes events and returns the alerts that they decide. Called by
+ * alerter/stream/fold.c, which feeds it the stream, live and in a replay alike. */
 #include "alerter/engine/engine.h"
 
-#include "alerter/engine/engine_impl.h"
+#include "alerter/engine/judge.h"
+#include "alerter/engine/keys.h"
+#include "alerter/engine/losses.h"
+#include "alerter/engine/repeats.h"
+#include "alerter/engine/ruleset.h"
+#include "alerter/engine/snapshot.h"
+#include "alerter/engine/window.h"
+#include "common/base/hash.h"
 #include "common/base/time.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Matches of one key in one record for which memory is kept; a larger burst gives it back. */
+/* Matches of one key in one record for which memory is kept; after a larger burst it is freed. */
 enum { RUNS_KEPT = 16384 };
+
+/* A key that the record in hand has matches of, and its groups of matches: the first, the last, and
+ * by engine.next_group those in between. */
+struct touch {
+    struct key *key;
+    const struct rule *rule;
+    size_t first_group;
+    size_t last_group;
+    struct wire_group pairs[RULES_GROUP_BY_MAX]; /* the key's group, if there is an alert */
+};
+
+struct engine {
+    struct ruleset rules; /* all zeros before the first */
+    struct keys *keys;
+    struct repeats frames;
+    struct losses losses;
+    int64_t step_us; /* of the last record, 0 before the first */
+    struct engine_counts counts;
+    struct engine_limits limits;
+
+    /* The record in hand; the arrays are kept from record to record for their memory. */
+    const char *app;
+    int64_t received_us; /* replaced if it cannot be right */
+    struct touch *touches;
+    size_t n_touches;
+    size_t *next_group; /* for each group of the record, the key's next one */
+    struct wire_alert *alerts;
+    size_t n_alerts;
+    size_t groups_cap; /* of the three arrays */
+    struct window_run *runs;
+    size_t runs_cap;
+};
 
 static const struct engine_limits DEFAULT_LIMITS = {
     .keys = ENGINE_KEYS_MAX,
@@ -67,6 +110,8 @@ void engine_set_limits(struct engine *e, const struct engine_limits *limits)
     e->limits = *limits;
 }
 
+/* ---- rules ---- */
+
 bool engine_has_rules_text(const struct engine *e, const char *text, size_t len)
 {
     return e->rules.rules != NULL && e->rules.len == len && memcmp(e->rules.text, text, len) == 0;
@@ -96,11 +141,11 @@ static bool outlives_reload(void *ctx, const char *name)
     return old != NULL && next != NULL && ruleset_same_matching(old, next);
 }
 
-int engine_set_rules(struct engine *e, const char *text, size_t len, struct err *err)
+static int take_rules(struct engine *e, struct wire_bytes text, struct err *err)
 {
     struct ruleset next;
     struct reload reload = {.old = &e->rules, .next = &next};
-    int rc = ruleset_read(&next, text, len, err);
+    int rc = ruleset_read(&next, (const char *)text.data, text.len, err);
 
     if (rc != 0)
         return rc;
@@ -109,6 +154,8 @@ int engine_set_rules(struct engine *e, const char *text, size_t len, struct err 
     e->rules = next;
     return 0;
 }
+
+/* ---- the keys that a record touches ---- */
 
 /* Makes room for a record with `n` groups of matches. */
 static int reserve_groups(struct engine *e, size_t n)
@@ -128,7 +175,8 @@ static int reserve_groups(struct engine *e, size_t n)
     return 0;
 }
 
-const char *engine_group_value(const struct wire_matches *matches, const char *key)
+/* The value of a key of group_by; "" if the line has none. */
+static const char *group_value(const struct wire_matches *matches, const char *key)
 {
     if (strcmp(key, "process") == 0)
         return matches->process;
@@ -139,16 +187,15 @@ const char *engine_group_value(const struct wire_matches *matches, const char *k
     return "";
 }
 
-/* The values of the key that the matches belong to, in the order of the rule's group_by. */
 static void group_values(const struct rule *rule, const struct wire_matches *matches,
                          const char *values[RULES_GROUP_BY_MAX])
 {
     for (size_t i = 0; i < rule->group_by.n; i++)
-        values[i] = engine_group_value(matches, rule->group_by.items[i]);
+        values[i] = group_value(matches, rule->group_by.items[i]);
 }
 
-/* Finds the key that a group of matches belongs to, and notes the group as its first or next. What
- * a key says of its touch may be an earlier step's, so it holds only if that touch is the key's. */
+/* Finds or makes the key of a group of matches and links the group to it. key->touch may be left
+ * over from an earlier record, so it counts only if that touch names this key. */
 static int touch(struct engine *e, const struct rule *rule, const struct wire_matches *matches,
                  size_t group)
 {
@@ -161,7 +208,7 @@ static int touch(struct engine *e, const struct rule *rule, const struct wire_ma
         return ERR_NOMEM;
     e->next_group[group] = SIZE_MAX;
     if (key->touch < e->n_touches && e->touches[key->touch].key == key) {
-        struct engine_touch *t = &e->touches[key->touch];
+        struct touch *t = &e->touches[key->touch];
 
         e->next_group[t->last_group] = group;
         t->last_group = group;
@@ -169,7 +216,7 @@ static int touch(struct engine *e, const struct rule *rule, const struct wire_ma
     }
     key->touch = e->n_touches;
     e->touches[e->n_touches++] =
-        (struct engine_touch){.key = key, .rule = rule, .first_group = group, .last_group = group};
+        (struct touch){.key = key, .rule = rule, .first_group = group, .last_group = group};
     return 0;
 }
 
@@ -196,6 +243,174 @@ static int touch_all(struct engine *e, const struct wire_record *record)
     return 0;
 }
 
+/* ---- times ---- */
+
+static int reserve_runs(struct engine *e, size_t n)
+{
+    if (n <= e->runs_cap)
+        return 0;
+    free(e->runs);
+    e->runs_cap = 0;
+    e->runs = calloc(n, sizeof *e->runs);
+    if (e->runs == NULL)
+        return ERR_NOMEM;
+    e->runs_cap = n;
+    return 0;
+}
+
+static bool is_near(int64_t time_us, int64_t other_us)
+{
+    int64_t ahead;
+
+    return !__builtin_sub_overflow(time_us, other_us, &ahead) && ahead <= ENGINE_SKEW_MAX_US &&
+           ahead >= -ENGINE_SKEW_MAX_US;
+}
+
+/* The time at which a match counts. A time that is near neither the receive time nor the step time
+ * is made up, from a wrong clock, or of a line that was held back on its way to ingest: the receive
+ * time replaces it, which may lie hours back if ingest had to keep the record. */
+static int64_t event_us(struct engine *e, int64_t time_us)
+{
+    if (is_near(time_us, e->received_us) || is_near(time_us, e->step_us))
+        return time_us;
+    e->counts.skewed++;
+    return e->received_us;
+}
+
+/* Collects the times of all matches of one key in the record, sorted. */
+static int collect(struct engine *e, const struct wire_record *record, const struct touch *t,
+                   size_t *n_runs)
+{
+    size_t total = 0, n = 0;
+
+    for (size_t g = t->first_group; g != SIZE_MAX; g = e->next_group[g])
+        total += record->matches[g].n_times;
+    if (reserve_runs(e, total) != 0)
+        return ERR_NOMEM;
+    for (size_t g = t->first_group; g != SIZE_MAX; g = e->next_group[g]) {
+        const struct wire_matches *matches = &record->matches[g];
+
+        for (size_t i = 0; i < matches->n_times; i++) {
+            int64_t us = event_us(e, matches->times_us[i]);
+
+            e->runs[n++] = (struct window_run){.ms = us / TIME_MS, .n = 1};
+        }
+    }
+    *n_runs = window_sort(e->runs, n);
+    return 0;
+}
+
+/* ---- alerts ---- */
+
+/* The last group of the key with a sample line; the last one if none has any. */
+static const struct wire_matches *shown(const struct engine *e, const struct wire_record *record,
+                                        const struct touch *t)
+{
+    const struct wire_matches *best = &record->matches[t->last_group];
+
+    for (size_t g = t->first_group; g != SIZE_MAX; g = e->next_group[g]) {
+        if (record->matches[g].sample.len > 0)
+            best = &record->matches[g];
+    }
+    return best;
+}
+
+static void write_id(const struct wire_alert *alert, char id[WIRE_ID_SIZE])
+{
+    uint64_t hash = hash_add_text(hash_add_text(HASH_START, alert->app), alert->rule);
+
+    for (size_t i = 0; i < alert->n_group; i++)
+        hash = hash_add_text(hash_add_text(hash, alert->group[i].key), alert->group[i].value);
+    hash = hash_finish(hash_add_u64(hash, (uint64_t)alert->at_us));
+    snprintf(id, WIRE_ID_SIZE, "%016" PRIx64, hash);
+}
+
+/* An alert borrows names from the record, never from the key, which may be dropped before the step
+ * ends. */
+static void fill_group(const struct wire_record *record, struct touch *t, struct wire_alert *alert)
+{
+    const struct rules_list *keys = &t->rule->group_by;
+
+    for (size_t i = 0; i < keys->n; i++)
+        t->pairs[i] = (struct wire_group){
+            .key = keys->items[i],
+            .value = group_value(&record->matches[t->first_group], keys->items[i]),
+        };
+    alert->group = t->pairs;
+    alert->n_group = keys->n;
+}
+
+/* Whether lines may be missing from the count: the newest mark of a loss lies within the interval
+ * or later, and a loss marked later may be of older lines. */
+static bool is_short(const struct engine *e, const struct touch *t,
+                     const struct window_count *breach)
+{
+    return losses_newest(&e->losses, e->app) > breach->last_ms - judge_within_ms(t->rule);
+}
+
+static void add_alert(struct engine *e, const struct wire_record *record, struct touch *t,
+                      const struct judge_result *judged)
+{
+    const struct window_count *breach = &judged->most;
+    const struct wire_matches *line = shown(e, record, t);
+    const struct rule *rule = t->rule;
+    struct wire_alert *alert = &e->alerts[e->n_alerts++];
+
+    *alert = (struct wire_alert){
+        .kind = "breach",
+        .rule = rule->name,
+        .app = e->app,
+        .at_us = e->step_us,
+        .count = breach->count,
+        .at_least = is_short(e, t, breach),
+        .about = breach->about,
+        .window_us = rule->within_us,
+        .threshold = rule->more_than,
+        .suppressed = judged->suppressed,
+        .first_us = breach->first_ms * TIME_MS,
+        .last_us = breach->last_ms * TIME_MS,
+        .title = rule->title,
+        .runbook = rule->runbook,
+        .channel = rule->channel,
+        .mentions = rule->mentions.items,
+        .n_mentions = rule->mentions.n,
+        .severity = rule->severity,
+        .source = line->source,
+        .process = line->process,
+    };
+    if (rule->sample)
+        alert->sample = line->sample;
+    fill_group(record, t, alert);
+    write_id(alert, alert->id);
+    e->counts.alerts++;
+}
+
+/* Puts the matches of a touched key into its window and judges it. */
+static int take_touch(struct engine *e, const struct wire_record *record, struct touch *t)
+{
+    const int64_t keep_ms = judge_within_ms(t->rule) + ENGINE_LATE_MAX_US / TIME_MS;
+    struct judge_result judged;
+    size_t n, late;
+    int rc = collect(e, record, t, &n);
+
+    if (rc != 0)
+        return rc;
+    late = window_late(&t->key->window, e->runs, n, keep_ms);
+    e->counts.too_late += judge_matches(e->runs, late);
+    /* Even if all are too late: `within` may be shorter now, so that the window has to forget. */
+    rc = keys_put(e->keys, t->key, e->runs + late, n - late, keep_ms, e->limits.key_times);
+    if (rc != 0 || late == n)
+        return rc;
+    e->counts.matches += judge_matches(e->runs + late, n - late);
+    judged = judge_key(t->key, t->rule, e->runs + late, n - late, e->step_us);
+    if (judged.verdict == JUDGE_ALERT)
+        add_alert(e, record, t, &judged);
+    e->counts.cooled += judged.verdict == JUDGE_COOLED;
+    return 0;
+}
+
+/* ---- events ---- */
+
 static const char *app_of(const struct engine *e, const char *drain)
 {
     const char *app = e->rules.rules == NULL ? NULL : rules_app(e->rules.rules, drain);
@@ -220,7 +435,8 @@ static int note_loss(struct engine *e)
     return losses_mark(&e->losses, e->app, e->received_us / TIME_MS, e->limits.apps);
 }
 
-static int seen(struct engine *e, const struct wire_record *record)
+/* 1 if the record is a repeat, 0 if not, or ERR_NOMEM. */
+static int is_repeat(struct engine *e, const struct wire_record *record)
 {
     struct repeats_limits limits = {.drains = e->limits.drains,
                                     .per_drain = e->limits.frames_per_drain,
@@ -232,7 +448,7 @@ static int seen(struct engine *e, const struct wire_record *record)
                         ENGINE_FRAME_MEMORY_US, &limits);
 }
 
-static int take(struct engine *e, const struct wire_record *record)
+static int take_matches(struct engine *e, const struct wire_record *record)
 {
     int rc = reserve_groups(e, record->n_matches);
 
@@ -243,7 +459,7 @@ static int take(struct engine *e, const struct wire_record *record)
     if (rc == 0)
         rc = touch_all(e, record);
     for (size_t i = 0; i < e->n_touches && rc == 0; i++)
-        rc = engine_settle(e, record, &e->touches[i]);
+        rc = take_touch(e, record, &e->touches[i]);
     if (rc != 0)
         return rc;
     e->counts.groups_dropped += keys_keep_groups(e->keys, e->limits.groups);
@@ -251,32 +467,47 @@ static int take(struct engine *e, const struct wire_record *record)
     return 0;
 }
 
-int engine_step(struct engine *e, const struct wire_record *record, int64_t step_us,
-                struct engine_alerts *out)
+static int take_record(struct engine *e, const struct wire_record *record, int64_t at_us,
+                       struct engine_outcomes *out)
 {
     int rc;
 
-    *out = (struct engine_alerts){0};
-    if (step_us > e->step_us)
-        e->step_us = step_us;
+    if (at_us > e->step_us)
+        e->step_us = at_us;
     e->n_touches = 0;
     e->n_alerts = 0;
     e->counts.records++;
-    rc = seen(e, record);
+    rc = is_repeat(e, record);
     if (rc == 1) {
         e->counts.repeats++;
         return 0;
     }
     if (rc == 0)
-        rc = take(e, record);
+        rc = take_matches(e, record);
     if (e->runs_cap > RUNS_KEPT) {
         free(e->runs);
         e->runs = NULL;
         e->runs_cap = 0;
     }
     if (rc == 0)
-        *out = (struct engine_alerts){.alerts = e->alerts, .n = e->n_alerts};
+        *out = (struct engine_outcomes){.alerts = e->alerts, .n_alerts = e->n_alerts};
     return rc;
+}
+
+int engine_step(struct engine *e, const struct engine_event *event, struct engine_outcomes *out,
+                struct err *err)
+{
+    *out = (struct engine_outcomes){0};
+    switch (event->kind) {
+    case ENGINE_RECORD:
+        if (take_record(e, event->record, event->at_us, out) == 0)
+            return 0;
+        return err_set(err, ERR_NOMEM, "no memory for the engine");
+    case ENGINE_RULES:
+        return take_rules(e, event->rules, err);
+    }
+    assert(!"an event of a kind that engine.h does not list");
+    return ERR_INPUT;
 }
 
 struct engine_counts engine_counts(const struct engine *e)
@@ -289,4 +520,134 @@ struct engine_counts engine_counts(const struct engine *e)
     counts.drains = e->frames.n_drains;
     counts.frames = e->frames.total;
     return counts;
+}
+
+/* ---- saving and loading ---- */
+
+/* The counters, in the order in which they are saved. */
+enum { N_COUNTERS = 11 };
+
+static void list_counters(struct engine_counts *c, uint64_t *out[N_COUNTERS])
+{
+    size_t n = 0;
+
+    out[n++] = &c->records;
+    out[n++] = &c->repeats;
+    out[n++] = &c->matches;
+    out[n++] = &c->too_late;
+    out[n++] = &c->skewed;
+    out[n++] = &c->unknown_rule;
+    out[n++] = &c->alerts;
+    out[n++] = &c->cooled;
+    out[n++] = &c->keys_dropped;
+    out[n++] = &c->groups_dropped;
+    out[n++] = &c->losses;
+    assert(n == N_COUNTERS);
+}
+
+/* The rules come first, for the keys are checked against them. */
+int engine_save(const struct engine *e, struct buf *out)
+{
+    struct engine_counts counts = e->counts;
+    uint64_t *counters[N_COUNTERS];
+    struct snapshot_writer w;
+
+    snapshot_begin(&w, out);
+    snapshot_put_u64(&w, e->rules.rules != NULL);
+    if (e->rules.rules != NULL)
+        snapshot_put_bytes(&w, e->rules.text, e->rules.len);
+    snapshot_put_u64(&w, (uint64_t)e->step_us);
+    list_counters(&counts, counters);
+    for (size_t i = 0; i < N_COUNTERS; i++)
+        snapshot_put_u64(&w, *counters[i]);
+    repeats_save(&e->frames, &w);
+    losses_save(&e->losses, &w);
+    keys_save(e->keys, &w);
+    return snapshot_finish(&w);
+}
+
+static bool is_known(void *ctx, const char *name, size_t n_group)
+{
+    const struct rule *rule = ruleset_find(ctx, name);
+
+    return rule != NULL && rule->group_by.n == n_group;
+}
+
+/* The checksum was right, so a text that is refused was good to the build that wrote it. */
+static int load_rules(struct engine *e, struct snapshot_reader *r, struct err *err)
+{
+    struct err refused;
+    const char *text;
+    size_t len;
+    int rc;
+
+    if (snapshot_get_max(r, 1) == 0)
+        return 0;
+    text = (const char *)snapshot_get_bytes(r, &len);
+    if (r->bad)
+        return 0;
+    rc = ruleset_read(&e->rules, text, len, &refused);
+    if (rc == ERR_INPUT)
+        return err_set(err, ERR_VERSION, "snapshot: this build refuses its rules: %.900s",
+                       refused.text);
+    return rc;
+}
+
+/* Frame-Ids, losses and keys, in the order in which engine_save writes them. */
+static int load_memory(struct engine *e, struct snapshot_reader *r)
+{
+    struct repeats_limits frames = {.drains = e->limits.drains,
+                                    .per_drain = e->limits.frames_per_drain,
+                                    .total = e->limits.frames};
+    struct keys_limits keys = {
+        .keys = e->limits.keys, .groups = e->limits.groups, .key_times = e->limits.key_times};
+    int rc = repeats_load(&e->frames, r, e->step_us, &frames);
+
+    if (rc == 0)
+        rc = losses_load(&e->losses, r, e->limits.apps,
+                         e->step_us / TIME_MS + ENGINE_SKEW_MAX_US / TIME_MS);
+    if (rc == 0)
+        rc = keys_load(e->keys, r, &keys, e->step_us, is_known, &e->rules);
+    if (rc == 0 && (!snapshot_complete(r) || keys_counts(e->keys).times > e->limits.times))
+        rc = ERR_DAMAGED;
+    return rc;
+}
+
+static int load_body(struct engine *e, struct snapshot_reader *r, struct err *err)
+{
+    uint64_t *counters[N_COUNTERS];
+    int rc = load_rules(e, r, err);
+
+    if (rc != 0)
+        return rc;
+    e->step_us = (int64_t)snapshot_get_max(r, INT64_MAX);
+    list_counters(&e->counts, counters);
+    for (size_t i = 0; i < N_COUNTERS; i++)
+        *counters[i] = snapshot_get_u64(r);
+    return load_memory(e, r);
+}
+
+int engine_load(struct engine **out, const void *bytes, size_t n, uint64_t seed, struct err *err)
+{
+    struct snapshot_reader r;
+    struct engine *e;
+    int rc = snapshot_open(&r, bytes, n, err);
+
+    *out = NULL;
+    if (rc != 0)
+        return rc;
+    e = engine_new(seed);
+    if (e == NULL)
+        return err_set(err, ERR_NOMEM, "snapshot: no memory");
+    rc = load_body(e, &r, err);
+    if (rc == 0) {
+        *out = e;
+        return 0;
+    }
+    engine_free(e);
+    if (rc == ERR_NOMEM)
+        return err_set(err, rc, "snapshot: no memory");
+    if (rc == ERR_DAMAGED)
+        return err_set(err, rc, "snapshot: it holds what no engine writes");
+    return rc;
 }

@@ -1,17 +1,21 @@
-/* The engine: what was fed to it decides what it alerts on, and nothing else does.
+/* The engine: decides which alerts the events of the stream cause.
  *
- * Pure: time comes in as an argument, alerts come out as data. It owns windows, cooldowns, keys and
- * the memory of Frame-Ids. A key is (app, rule, group). The same inputs in the same order give the
- * same alerts, byte for byte, in whatever process, build or year.
+ * Pure: time comes in as an argument, alerts go out as data. It owns windows, cooldowns, keys and
+ * the memory of Frame-Ids. A key is (app, rule, group). The same events in the same order give the
+ * same outcomes, byte for byte, in every process and build.
  *
- * The app is the one that the rules give to the record's drain; where they give none (ingest
- * refuses such a drain, but its rules may have been others) the drain's own name stands for it, so
- * that no alert is lost. A rule with `apps` takes no match of another app. The group's values are
- * the process, and what the record says of the other keys of `group_by`, "" where it says nothing.
+ * The app is the one that the rules give to the record's drain. If they give none, the drain's own
+ * name is the app, so that no alert is lost (ingest refuses such a drain, but may have had other
+ * rules). A rule with `apps` takes no match of another app. A group's values are the process and
+ * the record's values for the other keys of `group_by`, "" if the record has none.
  *
- * A record that tells of lost lines marks its app: an alert is "at least" where the newest such
- * mark lies within the interval that it counts, or later. A mark's time is the receive time, judged
- * like that of a match. It is set before the record's own matches are judged.
+ * A record that reports lost lines marks its app with the record's receive time, before its own
+ * matches are judged. An alert is "at least" if the newest mark lies within the interval that it
+ * counts, or later.
+ *
+ * Nothing in the engine waits: cooldowns and windows are judged when a record comes. So there is no
+ * event for a passing clock, and no function that tells when the next one is due; both belong here
+ * once a decision depends on records that do not come.
  *
  * Memory: about 350 bytes an idle key, 16 to 24 for each further distinct millisecond in its window
  * (window.h; 36 while there are a dozen), 90 a Frame-Id, 160 an app that lost lines. */
@@ -28,21 +32,21 @@
 #include <stdint.h>
 
 enum {
-    ENGINE_KEYS_MAX = 131072,       /* beyond this the key that was longest without a match goes */
+    ENGINE_KEYS_MAX = 131072,       /* beyond it the key that was longest without a match goes */
     ENGINE_GROUPS_MAX = 4096,       /* of an app and rule; beyond it the stalest of them goes */
     ENGINE_APPS_MAX = 4096,         /* apps whose last loss is remembered; the stalest goes */
     ENGINE_KEY_TIMES_MAX = 65536,   /* distinct times of a key; beyond it the oldest two merge */
-    ENGINE_TIMES_MAX = 8 << 20,     /* of all keys; beyond this keys go as beyond ENGINE_KEYS_MAX */
+    ENGINE_TIMES_MAX = 8 << 20,     /* of all keys; beyond it keys go as beyond ENGINE_KEYS_MAX */
     ENGINE_FRAMES_PER_DRAIN = 8192, /* Frame-Ids remembered for a drain, for an hour at most */
     ENGINE_DRAINS_MAX = 4096,       /* drains whose Frame-Ids are remembered; the stalest goes */
-    ENGINE_FRAMES_MAX = 2 << 20,    /* of all drains; beyond it drains go as well */
+    ENGINE_FRAMES_MAX = 2 << 20,    /* of all drains; beyond it the stalest drain goes */
 };
-/* A line's own time counts where it is this near to the delivery's receive time or to the step
- * time, in either direction; else the receive time stands for it. A receive time that is further
- * than this ahead of the step time is a wrong clock's, and the step time stands for that. */
+/* A line's own time counts if it is this near to the delivery's receive time or to the step time,
+ * before or after; else the receive time replaces it. A receive time that is further ahead of the
+ * step time comes from a wrong clock, and the step time replaces it. */
 #define ENGINE_SKEW_MAX_US (INT64_C(3600) * 1000000)
 #define ENGINE_FRAME_MEMORY_US (INT64_C(3600) * 1000000)
-/* A key keeps what is younger than its rule's `within` and this before its newest match. */
+/* A key keeps matches younger than its rule's `within` and this before its newest match. */
 #define ENGINE_LATE_MAX_US (INT64_C(3600) * 1000000)
 
 struct engine;
@@ -60,71 +64,93 @@ struct engine_limits {
 };
 
 struct engine_counts {
-    uint64_t records;  /* all that were fed, repeats too */
-    uint64_t repeats;  /* records with a (drain, Frame-Id) that was taken within the last hour */
-    uint64_t matches;  /* put into windows */
-    uint64_t too_late; /* older than what their key still keeps */
-    uint64_t skewed;   /* matches whose own time was too far off, so that the receive time stood
-                          for it */
+    uint64_t records;      /* all, repeats too */
+    uint64_t repeats;      /* records with a (drain, Frame-Id) that came within the last hour */
+    uint64_t matches;      /* put into windows */
+    uint64_t too_late;     /* older than their key's window reaches */
+    uint64_t skewed;       /* matches that count at the receive time instead of their own */
     uint64_t unknown_rule; /* matches of a rule that the rules in force do not have */
     uint64_t alerts;
-    uint64_t cooled;         /* breaches that a cooldown kept from being alerts */
+    uint64_t cooled;         /* breaches within a cooldown */
     uint64_t keys_dropped;   /* for want of room; not those of a rule that a reload took away */
     uint64_t groups_dropped; /* of a rule with too many groups; not counted in keys_dropped */
-    uint64_t losses;         /* records that told of lost lines */
-    /* What is held now. */
+    uint64_t losses;         /* records that reported lost lines */
+    /* Held now. */
     size_t keys;
     size_t times;
     size_t drains;
     size_t frames;
 };
 
-/* The alerts of one step, in the order in which the record's matches first touched their keys. They
- * borrow from the engine (themselves, and what their rule says: valid until the next step or
- * engine_set_rules) and from the record (app, group's values, source, process, sample: valid while
- * it is). */
-struct engine_alerts {
-    const struct wire_alert *alerts;
-    size_t n;
+enum engine_event_kind {
+    ENGINE_RECORD, /* the matches of one delivery */
+    ENGINE_RULES,  /* the text of a rules file, to be in force from here on */
 };
 
-/* Makes an engine that has no rules, so that every match is unknown; NULL: no memory. `seed` is a
- * random number that goes into the hashes of its tables, so that nobody can make up names that
- * collide; nothing that is decided or saved depends on it. */
+struct engine_event {
+    enum engine_event_kind kind;
+    int64_t at_us; /* the step time. A record's must not be before the last one's; it is raised to
+                      that. Rules act at once, whatever it says */
+    union {
+        const struct wire_record *record;
+        struct wire_bytes rules;
+    };
+};
+
+static inline struct engine_event engine_record_event(const struct wire_record *record,
+                                                      int64_t at_us)
+{
+    return (struct engine_event){.kind = ENGINE_RECORD, .at_us = at_us, .record = record};
+}
+
+static inline struct engine_event engine_rules_event(const char *text, size_t len, int64_t at_us)
+{
+    return (struct engine_event){
+        .kind = ENGINE_RULES, .at_us = at_us, .rules = {(const uint8_t *)text, len}};
+}
+
+/* The outcomes of one step. The alerts stand in the order in which the record's matches first
+ * touched their keys. They borrow from the engine (valid until the next step) and from the record
+ * (app, group's values, source, process, sample). */
+struct engine_outcomes {
+    const struct wire_alert *alerts;
+    size_t n_alerts;
+};
+
 struct engine *engine_new(uint64_t seed);
 void engine_free(struct engine *e); /* NULL is fine */
 
-/* Sets other bounds, each at least 1 and at most the one above; what is held beyond them goes when
+/* Sets other bounds, each at least 1 and at most the one above. State beyond them goes when it is
  * next touched. A saved engine does not remember its bounds. */
 void engine_set_limits(struct engine *e, const struct engine_limits *limits);
 
-/* Puts rules in force, from text as the journal records it. Windows and cooldowns of a rule whose
- * name and matching (source, process, field, match, unless, group_by) are unchanged stay; others
- * start empty. A longer `within` has what was kept under the shorter one. Returns 0, ERR_INPUT with
- * the old rules still in force, or ERR_NOMEM (likewise). */
-int engine_set_rules(struct engine *e, const char *text, size_t len, struct err *err);
+/* Takes one event; `event` is borrowed for the call.
+ *
+ * Rules keep the windows and cooldowns of a rule whose name and matching (source, process, field,
+ * match, unless, group_by) are unchanged; those of other rules start empty. A longer `within` finds
+ * the matches that the shorter one kept.
+ *
+ * Returns 0; ERR_INPUT for rules with faults, which leaves the old ones in force; or ERR_NOMEM,
+ * after which an engine that was taking a record must be thrown away. */
+int engine_step(struct engine *e, const struct engine_event *event, struct engine_outcomes *out,
+                struct err *err);
 
-/* Whether this very text is in force, so that it need not be put there once more. */
+/* Whether exactly this text is in force. */
 bool engine_has_rules_text(const struct engine *e, const char *text, size_t len);
 
-/* The rules in force, NULL while there are none; and one of them, NULL where there is none of this
- * name. Valid until the next engine_set_rules. */
+/* The rules in force, NULL before the first; and one of them by its name, NULL if there is none.
+ * Valid until the next step. */
 const struct rules *engine_rules(const struct engine *e);
 const struct rule *engine_rule(const struct engine *e, const char *name);
 
-/* Takes one record at `step_us`, which must not be before the step before (it is raised to it).
- * Returns 0 or ERR_NOMEM, after which the engine must be thrown away. */
-int engine_step(struct engine *e, const struct wire_record *record, int64_t step_us,
-                struct engine_alerts *out);
-
 struct engine_counts engine_counts(const struct engine *e);
 
-/* The whole state as bytes, the rules' text among them, and an engine from them: what follows is
- * decided alike by both, and both save the same bytes. engine_save appends; it returns 0, ERR_FULL
- * (the buffer's ceiling; what stood in it stays) or ERR_NOMEM. engine_load takes bytes from
- * anywhere; it returns 0, ERR_VERSION (another form, or rules that this build refuses), ERR_DAMAGED
- * or ERR_NOMEM. Expect some 30 bytes and the names for an idle key, 2 to 4 for each further time,
- * 10 to 13 for a Frame-Id. */
+/* The whole state as bytes, with the rules' text, and an engine from them: both decide alike from
+ * there on and save the same bytes. engine_save appends; it returns 0, ERR_FULL (the buffer's
+ * ceiling; its old content stays) or ERR_NOMEM. engine_load takes bytes from anywhere; it returns
+ * 0, ERR_VERSION (another form, or rules that this build refuses), ERR_DAMAGED or ERR_NOMEM. Expect
+ * some 30 bytes and the names for an idle key, 2 to 4 for each further time, 10 to 13 for a
+ * Frame-Id. */
 int engine_save(const struct engine *e, struct buf *out);
 int engine_load(struct engine **out, const void *bytes, size_t n, uint64_t seed, struct err *err);
 

@@ -24,10 +24,12 @@ int fold_open(struct fold *f, struct err *err)
 
 int fold_open_trial(struct fold *f, const char *rules, size_t len, struct err *err)
 {
+    const struct engine_event event = engine_rules_event(rules, len, 0);
+    struct engine_outcomes none;
     int rc = fold_open(f, err);
 
     if (rc == 0)
-        rc = engine_set_rules(f->engine, rules, len, err);
+        rc = engine_step(f->engine, &event, &none, err);
     if (rc != 0)
         fold_close(f);
     f->on_trial = true;
@@ -41,14 +43,12 @@ void fold_close(struct fold *f)
     *f = (struct fold){0};
 }
 
-int fold_record(struct fold *f, const struct wire_record *record, int64_t step_us,
-                struct engine_alerts *alerts, struct err *err)
+int fold_event(struct fold *f, const struct engine_event *event, struct engine_outcomes *out,
+               struct err *err)
 {
-    f->last_us = step_us;
+    f->last_us = event->at_us;
     f->since_saved++;
-    if (engine_step(f->engine, record, step_us, alerts) == 0)
-        return 0;
-    return err_set(err, ERR_NOMEM, "no memory for the engine");
+    return engine_step(f->engine, event, out, err);
 }
 
 /* An entry that a trial does not feed still tells how far the stream is. */
@@ -75,28 +75,25 @@ static int take_snapshot(struct fold *f, const struct wire_entry *entry, struct 
     return 0;
 }
 
-static int take_rules(struct fold *f, const struct wire_entry *entry, struct err *err)
-{
-    f->last_us = entry->step_us;
-    f->since_saved++;
-    return engine_set_rules(f->engine, (const char *)entry->bytes.data, entry->bytes.len, err);
-}
-
-int fold_entry(struct fold *f, const struct wire_entry *entry, struct engine_alerts *alerts,
+int fold_entry(struct fold *f, const struct wire_entry *entry, struct engine_outcomes *out,
                struct err *err)
 {
+    struct engine_event event;
     struct wire_record record;
     int rc;
 
-    *alerts = (struct engine_alerts){0};
+    *out = (struct engine_outcomes){0};
     switch (entry->input) {
     case WIRE_INPUT_RECORD:
         rc = wire_unpack_record(f->wire, entry->bytes.data, entry->bytes.len, &record, err);
-        if (rc == ERR_INPUT) /* what was taken could be read once */
+        event = engine_record_event(&record, entry->step_us);
+        if (rc == ERR_INPUT) /* it could be read when it was stored */
             rc = ERR_DAMAGED;
-        return rc != 0 ? rc : fold_record(f, &record, entry->step_us, alerts, err);
+        return rc != 0 ? rc : fold_event(f, &event, out, err);
     case WIRE_INPUT_RULES:
-        return f->on_trial ? pass_over(f, entry) : take_rules(f, entry, err);
+        event =
+            engine_rules_event((const char *)entry->bytes.data, entry->bytes.len, entry->step_us);
+        return f->on_trial ? pass_over(f, entry) : fold_event(f, &event, out, err);
     case WIRE_INPUT_SNAPSHOT:
         return f->on_trial ? pass_over(f, entry) : take_snapshot(f, entry, err);
     case WIRE_INPUT_NONE:
@@ -116,7 +113,7 @@ static int restore_entry(void *ctx, int64_t position, const struct wire_entry *e
                          struct wire_bytes raw)
 {
     struct restore *r = ctx;
-    struct engine_alerts dropped;
+    struct engine_outcomes dropped;
     int rc = fold_entry(r->fold, entry, &dropped, r->err);
 
     (void)raw;

@@ -35,16 +35,16 @@ int fold_open(struct fold *f, struct err *err); /* 0 or ERR_NOMEM; an engine tha
 int fold_open_trial(struct fold *f, const char *rules, size_t len, struct err *err);
 void fold_close(struct fold *f); /* also of one that is all zeros */
 
-/* Feeds one entry. The alerts are valid until the next call. A snapshot is taken only by an engine
- * that was fed nothing; any other is at that very state already. Rules that this build refuses
- * leave the ones before in force: ERR_INPUT, after which one can go on. Else 0, ERR_VERSION,
- * ERR_DAMAGED or ERR_NOMEM, after which one cannot. */
-int fold_entry(struct fold *f, const struct wire_entry *entry, struct engine_alerts *alerts,
+/* Feeds one event. Returns as engine_step does. */
+int fold_event(struct fold *f, const struct engine_event *event, struct engine_outcomes *out,
                struct err *err);
 
-/* The same for a record that is unpacked already. Returns 0 or ERR_NOMEM. */
-int fold_record(struct fold *f, const struct wire_record *record, int64_t step_us,
-                struct engine_alerts *alerts, struct err *err);
+/* Feeds one entry of the stream; the outcomes are valid until the next call. Only an engine that
+ * was fed nothing loads a snapshot; any other is in that very state already. Returns 0; ERR_INPUT
+ * for rules that this build refuses, which leaves the ones before in force, so that one can go on;
+ * or ERR_VERSION, ERR_DAMAGED or ERR_NOMEM, after which one cannot. */
+int fold_entry(struct fold *f, const struct wire_entry *entry, struct engine_outcomes *out,
+               struct err *err);
 
 /* Makes the fold anew from the store: from its newest snapshot that can be loaded, else from where
  * the stream begins. What was decided then is not decided again: alerts are dropped. Returns as

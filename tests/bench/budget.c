@@ -126,10 +126,13 @@ static void step_engine(struct budget *b)
                                            .lines = 1,
                                            .matches = &matches,
                                            .n_matches = 1};
-        struct engine_alerts alerts;
+        struct engine_outcomes alerts;
+        struct engine_event event;
+        struct err err;
 
         b->now_us += 10000;
-        if (engine_step(b->engine, &record, b->now_us, &alerts) != 0)
+        event = engine_record_event(&record, b->now_us);
+        if (engine_step(b->engine, &event, &alerts, &err) != 0)
             abort();
     }
 }
@@ -144,6 +147,8 @@ static void step_engine(struct budget *b)
 
 static void make_all(struct budget *b)
 {
+    const struct engine_event rules = engine_rules_event(rules_text, strlen(rules_text), 0);
+    struct engine_outcomes none;
     struct buf faults;
     struct err err;
     static const char secret[] = "0123456789abcdef0123456789abcdef";
@@ -160,7 +165,7 @@ static void make_all(struct budget *b)
     if (b->delivery == NULL || b->auth == NULL || b->engine == NULL || b->wire == NULL ||
         rules_parse(rules_text, strlen(rules_text), "rules", &b->rules, &faults) != 0 ||
         rulebook_new_borrowed(b->rules, &b->book, &err) != 0 ||
-        engine_set_rules(b->engine, rules_text, strlen(rules_text), &err) != 0 ||
+        engine_step(b->engine, &rules, &none, &err) != 0 ||
         !auth_add_secret(b->auth, secret, strlen(secret)))
         abort();
     buf_close(&faults);

@@ -34,6 +34,8 @@ static _Noreturn void fail(const char *what)
 static void set_rules(struct cost *c)
 {
     static char text[RULES_ROOM];
+    struct engine_event rules;
+    struct engine_outcomes none;
     struct err err;
     size_t n = (size_t)snprintf(text, sizeof text, "app: bench\nslack: {channel: C0}\nrules:\n");
 
@@ -46,8 +48,9 @@ static void set_rules(struct cost *c)
                               " within: %us, cooldown: 1m}\n",
                               i, c->window_s);
     }
+    rules = engine_rules_event(text, n, 0);
     c->engine = engine_new(0);
-    if (c->engine == NULL || engine_set_rules(c->engine, text, n, &err) != 0)
+    if (c->engine == NULL || engine_step(c->engine, &rules, &none, &err) != 0)
         fail(c->engine == NULL ? "out of memory" : err.text);
 }
 
@@ -70,10 +73,12 @@ static void step(struct cost *c)
         .matches = &matches,
         .n_matches = 1,
     };
-    struct engine_alerts alerts;
+    const struct engine_event event = engine_record_event(&record, record.received_us);
+    struct engine_outcomes alerts;
+    struct err err;
 
     c->now_us = record.received_us;
-    if (engine_step(c->engine, &record, c->now_us, &alerts) != 0)
+    if (engine_step(c->engine, &event, &alerts, &err) != 0)
         fail("out of memory");
 }
 

@@ -40,7 +40,7 @@ static void enter_rules(struct week *w, const char *path)
     FILE *file = fopen(path, "r");
     size_t n = file != NULL ? fread(text, 1, sizeof text, file) : 0;
     const struct wire_entry entry = {w->now_us, WIRE_INPUT_RULES, {(const uint8_t *)text, n}};
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
 
     if (file != NULL)
         fclose(file);
@@ -70,7 +70,8 @@ static void enter_record(struct week *w, uint64_t number)
         .matches = &matches,
         .n_matches = 1,
     };
-    struct engine_alerts alerts;
+    const struct engine_event event = engine_record_event(&record, w->now_us);
+    struct engine_outcomes alerts;
 
     snprintf(frame_id, sizeof frame_id, "%032" PRIX64, number);
     buf_clear(&w->packed);
@@ -79,7 +80,7 @@ static void enter_record(struct week *w, uint64_t number)
                 w->storage,
                 &(struct wire_entry){w->now_us, WIRE_INPUT_RECORD, {w->packed.data, w->packed.len}},
                 NULL, &w->err));
-    must(w, fold_record(&w->fold, &record, w->now_us, &alerts, &w->err));
+    must(w, fold_event(&w->fold, &event, &alerts, &w->err));
 }
 
 /* Writes the records up to the next snapshot in one transaction. */

@@ -53,13 +53,16 @@ static void expect(const struct sim *s, bool holds, const char *what)
 static void reload(struct sim *s)
 {
     char text[STREAM_TEXT];
+    struct engine_event rules;
+    struct engine_outcomes none;
     size_t n;
     struct err err;
 
     stream_change_rules(&s->stream);
     n = stream_write_rules(&s->stream, text);
+    rules = engine_rules_event(text, n, 0);
     for (size_t i = 0; i < s->n_twins; i++) {
-        if (engine_set_rules(s->twins[i], text, n, &err) != 0)
+        if (engine_step(s->twins[i], &rules, &none, &err) != 0)
             differ(s, err.text);
     }
     oracle_set_rules(s->oracle, &s->stream.rules);
@@ -145,17 +148,20 @@ static void step(struct sim *s)
     const struct oracle_alert *want;
     struct oracle_counts counts;
     char ids[ORACLE_MATCHES][WIRE_ID_SIZE];
+    struct engine_event event;
     struct stream_record r;
     size_t n;
 
     stream_next(&s->stream, &r);
+    event = engine_record_event(&r.record, r.step_us);
     want = oracle_step(s->oracle, &r.record, r.step_us, &n);
     counts = oracle_counts(s->oracle);
     for (size_t i = 0; i < s->n_twins; i++) {
-        struct engine_alerts is;
+        struct engine_outcomes is;
+        struct err err;
 
-        expect(s, engine_step(s->twins[i], &r.record, r.step_us, &is) == 0, "no memory");
-        expect(s, is.n == n, "number of alerts");
+        expect(s, engine_step(s->twins[i], &event, &is, &err) == 0, "no memory");
+        expect(s, is.n_alerts == n, "number of alerts");
         for (size_t a = 0; a < n; a++) {
             compare_alert(s, &is.alerts[a], &want[a]);
             if (i == 0)

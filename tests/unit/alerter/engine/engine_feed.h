@@ -55,17 +55,20 @@ static inline struct wire_record record_of(const struct wire_matches *groups, si
         .received_us = at_us, .drain = "d.1", .frame_id = "", .matches = groups, .n_matches = n};
 }
 
-static inline struct engine_alerts step(struct engine *e, const struct wire_record *record,
-                                        int64_t at_us)
+static inline struct engine_outcomes step(struct engine *e, const struct wire_record *record,
+                                          int64_t at_us)
 {
-    struct engine_alerts alerts;
+    const struct engine_event event = engine_record_event(record, at_us);
+    struct engine_outcomes alerts;
+    struct err err;
 
-    assert_int_equal(engine_step(e, record, at_us, &alerts), 0);
+    assert_int_equal(engine_step(e, &event, &alerts, &err), 0);
     return alerts;
 }
 
 /* Feeds `n` matches of a rule, the last of them at `at_us`, at that step time. */
-static inline struct engine_alerts feed(struct engine *e, const char *rule, size_t n, int64_t at_us)
+static inline struct engine_outcomes feed(struct engine *e, const char *rule, size_t n,
+                                          int64_t at_us)
 {
     static int64_t times[100];
     static struct wire_matches matches;
@@ -77,8 +80,8 @@ static inline struct engine_alerts feed(struct engine *e, const char *rule, size
 }
 
 /* Feeds `n` matches of the rule `paths` as `feed` does, of one path and process. */
-static inline struct engine_alerts feed_path(struct engine *e, const char *path,
-                                             const char *process, size_t n, int64_t at_us)
+static inline struct engine_outcomes feed_path(struct engine *e, const char *path,
+                                               const char *process, size_t n, int64_t at_us)
 {
     static int64_t times[100];
     static struct wire_matches matches;
@@ -101,7 +104,7 @@ static inline void lose(struct engine *e, const char *drain, int64_t received_us
 
     record.drain = drain;
     record.lost = 1;
-    assert_int_equal(step(e, &record, at_us).n, 0);
+    assert_int_equal(step(e, &record, at_us).n_alerts, 0);
 }
 
 /* Bounds of which none is met by a handful of records. */
@@ -119,10 +122,12 @@ static inline struct engine_limits wide_limits(void)
 
 static inline void set_rules(struct engine *e, const char *text)
 {
+    const struct engine_event rules = engine_rules_event(text, strlen(text), 0);
+    struct engine_outcomes none;
     struct err err;
 
     err.text[0] = 0;
-    assert_int_equal(engine_set_rules(e, text, strlen(text), &err), 0);
+    assert_int_equal(engine_step(e, &rules, &none, &err), 0);
 }
 
 static inline int open_engine(void **state)

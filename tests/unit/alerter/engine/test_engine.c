@@ -16,10 +16,10 @@ static void set_changed_rules(struct engine *e, const char *from, const char *to
 
 static void an_alert_tells_all(void **state)
 {
-    struct engine_alerts alerts = feed(*state, "h12", 4, NOW + 1234);
+    struct engine_outcomes alerts = feed(*state, "h12", 4, NOW + 1234);
     const struct wire_alert *a = alerts.alerts;
 
-    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.n_alerts, 1);
     assert_string_equal(a->kind, "breach");
     assert_string_equal(a->rule, "h12");
     assert_string_equal(a->app, "console");
@@ -42,35 +42,35 @@ static void an_alert_tells_all(void **state)
 
 static void more_than_is_more_than(void **state)
 {
-    assert_int_equal(feed(*state, "h12", 3, NOW).n, 0);
-    assert_int_equal(feed(*state, "h12", 1, NOW + 5 * TIME_MINUTE - 2 * TIME_S).n, 0);
-    assert_int_equal(feed(*state, "h12", 1, NOW + 5 * TIME_MINUTE - 2 * TIME_S).n, 1);
+    assert_int_equal(feed(*state, "h12", 3, NOW).n_alerts, 0);
+    assert_int_equal(feed(*state, "h12", 1, NOW + 5 * TIME_MINUTE - 2 * TIME_S).n_alerts, 0);
+    assert_int_equal(feed(*state, "h12", 1, NOW + 5 * TIME_MINUTE - 2 * TIME_S).n_alerts, 1);
 }
 
 static void a_cooldown_ends_exactly(void **state)
 {
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
 
-    assert_int_equal(feed(*state, "h12", 9, NOW).n, 1);
-    assert_int_equal(feed(*state, "h12", 1, NOW + TIME_S).n, 0);
-    assert_int_equal(feed(*state, "h12", 4, NOW + 5 * TIME_MINUTE - 1).n, 0);
+    assert_int_equal(feed(*state, "h12", 9, NOW).n_alerts, 1);
+    assert_int_equal(feed(*state, "h12", 1, NOW + TIME_S).n_alerts, 0);
+    assert_int_equal(feed(*state, "h12", 4, NOW + 5 * TIME_MINUTE - 1).n_alerts, 0);
     assert_int_equal(engine_counts(*state).cooled, 2);
     alerts = feed(*state, "h12", 2, NOW + 5 * TIME_MINUTE);
-    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.n_alerts, 1);
     assert_int_equal(alerts.alerts[0].suppressed, 5);
     alerts = feed(*state, "h12", 1, NOW + 10 * TIME_MINUTE);
-    assert_int_equal(alerts.n, 0); /* no breach any more, cooldown or not */
+    assert_int_equal(alerts.n_alerts, 0); /* no breach any more, cooldown or not */
     alerts = feed(*state, "h12", 4, NOW + 20 * TIME_MINUTE);
     assert_int_equal(alerts.alerts[0].suppressed, 1);
 }
 
 static void what_came_before_the_first_alert_is_not_suppressed(void **state)
 {
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
 
-    assert_int_equal(feed(*state, "h12", 3, NOW).n, 0);
+    assert_int_equal(feed(*state, "h12", 3, NOW).n_alerts, 0);
     alerts = feed(*state, "h12", 1, NOW + TIME_S);
-    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.n_alerts, 1);
     assert_int_equal(alerts.alerts[0].suppressed, 0);
 }
 
@@ -81,7 +81,7 @@ static void groups_of_one_rule_are_one_key(void **state)
         group("worker", times[0], 1, NOW), group("h12", times[1], 4, NOW),
         group("worker", times[2], 2, NOW - TIME_MINUTE), group("worker", times[3], 1, NOW)};
     struct wire_record record = record_of(groups, 4, NOW);
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
 
     groups[0].process = "web.1";
     groups[2].process = "web.2";
@@ -89,7 +89,7 @@ static void groups_of_one_rule_are_one_key(void **state)
     groups[3].process = "web.3";
     groups[3].sample.len = 0; /* no line to show: an earlier one is */
     alerts = step(*state, &record, NOW);
-    assert_int_equal(alerts.n, 2);
+    assert_int_equal(alerts.n_alerts, 2);
     assert_string_equal(alerts.alerts[0].rule, "worker"); /* touched first */
     assert_int_equal(alerts.alerts[0].count, 4);
     assert_string_equal(alerts.alerts[0].process, "web.2");
@@ -109,11 +109,11 @@ static void a_time_beyond_the_skew_is_the_receive_time(void **state)
                        INT64_MAX};
     struct wire_matches matches = group("h12", times, 0, NOW);
     struct wire_record record = record_of(&matches, 1, NOW);
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
 
     matches.n_times = 6;
     alerts = step(*state, &record, NOW);
-    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.n_alerts, 1);
     assert_int_equal(alerts.alerts[0].count, 4);
     assert_true(alerts.alerts[0].first_us == NOW && alerts.alerts[0].last_us == NOW);
     assert_int_equal(engine_counts(*state).skewed, 4);
@@ -125,19 +125,19 @@ static void a_wrong_clock_of_ingest_silences_nothing(void **state)
     struct wire_matches matches = group("h12", times, 2, NOW);
     struct wire_record ahead = record_of(&matches, 1, NOW + TIME_DAY);
     struct wire_record behind = record_of(&matches, 1, NOW - TIME_DAY);
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
 
     /* The lines' own times are right, so they count at them whatever ingest's clock says. */
     step(*state, &ahead, NOW);
     alerts = step(*state, &behind, NOW);
-    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.n_alerts, 1);
     assert_int_equal(alerts.alerts[0].count, 4);
     assert_true(alerts.alerts[0].last_us == NOW);
     assert_int_equal(engine_counts(*state).skewed, 0);
     /* A line without a time has the receive time, which lies in the alerter's future. */
     matches = group("worker", times, 3, NOW + TIME_DAY);
     alerts = step(*state, &ahead, NOW);
-    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.n_alerts, 1);
     assert_true(alerts.alerts[0].last_us == NOW);
     assert_int_equal(engine_counts(*state).skewed, 3);
 }
@@ -149,13 +149,13 @@ static void late_lines_count_where_they_belong(void **state)
     struct wire_matches matches;
     struct wire_record record;
 
-    assert_int_equal(feed(e, "h12", 2, NOW).n, 0);
-    assert_int_equal(feed(e, "h12", 1, NOW + 30 * TIME_MINUTE).n, 0);
+    assert_int_equal(feed(e, "h12", 2, NOW).n_alerts, 0);
+    assert_int_equal(feed(e, "h12", 1, NOW + 30 * TIME_MINUTE).n_alerts, 0);
     matches = group("h12", times, 2, NOW + TIME_S);
     record = record_of(&matches, 1, NOW + 30 * TIME_MINUTE);
     assert_int_equal(step(e, &record, NOW + 31 * TIME_MINUTE).alerts[0].count, 4);
-    assert_int_equal(feed(e, "h12", 1, NOW + 6 * TIME_HOUR).n, 0);
-    assert_int_equal(feed(e, "h12", 2, NOW + 3 * TIME_HOUR).n, 0);
+    assert_int_equal(feed(e, "h12", 1, NOW + 6 * TIME_HOUR).n_alerts, 0);
+    assert_int_equal(feed(e, "h12", 2, NOW + 3 * TIME_HOUR).n_alerts, 0);
     assert_int_equal(engine_counts(e).too_late, 2);
     assert_int_equal(engine_counts(e).matches, 6);
 }
@@ -167,12 +167,12 @@ static void a_repeat_is_not_fed_on(void **state)
     struct wire_record record = record_of(&matches, 1, NOW);
 
     record.frame_id = "frame";
-    assert_int_equal(step(*state, &record, NOW).n, 0);
-    assert_int_equal(step(*state, &record, NOW + 1).n, 0);
+    assert_int_equal(step(*state, &record, NOW).n_alerts, 0);
+    assert_int_equal(step(*state, &record, NOW + 1).n_alerts, 0);
     assert_int_equal(engine_counts(*state).repeats, 1);
     assert_int_equal(engine_counts(*state).matches, 3);
     record.frame_id = "";
-    assert_int_equal(step(*state, &record, NOW + 2).n, 1);
+    assert_int_equal(step(*state, &record, NOW + 2).n_alerts, 1);
 }
 
 static void time_does_not_go_back(void **state)
@@ -181,21 +181,21 @@ static void time_does_not_go_back(void **state)
     struct wire_matches matches = group("h12", times, 4, NOW);
     struct wire_record record = record_of(&matches, 1, NOW);
 
-    assert_int_equal(feed(*state, "worker", 1, NOW).n, 0);
+    assert_int_equal(feed(*state, "worker", 1, NOW).n_alerts, 0);
     assert_true(step(*state, &record, NOW - TIME_DAY).alerts[0].at_us == NOW);
-    assert_int_equal(step(*state, &record, INT64_MIN).n, 0);
+    assert_int_equal(step(*state, &record, INT64_MIN).n_alerts, 0);
 }
 
 static void matches_of_unknown_rules_are_counted(void **state)
 {
     struct engine *bare = engine_new(0);
 
-    assert_int_equal(feed(*state, "nobody", 7, NOW).n, 0);
+    assert_int_equal(feed(*state, "nobody", 7, NOW).n_alerts, 0);
     assert_int_equal(engine_counts(*state).unknown_rule, 7);
     assert_int_equal(engine_counts(*state).keys, 0);
     assert_non_null(bare);
     assert_null(engine_rules(bare));
-    assert_int_equal(feed(bare, "h12", 4, NOW).n, 0);
+    assert_int_equal(feed(bare, "h12", 4, NOW).n_alerts, 0);
     assert_int_equal(engine_counts(bare).unknown_rule, 4);
     engine_free(bare);
 }
@@ -204,13 +204,13 @@ static void a_reload_keeps_what_is_matched_alike(void **state)
 {
     struct engine *e = *state;
 
-    assert_int_equal(feed(e, "h12", 3, NOW).n, 0);
-    assert_int_equal(feed(e, "worker", 3, NOW).n, 1);
+    assert_int_equal(feed(e, "h12", 3, NOW).n_alerts, 0);
+    assert_int_equal(feed(e, "worker", 3, NOW).n_alerts, 1);
     set_changed_rules(e, "more_than: 3", "more_than: 4");
-    assert_int_equal(feed(e, "h12", 1, NOW + 1).n, 0);
-    assert_int_equal(feed(e, "h12", 1, NOW + 2).n, 1);
-    assert_int_equal(feed(e, "worker", 1, NOW + TIME_S).n, 0); /* its cooldown went on */
-    assert_int_equal(feed(e, "worker", 1, NOW + TIME_MINUTE).n, 1);
+    assert_int_equal(feed(e, "h12", 1, NOW + 1).n_alerts, 0);
+    assert_int_equal(feed(e, "h12", 1, NOW + 2).n_alerts, 1);
+    assert_int_equal(feed(e, "worker", 1, NOW + TIME_S).n_alerts, 0); /* its cooldown went on */
+    assert_int_equal(feed(e, "worker", 1, NOW + TIME_MINUTE).n_alerts, 1);
 }
 
 static void a_reload_empties_what_is_matched_otherwise(void **state)
@@ -229,13 +229,13 @@ static void a_reload_empties_what_is_matched_otherwise(void **state)
 
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         set_rules(e, RULES);
-        assert_int_equal(feed(e, "h12", 3, NOW).n, 0);
+        assert_int_equal(feed(e, "h12", 3, NOW).n_alerts, 0);
         assert_int_equal(engine_counts(e).keys, 1);
         set_changed_rules(e, changes[i][0], changes[i][1]);
         assert_int_equal(engine_counts(e).keys, 0);
     }
     set_rules(e, RULES);
-    assert_int_equal(feed(e, "h12", 3, NOW).n, 0);
+    assert_int_equal(feed(e, "h12", 3, NOW).n_alerts, 0);
 }
 
 /* What is a pattern now and was a plain text, or the other way round, takes other lines, though the
@@ -270,7 +270,7 @@ static void matchings_are_compared_item_for_item(void **state)
 
 static void an_alert_tells_what_its_rule_says(void **state)
 {
-    struct engine_alerts alerts = feed(*state, "h12", 4, NOW);
+    struct engine_outcomes alerts = feed(*state, "h12", 4, NOW);
 
     assert_string_equal(alerts.alerts[0].severity, "");
     assert_int_equal(alerts.alerts[0].n_mentions, 0);
@@ -278,7 +278,7 @@ static void an_alert_tells_what_its_rule_says(void **state)
                       "    source: heroku\n    severity: critical\n    sample: no\n"
                       "    mention: [here, U0123ABCD]\n");
     alerts = feed(*state, "h12", 4, NOW + TIME_HOUR); /* its cooldown went on */
-    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.n_alerts, 1);
     assert_int_equal(alerts.alerts[0].suppressed, 0);
     assert_string_equal(alerts.alerts[0].severity, "critical");
     assert_int_equal(alerts.alerts[0].n_mentions, 2);
@@ -293,25 +293,28 @@ static void a_shorter_window_keeps_less(void **state)
     struct engine *e = *state;
 
     set_changed_rules(e, "within: 5m", "within: 3h");
-    assert_int_equal(feed(e, "h12", 2, NOW).n, 0);
-    assert_int_equal(feed(e, "h12", 1, NOW + 2 * TIME_HOUR).n, 0);
+    assert_int_equal(feed(e, "h12", 2, NOW).n_alerts, 0);
+    assert_int_equal(feed(e, "h12", 1, NOW + 2 * TIME_HOUR).n_alerts, 0);
     set_rules(e, RULES);
-    assert_int_equal(feed(e, "h12", 1, NOW + 30 * TIME_MINUTE).n, 0); /* too late, but it touches */
+    assert_int_equal(feed(e, "h12", 1, NOW + 30 * TIME_MINUTE).n_alerts,
+                     0); /* too late, but it touches */
     assert_int_equal(engine_counts(e).too_late, 1);
     assert_int_equal(engine_counts(e).times, 1);
     set_changed_rules(e, "within: 5m", "within: 3h");
-    assert_int_equal(feed(e, "h12", 1, NOW + 2 * TIME_HOUR).n, 0);
+    assert_int_equal(feed(e, "h12", 1, NOW + 2 * TIME_HOUR).n_alerts, 0);
 }
 
 static void bad_rules_leave_the_old_ones_in_force(void **state)
 {
+    const struct engine_event bad = engine_rules_event("rules: 5\n", 9, NOW);
+    struct engine_outcomes none;
     struct err err;
 
-    assert_int_equal(feed(*state, "h12", 3, NOW).n, 0);
-    assert_int_equal(engine_set_rules(*state, "rules: 5\n", 9, &err), ERR_INPUT);
+    assert_int_equal(feed(*state, "h12", 3, NOW).n_alerts, 0);
+    assert_int_equal(engine_step(*state, &bad, &none, &err), ERR_INPUT);
     assert_non_null(strstr(err.text, "rules:1"));
     assert_null(strchr(err.text, '\n'));
-    assert_int_equal(feed(*state, "h12", 1, NOW).n, 1);
+    assert_int_equal(feed(*state, "h12", 1, NOW).n_alerts, 1);
 }
 
 static void the_stalest_key_goes_first(void **state)
@@ -324,10 +327,10 @@ static void the_stalest_key_goes_first(void **state)
 
     limits.keys = 1;
     engine_set_limits(*state, &limits);
-    assert_int_equal(step(*state, &record, NOW).n, 1); /* judged before it goes */
+    assert_int_equal(step(*state, &record, NOW).n_alerts, 1); /* judged before it goes */
     assert_int_equal(engine_counts(*state).keys, 1);
     assert_int_equal(engine_counts(*state).keys_dropped, 1);
-    assert_int_equal(feed(*state, "worker", 1, NOW).n, 1);
+    assert_int_equal(feed(*state, "worker", 1, NOW).n_alerts, 1);
 }
 
 static void a_storm_says_about(void **state)
@@ -335,7 +338,7 @@ static void a_storm_says_about(void **state)
     static int64_t times[1024];
     struct wire_matches matches = group("h12", times, 0, 0);
     struct wire_record record = record_of(&matches, 1, NOW);
-    struct engine_alerts alerts = {0};
+    struct engine_outcomes alerts = {0};
 
     matches.n_times = 1024;
     for (int64_t batch = 0; batch < 128; batch++) { /* 131,072 ms in a window of 300,000 */
@@ -343,7 +346,7 @@ static void a_storm_says_about(void **state)
             times[i] = NOW + (batch * 1024 + i) * TIME_MS;
         record.received_us = times[0];
         alerts = step(*state, &record, NOW + batch * 5 * TIME_MINUTE);
-        assert_int_equal(alerts.n, 1);
+        assert_int_equal(alerts.n_alerts, 1);
     }
     assert_true(alerts.alerts[0].about);
     assert_int_equal(alerts.alerts[0].count, 128 * 1024);

@@ -19,8 +19,8 @@ static void set_table(struct engine *e, const char *app)
     set_rules(e, text);
 }
 
-static struct engine_alerts feed_drain(struct engine *e, const char *rule, const char *drain,
-                                       size_t n, int64_t at_us)
+static struct engine_outcomes feed_drain(struct engine *e, const char *rule, const char *drain,
+                                         size_t n, int64_t at_us)
 {
     static int64_t times[100];
     static struct wire_matches matches;
@@ -34,9 +34,9 @@ static struct engine_alerts feed_drain(struct engine *e, const char *rule, const
 
 static void assert_app(struct engine *e, const char *drain, const char *app, int64_t at_us)
 {
-    struct engine_alerts alerts = feed_drain(e, "all", drain, 2, at_us);
+    struct engine_outcomes alerts = feed_drain(e, "all", drain, 2, at_us);
 
-    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.n_alerts, 1);
     assert_string_equal(alerts.alerts[0].app, app);
 }
 
@@ -56,9 +56,9 @@ static void a_drain_has_its_app_the_default_or_its_own_name(void **state)
 static void drains_of_one_app_share_its_keys(void **state)
 {
     set_table(*state, "");
-    assert_int_equal(feed_drain(*state, "all", "d.1", 1, NOW).n, 0);
-    assert_int_equal(feed_drain(*state, "all", "d.2", 1, NOW).n, 0);
-    assert_int_equal(feed_drain(*state, "all", "shop-basic", 1, NOW).n, 1);
+    assert_int_equal(feed_drain(*state, "all", "d.1", 1, NOW).n_alerts, 0);
+    assert_int_equal(feed_drain(*state, "all", "d.2", 1, NOW).n_alerts, 0);
+    assert_int_equal(feed_drain(*state, "all", "shop-basic", 1, NOW).n_alerts, 1);
 }
 
 static void a_rule_takes_only_its_apps(void **state)
@@ -66,11 +66,11 @@ static void a_rule_takes_only_its_apps(void **state)
     struct engine_counts counts;
 
     set_table(*state, "app: rest\n");
-    assert_int_equal(feed_drain(*state, "some", "d.1", 2, NOW).n, 1);
-    assert_int_equal(feed_drain(*state, "some", "d.2", 2, NOW).n, 1);
-    assert_int_equal(feed_drain(*state, "some", "d.3", 2, NOW).n, 0);
+    assert_int_equal(feed_drain(*state, "some", "d.1", 2, NOW).n_alerts, 1);
+    assert_int_equal(feed_drain(*state, "some", "d.2", 2, NOW).n_alerts, 1);
+    assert_int_equal(feed_drain(*state, "some", "d.3", 2, NOW).n_alerts, 0);
     set_table(*state, "");
-    assert_int_equal(feed_drain(*state, "some", "d.3", 2, NOW).n, 0);
+    assert_int_equal(feed_drain(*state, "some", "d.3", 2, NOW).n_alerts, 0);
     counts = engine_counts(*state);
     assert_int_equal(counts.keys, 2);
     assert_int_equal(counts.matches, 4);
@@ -82,13 +82,13 @@ static void a_change_of_apps_keeps_windows(void **state)
     char text[1024];
 
     set_table(*state, "");
-    assert_int_equal(feed_drain(*state, "some", "d.1", 1, NOW).n, 0);
+    assert_int_equal(feed_drain(*state, "some", "d.1", 1, NOW).n_alerts, 0);
     snprintf(text, sizeof text, "%s%s", TABLE,
              "slack: {channel: C1}\nrules:\n"
              "  - {name: some, field: k=v, apps: shop, more_than: 1, within: 5m}\n");
     set_rules(*state, text);
-    assert_int_equal(feed_drain(*state, "some", "d.1", 1, NOW).n, 1);
-    assert_int_equal(feed_drain(*state, "some", "d.2", 2, NOW).n, 0);
+    assert_int_equal(feed_drain(*state, "some", "d.1", 1, NOW).n_alerts, 1);
+    assert_int_equal(feed_drain(*state, "some", "d.2", 2, NOW).n_alerts, 0);
 }
 
 /* Losses. The window of the rule is five minutes, and its matches lie at the step time and a second
@@ -96,9 +96,9 @@ static void a_change_of_apps_keeps_windows(void **state)
 
 static bool at_least(struct engine *e, const char *drain, int64_t at_us)
 {
-    struct engine_alerts alerts = feed_drain(e, "all", drain, 2, at_us);
+    struct engine_outcomes alerts = feed_drain(e, "all", drain, 2, at_us);
 
-    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.n_alerts, 1);
     assert_int_equal(alerts.alerts[0].count, 2);
     return alerts.alerts[0].at_least;
 }
@@ -133,7 +133,7 @@ static void a_loss_within_the_interval_or_later_counts(void **state)
 
 static void the_interval_is_the_one_that_is_counted(void **state)
 {
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
 
     set_table(*state, "");
     lose(*state, "d.1", NOW - 5 * TIME_MINUTE - TIME_S, NOW);
@@ -169,9 +169,9 @@ static void a_repeat_loses_nothing(void **state)
     set_table(*state, "");
     record.frame_id = "frame";
     record.lost = 1;
-    assert_int_equal(step(*state, &record, NOW).n, 0);
+    assert_int_equal(step(*state, &record, NOW).n_alerts, 0);
     record.received_us = NOW;
-    assert_int_equal(step(*state, &record, NOW).n, 0);
+    assert_int_equal(step(*state, &record, NOW).n_alerts, 0);
     assert_int_equal(engine_counts(*state).repeats, 1);
     assert_int_equal(engine_counts(*state).losses, 1);
     assert_false(at_least(*state, "d.1", NOW));

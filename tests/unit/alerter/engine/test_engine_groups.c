@@ -12,29 +12,29 @@ static void assert_group(const struct wire_alert *alert, const char *path, const
 
 static void each_group_counts_by_itself(void **state)
 {
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
 
-    assert_int_equal(feed_path(*state, "/a", "web.1", 1, NOW).n, 0);
-    assert_int_equal(feed_path(*state, "/b", "web.1", 1, NOW).n, 0);
-    assert_int_equal(feed_path(*state, "/a", "web.2", 1, NOW).n, 0);
+    assert_int_equal(feed_path(*state, "/a", "web.1", 1, NOW).n_alerts, 0);
+    assert_int_equal(feed_path(*state, "/b", "web.1", 1, NOW).n_alerts, 0);
+    assert_int_equal(feed_path(*state, "/a", "web.2", 1, NOW).n_alerts, 0);
     alerts = feed_path(*state, "/a", "web.1", 1, NOW + 1);
-    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.n_alerts, 1);
     assert_int_equal(alerts.alerts[0].count, 2);
     assert_group(&alerts.alerts[0], "/a", "web.1");
     /* For ever the same: it stands in outboxes and in messages. */
     assert_string_equal(alerts.alerts[0].id, "83d0813010562544");
     alerts = feed_path(*state, "/b", "web.1", 1, NOW + 1); /* its cooldown is its own, too */
-    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.n_alerts, 1);
     assert_group(&alerts.alerts[0], "/b", "web.1");
     assert_int_equal(engine_counts(*state).keys, 3);
 }
 
 static void values_do_not_run_together(void **state)
 {
-    assert_int_equal(feed_path(*state, "ab", "c", 1, NOW).n, 0);
-    assert_int_equal(feed_path(*state, "a", "bc", 1, NOW).n, 0);
-    assert_int_equal(feed_path(*state, "", "abc", 1, NOW).n, 0);
-    assert_int_equal(feed_path(*state, "abc", "", 1, NOW).n, 0);
+    assert_int_equal(feed_path(*state, "ab", "c", 1, NOW).n_alerts, 0);
+    assert_int_equal(feed_path(*state, "a", "bc", 1, NOW).n_alerts, 0);
+    assert_int_equal(feed_path(*state, "", "abc", 1, NOW).n_alerts, 0);
+    assert_int_equal(feed_path(*state, "abc", "", 1, NOW).n_alerts, 0);
     assert_int_equal(engine_counts(*state).keys, 4);
 }
 
@@ -45,7 +45,7 @@ static void a_record_has_alerts_of_each_group(void **state)
                                 group("paths", times[2], 2, NOW), group("paths", times[3], 1, NOW)};
     struct wire_group a = {"path", "/a"}, b[] = {{"status", "500"}, {"path", "/b"}};
     struct wire_record record = record_of(m, 4, NOW);
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
 
     m[0].group = m[3].group = &a;
     m[0].n_group = m[3].n_group = 1;
@@ -53,7 +53,7 @@ static void a_record_has_alerts_of_each_group(void **state)
     m[1].group = b; /* other pairs make no difference */
     m[1].n_group = 2;
     alerts = step(*state, &record, NOW);
-    assert_int_equal(alerts.n, 2);
+    assert_int_equal(alerts.n_alerts, 2);
     assert_group(&alerts.alerts[0], "/a", "router");
     assert_int_equal(alerts.alerts[0].count, 3);
     assert_memory_equal(alerts.alerts[0].sample.data, "four", 4);
@@ -68,13 +68,13 @@ static void a_rule_without_groups_takes_none(void **state)
     struct wire_matches m[2] = {group("h12", times[0], 2, NOW), group("h12", times[1], 2, NOW)};
     struct wire_group pairs[] = {{"path", "/a"}, {"path", "/b"}};
     struct wire_record record = record_of(m, 2, NOW);
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
 
     m[0].group = &pairs[0];
     m[1].group = &pairs[1];
     m[0].n_group = m[1].n_group = 1;
     alerts = step(*state, &record, NOW);
-    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.n_alerts, 1);
     assert_int_equal(alerts.alerts[0].n_group, 0);
     assert_int_equal(alerts.alerts[0].count, 4);
 }
@@ -90,22 +90,23 @@ static void set_group_limit(struct engine *e, size_t groups)
 static void the_stalest_group_goes_first(void **state)
 {
     set_group_limit(*state, 3);
-    assert_int_equal(feed(*state, "h12", 3, NOW).n, 0); /* stale, but not of that rule */
-    assert_int_equal(feed_path(*state, "/a", "", 1, NOW).n, 0);
-    assert_int_equal(feed_path(*state, "/b", "", 1, NOW).n, 0);
-    assert_int_equal(feed_path(*state, "/c", "", 1, NOW).n, 0);
+    assert_int_equal(feed(*state, "h12", 3, NOW).n_alerts, 0); /* stale, but not of that rule */
+    assert_int_equal(feed_path(*state, "/a", "", 1, NOW).n_alerts, 0);
+    assert_int_equal(feed_path(*state, "/b", "", 1, NOW).n_alerts, 0);
+    assert_int_equal(feed_path(*state, "/c", "", 1, NOW).n_alerts, 0);
     assert_int_equal(engine_counts(*state).groups_dropped, 0); /* three are not more than three */
-    assert_int_equal(feed_path(*state, "/a", "", 1, NOW).n, 1);
-    assert_int_equal(feed_path(*state, "/d", "", 1, NOW).n, 0);
+    assert_int_equal(feed_path(*state, "/a", "", 1, NOW).n_alerts, 1);
+    assert_int_equal(feed_path(*state, "/d", "", 1, NOW).n_alerts, 0);
     assert_int_equal(engine_counts(*state).groups_dropped, 1);
     assert_int_equal(engine_counts(*state).keys_dropped, 0);
     assert_int_equal(engine_counts(*state).keys, 4);
-    assert_int_equal(feed_path(*state, "/a", "", 1, NOW).n,
+    assert_int_equal(feed_path(*state, "/a", "", 1, NOW).n_alerts,
                      0); /* in its cooldown, so still there */
     assert_int_equal(engine_counts(*state).cooled, 1);
-    assert_int_equal(feed_path(*state, "/b", "", 1, NOW).n, 0); /* begins anew; "/c" goes for it */
-    assert_int_equal(feed_path(*state, "/d", "", 1, NOW).n, 1);
-    assert_int_equal(feed(*state, "h12", 1, NOW).n, 1);
+    assert_int_equal(feed_path(*state, "/b", "", 1, NOW).n_alerts,
+                     0); /* begins anew; "/c" goes for it */
+    assert_int_equal(feed_path(*state, "/d", "", 1, NOW).n_alerts, 1);
+    assert_int_equal(feed(*state, "h12", 1, NOW).n_alerts, 1);
     assert_int_equal(engine_counts(*state).groups_dropped, 2);
 }
 
@@ -126,14 +127,14 @@ static void the_bound_is_for_each_app(void **state)
     for (size_t i = 0; i < 3; i++) {
         record.drain = drains[i];
         m.rule = "paths";
-        assert_int_equal(step(*state, &record, NOW).n, 0);
+        assert_int_equal(step(*state, &record, NOW).n_alerts, 0);
         m.rule = "more";
-        assert_int_equal(step(*state, &record, NOW).n, 0);
+        assert_int_equal(step(*state, &record, NOW).n_alerts, 0);
     }
     assert_int_equal(engine_counts(*state).groups_dropped, 0);
     assert_int_equal(engine_counts(*state).keys, 6);
     m.process = "other";
-    assert_int_equal(step(*state, &record, NOW).n, 0);
+    assert_int_equal(step(*state, &record, NOW).n_alerts, 0);
     assert_int_equal(engine_counts(*state).groups_dropped, 1);
 }
 
@@ -144,7 +145,7 @@ static void a_group_that_goes_at_once_is_judged_all_the_same(void **state)
     int64_t times[4][4];
     struct wire_matches m[4];
     struct wire_record record = record_of(m, 4, NOW);
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
 
     for (size_t i = 0; i < 4; i++) {
         m[i] = group("paths", times[i], 2, NOW);
@@ -152,13 +153,13 @@ static void a_group_that_goes_at_once_is_judged_all_the_same(void **state)
     }
     set_group_limit(*state, 1);
     alerts = step(*state, &record, NOW);
-    assert_int_equal(alerts.n, 3);
+    assert_int_equal(alerts.n_alerts, 3);
     for (size_t i = 0; i < 3; i++)
         assert_group(&alerts.alerts[i], "", processes[i]);
     assert_int_equal(alerts.alerts[0].count, 4);
     assert_int_equal(engine_counts(*state).groups_dropped, 2);
     record = record_of(m, 1, NOW); /* "web.1" was touched last, though first as well */
-    assert_int_equal(step(*state, &record, NOW).n, 0);
+    assert_int_equal(step(*state, &record, NOW).n_alerts, 0);
     assert_int_equal(engine_counts(*state).cooled, 1);
     assert_int_equal(engine_counts(*state).groups_dropped, 2);
 }
@@ -174,15 +175,15 @@ static void groups_beyond_their_bound_push_out_no_other_key(void **state)
     limits.keys = 3;
     limits.groups = 2;
     engine_set_limits(*state, &limits);
-    assert_int_equal(feed(*state, "h12", 3, NOW).n, 0);
+    assert_int_equal(feed(*state, "h12", 3, NOW).n_alerts, 0);
     for (size_t i = 0; i < 4; i++) {
         m[i] = group("paths", times[i], 1, NOW);
         m[i].process = processes[i];
     }
-    assert_int_equal(step(*state, &record, NOW).n, 0);
+    assert_int_equal(step(*state, &record, NOW).n_alerts, 0);
     assert_int_equal(engine_counts(*state).groups_dropped, 2);
     assert_int_equal(engine_counts(*state).keys_dropped, 0);
-    assert_int_equal(feed(*state, "h12", 1, NOW).n, 1);
+    assert_int_equal(feed(*state, "h12", 1, NOW).n_alerts, 1);
 }
 
 /* Groups that went as keys, or with their rule, are no more of their family. */
@@ -193,19 +194,19 @@ static void what_went_otherwise_is_not_counted(void **state)
     limits.keys = 2;
     limits.groups = 3;
     engine_set_limits(*state, &limits);
-    assert_int_equal(feed_path(*state, "/a", "", 1, NOW).n, 0);
-    assert_int_equal(feed_path(*state, "/b", "", 1, NOW).n, 0);
-    assert_int_equal(feed_path(*state, "/c", "", 1, NOW).n, 0);
-    assert_int_equal(feed(*state, "h12", 1, NOW).n, 0);
-    assert_int_equal(feed(*state, "worker", 1, NOW).n, 0);
+    assert_int_equal(feed_path(*state, "/a", "", 1, NOW).n_alerts, 0);
+    assert_int_equal(feed_path(*state, "/b", "", 1, NOW).n_alerts, 0);
+    assert_int_equal(feed_path(*state, "/c", "", 1, NOW).n_alerts, 0);
+    assert_int_equal(feed(*state, "h12", 1, NOW).n_alerts, 0);
+    assert_int_equal(feed(*state, "worker", 1, NOW).n_alerts, 0);
     assert_int_equal(engine_counts(*state).keys_dropped, 3);
-    assert_int_equal(feed_path(*state, "/c", "", 1, NOW).n, 0);
+    assert_int_equal(feed_path(*state, "/c", "", 1, NOW).n_alerts, 0);
     set_rules(*state, "app: a\nslack: {channel: C1}\nrules:\n"
                       "  - {name: paths, field: status=500, group_by: [process, path],"
                       " more_than: 1, within: 1m}\n");
     assert_int_equal(engine_counts(*state).keys, 0); /* the order is part of what a group is */
-    assert_int_equal(feed_path(*state, "/c", "", 1, NOW).n, 0);
-    assert_int_equal(feed_path(*state, "/d", "", 1, NOW).n, 0);
+    assert_int_equal(feed_path(*state, "/c", "", 1, NOW).n_alerts, 0);
+    assert_int_equal(feed_path(*state, "/d", "", 1, NOW).n_alerts, 0);
     assert_int_equal(engine_counts(*state).groups_dropped, 0);
     assert_int_equal(engine_counts(*state).keys, 2);
 }
@@ -217,7 +218,7 @@ static void the_largest_group_by_is_told_in_full(void **state)
     int64_t times[2];
     struct wire_matches m = group("r", times, 2, NOW);
     struct wire_record record = record_of(&m, 1, NOW);
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
 
     set_rules(*state, "app: a\nslack: {channel: C1}\nrules:\n"
                       "  - {name: r, field: k=v, group_by: [d, c, b, a], more_than: 1,"
@@ -225,7 +226,7 @@ static void the_largest_group_by_is_told_in_full(void **state)
     m.group = pairs;
     m.n_group = 4;
     alerts = step(*state, &record, NOW);
-    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.n_alerts, 1);
     assert_int_equal(alerts.alerts[0].n_group, 4);
     for (size_t i = 0; i < 4; i++) {
         assert_string_equal(alerts.alerts[0].group[i].key, keys[i]);

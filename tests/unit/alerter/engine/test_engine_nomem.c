@@ -60,7 +60,9 @@ static int feed(struct engine *e, int i)
 {
     int64_t times[16];
     struct wire_matches groups[2];
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
+    struct engine_event event;
+    struct err err;
     struct wire_record record = {.received_us = NOW, .lost = 1, .matches = groups, .n_matches = 2};
     struct wire_group pair = {.key = "path"};
     char drain[16], frame_id[16], path[16];
@@ -81,7 +83,16 @@ static int feed(struct engine *e, int i)
     snprintf(frame_id, sizeof frame_id, "%d", i);
     record.drain = drain;
     record.frame_id = frame_id;
-    return engine_step(e, &record, NOW + i, &alerts);
+    event = engine_record_event(&record, NOW + i);
+    return engine_step(e, &event, &alerts, &err);
+}
+
+static int feed_rules(struct engine *e, struct err *err)
+{
+    const struct engine_event rules = engine_rules_event(RULES, sizeof RULES - 1, NOW);
+    struct engine_outcomes none;
+
+    return engine_step(e, &rules, &none, err);
 }
 
 /* All that allocates, in a row, up to the first failure. */
@@ -95,7 +106,7 @@ static int all(void)
     if (e == NULL)
         return ERR_NOMEM;
     buf_init(&bytes, 1 << 20);
-    rc = engine_set_rules(e, RULES, sizeof RULES - 1, &err);
+    rc = feed_rules(e, &err);
     for (int i = 0; i < RECORDS && rc == 0; i++)
         rc = feed(e, i);
     if (rc == 0)
@@ -136,12 +147,12 @@ static void rules_stay_in_force_where_memory_ran_out(void **state)
 
     (void)state;
     assert_non_null(e);
-    assert_int_equal(engine_set_rules(e, RULES, sizeof RULES - 1, &err), 0);
+    assert_int_equal(feed_rules(e, &err), 0);
     assert_int_equal(feed(e, 0), 0);
     rules = engine_rules(e);
     do {
         until_failure = n++;
-        rc = engine_set_rules(e, RULES, sizeof RULES - 1, &err);
+        rc = feed_rules(e, &err);
         if (rc != 0) {
             assert_int_equal(rc, ERR_NOMEM);
             assert_ptr_equal(engine_rules(e), rules);

@@ -11,15 +11,15 @@ static void fill(struct engine *e)
     struct wire_record record = record_of(&matches, 1, NOW);
 
     record.frame_id = "frame 1";
-    assert_int_equal(step(e, &record, NOW).n, 1);
+    assert_int_equal(step(e, &record, NOW).n_alerts, 1);
     record.drain = "d.2";
-    assert_int_equal(step(e, &record, NOW + 1).n, 0);
+    assert_int_equal(step(e, &record, NOW + 1).n_alerts, 0);
     record.frame_id = "frame 2";
-    assert_int_equal(step(e, &record, NOW + 2).n, 0);
-    assert_int_equal(feed(e, "worker", 2, NOW + TIME_S).n, 0);
-    assert_int_equal(feed_path(e, "/a", "web.1", 1, NOW + 2 * TIME_S).n, 0);
-    assert_int_equal(feed_path(e, "/b", "web.1", 1, NOW + 2 * TIME_S).n, 0);
-    assert_int_equal(feed_path(e, "", "", 2, NOW + 2 * TIME_S).n, 1);
+    assert_int_equal(step(e, &record, NOW + 2).n_alerts, 0);
+    assert_int_equal(feed(e, "worker", 2, NOW + TIME_S).n_alerts, 0);
+    assert_int_equal(feed_path(e, "/a", "web.1", 1, NOW + 2 * TIME_S).n_alerts, 0);
+    assert_int_equal(feed_path(e, "/b", "web.1", 1, NOW + 2 * TIME_S).n_alerts, 0);
+    assert_int_equal(feed_path(e, "", "", 2, NOW + 2 * TIME_S).n_alerts, 1);
     lose(e, "d.1", NOW + 2 * TIME_S, NOW + 2 * TIME_S);
 }
 
@@ -33,7 +33,7 @@ static void a_loaded_engine_goes_on_alike(void **state)
 {
     struct engine_counts is, was;
     struct engine *loaded;
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
     struct buf bytes;
     struct err err;
 
@@ -44,14 +44,14 @@ static void a_loaded_engine_goes_on_alike(void **state)
     was = engine_counts(*state);
     assert_memory_equal(&is, &was, sizeof is);
     alerts = feed(loaded, "h12", 1, NOW + 5 * TIME_MINUTE - 4 * TIME_S);
-    assert_int_equal(alerts.n, 0);
+    assert_int_equal(alerts.n_alerts, 0);
     alerts = feed(loaded, "h12", 1, NOW + 5 * TIME_MINUTE);
-    assert_int_equal(alerts.n, 0);
+    assert_int_equal(alerts.n_alerts, 0);
     alerts = feed(loaded, "h12", 3, NOW + 5 * TIME_MINUTE + TIME_S);
-    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.n_alerts, 1);
     assert_int_equal(alerts.alerts[0].suppressed, 10);
     assert_true(alerts.alerts[0].at_least);
-    assert_int_equal(feed(loaded, "worker", 1, NOW + 5 * TIME_MINUTE + TIME_S).n, 0);
+    assert_int_equal(feed(loaded, "worker", 1, NOW + 5 * TIME_MINUTE + TIME_S).n_alerts, 0);
     engine_free(loaded);
     buf_close(&bytes);
 }
@@ -60,7 +60,7 @@ static void a_loaded_engine_goes_on_alike(void **state)
 static void loaded_groups_are_kept_alike(void **state)
 {
     struct engine_limits limits = wide_limits();
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
     struct engine *loaded;
     struct buf bytes;
     struct err err;
@@ -71,15 +71,15 @@ static void loaded_groups_are_kept_alike(void **state)
     save(*state, &bytes);
     assert_int_equal(engine_load(&loaded, bytes.data, bytes.len, 0, &err), 0);
     alerts = feed_path(loaded, "/b", "web.1", 1, NOW + 3 * TIME_S);
-    assert_int_equal(alerts.n, 1);
+    assert_int_equal(alerts.n_alerts, 1);
     assert_int_equal(alerts.alerts[0].count, 2);
     limits.groups = 3; /* of four: "/a" is the stalest */
     engine_set_limits(loaded, &limits);
-    assert_int_equal(feed_path(loaded, "/c", "web.1", 1, NOW + 3 * TIME_S).n, 0);
+    assert_int_equal(feed_path(loaded, "/c", "web.1", 1, NOW + 3 * TIME_S).n_alerts, 0);
     assert_int_equal(engine_counts(loaded).groups_dropped, 1);
-    assert_int_equal(feed_path(loaded, "", "", 1, NOW + 3 * TIME_S).n, 0);
+    assert_int_equal(feed_path(loaded, "", "", 1, NOW + 3 * TIME_S).n_alerts, 0);
     assert_int_equal(engine_counts(loaded).cooled, cooled + 1);
-    assert_int_equal(feed_path(loaded, "/a", "web.1", 1, NOW + 3 * TIME_S).n, 0);
+    assert_int_equal(feed_path(loaded, "/a", "web.1", 1, NOW + 3 * TIME_S).n_alerts, 0);
     assert_int_equal(engine_counts(loaded).keys, 2 + 3);
     engine_free(loaded);
     buf_close(&bytes);
@@ -120,12 +120,13 @@ static void a_buffer_too_small_keeps_what_it_held(void **state)
 /* Loads bytes that are not what was written; if an engine comes of it, it works. */
 static void load_damaged(const uint8_t *bytes, size_t n)
 {
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
     struct engine *e = NULL;
     struct err err;
     int64_t times[4];
     struct wire_matches matches = group("h12", times, 4, NOW);
     struct wire_record record = record_of(&matches, 1, NOW);
+    const struct engine_event event = engine_record_event(&record, NOW + TIME_S);
     int rc = engine_load(&e, bytes, n, 0, &err);
 
     assert_true(rc == 0 || rc == ERR_DAMAGED || rc == ERR_VERSION);
@@ -133,7 +134,7 @@ static void load_damaged(const uint8_t *bytes, size_t n)
     if (rc != 0)
         return;
     record.frame_id = "frame 3";
-    assert_int_equal(engine_step(e, &record, NOW + TIME_S, &alerts), 0);
+    assert_int_equal(engine_step(e, &event, &alerts, &err), 0);
     engine_free(e);
 }
 
@@ -238,7 +239,8 @@ static void the_seed_decides_nothing(void **state)
         int64_t at_us = NOW + i * TIME_MS;
         struct wire_record record = many_record(random, &at_us);
 
-        assert_int_equal(step(*state, &record, at_us).n, step(other, &record, at_us).n);
+        assert_int_equal(step(*state, &record, at_us).n_alerts,
+                         step(other, &record, at_us).n_alerts);
         random = next_random(random);
     }
     assert_int_equal(engine_counts(other).keys, ROOM);

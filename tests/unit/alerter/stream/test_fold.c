@@ -15,7 +15,7 @@ struct test {
     char path[512];
     struct storage *s;
     struct fold f;
-    struct engine_alerts alerts;
+    struct engine_outcomes alerts;
     struct err err;
     char set_aside[512];
 };
@@ -134,7 +134,7 @@ static void assert_restored_as_it_was(struct test *t)
 static void assert_suppressed(struct test *t, uint64_t expected, int64_t at_us)
 {
     enter_matches(t, 4, at_us);
-    assert_int_equal(t->alerts.n, 1);
+    assert_int_equal(t->alerts.n_alerts, 1);
     assert_int_equal(t->alerts.alerts[0].suppressed, expected);
 }
 
@@ -146,9 +146,9 @@ static void test_a_record_is_decided_on(void **state)
 
     enter_rules(t, NOW);
     enter_matches(t, 3, NOW + 1);
-    assert_int_equal(t->alerts.n, 0);
+    assert_int_equal(t->alerts.n_alerts, 0);
     enter_matches(t, 1, NOW + 2);
-    assert_int_equal(t->alerts.n, 1);
+    assert_int_equal(t->alerts.n_alerts, 1);
     assert_int_equal(t->alerts.alerts[0].count, 4);
     assert_int_equal(t->alerts.alerts[0].at_us, NOW + 2);
     assert_int_equal(t->f.last_us, NOW + 2);
@@ -167,7 +167,7 @@ static void test_what_cannot_be_read_says_why(void **state)
     assert_int_equal(enter_text(t, WIRE_INPUT_RECORD, "\x08\x63", NOW), ERR_VERSION); /* 99 */
     assert_int_equal(fold_entry(&t->f, &newer, &t->alerts, &t->err), ERR_VERSION);
     assert_non_null(strstr(t->err.text, "newer build"));
-    assert_int_equal(t->alerts.n, 0);
+    assert_int_equal(t->alerts.n_alerts, 0);
 }
 
 static void test_rules_that_are_refused_leave_the_old_ones(void **state)
@@ -178,7 +178,7 @@ static void test_rules_that_are_refused_leave_the_old_ones(void **state)
     enter_matches(t, 3, NOW + 1);
     assert_int_equal(enter_text(t, WIRE_INPUT_RULES, "app: [", NOW + 2), ERR_INPUT);
     enter_matches(t, 1, NOW + 3);
-    assert_int_equal(t->alerts.n, 1);
+    assert_int_equal(t->alerts.n_alerts, 1);
 }
 
 static void test_a_snapshot_is_no_news_to_an_engine_that_was_fed(void **state)
@@ -193,7 +193,7 @@ static void test_a_snapshot_is_no_news_to_an_engine_that_was_fed(void **state)
     assert_int_equal(t->f.saved_us, NOW + 2);
     assert_int_equal(t->f.since_saved, 0);
     enter_matches(t, 1, NOW + 3);
-    assert_int_equal(t->alerts.n, 1);
+    assert_int_equal(t->alerts.n_alerts, 1);
     buf_close(&empty);
 }
 
@@ -217,13 +217,13 @@ static void test_a_trial_takes_records_alone(void **state)
     OK(t, enter(t, WIRE_INPUT_SNAPSHOT, before.data, before.len, NOW + 2));
     OK(t, enter_text(t, WIRE_INPUT_RULES, "of a newer build: yes", NOW + 3));
     OK(t, enter_text(t, WIRE_INPUT_RULES, OTHER_RULES, NOW + 4));
-    assert_int_equal(t->alerts.n, 0);
+    assert_int_equal(t->alerts.n_alerts, 0);
     assert_int_equal(t->f.last_us, NOW + 4);
     assert_true(engine_has_rules_text(t->f.engine, RULES, strlen(RULES)));
     enter_matches(t, 3, NOW + 5);
-    assert_int_equal(t->alerts.n, 0);
+    assert_int_equal(t->alerts.n_alerts, 0);
     enter_matches(t, 1, NOW + 6);
-    assert_int_equal(t->alerts.n, 1);
+    assert_int_equal(t->alerts.n_alerts, 1);
     assert_int_equal(t->alerts.alerts[0].count, 4);
     assert_int_equal(t->alerts.alerts[0].suppressed, 0);
     buf_close(&before);
@@ -270,7 +270,7 @@ static void test_restored_from_the_start(void **state)
     enter_matches(t, 2, NOW + 2 * TIME_S);
     assert_restored_as_it_was(t);
     enter_matches(t, 4, NOW + 301 * TIME_S - 1);
-    assert_int_equal(t->alerts.n, 0);
+    assert_int_equal(t->alerts.n_alerts, 0);
     assert_suppressed(t, 6, NOW + 301 * TIME_S);
 }
 
@@ -307,7 +307,7 @@ static void test_restored_without_its_beginning(void **state)
     } while (next == STORAGE_TRIM_MORE);
     assert_restored_as_it_was(t);
     enter_matches(t, 1, NOW + 4 * TIME_S);
-    assert_int_equal(t->alerts.n, 1);
+    assert_int_equal(t->alerts.n_alerts, 1);
 }
 
 static void test_refused_rules_in_the_stream_are_left_out(void **state)
@@ -319,7 +319,7 @@ static void test_refused_rules_in_the_stream_are_left_out(void **state)
     assert_int_equal(enter_text(t, WIRE_INPUT_RULES, "of a newer build: yes", NOW + 2), ERR_INPUT);
     assert_restored_as_it_was(t);
     enter_matches(t, 1, NOW + 3);
-    assert_int_equal(t->alerts.n, 1);
+    assert_int_equal(t->alerts.n_alerts, 1);
 }
 
 static void test_a_damaged_snapshot_is_passed_over(void **state)
@@ -333,7 +333,7 @@ static void test_a_damaged_snapshot_is_passed_over(void **state)
     OK(t, enter_text(t, WIRE_INPUT_SNAPSHOT, "no snapshot at all", NOW + 4));
     assert_restored_as_it_was(t);
     enter_matches(t, 1, NOW + 5);
-    assert_int_equal(t->alerts.n, 1);
+    assert_int_equal(t->alerts.n_alerts, 1);
     storage_close(t->s);
     open_store(t);
     assert_string_equal(t->set_aside, "");
@@ -394,7 +394,7 @@ static void test_a_snapshot_that_is_rolled_back_is_none(void **state)
     assert_int_equal(t->f.saved_us, 0);
     assert_int_equal(t->f.since_saved, 2);
     enter_matches(t, 1, NOW + 3);
-    assert_int_equal(t->alerts.n, 1);
+    assert_int_equal(t->alerts.n_alerts, 1);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
