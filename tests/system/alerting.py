@@ -1,4 +1,4 @@
-"""Both programs with the shipped rules, and what an operator can learn of what they decided."""
+"""Both programs with the shipped rules, and the views that an operator has of their decisions."""
 
 import json
 import signal
@@ -20,7 +20,7 @@ def rule(name, match, **keys):
 
 
 def rules(*more, text=SHIPPED, **keys):
-    """The shipped rules with other values for keys such as cooldown, more rules, and those that
+    """The shipped rules with other values for keys such as cooldown, more rules, and the rules that
     Both.fence uses up."""
     lines = text.splitlines()
     for key, value in keys.items():

@@ -4,15 +4,15 @@ Two ingests and an alerter on one queue. Drains deliver as Logplex does, through
 retry through either; all three programs are killed with SIGKILL, alone and together, up and just
 starting; Slack misbehaves. At the end, when all is quiet:
 
-  * what the alerter recorded is compared with what was delivered, frame by frame: every frame that
-    was answered 2xx is there, with each of its matches; of those never answered some may be; there
-    is no other;
+  * the recorded stream is compared with the deliveries, frame by frame. Every frame that was
+    answered 2xx is there with each of its matches. A frame that was never answered may be there.
+    There are no others;
   * the engine's count of each rule is the number of matches in these frames, each frame once. The
     rules alert on every match with a window of a month, so the last alert's count is the total;
   * `outbox --format json` lists each alert once, and `export | replay --format json` lists the
     same;
-  * each alert is on Slack, in the order of decision, and twice only where Slack's answer was cut
-    off or the alerter was killed before it could note it.
+  * each alert is on Slack, in the order of decision. It is there twice only if Slack's answer was
+    cut off or the alerter was killed before it noted the answer.
 
 The long form:
 
@@ -20,12 +20,12 @@ The long form:
     python3 tests/system/chaos.py --seed 7 --seconds 120 --slow-disk 300
     python3 tests/system/chaos.py --seed 7 --seconds 120 --queue tcp --history 256KiB
 
-takes the programs from DRAINWATCH_BIN (build/bin if unset), prints what it did as one JSON object,
-and exits 0 if all is as it must be. The seed decides what is done; when it hits is the machine's to
-say. With --history the recorded stream is kept short, so that snapshots and trimming are under the
-same fire; then frames are not compared one by one, and what Logplex gave up is known within bounds
-only, but what the stubborn drains sent still exactly. From a minute on it also freezes ingests for
-longer than Logplex waits.
+takes the programs from DRAINWATCH_BIN (build/bin if unset), prints its actions as one JSON object,
+and exits 0 if every check passed. The seed decides the actions; their exact moments depend on the
+machine. With --history the recorded stream is kept short, so that snapshots and trimming are tested,
+too. Frames are then not compared one by one: the counts of the stubborn drains are exact, those of
+the others lie within bounds. After the first minute ingests are also frozen for longer than Logplex
+waits.
 """
 
 import argparse
@@ -312,8 +312,8 @@ class Chaos:
 
     def _ask(self):
         """Makes all rules alert on one last frame. The alerter takes each ingest's records in their
-        order, so nothing comes behind it; but what came shortly before it may have alerted, too, so
-        that it falls into a cooldown: then it is asked once more."""
+        order, so nothing comes after it. A record shortly before it may have alerted, so that the
+        frame falls into a cooldown; then the frame is sent again."""
         self.last = LogplexDrain("last", self.doors[:1], self.rng, stubborn=True)
         body = b"".join(marker(rule) for rule in RULES)
         until = time.monotonic() + 60
@@ -370,7 +370,7 @@ class Chaos:
             posts=len(self.slack.posts), messages=len(self.slack.delivered))
 
     def _judge_counts(self, drains, counts):
-        """What the engine counted, from what was answered."""
+        """Compares the engine's counts with the answered deliveries."""
         for rule in RULES:
             sure = sum(d.sum(d.answered).get(rule, 0) for d in drains)
             perhaps = sum(d.sum(d.unanswered).get(rule, 0) for d in drains)
@@ -398,7 +398,7 @@ class Chaos:
         assert replay.returncode == 0, replay.stderr
         replayed = [json.loads(line) for line in replay.stdout.splitlines()]
         listed = [{k: v for k, v in a.items() if k != "delivery"} for a in alerts]
-        # What a shortened history replays is the end of what there was.
+        # A shortened history replays the last alerts only.
         assert replayed == (listed[-len(replayed):] if self.history and replayed else listed)
 
     def _judge_slack(self, alerts):

@@ -37,7 +37,7 @@ class Frame:
     matches: dict = dataclasses.field(default_factory=dict)
     id: str = dataclasses.field(default_factory=lambda: str(uuid.uuid4()))
     lines: int = 1
-    tries: list = dataclasses.field(default_factory=list)  # a status, or what went wrong, a try
+    tries: list = dataclasses.field(default_factory=list)  # a status or an error for each try
 
     @property
     def answered(self):
@@ -51,7 +51,7 @@ class Frame:
 
 
 class LogplexDrain:
-    """One drain. `deliver` is for one thread; what came of it may be read by all.
+    """One drain. `deliver` is for one thread; every thread may read the results.
 
     doors     where to: a retry goes through a door that `rng` picks
     stubborn  tries again until it is answered, not three times: every frame counts for sure
@@ -123,7 +123,7 @@ class LogplexDrain:
         return len(one.tries) >= TRIES and (not self.stubborn or self.enough.is_set())
 
     def _report(self):
-        """The line that tells of what was dropped; it has no newline."""
+        """The line that reports dropped lines; it has no newline."""
         if not self._dropped:
             return b"", 0
         self.reports += 1

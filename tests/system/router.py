@@ -120,8 +120,8 @@ class RouterStandIn:
         socket.send_multipart([peer, ack.SerializeToString()])
 
     def _take(self, push):
-        """Takes what follows on the last one taken, or what is the oldest beyond it. True: there
-        was something else."""
+        """Takes the records that follow the last one taken, or the oldest one beyond it. Returns
+        true if there were others."""
         last = self.taken.get(push.sender, 0)
         gap = False
         for i, raw in enumerate(push.records):

@@ -1,4 +1,4 @@
-"""What is decided, from the POST to the message: thresholds, cooldowns, restarts, storms."""
+"""Decisions, from the POST to the message: thresholds, cooldowns, restarts, storms."""
 
 import datetime
 import os
@@ -134,7 +134,7 @@ def test_a_repeated_frame_counts_once(site, slack):
     assert [row["count"] for row in both.decided()] == [4]
 
 
-# ---- what it takes to count ---------------------------------------------------------------------
+# ---- which lines count --------------------------------------------------------------------------
 
 
 FAKES = {
@@ -433,8 +433,8 @@ def test_alerts_that_cannot_be_printed_wait(site):
 
 
 def test_closed_standard_streams(site, tmp_path):
-    """What is printed goes nowhere, not into whatever was opened in their place, and does not count
-    as printed."""
+    """Output goes nowhere: not into a file that was opened in their place. An alert does not count as
+    printed."""
     here = site(rules=rules())
     for program in (ALERTER, INGEST):
         here.start("/bin/sh", "-c", f"exec {program} <&- >&- 2>&-", **inspectable(tmp_path))
@@ -585,7 +585,7 @@ def test_the_queue_over_tcp(site, alerter, ingest):
 def test_the_queue_over_tcp_with_a_wrong_secret(site):
     here = site(rules=rules(), DRAINWATCH_QUEUE=f"tcp://127.0.0.1:{free_port()}")
     alerter = here.alerter()
-    time.sleep(1.5)  # it is said at once, and not at some full minute
+    time.sleep(1.5)  # it is logged at once, and not at the next full minute
     wrong = here.ingest(HEROKU_LOG_DRAIN_HMAC_SECRET=NEW)
     assert here.post(h12(4), secret=NEW) == 204
     line, = alerter.wait_said("refused: they do not hold the secret")
@@ -598,8 +598,8 @@ def test_the_queue_over_tcp_with_a_wrong_secret(site):
 
 
 def test_records_that_this_build_cannot_take(site, tmp_path):
-    """One of a newer build stays with its ingest, which is said at once on both sides; one that is
-    no record at all is set aside, loudly, and holds up nothing."""
+    """A newer build's record stays with its ingest, and both sides log it at once. Rubbish is set
+    aside with an error and holds up nothing."""
     here = site(rules=rules())
     alerter = here.alerter()
     time.sleep(1.5)
@@ -633,7 +633,7 @@ def test_records_that_this_build_cannot_take(site, tmp_path):
 # ---- faults of rules and settings ---------------------------------------------------------------
 
 
-# What is wrong: how the shipped rules come to it, the line that is at fault, what is said of it.
+# A fault: how to put it into the shipped rules, the line that has it, and the message.
 FAULTS = {
     "duration": (("within: 5m", "within: 5x"), "within: 5x", '"5x" is not a duration (try'),
     "unknown key": (("    title: H12", "    titel: H12"), "titel: H12", '(did you mean "title"?)'),

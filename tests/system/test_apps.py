@@ -227,7 +227,7 @@ def test_the_file_changes_once_more_while_it_is_compiled(site, router):
     for _ in range(2):  # once the second is answered, the signal was taken
         assert s.post(storm()) == 204
     (s.folder / "next.yaml").write_text(version(3))
-    (s.folder / "next.yaml").replace(s.rules)  # whole at any time, for it may be read just now
+    (s.folder / "next.yaml").replace(s.rules)  # never half written, because it may be read right now
     program.signal(signal.SIGHUP)
     wait_for(lambda: len(program.said("was read anew")) == 2, "both reloads")
     assert s.post(storm()) == 204
@@ -280,7 +280,7 @@ def test_in_a_solo_run_both_read_the_rules_anew(site):
     assert program.stop() == 0
 
 
-# ---- what is damaged ----
+# ---- damaged deliveries ----
 
 def test_malformed_frames_are_said(site, tmp_path):
     s = site()

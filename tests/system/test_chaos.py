@@ -145,7 +145,7 @@ def test_a_full_disk_of_ingest(counting, small_disk):
     ingest = c.ingest()  # a start needs no room
     assert c.post() == 503
     c.alerter()
-    goes_on(c, taken)  # on the disk that is still full, for what was handed over made room
+    goes_on(c, taken)  # the disk is still full, but records that were handed over made room
     disk.free()
     assert c.post(3) == 204
     assert c.total() == taken + 4
@@ -321,7 +321,7 @@ def test_a_wall_clock_that_is_a_day_wrong_and_stepped(tmp_path):
             storm()
             before = alerts[-1][0]
             alerts = alerts + [(before + 2 * n, n)]
-            all_have(alerts)  # nor frozen, and the window counts what it counted before
+            all_have(alerts)  # nor frozen, and the window still counts the same
     finally:
         for pair in pairs:
             pair.site.close()
@@ -339,7 +339,7 @@ def test_a_lost_disk_of_ingest(counting):
     alerter.kill()
     assert c.post(5) == 204
     ingest.kill()
-    shutil.rmtree(c.ingest_folder)  # with what was not handed over
+    shutil.rmtree(c.ingest_folder)  # and the records that were not handed over
     c.ingest()
     assert c.post(7) == 204
     alerter = c.alerter()
@@ -398,7 +398,7 @@ def damage(path, how):
 
 
 def checkpoint(path):
-    """Everything into the file itself; what is damaged in the WAL is as if it was never written."""
+    """Moves everything into the file itself, because SQLite ignores a damaged end of the WAL."""
     db = sqlite3.connect(path)
     assert db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
     db.close()
@@ -467,7 +467,7 @@ def test_a_large_journal_of_ingest_that_turns_out_to_be_damaged(counting):
     c.alerter()
     ingest.wait_said("set aside as")
     assert c.post(7) == 204
-    total = c.total()  # what came before the damage, and all that came after it was found
+    total = c.total()  # the records before the damage, and all after its discovery
     assert 0 < total - 7 < 900 * 20 and (total - 7) % 20 == 0
     assert ingest.process.poll() is None and list(c.ingest_folder.glob("ingest.db.damaged-1"))
 

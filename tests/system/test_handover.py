@@ -1,4 +1,4 @@
-"""Ingest and the queue: what was answered 204 arrives, once and in order, whatever fails."""
+"""Ingest and the queue: every delivery answered 204 arrives, once and in order, whatever fails."""
 
 import http.client
 import random
@@ -100,7 +100,7 @@ def test_a_stand_in_that_dies_in_mid_stream(site, router):
         for i in range(4):
             n = len(r.records)
             wait_for(lambda: len(r.records) > n + 20, "more records")
-            r.silent = i % 2 == 1  # what is on its way is lost, too
+            r.silent = i % 2 == 1  # records on their way are lost, too
             time.sleep(0.02)
             r.stop()
             r.silent = False
@@ -219,7 +219,7 @@ def test_a_full_spool_answers_503_and_recovers(site, router):
     assert s.health()[0] == 503
     size = sum(f.stat().st_size for f in (s.folder / "state").glob("ingest.db*"))
     assert size <= 640 << 10
-    # It was full, and not, and full many times; that is said once.
+    # It was full many times, with room in between; that is logged once.
     assert len(program.said("deliveries with matches are answered 503")) == 1
     assert not program.said("takes records again")
     r.start()
@@ -394,7 +394,7 @@ def test_sigterm_hands_over(site, router):
 
 
 def test_the_end_comes_in_order_under_load(site, router):
-    """Clients that never pause, and SIGTERM at any moment: exit 0, and what was answered is there."""
+    """Clients that never pause, and SIGTERM at any moment: exit 0, and no answered delivery is lost."""
     s = site()
     r = router(s).start()
     answered, rng = 0, random.Random(7)
