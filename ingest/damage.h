@@ -1,44 +1,39 @@
-/* When to say that a drain's deliveries are damaged: its first at once, those of the minute after
- * it summed up at its end. So a new fault is seen as it comes in, and a broken client costs a line
- * a minute. Pure. */
+/* Words that a drain's deliveries are damaged: its first at once, those of the minute after it
+ * summed up at its end. So a new fault shows as it comes in, and a broken client costs a line a
+ * minute. Pure. */
 #ifndef DRAINWATCH_INGEST_DAMAGE_H
 #define DRAINWATCH_INGEST_DAMAGE_H
 
+#include "common/app/throttle.h"
+
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 enum {
-    DAMAGE_DRAINS_MAX =
-        32,                /* at a time; what is damaged of further ones is told of them together */
-    DAMAGE_NAME_MAX = 100, /* bytes of a drain's name; what is beyond is cut */
+    DAMAGE_DRAINS_MAX = 32, /* at a time; further ones are counted together */
+    DAMAGE_NAME_MAX = 100,  /* bytes of a drain's name; a longer one is cut */
     DAMAGE_SIZE = 384,
 };
 
 struct damage_drain {
     char name[DAMAGE_NAME_MAX + 1];
-    int64_t minute_ends_us; /* 0: not in use */
-    uint64_t deliveries;    /* that wait for its end */
-    uint64_t frames;
+    struct throttle throttle; /* idle: the place is free */
+    uint64_t frames;          /* of the deliveries that are held back */
     uint64_t bodies;
 };
 
 /* All zeros at the beginning. */
 struct damage {
     struct damage_drain drains[DAMAGE_DRAINS_MAX + 1]; /* the last: all that found no room */
-    size_t n_used;
 };
 
-/* Counts a delivery with so many malformed frames, and perhaps a gzip body that was damaged. True:
- * `out` is what to say now. */
+/* Counts a delivery with so many malformed frames, and perhaps a damaged gzip body. True: `out` is
+ * the text to log now. */
 bool damage_add(struct damage *d, const char *drain, uint64_t frames, bool body, int64_t now_us,
                 char out[DAMAGE_SIZE]);
 
-/* True where a drain's sum is due (or, with `all`, where any is held back): `out` is what to say,
- * and there may be another one. */
+/* True if a drain's sum is due (or, with `all`, if any is held back): `out` is the text, and there
+ * may be another one. */
 bool damage_due(struct damage *d, int64_t now_us, bool all, char out[DAMAGE_SIZE]);
-
-/* When damage_due is to be asked again; INT64_MAX: not before the next damage. */
-int64_t damage_next_us(const struct damage *d);
 
 #endif

@@ -1,4 +1,4 @@
-/* drainwatch-ingest: takes deliveries, keeps what matched, hands it to the alerter. */
+/* drainwatch-ingest: takes deliveries, records the lines that match, sends them to the alerter. */
 #include "common/app/commands.h"
 #include "common/app/process.h"
 #include "common/app/startup.h"

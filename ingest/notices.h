@@ -1,56 +1,60 @@
-/* What ingest says while it serves: receipts on standard output, and what an operator should know
- * in the log. What lasts is said at once, again each minute, and when it is over. */
+/* Prints and logs ingest's news while it serves: receipts on standard output, and in the log what
+ * an operator should know. A fault that lasts is logged at once, again each minute, and when it is
+ * over. */
 #ifndef DRAINWATCH_INGEST_NOTICES_H
 #define DRAINWATCH_INGEST_NOTICES_H
 
+#include "common/app/throttle.h"
 #include "common/base/err.h"
 #include "common/queue/sender.h"
 #include "common/rules/rules.h"
 #include "ingest/damage.h"
-#include "ingest/receipt.h"
+#include "ingest/receipts.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct trouble {
-    bool now;
-    bool said; /* and not yet that it is over */
-    int64_t say_again_us;
-    int64_t last_us; /* when it was last there */
+/* A fault of the journal. */
+struct notices_fault {
+    struct throttle throttle;
+    bool lasts;      /* the last attempt failed */
+    struct err last; /* how */
 };
 
-/* All zeros at the beginning. Times are clock_boot_us. */
 struct notices {
     int64_t started_us;
-    struct receipt receipt;
+    struct receipts receipts;
     struct damage damage;
-    struct trouble alerter_away;
-    struct trouble journal_bad;
-    char journal_error[sizeof(struct err)];
+    struct throttle alerter_away;
+    struct notices_fault writing;
+    struct notices_fault sending;
 };
 
-/* Of each delivery that was taken. */
-void notices_receipt(struct notices *n, uint64_t lines, int64_t now_us);
-/* Of one that was not whole, as damage_add says. */
+/* All times are clock_boot_us. */
+void notices_init(struct notices *n, int64_t now_us);
+
+/* To be called for each delivery that was accepted; see receipts_add. */
+void notices_receipt(struct notices *n, uint64_t lines, uint64_t frame, int64_t now_us);
+/* To be called for each accepted delivery that was damaged; see damage_add. */
 void notices_damage(struct notices *n, const char *drain, uint64_t frames, bool body,
                     int64_t now_us);
 
-/* The sums that are due, and at the end all that are held back. */
-void notices_sums(struct notices *n, int64_t now_us, bool all);
-/* When they are due next; INT64_MAX: not before the next delivery. */
+/* To be called after each attempt to write to the journal; NULL: it worked. */
+void notices_write(struct notices *n, const struct err *failed, int64_t now_us);
+/* To be called after each attempt to send what the journal holds; NULL: it worked. A failure costs
+ * no delivery: what was accepted is in the journal, and is sent later. */
+void notices_send(struct notices *n, const struct err *failed, int64_t now_us);
+
+/* Returns true if the journal is well, or false with the reason in one line. */
+bool notices_is_healthy(const struct notices *n, char *reason, size_t size);
+
+/* Logs what is due. To be called once a turn, and by notices_next_us. */
+void notices_say(struct notices *n, const struct sender_health *health, int64_t now_us);
 int64_t notices_next_us(const struct notices *n);
+/* Prints and logs all that is held back, at the end. */
+void notices_flush(struct notices *n, int64_t now_us);
 
-/* Once a turn, or a second. */
-void notices_alerter(struct notices *n, const struct sender_health *health, int64_t now_us);
-void notices_journal(struct notices *n, int64_t now_us);
-
-/* As each attempt to write the journal went. */
-void notices_journal_failed(struct notices *n, const struct err *err, int64_t now_us);
-void notices_journal_worked(struct notices *n);
-/* Why it could not be written the last time; NULL where it could. */
-const char *notices_journal_fault(const struct notices *n);
-
-/* `what` happened, with which rules, for whom, and where the alerter is. */
-void notices_rules(const char *what, const struct rules *rules, const char *queue);
+/* Logs an `event` with the rules in force, for whom they are, and where the alerter is. */
+void notices_rules(const char *event, const struct rules *rules, const char *queue);
 
 #endif

@@ -1,3 +1,4 @@
+/* Checks credentials; called by ingest/http/request for every delivery. */
 #include "ingest/http/auth.h"
 
 #include <openssl/core_names.h>
@@ -5,6 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -15,8 +17,7 @@ enum {
     BASE64_MAX = PAIR_SIZE / 3 * 4,
 };
 
-/* A context that was made with its key once and is set back for each name costs a seventh of a new
- * one: the key's two blocks are hashed only once. */
+/* A context per secret, made once: a new one for each name costs seven times as much. */
 struct auth {
     EVP_MAC *hmac;
     EVP_MAC_CTX *secrets[AUTH_SECRETS_MAX];
@@ -113,7 +114,7 @@ bool auth_check(struct auth *a, const char *name, const char *hex)
     return ok != 0;
 }
 
-/* The bytes of a whole base64 text, with a zero behind them. False: it is none, or holds a zero. */
+/* Decodes a base64 text and adds a zero. False: it is no base64, or holds a zero. */
 static bool read_base64(const char *text, char out[PAIR_SIZE])
 {
     size_t n = strlen(text), padding;
@@ -153,11 +154,36 @@ bool auth_check_basic(struct auth *a, const char *header, char name[AUTH_NAME_SI
     return ok;
 }
 
-bool auth_may_show(const char *name)
+static const char *or_empty(const char *text)
+{
+    return text == NULL ? "" : text;
+}
+
+const char *auth_refusal(struct auth *a, const struct auth_claim *claim, char name[AUTH_NAME_SIZE])
+{
+    const char *drain = or_empty(claim->drain), *credentials = or_empty(claim->credentials);
+
+    if (claim->token != NULL && *drain != '\0' && strlen(drain) < AUTH_NAME_SIZE &&
+        auth_check(a, drain, claim->token)) {
+        strcpy(name, drain);
+        return NULL;
+    }
+    if (auth_check_basic(a, credentials, name))
+        return NULL;
+    if (*credentials != '\0')
+        return "the Basic credentials are not NAME:HMAC-SHA256(secret, NAME)";
+    snprintf(name, AUTH_NAME_SIZE, "%s", drain);
+    if (claim->token == NULL)
+        return "neither drain_token in the URL nor Basic credentials";
+    return *drain == '\0' ? "drain_token needs the header Logplex-Drain-Token"
+                          : "drain_token is not HMAC-SHA256(secret, Logplex-Drain-Token)";
+}
+
+bool auth_may_show(const char *text)
 {
     size_t digits = 0;
 
-    for (; *name != '\0' && digits < AUTH_HEX; name++)
-        digits = hex_digit(*name) < 0 ? 0 : digits + 1;
+    for (; *text != '\0' && digits < AUTH_HEX; text++)
+        digits = hex_digit(*text) < 0 ? 0 : digits + 1;
     return digits < AUTH_HEX;
 }

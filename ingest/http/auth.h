@@ -1,6 +1,7 @@
-/* Who may deliver: a name and its HMAC-SHA256 under one of the secrets. Pure.
+/* Decides who may deliver: a client that knows a name and its HMAC-SHA256 under one of the secrets.
  *
- * Every secret is tried, and compared in constant time, so that an answer's time tells nothing. */
+ * Every secret is tried and compared in constant time, so that the time of an answer tells nothing.
+ * Pure. */
 #ifndef DRAINWATCH_INGEST_HTTP_AUTH_H
 #define DRAINWATCH_INGEST_HTTP_AUTH_H
 
@@ -22,15 +23,28 @@ void auth_free(struct auth *a);
  * AUTH_SECRETS_MAX are in. */
 bool auth_add_secret(struct auth *a, const char *secret, size_t len);
 
+/* What a request says about itself; NULL: the request has no such part. */
+struct auth_claim {
+    const char *drain;       /* Logplex-Drain-Token */
+    const char *token;       /* drain_token in the URL */
+    const char *credentials; /* Authorization */
+};
+
+/* Returns NULL if the claim is right in either form, and `name` becomes the drain's name: the token
+ * is the HMAC of the drain, or the credentials are NAME:T with T the HMAC of NAME. Otherwise
+ * returns why not, in words, and `name` becomes the name that was claimed, "" if none can be read.
+ */
+const char *auth_refusal(struct auth *a, const struct auth_claim *claim, char name[AUTH_NAME_SIZE]);
+
 /* Whether `hex` (lower- or upper-case) is the HMAC of `name` under any of the secrets. */
 bool auth_check(struct auth *a, const char *name, const char *hex);
 
 /* Whether an Authorization header holds Basic credentials (RFC 7617) NAME:T with a T that is right.
- * The scheme is of any case (RFC 9110 section 11.1), which libmicrohttpd 0.9.75 does not know.
- * `name` becomes the name that was claimed, "" where none can be read. */
+ * The scheme is of any case (RFC 9110 section 11.1), unlike in libmicrohttpd 0.9.75. `name` becomes
+ * the name that was claimed, "" if none can be read. */
 bool auth_check_basic(struct auth *a, const char *header, char name[AUTH_NAME_SIZE]);
 
-/* False for a claimed name that may be a token, put in its place by mistake. */
-bool auth_may_show(const char *name);
+/* False for a text that may hold a token, put in the wrong place by mistake. */
+bool auth_may_show(const char *text);
 
 #endif

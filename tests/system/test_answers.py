@@ -11,6 +11,7 @@ from drainwatch import (DRAIN, OK_LINE, PATH, SECRET, Site, chunked, frame, h12,
 
 GOOD = frame(OK_LINE)
 LIMIT = 1 << 20
+T = token(DRAIN)
 OTHER = "another-secret-of-more-than-32-characters"
 # An answer that needs no body must not wait for one.
 AT_ONCE_S = 5
@@ -28,10 +29,36 @@ def status(site, request):
 # ---- 404, 405, 501 ----
 
 @pytest.mark.parametrize("path", [
-    "/", "/api", PATH + "/", PATH + "x", "/x" + PATH, PATH.upper(), "/" + PATH, "/healthz/",
+    "/", "/api", PATH + "//", PATH + "/x", PATH + "x", "/x" + PATH, PATH.upper(), "/" + PATH, "/healthz/",
     "/healthzz", "/../healthz", "*"])
 def test_404(pair, path):
     assert status(pair.site, whole(GOOD, path=path)) == 404
+
+
+def test_one_slash_at_the_end_is_accepted(pair):
+    drain = pair.name()
+    assert status(pair.site, whole(h12(), path=PATH + "/", drain=drain)) == 204
+    wait_for(lambda: pair.router.of(drain), "its record")
+    with pair.site.raw() as client:
+        code, headers, _ = client.send(head(method="GET", path=PATH + "/")).answer()
+    assert (code, headers["allow"]) == (405, "POST")
+
+
+def test_a_delivery_to_an_unknown_path_is_logged(site):
+    """Logplex drops it for good: the log is the only place that tells."""
+    s = site()
+    program = s.ingest()
+    wrong = PATH.replace("drain", "drian")
+    for _ in range(3):
+        with s.raw() as client:
+            code, _, text = client.send(whole(GOOD, path=f"{wrong}?drain_token={T}")).answer()
+        assert code == 404 and PATH.encode() in text
+    assert status(s, head(method="GET", path="/favicon.ico")) == 404  # no delivery
+    assert program.stop() == 0
+    first, rest = program.said("404:")
+    assert f"a delivery was refused: POST {wrong}:" in first and PATH in first
+    assert "2 more deliveries were refused" in rest
+    assert not program.said(T) and not program.said("favicon")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "post",
@@ -101,7 +128,6 @@ def test_hex_of_either_case(pair, case):
                                    Authorization=basic("console", case(token("console"))))) == 204
 
 
-T = token(DRAIN)
 QUERIES = {
     "no token": PATH,
     "empty": f"{PATH}?drain_token=",

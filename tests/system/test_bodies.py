@@ -222,7 +222,7 @@ def test_more_matches_than_one_delivery_may_have(site, router):
     code, headers, _ = s.request("POST", f"{PATH}?drain_token={token(DRAIN)}", b"x\n" * (2 << 20),
                                  {"Logplex-Drain-Token": DRAIN})
     assert code == 503 and int(headers["Retry-After"]) > 0
-    assert len(program.said("a delivery is answered 503")) == 1
+    assert len(program.said("503: a delivery was refused")) == 1
     assert s.post(b"x\n" * 3) == 204
     r.wait_for(1)
     assert r.matches() == 24 and len(r.records) == 1

@@ -50,6 +50,19 @@ def test_the_curl_line_of_the_manual(site):
     program.wait_said("heroku_log_drain: processed 1 lines from logplex delivery")
 
 
+def test_a_repeat_is_called_one(site):
+    """Somebody tries with curl and the same Frame-Id again: that counts once, and he must see it."""
+    s = site()
+    program = s.ingest()
+    for _ in range(2):
+        assert s.post(h12(), frame_id="f-1") == 204
+    assert s.post(h12(), frame_id="f-1", drain="another") == 204
+    line = "heroku_log_drain: processed {} lines from {}"
+    program.wait_said(line.format(1, "logplex delivery"))
+    program.wait_said(line.format(2, "2 logplex deliveries (1 repeat: the drain sent the same "
+                                     "Logplex-Frame-Id before)"), 5)
+
+
 def test_what_is_held_back_is_said_at_the_end(site):
     s = site()
     program = s.ingest()

@@ -1,3 +1,4 @@
+/* Tests who may deliver. */
 #include "tests/unit/unit.h"
 
 #include "ingest/http/auth.h"
@@ -21,12 +22,21 @@ static struct auth *with(const char *const *secrets)
     return a;
 }
 
+static void encode(const char *name, char header[512])
+{
+    char pair[256];
+    int n = snprintf(pair, sizeof pair, "%s:%s", name, LOWER);
+
+    memcpy(header, "Basic ", 6);
+    EVP_EncodeBlock((unsigned char *)header + 6, (const unsigned char *)pair, n);
+}
+
 static void test_right_token_in_either_case(void **state)
 {
     struct auth *a = with((const char *const[]){"Jefe", NULL});
 
     (void)state;
-    for (int i = 0; i < 3; i++) { /* the context is reused: each answer is the same */
+    for (int i = 0; i < 3; i++) { /* the context is used again */
         assert_true(auth_check(a, NAME, LOWER));
         assert_true(auth_check(a, NAME, UPPER));
         assert_false(auth_check(a, "another name", LOWER));
@@ -82,6 +92,50 @@ static void test_no_secret_lets_nobody_in(void **state)
     auth_free(a);
 }
 
+static void test_a_claim_in_either_form(void **state)
+{
+    struct auth *a = with((const char *const[]){"Jefe", NULL});
+    char credentials[512], name[AUTH_NAME_SIZE];
+    struct auth_claim claim = {.drain = NAME, .token = LOWER};
+
+    (void)state;
+    encode(NAME, credentials);
+    assert_null(auth_refusal(a, &claim, name));
+    assert_string_equal(name, NAME);
+    claim = (struct auth_claim){.credentials = credentials};
+    assert_null(auth_refusal(a, &claim, name));
+    assert_string_equal(name, NAME);
+    claim = (struct auth_claim){.drain = "another", .token = LOWER, .credentials = credentials};
+    assert_null(auth_refusal(a, &claim, name));
+    assert_string_equal(name, NAME);
+    auth_free(a);
+}
+
+static void test_a_claim_that_is_wrong_says_why(void **state)
+{
+    struct auth *a = with((const char *const[]){"Jefe", NULL});
+    char credentials[512], name[AUTH_NAME_SIZE];
+    const struct {
+        struct auth_claim claim;
+        const char *why, *name;
+    } wrong[] = {
+        {{NULL, NULL, NULL}, "neither", ""},
+        {{"d.1", NULL, NULL}, "neither", "d.1"},
+        {{NULL, LOWER, NULL}, "needs the header", ""},
+        {{"", LOWER, NULL}, "needs the header", ""},
+        {{"d.1", LOWER, NULL}, "drain_token is not", "d.1"},
+        {{"d.1", LOWER, credentials}, "Basic credentials are not", "another"},
+    };
+
+    (void)state;
+    encode("another", credentials);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_non_null(strstr(auth_refusal(a, &wrong[i].claim, name), wrong[i].why));
+        assert_string_equal(name, wrong[i].name);
+    }
+    auth_free(a);
+}
+
 static void test_secrets_are_bounded(void **state)
 {
     struct auth *a = auth_new();
@@ -92,15 +146,6 @@ static void test_secrets_are_bounded(void **state)
     assert_false(auth_add_secret(a, "Jefe", 4));
     assert_true(auth_check(a, NAME, LOWER));
     auth_free(a);
-}
-
-static void encode(const char *name, char header[512])
-{
-    char pair[256];
-    int n = snprintf(pair, sizeof pair, "%s:%s", name, LOWER);
-
-    memcpy(header, "Basic ", 6);
-    EVP_EncodeBlock((unsigned char *)header + 6, (const unsigned char *)pair, n);
 }
 
 static void test_basic_credentials(void **state)
@@ -134,6 +179,8 @@ int main(void)
         cmocka_unit_test(test_any_secret_will_do),
         cmocka_unit_test(test_what_is_no_token),
         cmocka_unit_test(test_no_secret_lets_nobody_in),
+        cmocka_unit_test(test_a_claim_in_either_form),
+        cmocka_unit_test(test_a_claim_that_is_wrong_says_why),
         cmocka_unit_test(test_secrets_are_bounded),
         cmocka_unit_test(test_basic_credentials),
     };

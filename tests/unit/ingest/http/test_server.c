@@ -1,9 +1,10 @@
-/* http between two of its runs: what waits for its record, and whose client leaves meanwhile. What
- * is answered to whom is tested with the real program, in tests/system. */
+/* Tests the server between two of its runs: deliveries that wait for the journal, and clients that
+ * leave meanwhile. tests/system tests all answers with the real program. */
 #include "tests/unit/unit.h"
 
 #include "common/base/buf.h"
-#include "ingest/http/http.h"
+#include "ingest/http/server.h"
+#include "ingest/input/input.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -17,15 +18,16 @@ enum { RUNS_MAX = 2000 };
 struct fixture {
     struct auth *auth;
     struct rulebook *book;
-    struct http *http;
+    struct server *server;
     uint16_t port;
     uint64_t receipts;
 };
 
-static void on_receipt(void *ctx, uint64_t lines)
+static void on_receipt(void *ctx, uint64_t lines, uint64_t frame)
 {
     struct fixture *f = ctx;
 
+    (void)frame;
     f->receipts += lines;
 }
 
@@ -78,15 +80,16 @@ static int set_up(void **state)
     f = (struct fixture){.auth = auth_new(), .book = new_book(), .port = free_port()};
     assert_non_null(f.auth);
     assert_true(auth_add_secret(f.auth, "k", 1));
-    assert_int_equal(http_open(&(struct http_options){.port = f.port,
-                                                      .max_body_bytes = 1 << 20,
-                                                      .auth = f.auth,
-                                                      .book = f.book,
-                                                      .on_receipt = on_receipt,
-                                                      .on_damage = on_damage,
-                                                      .is_healthy = is_healthy,
-                                                      .ctx = &f},
-                               &f.http, &err),
+    assert_int_equal(server_open(&(struct server_options){.port = f.port,
+                                                          .deliveries = {.max_body_bytes = 1 << 20,
+                                                                         .auth = f.auth,
+                                                                         .book = f.book,
+                                                                         .on_receipt = on_receipt,
+                                                                         .on_damage = on_damage,
+                                                                         .ctx = &f},
+                                                          .is_healthy = is_healthy,
+                                                          .ctx = &f},
+                                 &f.server, &err),
                      0);
     *state = &f;
     return 0;
@@ -96,7 +99,7 @@ static int tear_down(void **state)
 {
     struct fixture *f = *state;
 
-    http_close(f->http);
+    server_close(f->server);
     rulebook_release(f->book);
     auth_free(f->auth);
     return 0;
@@ -111,9 +114,9 @@ static int post(struct fixture *f, const char *body)
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     char request[1024];
     int n = snprintf(request, sizeof request,
-                     "POST " HTTP_DRAIN_PATH "?drain_token=" TOKEN " HTTP/1.1\r\nHost: h\r\n"
+                     "POST %s?drain_token=" TOKEN " HTTP/1.1\r\nHost: h\r\n"
                      "Logplex-Drain-Token: d\r\nContent-Length: %zu\r\n\r\n%s",
-                     strlen(body), body);
+                     input_logplex.path, strlen(body), body);
 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
@@ -123,17 +126,19 @@ static int post(struct fixture *f, const char *body)
 
 static void run(struct fixture *f)
 {
-    struct pollfd fd = {.fd = http_fd(f->http), .events = POLLIN};
+    struct pollfd fd = {.fd = server_fd(f->server), .events = POLLIN};
 
     poll(&fd, 1, 1);
-    http_run(f->http, 1);
+    server_run(f->server, 1);
 }
 
 static size_t pending(struct fixture *f)
 {
-    struct http_delivery **turn;
+    size_t n = 0;
 
-    return http_pending(f->http, &turn);
+    for (struct request *r = server_waiting(f->server); r != NULL; r = request_next(r))
+        n++;
+    return n;
 }
 
 static void run_until_pending(struct fixture *f, size_t n)
@@ -145,12 +150,9 @@ static void run_until_pending(struct fixture *f, size_t n)
 
 static void answer_all(struct fixture *f, bool accepted)
 {
-    struct http_delivery **turn;
-    size_t n = http_pending(f->http, &turn);
-
-    for (size_t i = 0; i < n; i++)
-        turn[i]->accepted = accepted;
-    http_answer(f->http, 1);
+    for (struct request *r = server_waiting(f->server); r != NULL; r = request_next(r))
+        request_set_accepted(r, accepted);
+    server_answer(f->server, 1);
 }
 
 /* The status of the answer; 0: there is none yet. */
@@ -175,16 +177,16 @@ static int await_answer(struct fixture *f, int fd)
     return status;
 }
 
-static void test_what_waits_is_answered_once_it_is_decided(void **state)
+static void test_a_waiting_delivery_is_answered_once_it_is_decided(void **state)
 {
     struct fixture *f = *state;
     int fd = post(f, "STORM\n");
 
     run_until_pending(f, 1);
-    /* The libmicrohttpd at hand must ask again, and must say that it wants to. */
+    /* libmicrohttpd must call again, and must say that it wants to. */
     for (int i = 0; i < 10; i++) {
-        assert_int_equal(http_timeout_ms(f->http), 0);
-        http_run(f->http, 1);
+        assert_int_equal(server_timeout_ms(f->server), 0);
+        server_run(f->server, 1);
         assert_int_equal(pending(f), 1);
     }
     assert_int_equal(answer(fd), 0);
@@ -193,11 +195,11 @@ static void test_what_waits_is_answered_once_it_is_decided(void **state)
     assert_int_equal(await_answer(f, fd), 204);
     assert_int_equal(f->receipts, 1);
     run_until_pending(f, 0);
-    assert_int_equal(http_open_requests(f->http), 0);
+    assert_int_equal(server_open_requests(f->server), 0);
     close(fd);
 }
 
-static void test_what_cannot_be_recorded_is_answered_503(void **state)
+static void test_a_delivery_that_cannot_be_recorded_is_answered_503(void **state)
 {
     struct fixture *f = *state;
     int fd = post(f, "STORM\n");
@@ -234,11 +236,11 @@ static void leave(int fd)
     close(fd);
 }
 
-static void test_who_leaves_while_waiting_takes_the_delivery_along(void **state)
+static void test_a_client_that_leaves_takes_its_waiting_delivery_along(void **state)
 {
     struct fixture *f = *state;
-    struct http_delivery **turn;
     int fds[3];
+    size_t n;
 
     for (size_t i = 0; i < 3; i++) {
         fds[i] = post(f, "STORM\n");
@@ -246,9 +248,11 @@ static void test_who_leaves_while_waiting_takes_the_delivery_along(void **state)
     }
     leave(fds[1]);
     run_until_pending(f, 2);
-    assert_int_equal(http_open_requests(f->http), 2);
-    http_pending(f->http, &turn);
-    assert_true(turn[0]->n_records == 1 && turn[1]->n_records == 1);
+    assert_int_equal(server_open_requests(f->server), 2);
+    for (struct request *r = server_waiting(f->server); r != NULL; r = request_next(r)) {
+        assert_non_null(request_records(r, &n));
+        assert_int_equal(n, 1);
+    }
     fds[1] = post(f, "STORM\n");
     run_until_pending(f, 3);
     answer_all(f, true);
@@ -259,7 +263,7 @@ static void test_who_leaves_while_waiting_takes_the_delivery_along(void **state)
     assert_int_equal(f->receipts, 3);
 }
 
-static void test_who_leaves_once_it_is_decided_harms_nobody(void **state)
+static void test_a_client_that_leaves_once_it_is_decided_harms_nobody(void **state)
 {
     struct fixture *f = *state;
     int fd = post(f, "STORM\n");
@@ -267,20 +271,20 @@ static void test_who_leaves_once_it_is_decided_harms_nobody(void **state)
     run_until_pending(f, 1);
     leave(fd);
     answer_all(f, true);
-    for (int i = 0; i < RUNS_MAX && http_open_requests(f->http) > 0; i++)
+    for (int i = 0; i < RUNS_MAX && server_open_requests(f->server) > 0; i++)
         run(f);
-    assert_int_equal(http_open_requests(f->http), 0);
+    assert_int_equal(server_open_requests(f->server), 0);
 }
 
-static void test_the_end_does_not_wait_for_who_waits(void **state)
+static void test_the_end_waits_for_no_delivery(void **state)
 {
     struct fixture *f = *state;
     int fd = post(f, "STORM\n");
     char byte;
 
     run_until_pending(f, 1);
-    http_close(f->http);
-    f->http = NULL;
+    server_close(f->server);
+    f->server = NULL;
     assert_int_equal(recv(fd, &byte, 1, 0), 0);
     close(fd);
 }
@@ -288,18 +292,17 @@ static void test_the_end_does_not_wait_for_who_waits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_what_waits_is_answered_once_it_is_decided, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_what_cannot_be_recorded_is_answered_503, set_up,
-                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_waiting_delivery_is_answered_once_it_is_decided,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_delivery_that_cannot_be_recorded_is_answered_503,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_others_are_answered_while_one_waits, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(test_who_leaves_while_waiting_takes_the_delivery_along,
+        cmocka_unit_test_setup_teardown(test_a_client_that_leaves_takes_its_waiting_delivery_along,
                                         set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_who_leaves_once_it_is_decided_harms_nobody, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_the_end_does_not_wait_for_who_waits, set_up,
-                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_client_that_leaves_once_it_is_decided_harms_nobody,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_end_waits_for_no_delivery, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,56 @@
+/* Builds and sends the answer to an HTTP request; called by the server and all endpoints. */
+#include "ingest/http/answer.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+void answer_init(struct answer *a)
+{
+    a->status = 0;
+    a->header = a->value = NULL;
+    a->text[0] = '\0';
+}
+
+void answer_set(struct answer *a, unsigned status, const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    vsnprintf(a->text, sizeof a->text, format, ap);
+    va_end(ap);
+    a->status = status;
+}
+
+void answer_set_header(struct answer *a, const char *header, const char *value)
+{
+    a->header = header;
+    a->value = value;
+}
+
+static bool add_header(struct MHD_Response *response, const char *name, const char *value)
+{
+    return MHD_add_response_header(response, name, value) == MHD_YES;
+}
+
+static bool add_headers(struct MHD_Response *response, const struct answer *a, bool last)
+{
+    return (a->text[0] == '\0' ||
+            add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; charset=utf-8")) &&
+           (a->header == NULL || add_header(response, a->header, a->value)) &&
+           (!last || add_header(response, MHD_HTTP_HEADER_CONNECTION, "close"));
+}
+
+enum MHD_Result answer_send(const struct answer *a, struct MHD_Connection *connection, bool last)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        strlen(a->text), (void *)(uintptr_t)a->text, MHD_RESPMEM_MUST_COPY);
+    enum MHD_Result result = MHD_NO;
+
+    if (response == NULL)
+        return MHD_NO;
+    if (add_headers(response, a, last))
+        result = MHD_queue_response(connection, a->status, response);
+    MHD_destroy_response(response);
+    return result;
+}

@@ -1,0 +1,30 @@
+/* The answer to one HTTP request: a status, one line of text, and perhaps a header. Functions that
+ * decide fill one in; the server sends it. */
+#ifndef DRAINWATCH_INGEST_HTTP_ANSWER_H
+#define DRAINWATCH_INGEST_HTTP_ANSWER_H
+
+#include <microhttpd.h>
+#include <stdbool.h>
+
+enum { ANSWER_TEXT_SIZE = 640 };
+
+struct answer {
+    unsigned status;             /* 0: not decided yet */
+    const char *header;          /* static; a header that the status calls for, NULL: none */
+    const char *value;           /* static */
+    char text[ANSWER_TEXT_SIZE]; /* "": the body is empty */
+};
+
+void answer_init(struct answer *a);
+
+/* Sets status and text: what is wrong and what would be right, with its newline. A text that does
+ * not fit is cut. */
+void answer_set(struct answer *a, unsigned status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void answer_set_header(struct answer *a, const char *header, const char *value);
+
+/* Sends it. `last`: the connection closes afterwards. Returns MHD_NO if there is no memory; then
+ * libmicrohttpd drops the connection. */
+enum MHD_Result answer_send(const struct answer *a, struct MHD_Connection *connection, bool last);
+
+#endif

@@ -1,0 +1,38 @@
+/* Logs deliveries that are turned away: the first of a kind at once, the next ones in one line a
+ * minute. */
+#ifndef DRAINWATCH_INGEST_HTTP_REFUSALS_H
+#define DRAINWATCH_INGEST_HTTP_REFUSALS_H
+
+#include "common/app/throttle.h"
+
+#include <stdint.h>
+
+struct refusal {
+    struct throttle throttle;
+    char last[400]; /* the newest, in words */
+};
+
+/* Each kind is summed up by itself, so that none hides another. All zeros at the beginning. */
+struct refusals {
+    struct refusal strangers;
+    struct refusal unlisted;
+    struct refusal paths;
+    struct refusal failures;
+};
+
+/* A client without valid credentials. `why` is for people; `name` is the name that it claims, "" if
+ * there is none. */
+void refusals_stranger(struct refusals *r, const char *why, const char *name, int64_t now_us);
+/* A client with valid credentials for a drain that no app of the rules lists. */
+void refusals_unlisted(struct refusals *r, const char *name, int64_t now_us);
+/* A POST to a path that nothing serves. */
+void refusals_unknown_path(struct refusals *r, const char *path, const char *right_path,
+                           int64_t now_us);
+/* A delivery that cannot be taken, and is answered 503. */
+void refusals_failure(struct refusals *r, const char *why, int64_t now_us);
+
+/* Logs the sums that are due; with `all` those that are not due, too. To be called once a second.
+ */
+void refusals_say(struct refusals *r, int64_t now_us, bool all);
+
+#endif

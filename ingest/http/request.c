@@ -1,0 +1,365 @@
+/* One delivery over HTTP: who may deliver, its body, its answer; called by server and routes. */
+#include "ingest/http/request.h"
+
+#include "common/base/hash.h"
+#include "ingest/http/body.h"
+#include "ingest/input/input.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+/* A request keeps its body's memory for the next one: without that a delivery costs 9 to 12 %
+ * more. */
+enum { SPARE_MAX = 64 };
+
+static const char RETRY_AFTER_SECONDS[] = "5";
+
+enum state {
+    RECEIVING,
+    WAITING, /* until its records are in the journal */
+    DECIDED, /* it is accepted or not, and answered when it is next asked */
+};
+
+struct request {
+    struct requests *all;
+    struct body *body;
+    enum state state;
+    int failed; /* an error of the body: the rest of it is read and forgotten, then answered 503 */
+    bool accepted;
+    const struct wire_record *records;
+    size_t n_records;
+    char drain[AUTH_NAME_SIZE];
+    uint64_t frame;              /* a hash of drain and Frame-Id; 0: it has none */
+    struct request *prev, *next; /* in `waiting` or `spare` */
+};
+
+struct requests {
+    struct requests_options options;
+    struct refusals *refusals;
+    size_t open;
+    struct request *waiting;
+    struct request *spare;
+    size_t n_spare;
+};
+
+/* ---- all of them ---- */
+
+static void request_free(struct request *r)
+{
+    body_free(r->body);
+    free(r);
+}
+
+static void free_spare(struct requests *rs)
+{
+    struct request *r, *next;
+
+    DL_FOREACH_SAFE(rs->spare, r, next)
+    {
+        request_free(r);
+    }
+    rs->spare = NULL;
+    rs->n_spare = 0;
+}
+
+struct requests *requests_new(const struct requests_options *options, struct refusals *refusals)
+{
+    struct requests *rs = calloc(1, sizeof *rs);
+
+    if (rs == NULL)
+        return NULL;
+    rs->options = *options;
+    rs->refusals = refusals;
+    rulebook_hold(rs->options.book);
+    return rs;
+}
+
+void requests_free(struct requests *rs)
+{
+    if (rs == NULL)
+        return;
+    assert(rs->open == 0);
+    free_spare(rs);
+    rulebook_release(rs->options.book);
+    free(rs);
+}
+
+void requests_set_book(struct requests *rs, struct rulebook *book)
+{
+    struct rulebook *old = rs->options.book;
+
+    rs->options.book = rulebook_hold(book);
+    free_spare(rs); /* each of them holds the old book */
+    rulebook_release(old);
+}
+
+size_t requests_open(const struct requests *rs)
+{
+    return rs->open;
+}
+
+static struct request *request_new(struct requests *rs)
+{
+    struct request *r = rs->spare;
+
+    if (r != NULL) {
+        DL_DELETE(rs->spare, r);
+        rs->n_spare--;
+    } else {
+        r = calloc(1, sizeof *r);
+        if (r == NULL)
+            return NULL;
+        r->body = body_new();
+        if (r->body == NULL) {
+            free(r);
+            return NULL;
+        }
+    }
+    *r = (struct request){.all = rs, .body = r->body};
+    rs->open++;
+    return r;
+}
+
+void request_end(struct request *r)
+{
+    struct requests *rs = r->all;
+
+    if (r->state == WAITING)
+        DL_DELETE(rs->waiting, r);
+    rs->open--;
+    if (rs->n_spare == SPARE_MAX || body_book(r->body) != rs->options.book) {
+        request_free(r);
+        return;
+    }
+    DL_PREPEND(rs->spare, r);
+    rs->n_spare++;
+}
+
+/* ---- answers ---- */
+
+static void answer_accepted(struct request *r, struct answer *answer)
+{
+    const struct requests_options *o = &r->all->options;
+    struct delivery_counts counts = body_counts(r->body);
+    bool damaged = body_is_damaged(r->body);
+
+    if (counts.malformed > 0) /* a damaged body is counted as one more malformed frame */
+        o->on_damage(o->ctx, r->drain, counts.malformed - damaged, damaged);
+    /* A drain may watch the app that we run in: without this, each receipt would be delivered to us
+     * as a line, and be receipted. */
+    if (counts.own_lines < counts.lines || counts.lines == 0)
+        o->on_receipt(o->ctx, counts.lines, r->frame);
+    answer_set(answer, MHD_HTTP_NO_CONTENT, "%s", "");
+}
+
+static void answer_unavailable(struct answer *answer)
+{
+    answer_set(answer, MHD_HTTP_SERVICE_UNAVAILABLE,
+               "nothing was recorded: the journal is full or cannot be written, or the delivery is "
+               "more than can be taken\n");
+    answer_set_header(answer, MHD_HTTP_HEADER_RETRY_AFTER, RETRY_AFTER_SECONDS);
+}
+
+static void answer_too_large(const struct requests *rs, struct answer *answer)
+{
+    answer_set(answer, MHD_HTTP_CONTENT_TOO_LARGE,
+               "the body is over %" PRId64 " bytes (DRAINWATCH_MAX_BODY_BYTES)\n",
+               rs->options.max_body_bytes);
+}
+
+/* ---- the head ---- */
+
+static const char *or_empty(const char *value)
+{
+    return value == NULL ? "" : value;
+}
+
+static bool is_gzip(const char *encoding)
+{
+    return strcasecmp(encoding, "gzip") == 0 || strcasecmp(encoding, "x-gzip") == 0;
+}
+
+static bool is_identity(const char *encoding)
+{
+    return *encoding == '\0' || strcasecmp(encoding, "identity") == 0;
+}
+
+static void answer_unauthorized(struct answer *answer, const char *why)
+{
+    answer_set(answer, MHD_HTTP_UNAUTHORIZED, "%s\n", why);
+    answer_set_header(answer, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Basic realm=\"drainwatch\"");
+}
+
+static bool is_authorized(struct requests *rs, const struct headers *h, int64_t now_us,
+                          char name[AUTH_NAME_SIZE], struct answer *answer)
+{
+    const struct auth_claim claim = {h->drain, h->token, h->credentials};
+    const char *why = auth_refusal(rs->options.auth, &claim, name);
+
+    if (why != NULL) {
+        refusals_stranger(rs->refusals, why, name, now_us);
+        answer_unauthorized(answer, why);
+    } else if (rules_app(rulebook_rules(rs->options.book), name) == NULL) {
+        refusals_unlisted(rs->refusals, name, now_us);
+        answer_unauthorized(answer,
+                            "this drain is authenticated, but no app of the rules lists it");
+    }
+    return answer->status == 0;
+}
+
+/* Decides all that the head can decide, in the documented order. True: the body may come, from the
+ * drain `name`. */
+static bool may_begin(struct requests *rs, const struct input_format *format,
+                      const struct headers *h, int64_t now_us, char name[AUTH_NAME_SIZE],
+                      struct answer *answer)
+{
+    const char *encoding = or_empty(h->encoding);
+
+    if (rs->options.auth == NULL) {
+        answer_set(answer, MHD_HTTP_NOT_IMPLEMENTED, "%s\n", rs->options.off_reason);
+    } else if (!is_authorized(rs, h, now_us, name, answer)) {
+        return false;
+    } else if (strtoll(or_empty(h->length), NULL, 10) > rs->options.max_body_bytes) {
+        answer_too_large(rs, answer);
+    } else if (!is_gzip(encoding) && !is_identity(encoding)) {
+        answer_set(answer, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                   "Content-Encoding must be gzip or identity\n");
+        answer_set_header(answer, MHD_HTTP_HEADER_ACCEPT_ENCODING, "gzip, identity");
+    } else if (format == NULL) {
+        answer_set(answer, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                   "this path does not take Content-Type %.100s\n", or_empty(h->type));
+    }
+    return answer->status == 0;
+}
+
+static uint64_t hash_frame(const char *drain, const char *frame_id)
+{
+    if (*frame_id == '\0' || strlen(frame_id) > DELIVERY_FRAME_ID_MAX)
+        return 0;
+    return hash_finish(hash_add_text(hash_add_text(HASH_START, drain), frame_id));
+}
+
+struct request *requests_begin(struct requests *rs, const char *path, const struct headers *h,
+                               int64_t now_us, struct answer *answer)
+{
+    const struct input_format *format = input_at(path, h->type);
+    char name[AUTH_NAME_SIZE];
+    struct request *r;
+
+    if (!may_begin(rs, format, h, now_us, name, answer))
+        return NULL;
+    r = request_new(rs);
+    if (r == NULL) {
+        answer_unavailable(answer);
+        return NULL;
+    }
+    strcpy(r->drain, name);
+    r->frame = hash_frame(name, or_empty(h->frame_id));
+    r->failed = body_begin(r->body, rs->options.book,
+                           &(struct delivery_head){
+                               .format = format,
+                               .received_us = now_us,
+                               .drain = name,
+                               .frame_id = h->frame_id,
+                               .msg_count = h->msg_count,
+                               .drop_count = h->drop_count,
+                               .lost_count = h->lost_count,
+                           },
+                           is_gzip(or_empty(h->encoding)), rs->options.max_body_bytes);
+    return r;
+}
+
+/* ---- the body ---- */
+
+bool request_is_receiving(const struct request *r)
+{
+    return r->state == RECEIVING;
+}
+
+void request_push(struct request *r, const void *bytes, size_t n)
+{
+    assert(r->state == RECEIVING);
+    if (r->failed == 0)
+        r->failed = body_push(r->body, bytes, n);
+}
+
+static void answer_failed(struct request *r, int64_t now_us, struct answer *answer)
+{
+    refusals_failure(r->all->refusals,
+                     r->failed == ERR_FULL    ? "it has more matches than a delivery may have"
+                     : r->failed == ERR_NOMEM ? "out of memory"
+                                              : "its lines cannot be searched",
+                     now_us);
+    answer_unavailable(answer);
+}
+
+static void finish_body(struct request *r, int64_t now_us, struct answer *answer)
+{
+    enum body_verdict verdict = BODY_COMPLETE;
+
+    if (r->failed == 0)
+        r->failed = body_finish(r->body, &verdict, &r->records, &r->n_records);
+    if (r->failed != 0) {
+        answer_failed(r, now_us, answer);
+    } else if (verdict == BODY_TOO_LARGE) {
+        answer_too_large(r->all, answer);
+    } else if (r->n_records == 0) {
+        answer_accepted(r, answer);
+    } else {
+        DL_APPEND(r->all->waiting, r);
+        r->state = WAITING;
+    }
+}
+
+void request_finish(struct request *r, int64_t now_us, struct answer *answer)
+{
+    if (r->state == RECEIVING)
+        finish_body(r, now_us, answer);
+    else if (r->state == DECIDED && r->accepted)
+        answer_accepted(r, answer);
+    else if (r->state == DECIDED)
+        answer_unavailable(answer);
+}
+
+/* ---- the wait for the journal ---- */
+
+struct request *requests_waiting(struct requests *rs)
+{
+    return rs->waiting;
+}
+
+struct request *request_next(const struct request *r)
+{
+    return r->next;
+}
+
+const struct wire_record *request_records(const struct request *r, size_t *n)
+{
+    *n = r->n_records;
+    return r->records;
+}
+
+void request_set_accepted(struct request *r, bool accepted)
+{
+    assert(r->state == WAITING);
+    r->accepted = accepted;
+}
+
+bool request_is_accepted(const struct request *r)
+{
+    return r->accepted;
+}
+
+void requests_decide(struct requests *rs)
+{
+    struct request *r;
+
+    DL_FOREACH(rs->waiting, r)
+    {
+        r->state = DECIDED;
+    }
+    rs->waiting = NULL;
+}

@@ -1,0 +1,65 @@
+/* A delivery over HTTP, from its head to its answer: who may deliver, the body, the records, and
+ * the wait until they are in the journal. */
+#ifndef DRAINWATCH_INGEST_HTTP_REQUEST_H
+#define DRAINWATCH_INGEST_HTTP_REQUEST_H
+
+#include "common/record/wire.h"
+#include "ingest/collect/rulebook.h"
+#include "ingest/http/answer.h"
+#include "ingest/http/auth.h"
+#include "ingest/http/headers.h"
+#include "ingest/http/refusals.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct requests; /* all deliveries of a server */
+struct request;  /* one of them */
+
+struct requests_options {
+    int64_t max_body_bytes;
+    struct auth *auth; /* borrowed; NULL: deliveries are answered 501 with `off_reason` */
+    const char *off_reason;
+    struct rulebook *book; /* held */
+    /* Called for each delivery that is answered 204 and is not only about ourselves. `frame` tells
+     * its Frame-Id and drain from others; 0: it has no Frame-Id. */
+    void (*on_receipt)(void *ctx, uint64_t lines, uint64_t frame);
+    /* Called for each delivery that is answered 204 and was damaged: so many frames of it were
+     * malformed, or its gzip body was. */
+    void (*on_damage)(void *ctx, const char *drain, uint64_t frames, bool body);
+    void *ctx;
+};
+
+/* `refusals` is borrowed. NULL: no memory. */
+struct requests *requests_new(const struct requests_options *options, struct refusals *refusals);
+void requests_free(struct requests *rs); /* NULL is fine; no request may be open */
+
+/* Deliveries that begin from now on use this book; the others end with the one they began with. */
+void requests_set_book(struct requests *rs, struct rulebook *book);
+size_t requests_open(const struct requests *rs); /* begun and not ended */
+
+/* The head has come, for a path of an input format. Returns the request, or NULL with `answer` set.
+ * `now_us` is the wall clock, with which the delivery is stamped. */
+struct request *requests_begin(struct requests *rs, const char *path, const struct headers *headers,
+                               int64_t now_us, struct answer *answer);
+void request_push(struct request *r, const void *bytes, size_t n);
+/* The body is complete. Sets `answer`, or leaves it undecided: then the request waits, and is to be
+ * asked again until it is decided. */
+void request_finish(struct request *r, int64_t now_us, struct answer *answer);
+/* The request is answered, or its client is gone. */
+void request_end(struct request *r);
+bool request_is_receiving(const struct request *r); /* its body is incomplete */
+
+/* The requests that wait for the journal, in order of arrival; valid until requests_decide. */
+struct request *requests_waiting(struct requests *rs); /* NULL: none */
+struct request *request_next(const struct request *r);
+/* At least one record; all of a request are kept or none. Sender and sequence are the caller's to
+ * fill. */
+const struct wire_record *request_records(const struct request *r, size_t *n);
+void request_set_accepted(struct request *r, bool accepted); /* 204, or 503 */
+bool request_is_accepted(const struct request *r);
+/* None of them waits any longer: each is answered when it is next asked. */
+void requests_decide(struct requests *rs);
+
+#endif

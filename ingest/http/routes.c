@@ -1,0 +1,118 @@
+/* Finds the endpoint of a request by its path and method; called by the server for each head. */
+#include "ingest/http/routes.h"
+
+#include "ingest/http/headers.h"
+#include "ingest/input/input.h"
+
+#include <string.h>
+
+enum { PATH_SIZE = 256 };
+
+struct call {
+    struct MHD_Connection *connection;
+    const char *path;
+    int64_t now_us;
+};
+
+/* Returns a delivery, or NULL with `answer` set. */
+typedef struct request *endpoint_fn(const struct routes *routes, const struct call *call,
+                                    struct answer *answer);
+
+struct endpoint {
+    const char *path;    /* NULL: each path of an input format */
+    const char *methods; /* as the header Allow lists them */
+    endpoint_fn *begin;
+};
+
+static struct request *begin_delivery(const struct routes *routes, const struct call *call,
+                                      struct answer *answer)
+{
+    const struct headers headers = headers_read(call->connection);
+
+    return requests_begin(routes->requests, call->path, &headers, call->now_us, answer);
+}
+
+static struct request *show_health(const struct routes *routes, const struct call *call,
+                                   struct answer *answer)
+{
+    char reason[ANSWER_TEXT_SIZE - 2];
+
+    (void)call;
+    if (routes->is_healthy(routes->ctx, reason, sizeof reason))
+        answer_set(answer, MHD_HTTP_OK, "ok\n");
+    else
+        answer_set(answer, MHD_HTTP_SERVICE_UNAVAILABLE, "%s\n", reason);
+    answer_set_header(answer, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    return NULL;
+}
+
+static const struct endpoint endpoints[] = {
+    {NULL, "POST", begin_delivery},
+    {ROUTES_HEALTH_PATH, "GET, HEAD", show_health},
+};
+
+static const struct endpoint *find(const char *path)
+{
+    for (size_t i = 0; i < sizeof endpoints / sizeof endpoints[0]; i++) {
+        if (endpoints[i].path == NULL ? input_is_path(path) : strcmp(endpoints[i].path, path) == 0)
+            return &endpoints[i];
+    }
+    return NULL;
+}
+
+/* Whether a method is in a list such as "GET, HEAD". */
+static bool allows(const char *methods, const char *method)
+{
+    const size_t n = strlen(method);
+
+    for (const char *at = methods; *at != '\0'; at += strspn(at, ", ")) {
+        size_t len = strcspn(at, ", ");
+
+        if (len == n && memcmp(at, method, n) == 0)
+            return true;
+        at += len;
+    }
+    return false;
+}
+
+static void answer_not_found(const struct routes *routes, const struct call *call,
+                             const char *method, struct answer *answer)
+{
+    /* A drain with a typo in its URL would otherwise be lost without a word. */
+    if (strcmp(method, MHD_HTTP_METHOD_POST) == 0)
+        refusals_unknown_path(routes->refusals, call->path, input_logplex.path, call->now_us);
+    answer_set(answer, MHD_HTTP_NOT_FOUND, "there are %s and " ROUTES_HEALTH_PATH "\n",
+               input_logplex.path);
+}
+
+/* Copies the path of a delivery without one "/" at its end: people add one to drain URLs. */
+static const char *without_slash(const char *path, char out[PATH_SIZE])
+{
+    size_t n = strlen(path);
+
+    if (n < 2 || n >= PATH_SIZE || path[n - 1] != '/')
+        return path;
+    memcpy(out, path, n - 1);
+    out[n - 1] = '\0';
+    return input_is_path(out) ? out : path;
+}
+
+struct request *routes_begin(const struct routes *routes, struct MHD_Connection *connection,
+                             const char *path, const char *method, int64_t now_us,
+                             struct answer *answer)
+{
+    char shorter[PATH_SIZE];
+    const struct call call = {connection, without_slash(path, shorter), now_us};
+    const struct endpoint *endpoint = find(call.path);
+
+    if (endpoint == NULL) {
+        answer_not_found(routes, &call, method, answer);
+    } else if (!allows(endpoint->methods, method)) {
+        answer_set(answer, MHD_HTTP_METHOD_NOT_ALLOWED, "%s takes %s\n", call.path,
+                   endpoint->methods);
+        answer_set_header(answer, MHD_HTTP_HEADER_ALLOW, endpoint->methods);
+    } else {
+        return endpoint->begin(routes, &call, answer);
+    }
+    return NULL;
+}

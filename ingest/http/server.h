@@ -1,0 +1,50 @@
+/* The HTTP server of ingest, on libmicrohttpd without a thread of its own.
+ *
+ * It works in turns. server_run takes all that is ready. Deliveries with something to record then
+ * wait (server_waiting) until the caller has journalled them and decided each; server_answer sends
+ * the answers. All other requests are answered within server_run and cost no disk. */
+#ifndef DRAINWATCH_INGEST_HTTP_SERVER_H
+#define DRAINWATCH_INGEST_HTTP_SERVER_H
+
+#include "common/base/err.h"
+#include "ingest/http/request.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct server;
+
+struct server_options {
+    uint16_t port;
+    struct requests_options deliveries;
+    /* Asked by GET /healthz: returns true, or false with the reason in one line. */
+    bool (*is_healthy)(void *ctx, char *reason, size_t size);
+    void *ctx;
+};
+
+/* Listens. Returns 0, ERR_BUSY (the port is in use), ERR_IO or ERR_NOMEM. */
+int server_open(const struct server_options *options, struct server **out, struct err *err);
+/* Ends all connections at once; open requests get no answer. NULL is fine. */
+void server_close(struct server *s);
+
+/* Deliveries that begin from now on use this book; the others end with the one they began with. */
+void server_set_book(struct server *s, struct rulebook *book);
+
+int server_fd(const struct server *s); /* readable: call server_run */
+/* Call server_run after so long at the latest, and at least once a second. -1: any time will do. */
+int server_timeout_ms(const struct server *s);
+/* `now_us`: the wall clock, with which deliveries are stamped. */
+void server_run(struct server *s, int64_t now_us);
+
+/* The first delivery that waits to be recorded, NULL if none does. Decide each of them with
+ * request_set_accepted; they are valid until server_answer. */
+struct request *server_waiting(struct server *s);
+/* Answers them. More may have come meanwhile: ask server_waiting again before sleeping. */
+void server_answer(struct server *s, int64_t now_us);
+
+/* Takes no further connections and closes each with its next answer. */
+void server_stop(struct server *s);
+size_t server_open_requests(const struct server *s); /* deliveries begun and not answered */
+
+#endif

@@ -1,0 +1,110 @@
+/* Tests what ingest logs about faults that last, and what makes it unhealthy. */
+#include "tests/unit/heard.h"
+
+#include "common/base/time.h"
+#include "ingest/notices.h"
+
+#include <string.h>
+
+static const struct sender_health well = {.ok = true};
+static struct notices n;
+static char reason[512];
+
+static int set_up(void **state)
+{
+    (void)state;
+    notices_init(&n, 0);
+    return 0;
+}
+
+static const char *heard_failing(void (*notice)(struct notices *, const struct err *, int64_t),
+                                 const char *why, int64_t now_us)
+{
+    struct err err;
+
+    if (why != NULL)
+        err_set(&err, ERR_IO, "%s", why);
+    heard_begin();
+    notice(&n, why != NULL ? &err : NULL, now_us);
+    return heard_end();
+}
+
+static const char *heard_say(const struct sender_health *health, int64_t now_us)
+{
+    heard_begin();
+    notices_say(&n, health, now_us);
+    return heard_end();
+}
+
+static void test_a_journal_that_cannot_be_written(void **state)
+{
+    (void)state;
+    assert_true(notices_is_healthy(&n, reason, sizeof reason));
+    assert_non_null(strstr(heard_failing(notices_write, "disk full", 0),
+                           "deliveries with matches are answered 503: disk full"));
+    assert_false(notices_is_healthy(&n, reason, sizeof reason));
+    assert_string_equal(reason, "disk full");
+    assert_string_equal(heard_failing(notices_write, "disk full", TIME_S), "");
+    assert_string_not_equal(heard_failing(notices_write, "disk full", TIME_MINUTE), "");
+    /* It is over once it has worked for a while, and not before. */
+    assert_string_equal(heard_say(&well, TIME_MINUTE + 9 * TIME_S), "");
+    assert_string_equal(heard_failing(notices_write, NULL, TIME_MINUTE + 9 * TIME_S), "");
+    assert_true(notices_is_healthy(&n, reason, sizeof reason));
+    assert_non_null(
+        strstr(heard_say(&well, TIME_MINUTE + 10 * TIME_S), "the journal takes records again"));
+    assert_string_equal(heard_say(&well, TIME_MINUTE + 11 * TIME_S), "");
+}
+
+/* Records are read back after the commit: then their deliveries were answered 204. */
+static void test_a_failed_read_answers_no_delivery_503(void **state)
+{
+    const char *said;
+
+    (void)state;
+    heard_failing(notices_write, NULL, 0);
+    said = heard_failing(notices_send, "cannot read a record", 0);
+    assert_non_null(strstr(said, "cannot read a record"));
+    assert_null(strstr(said, "503"));
+    assert_false(notices_is_healthy(&n, reason, sizeof reason));
+    assert_non_null(strstr(reason, "cannot be sent"));
+    heard_failing(notices_write, NULL, TIME_S); /* writing works, which heals nothing */
+    assert_false(notices_is_healthy(&n, reason, sizeof reason));
+    heard_failing(notices_send, NULL, 2 * TIME_S);
+    assert_true(notices_is_healthy(&n, reason, sizeof reason));
+    assert_non_null(strstr(heard_say(&well, 9 * TIME_S), "are sent to the alerter again"));
+}
+
+static void test_an_alerter_that_is_away(void **state)
+{
+    const struct sender_health away = {.reason = "no answer from the alerter"};
+
+    (void)state;
+    assert_string_equal(heard_say(&away, SENDER_SILENCE_US - 1), "");
+    assert_non_null(strstr(heard_say(&away, SENDER_SILENCE_US), "no answer from the alerter"));
+    assert_string_equal(heard_say(&away, SENDER_SILENCE_US + TIME_S), "");
+    assert_string_not_equal(heard_say(&away, SENDER_SILENCE_US + TIME_MINUTE), "");
+    assert_non_null(strstr(heard_say(&well, SENDER_SILENCE_US + TIME_MINUTE + 1), "answers again"));
+    assert_string_equal(heard_say(&well, SENDER_SILENCE_US + TIME_MINUTE + 2), "");
+}
+
+static void test_records_that_nobody_acks(void **state)
+{
+    struct sender_health slow = {.ok = true, .waiting = 7, .waiting_us = 29 * TIME_S};
+
+    (void)state;
+    assert_string_equal(heard_say(&slow, TIME_MINUTE), "");
+    slow.waiting_us = 30 * TIME_S;
+    assert_non_null(strstr(heard_say(&slow, TIME_MINUTE), "7 records wait for the alerter's ack"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_a_journal_that_cannot_be_written, set_up),
+        cmocka_unit_test_setup(test_a_failed_read_answers_no_delivery_503, set_up),
+        cmocka_unit_test_setup(test_an_alerter_that_is_away, set_up),
+        cmocka_unit_test_setup(test_records_that_nobody_acks, set_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
