@@ -118,8 +118,7 @@ int loop_serve(struct loop *d, struct err *err)
         rc = dispatch_wait(d->dispatch, fds, d->pause_until_us != 0 ? all - 1 : all, wait_ms(d),
                            err);
         d->now_us = clock_steady_us(&d->clock);
-        if (rc == 0)
-            rc = dispatch_collect(d->dispatch, d->now_us, err);
+        dispatch_collect(d->dispatch, d->now_us);
         if (rc == 0)
             rc = dispatch_expire(d->dispatch, d->now_us, err);
         if (rc == 0)

@@ -29,10 +29,11 @@ struct loop {
     bool snapshot_wanted;
     int64_t pause_until_us; /* 0: the last turn went well */
     struct notices notices;
-    struct rulesfile rules; /* read anew, and not yet in force */
-    int64_t look_us;        /* when the state folder is looked at again */
-    int64_t stop_by_us;     /* 0: nobody asked us to stop */
-    int64_t busy_us;        /* when a record was last taken, or when we were asked to stop */
+    struct rulesfile rules;             /* read anew, and not yet in force */
+    char trouble[DELIVERY_HEALTH_SIZE]; /* of the last ack */
+    int64_t look_us;                    /* when the state folder is looked at again */
+    int64_t stop_by_us;                 /* 0: nobody asked us to stop */
+    int64_t busy_us; /* when a record was last taken, or when we were asked to stop */
 };
 
 enum turn {

@@ -45,20 +45,13 @@ static int set_taken(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_
 
 static int put_alert(struct loop *d, const struct wire_alert *alert, struct err *err)
 {
-    int64_t row;
-    int rc = outbox_put(d->outbox, alert, &row, err);
+    /* An alert that is decided while alerting is off must not go out when somebody turns it on. */
+    const char *refusal = d->settings->enabled ? NULL : "alerting was switched off";
+    int rc = outbox_put(d->outbox, alert, refusal, err);
 
-    if (rc != 0)
-        return rc;
-    show_decided(alert);
-    if (d->settings->enabled)
-        return 0;
-    /* Decided while alerting is off, it must not go out when somebody turns it on. */
-    return outbox_mark(d->outbox, row,
-                       &(struct outbox_mark){.state = OUTBOX_EXPIRED,
-                                             .now_us = d->now_us,
-                                             .answer = "alerting was switched off"},
-                       err);
+    if (rc == 0)
+        show_decided(alert);
+    return rc;
 }
 
 /* Append, then decide: what the engine was fed is in the stream, in the same transaction. */
@@ -257,12 +250,24 @@ int loop_take_turn(struct loop *d, enum turn *turn, struct err *err)
     return 0;
 }
 
+/* Tells ingest's /healthz why alerts are not delivered; "" if they are. */
+static const char *trouble_of(struct loop *d)
+{
+    struct delivery_health health;
+    struct err err;
+
+    if (outbox_health(d->outbox, &health, &err) != 0)
+        return "";
+    delivery_health_text(&health, d->trouble, sizeof d->trouble);
+    return d->trouble;
+}
+
 /* An alert that the turn decided on is on its way by now: it waits for none of this. */
 void loop_end_turn(struct loop *d, enum turn turn)
 {
     if (turn == TURN_NONE)
         return;
-    receiver_ack(d->receiver, "");
+    receiver_ack(d->receiver, trouble_of(d));
     if (turn == TURN_STORED) { /* a turn that had nothing to store shows nothing */
         notices_turn_went_well(&d->notices, d->now_us);
         rulesfile_in_force(&d->rules);

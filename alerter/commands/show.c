@@ -166,7 +166,7 @@ static int show_message(void *ctx, const struct outbox_message *m)
 {
     struct show *show = ctx;
 
-    if (!m->readable) {
+    if (!m->is_readable) {
         fprintf(stderr, "drainwatch-alerter: row %" PRId64 " was written by a newer build\n",
                 m->row);
         return 0;

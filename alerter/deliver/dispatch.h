@@ -1,5 +1,5 @@
-/* What leaves the outbox: due messages go to Slack, or to standard output where no token is set;
- * what came of each goes back into the outbox, and is said. */
+/* Delivery: due messages go from the outbox to their destination, and each outcome goes back. It
+ * knows no destination by name. */
 #ifndef DRAINWATCH_ALERTER_DELIVER_DISPATCH_H
 #define DRAINWATCH_ALERTER_DELIVER_DISPATCH_H
 
@@ -13,28 +13,29 @@
 
 struct dispatch;
 
-/* With alerting switched off nothing is ever sent. Returns 0, ERR_NOMEM or what the http_client
- * says. */
+/* With alerting switched off nothing is sent. Borrows `settings`. Returns 0, ERR_NOMEM or what
+ * http_client_new returns. */
 int dispatch_open(const struct settings *settings, struct outbox *outbox, struct dispatch **out,
                   struct err *err);
-/* Messages in flight are broken off; they wait in the outbox. NULL is fine. */
+/* Breaks off the posts in flight; their messages wait in the outbox. NULL is fine. */
 void dispatch_close(struct dispatch *d);
 
-/* The loop's only wait: for `fds` and for what is in flight. Returns 0 or ERR_IO. */
+/* The loop's only wait: for `fds` and for the posts in flight. Returns 0 or ERR_IO. */
 int dispatch_wait(struct dispatch *d, struct pollfd *fds, unsigned n, int timeout_ms,
                   struct err *err);
 
-/* Outside of a transaction, all three; times are the alerter's steady clock. collect takes the
- * answers that came and marks their rows; send begins what is due; expire gives up what could not
- * be delivered for a day. Return 0 or what the outbox answers. */
-int dispatch_collect(struct dispatch *d, int64_t now_us, struct err *err);
-int dispatch_send(struct dispatch *d, int64_t now_us, struct err *err);
+/* Outside of a transaction, all three; times are the alerter's steady clock. collect judges the
+ * replies that came; expire gives up messages that could not be delivered for a day; send posts the
+ * due ones. The next outbox_commit stores the outcomes. expire and
+ * send return 0 or an error of the outbox. */
+void dispatch_collect(struct dispatch *d, int64_t now_us);
 int dispatch_expire(struct dispatch *d, int64_t now_us, struct err *err);
+int dispatch_send(struct dispatch *d, int64_t now_us, struct err *err);
 
-/* When dispatch_send is to be called again, INT64_MAX: after the next answer or alert. */
+/* When dispatch_send has work again; INT64_MAX: after the next reply or alert. */
 int64_t dispatch_wake_us(struct dispatch *d);
 
-/* Whether it is worth waiting for before the end: something is in flight, or due by then. */
+/* True if a post is in flight, or due by then: a program that stops should wait for it. */
 bool dispatch_is_busy(struct dispatch *d, int64_t by_us);
 
 #endif

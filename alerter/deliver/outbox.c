@@ -1,68 +1,34 @@
-/* Keeps the outbox's order, its hand and its marks; the rows lie in the storage. Called by the
- * alerter's loop and by dispatch. */
+/* Keeps the order of the outbox and its posts; the rows lie in the storage. Called by the alerter's
+ * loop, by dispatch.c and by the commands. */
 #include "alerter/deliver/outbox.h"
 
 #include "common/base/buf.h"
 #include "common/base/text.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* The oldest waiting message of a channel. */
-struct outbox_head {
+struct head {
     int64_t row;
     int64_t next_us;
-    char *channel;
-};
-
-/* A row that is being posted, or whose mark is not stored yet. */
-struct outbox_in_hand {
-    int64_t row;
-    bool marked;
-    bool saved; /* in the open transaction */
-    struct outbox_mark mark;
-    char answer[OUTBOX_ANSWER_SIZE];
 };
 
 struct outbox {
     struct storage *storage;
     struct wire *wire;
     struct buf packed;
-    bool stale; /* heads and oldest_us must be read again */
-    struct outbox_head *heads;
+    bool is_stale; /* heads, oldest_us and health must be read again */
+    struct head *heads;
     size_t n_heads;
     size_t heads_cap;
     int64_t oldest_us; /* decision of the oldest that waits or is parked; INT64_MAX: none */
-    struct outbox_in_hand *hand;
-    size_t n_hand;
-    size_t hand_cap;
+    bool is_health_stale;
+    struct delivery_health health;
+    struct post *posts; /* by row */
 };
-
-/* Gives an array room for one more item. */
-static int make_room(void **items, size_t n, size_t *cap, size_t size, struct err *err)
-{
-    size_t more = *cap == 0 ? 8 : 2 * *cap;
-    void *grown;
-
-    if (n < *cap)
-        return 0;
-    grown = realloc(*items, more * size);
-    if (grown == NULL)
-        return err_set(err, ERR_NOMEM, "no memory for the outbox");
-    *items = grown;
-    *cap = more;
-    return 0;
-}
-
-/* NULL: nobody has the row in hand. */
-static struct outbox_in_hand *find_in_hand(const struct outbox *o, int64_t row)
-{
-    for (size_t i = 0; i < o->n_hand; i++)
-        if (o->hand[i].row == row)
-            return &o->hand[i];
-    return NULL;
-}
 
 int outbox_open(struct storage *storage, struct outbox **out, struct err *err)
 {
@@ -74,64 +40,28 @@ int outbox_open(struct storage *storage, struct outbox **out, struct err *err)
         return err_set(err, ERR_NOMEM, "no memory for the outbox");
     }
     o->storage = storage;
-    o->stale = true;
+    o->is_stale = o->is_health_stale = true;
     buf_init(&o->packed, WIRE_MESSAGE_MAX);
     *out = o;
     return 0;
-}
-
-static void clear_heads(struct outbox *o)
-{
-    while (o->n_heads > 0)
-        free(o->heads[--o->n_heads].channel);
 }
 
 void outbox_close(struct outbox *o)
 {
     if (o == NULL)
         return;
+    while (o->posts != NULL)
+        outbox_drop_post(o, o->posts);
     wire_free(o->wire);
     buf_close(&o->packed);
-    clear_heads(o);
     free(o->heads);
-    free(o->hand);
     free(o);
 }
 
-/* Takes over the channel, which may be NULL: there was no memory for it. */
-static int add_head(struct outbox *o, struct outbox_head head, struct err *err)
+int outbox_put(struct outbox *o, const struct wire_alert *alert, const char *refusal,
+               struct err *err)
 {
-    void *heads = o->heads;
-    int rc = head.channel == NULL ? err_set(err, ERR_NOMEM, "no memory for the outbox")
-                                  : make_room(&heads, o->n_heads, &o->heads_cap, sizeof head, err);
-
-    o->heads = heads;
-    if (rc == 0)
-        o->heads[o->n_heads++] = head;
-    else
-        free(head.channel);
-    return rc;
-}
-
-/* What refresh would find after this row was put, without asking: an alert waits for it. */
-static void note_put(struct outbox *o, int64_t row, const char *channel, int64_t decided_us)
-{
-    size_t i = 0;
-
-    if (o->stale)
-        return;
-    while (i < o->n_heads && strcmp(o->heads[i].channel, channel) != 0)
-        i++;
-    if (i == o->n_heads)
-        o->stale = add_head(o, (struct outbox_head){.row = row, .channel = strdup(channel)},
-                            &(struct err){0}) != 0;
-    if (decided_us < o->oldest_us)
-        o->oldest_us = decided_us;
-}
-
-int outbox_put(struct outbox *o, const struct wire_alert *alert, int64_t *row, struct err *err)
-{
-    int64_t put;
+    int64_t row;
     int rc;
 
     assert(alert->channel[0] != '\0');
@@ -140,15 +70,13 @@ int outbox_put(struct outbox *o, const struct wire_alert *alert, int64_t *row, s
     if (rc != 0)
         return err_set(err, rc, "alert %s: cannot be packed: %s", alert->id,
                        rc == ERR_FULL ? "it is too large" : "out of memory");
+    o->is_stale = true;
     rc = storage_outbox_put(o->storage, alert->channel,
-                            (struct wire_bytes){o->packed.data, o->packed.len}, alert->at_us, &put,
+                            (struct wire_bytes){o->packed.data, o->packed.len}, alert->at_us, &row,
                             err);
-    if (rc != 0)
-        return rc;
-    note_put(o, put, alert->channel, alert->at_us);
-    if (row != NULL)
-        *row = put;
-    return 0;
+    if (rc == 0 && refusal != NULL)
+        rc = storage_outbox_mark_expired(o->storage, row, alert->at_us, refusal, err);
+    return rc;
 }
 
 /* ---- What waits -------------------------------------------------------------------------------
@@ -156,9 +84,24 @@ int outbox_put(struct outbox *o, const struct wire_alert *alert, int64_t *row, s
 
 static int compare_heads(const void *left, const void *right)
 {
-    const struct outbox_head *a = left, *b = right;
+    const struct head *a = left, *b = right;
 
     return (a->row > b->row) - (a->row < b->row);
+}
+
+static int add_head(struct outbox *o, struct head head, struct err *err)
+{
+    if (o->n_heads == o->heads_cap) {
+        size_t more = o->heads_cap == 0 ? 8 : 2 * o->heads_cap;
+        struct head *grown = realloc(o->heads, more * sizeof *grown);
+
+        if (grown == NULL)
+            return err_set(err, ERR_NOMEM, "no memory for the outbox");
+        o->heads = grown;
+        o->heads_cap = more;
+    }
+    o->heads[o->n_heads++] = head;
+    return 0;
 }
 
 /* A walk over rows of the storage. */
@@ -173,25 +116,23 @@ struct walk {
 static int read_head(void *ctx, const struct storage_outbox_row *row)
 {
     struct walk *w = ctx;
-    struct outbox_head head = {
-        .row = row->row, .next_us = row->next_try_us, .channel = strdup(row->channel)};
 
-    return add_head(w->o, head, w->err);
+    return add_head(w->o, (struct head){row->row, row->next_try_us}, w->err);
 }
 
 static int refresh(struct outbox *o, struct err *err)
 {
     int rc;
 
-    if (!o->stale)
+    if (!o->is_stale)
         return 0;
-    clear_heads(o);
+    o->n_heads = 0;
     rc = storage_outbox_heads(o->storage, read_head, &(struct walk){.o = o, .err = err}, err);
     if (o->n_heads > 1)
         qsort(o->heads, o->n_heads, sizeof *o->heads, compare_heads);
     if (rc == 0)
         rc = storage_outbox_oldest(o->storage, &o->oldest_us, err);
-    o->stale = rc != 0;
+    o->is_stale = rc != 0;
     return rc;
 }
 
@@ -222,7 +163,7 @@ static int message_of(struct outbox *o, const struct storage_outbox_row *row,
                   .channel_last_us = row->channel_last_us},
     };
     rc = wire_unpack_alert(o->wire, row->alert.data, row->alert.len, &m->alert, err);
-    m->readable = rc == 0;
+    m->is_readable = rc == 0;
     if (rc != 0)
         m->alert = empty;
     m->facts.id = m->alert.id;
@@ -246,7 +187,7 @@ int outbox_due(struct outbox *o, int64_t now_us, outbox_fn *fn, void *ctx, struc
     assert(!storage_in_transaction(o->storage));
     rc = refresh(o, err);
     for (size_t i = 0; i < o->n_heads && rc == 0; i++)
-        if (o->heads[i].next_us <= now_us && find_in_hand(o, o->heads[i].row) == NULL)
+        if (o->heads[i].next_us <= now_us && outbox_find_post(o, o->heads[i].row) == NULL)
             rc = storage_outbox_load(o->storage, o->heads[i].row, hand_out, &w, err);
     return rc;
 }
@@ -257,7 +198,7 @@ int outbox_next_due(struct outbox *o, int64_t *due_us, struct err *err)
 
     *due_us = INT64_MAX;
     for (size_t i = 0; i < o->n_heads && rc == 0; i++)
-        if (o->heads[i].next_us < *due_us && find_in_hand(o, o->heads[i].row) == NULL)
+        if (o->heads[i].next_us < *due_us && outbox_find_post(o, o->heads[i].row) == NULL)
             *due_us = o->heads[i].next_us;
     return rc;
 }
@@ -269,142 +210,164 @@ void outbox_defer(struct outbox *o, int64_t row, int64_t until_us)
             o->heads[i].next_us = until_us;
 }
 
-/* ---- In hand ----------------------------------------------------------------------------------
+/* ---- Posts ------------------------------------------------------------------------------------
  */
 
-int outbox_hold(struct outbox *o, int64_t row, struct err *err)
+struct post *outbox_find_post(const struct outbox *o, int64_t row)
 {
-    void *hand = o->hand;
-    int rc;
+    struct post *post;
 
-    if (find_in_hand(o, row) != NULL)
-        return 0;
-    rc = make_room(&hand, o->n_hand, &o->hand_cap, sizeof *o->hand, err);
-    o->hand = hand;
-    if (rc == 0)
-        o->hand[o->n_hand++] = (struct outbox_in_hand){.row = row};
-    return rc;
+    HASH_FIND(hh, o->posts, &row, sizeof row, post);
+    return post;
 }
 
-void outbox_let_go(struct outbox *o, int64_t row)
+struct post *outbox_posts(const struct outbox *o)
 {
-    struct outbox_in_hand *h = find_in_hand(o, row);
-
-    if (h != NULL)
-        *h = o->hand[--o->n_hand];
+    return o->posts;
 }
 
-int outbox_mark(struct outbox *o, int64_t row, const struct outbox_mark *mark, struct err *err)
+size_t outbox_in_flight(const struct outbox *o)
 {
-    struct outbox_in_hand *h;
-    int rc = outbox_hold(o, row, err);
-    size_t n;
+    size_t n = 0;
 
-    if (rc != 0)
-        return rc;
-    h = find_in_hand(o, row);
-    h->marked = true;
-    h->saved = false;
-    h->mark = *mark;
-    h->mark.answer = NULL;
-    n = text_cut(mark->answer, strlen(mark->answer), sizeof h->answer - 1);
-    memcpy(h->answer, mark->answer, n);
-    h->answer[n] = '\0';
-    return 0;
+    for (const struct post *post = o->posts; post != NULL; post = post->hh.next)
+        n += post->phase == POST_IN_FLIGHT;
+    return n;
+}
+
+static void set_answer(struct post *post, const char *answer)
+{
+    size_t n = text_cut(answer, strlen(answer), sizeof post->answer - 1);
+
+    memcpy(post->answer, answer, n);
+    post->answer[n] = '\0';
+}
+
+struct post *outbox_start_post(struct outbox *o, const struct outbox_message *message)
+{
+    struct post *post = calloc(1, sizeof *post);
+
+    assert(outbox_find_post(o, message->row) == NULL);
+    if (post == NULL)
+        return NULL;
+    post->row = message->row;
+    memcpy(post->id, message->alert.id, sizeof post->id);
+    snprintf(post->rule, sizeof post->rule, "%s", message->alert.rule);
+    snprintf(post->channel, sizeof post->channel, "%s", message->channel);
+    post->facts = message->facts;
+    post->facts.id = post->id;
+    set_answer(post, message->last_answer);
+    HASH_ADD(hh, o->posts, row, sizeof post->row, post);
+    return post;
+}
+
+void outbox_end_post(struct post *post, enum outbox_state state, const char *answer)
+{
+    assert(post->phase == POST_IN_FLIGHT);
+    post->phase = POST_ENDED;
+    post->state = state;
+    set_answer(post, answer);
+}
+
+void outbox_drop_post(struct outbox *o, struct post *post)
+{
+    HASH_DEL(o->posts, post);
+    free(post);
 }
 
 bool outbox_unsaved(const struct outbox *o)
 {
-    for (size_t i = 0; i < o->n_hand; i++)
-        if (o->hand[i].marked)
-            return true;
-    return false;
+    return HASH_COUNT(o->posts) > outbox_in_flight(o);
 }
 
-static int save_mark(struct outbox *o, const struct outbox_in_hand *h, struct err *err)
+static int save_post(struct outbox *o, const struct post *post, struct err *err)
 {
-    const struct outbox_mark *m = &h->mark;
+    const int64_t now_us = post->facts.last_try_us;
 
-    if (m->state == OUTBOX_EXPIRED)
-        return storage_outbox_mark_expired(o->storage, h->row, m->now_us, h->answer, err);
-    return storage_outbox_mark(o->storage, h->row,
-                               &(struct storage_outbox_mark){
-                                   .state = m->state,
-                                   .now_us = m->now_us,
-                                   .retry_after_us = m->retry_after_us,
-                                   .next_try_us = m->state == OUTBOX_WAITING ? m->next_try_us : 0,
-                                   .ended_us = m->state == OUTBOX_DELIVERED ? m->now_us : 0,
-                                   .answer = h->answer},
-                               err);
+    if (post->state == OUTBOX_EXPIRED)
+        return storage_outbox_mark_expired(o->storage, post->row, now_us, post->answer, err);
+    return storage_outbox_mark(
+        o->storage, post->row,
+        &(struct storage_outbox_mark){.state = post->state,
+                                      .now_us = now_us,
+                                      .retry_after_us = post->facts.retry_after_us,
+                                      .next_try_us =
+                                          post->state == OUTBOX_WAITING ? post->next_try_us : 0,
+                                      .ended_us = post->state == OUTBOX_DELIVERED ? now_us : 0,
+                                      .answer = post->answer},
+        err);
 }
 
-static int save_marks(struct outbox *o, struct err *err)
+static int save_posts(struct outbox *o, struct err *err)
 {
     int rc = 0;
 
-    for (size_t i = 0; i < o->n_hand && rc == 0; i++) {
-        struct outbox_in_hand *h = &o->hand[i];
-
-        if (!h->marked || h->saved)
+    for (struct post *post = o->posts; post != NULL && rc == 0; post = post->hh.next) {
+        if (post->phase != POST_ENDED)
             continue;
-        rc = save_mark(o, h, err);
-        h->saved = rc == 0;
-        o->stale = true;
+        rc = save_post(o, post, err);
+        if (rc == 0)
+            post->phase = POST_SAVED;
+        o->is_stale = o->is_health_stale = true;
     }
     return rc;
 }
 
-/* Forgets the marks that were committed; the others wait for the next commit. */
-static void end(struct outbox *o, bool committed)
+/* Forgets the posts that were committed; the outcomes of others wait for the next commit. */
+static void end_transaction(struct outbox *o, bool is_committed)
 {
-    size_t kept = 0;
+    struct post *post, *next;
 
-    for (size_t i = 0; i < o->n_hand; i++) {
-        struct outbox_in_hand *h = &o->hand[i];
-
-        if (committed && h->saved)
-            continue;
-        h->saved = false;
-        o->hand[kept++] = *h;
+    HASH_ITER(hh, o->posts, post, next)
+    {
+        if (post->phase == POST_SAVED && is_committed)
+            outbox_drop_post(o, post);
+        else if (post->phase == POST_SAVED)
+            post->phase = POST_ENDED;
     }
-    o->n_hand = kept;
-    if (!committed)
-        o->stale = true;
+    if (!is_committed)
+        o->is_stale = o->is_health_stale = true;
 }
 
 int outbox_commit(struct outbox *o, struct err *err)
 {
-    int rc = save_marks(o, err);
+    int rc = save_posts(o, err);
 
     if (rc == 0)
         rc = storage_commit(o->storage, err);
     else
         storage_rollback(o->storage);
-    end(o, rc == 0);
+    end_transaction(o, rc == 0);
     return rc;
 }
 
 void outbox_rollback(struct outbox *o)
 {
     storage_rollback(o->storage);
-    end(o, false);
+    end_transaction(o, false);
 }
 
 /* ---- Many rows --------------------------------------------------------------------------------
  */
 
-/* Marks a row as expired unless somebody has it in hand. */
 static int expire_one(void *ctx, const struct storage_outbox_row *row)
 {
-    struct outbox_mark mark = {.state = OUTBOX_EXPIRED, .answer = ""};
     struct walk *w = ctx;
+    struct outbox_message m;
+    struct post *post;
     int rc;
 
-    if (find_in_hand(w->o, row->row) != NULL)
+    if (outbox_find_post(w->o, row->row) != NULL)
         return 0;
-    mark.now_us = w->now_us;
-    rc = outbox_mark(w->o, row->row, &mark, w->err);
-    return rc != 0 ? rc : hand_out(w, row);
+    rc = message_of(w->o, row, &m, w->err);
+    if (rc != 0)
+        return rc;
+    post = outbox_start_post(w->o, &m);
+    if (post == NULL)
+        return err_set(w->err, ERR_NOMEM, "no memory for the outbox");
+    post->facts.last_try_us = w->now_us;
+    outbox_end_post(post, OUTBOX_EXPIRED, "");
+    return w->fn(w->ctx, &m);
 }
 
 int outbox_expire(struct outbox *o, int64_t before_us, int64_t now_us, outbox_fn *fn, void *ctx,
@@ -420,7 +383,7 @@ int outbox_expire(struct outbox *o, int64_t before_us, int64_t now_us, outbox_fn
 
 int outbox_unpark(struct outbox *o, size_t *n, struct err *err)
 {
-    o->stale = true;
+    o->is_stale = o->is_health_stale = true;
     return storage_outbox_unpark(o->storage, n, err);
 }
 
@@ -429,4 +392,17 @@ int outbox_list(struct outbox *o, outbox_fn *fn, void *ctx, struct err *err)
     struct walk w = {.o = o, .fn = fn, .ctx = ctx, .err = err};
 
     return storage_outbox_list(o->storage, hand_out, &w, err);
+}
+
+int outbox_health(struct outbox *o, struct delivery_health *health, struct err *err)
+{
+    int rc = 0;
+
+    if (o->is_health_stale) {
+        rc = storage_outbox_parked(o->storage, &o->health.n_kept, o->health.reason,
+                                   sizeof o->health.reason, err);
+        o->is_health_stale = rc != 0;
+    }
+    *health = o->health;
+    return rc;
 }

@@ -1,16 +1,13 @@
-/* The outbox: alerts from their decision to the end of their delivery, as rows of the storage.
+/* The outbox: alerts from their decision to the end of their delivery, as rows of the storage, and
+ * the posts in flight.
  *
- * It stores facts and keeps the order; when to try again is retry.h's to say, and what an answer
- * means is slack.h's. Of each channel only the oldest waiting message is ever due, so that a
- * channel gets its messages in the order of decision; one that failed for good is parked and holds
- * up nothing. What is waiting is known in memory, so that a turn with nothing due costs no query.
- *
- * A row that is being posted is in hand: nobody else is due in its channel until it is marked and
- * the mark committed. Marks are kept in memory until a commit has stored them, so that a failed one
- * forgets no answer of Slack's. */
+ * It keeps facts and order. retry.h decides when to try again, and a destination judges each reply.
+ * Of each channel only the oldest waiting message is due, so a channel gets its messages in the
+ * order of decision; a parked one holds up nothing. A turn with nothing due costs no query. */
 #ifndef DRAINWATCH_ALERTER_DELIVER_OUTBOX_H
 #define DRAINWATCH_ALERTER_DELIVER_OUTBOX_H
 
+#include "alerter/deliver/health.h"
 #include "alerter/deliver/retry.h"
 #include "common/base/err.h"
 #include "common/record/wire.h"
@@ -19,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <uthash.h>
 
 enum {
     OUTBOX_ANSWER_SIZE = 256, /* of a last answer; a longer one is cut */
@@ -26,75 +24,98 @@ enum {
 };
 
 struct outbox;
+struct http_call;
 
-/* One row. The pointers are valid during the call that it was handed to. */
+/* One row. The pointers are valid during the call that it is handed to. */
 struct outbox_message {
     int64_t row; /* rises in the order of decision, never used twice */
     enum outbox_state state;
     const char *channel;
-    /* False for one that only a newer build can read: `alert` is empty then, and the row is best
-     * marked OUTBOX_FAILED. */
-    bool readable;
+    /* False if only a newer build can read the alert: `alert` is empty then. */
+    bool is_readable;
     struct wire_alert alert;
     struct retry_facts facts;
-    int64_t next_try_us; /* as the last mark said, 0: at once */
+    int64_t next_try_us; /* 0: at once */
     int64_t ended_us;    /* delivered or expired, 0: neither */
     const char *last_answer;
 };
 
-/* Whatever it returns other than 0 ends the walk, which returns it. */
+/* A value other than 0 ends the walk, which returns it. */
 typedef int outbox_fn(void *ctx, const struct outbox_message *message);
 
 int outbox_open(struct storage *storage, struct outbox **out, struct err *err); /* 0, ERR_NOMEM */
-void outbox_close(struct outbox *o);                                            /* NULL is fine */
+void outbox_close(struct outbox *o); /* after all calls of its posts; NULL is fine */
 
-/* Commits the open transaction of the storage, with the marks. If that fails, or after a rollback,
- * the marks wait for the next commit. While an outbox is open, use these two instead of
- * storage_commit and storage_rollback. */
+/* Within a transaction: adds a message. It waits for delivery if `refusal` is NULL; else it is
+ * expired at once, with this as its last answer. */
+int outbox_put(struct outbox *o, const struct wire_alert *alert, const char *refusal,
+               struct err *err);
+
+/* Commits the open transaction of the storage, with the outcomes of posts. After a failed commit or
+ * a rollback the outcomes stay for the next commit: no reply is forgotten, and nothing is posted
+ * twice because a commit failed. While an outbox is open, use these two instead of storage_commit
+ * and storage_rollback. */
 int outbox_commit(struct outbox *o, struct err *err);
 void outbox_rollback(struct outbox *o);
-
-/* Within a transaction: one more message waits. */
-int outbox_put(struct outbox *o, const struct wire_alert *alert, int64_t *row, struct err *err);
-
-/* Outside of a transaction, for what is not committed must not be posted. Calls `fn` for the oldest
- * waiting message of each channel that is due and not in hand, in the order of decision; `fn` takes
- * it in hand (outbox_hold), puts it off (outbox_defer) or marks it. */
-int outbox_due(struct outbox *o, int64_t now_us, outbox_fn *fn, void *ctx, struct err *err);
-/* When outbox_due has something to do again: 0 or later, INT64_MAX where nothing waits but what is
- * in hand. */
-int outbox_next_due(struct outbox *o, int64_t *due_us, struct err *err);
-
-/* hold and mark can fail for want of memory only. A row that is in hand and is not being posted
- * after all is let go. */
-int outbox_hold(struct outbox *o, int64_t row, struct err *err);
-void outbox_let_go(struct outbox *o, int64_t row);
-/* Not to be handed out before then. Forgotten at the next start, and when a mark is stored. */
-void outbox_defer(struct outbox *o, int64_t row, int64_t until_us);
-
-struct outbox_mark {
-    enum outbox_state state; /* WAITING: try again at next_try_us */
-    int64_t now_us;
-    int64_t retry_after_us; /* what the answer asked for, 0: nothing */
-    int64_t next_try_us;    /* while WAITING */
-    const char *answer;     /* copied; "" with EXPIRED: the last one stays */
-};
-
-/* What became of a row; any state but EXPIRED counts as a try. Stored by the next outbox_commit;
- * outbox_unsaved says whether there is something to commit. */
-int outbox_mark(struct outbox *o, int64_t row, const struct outbox_mark *mark, struct err *err);
+/* True if there are outcomes to commit. */
 bool outbox_unsaved(const struct outbox *o);
 
-/* Marks as expired, and hands to `fn`, waiting and parked messages that were decided at `before_us`
- * or earlier, the oldest first, at most OUTBOX_EXPIRE_ROWS; for more call again after the commit.
+/* Outside of a transaction, because an uncommitted message must not be posted. Calls `fn` for the
+ * oldest waiting message of each channel if it is due and has no post, in the order of decision.
+ * `fn` starts a post or defers the message. */
+int outbox_due(struct outbox *o, int64_t now_us, outbox_fn *fn, void *ctx, struct err *err);
+/* When outbox_due has work again: 0 or later, INT64_MAX if nothing waits but messages with a post.
  */
+int outbox_next_due(struct outbox *o, int64_t *due_us, struct err *err);
+/* Hands the message out no earlier than then. The next commit of an outcome forgets it. */
+void outbox_defer(struct outbox *o, int64_t row, int64_t until_us);
+
+/* ---- Posts ---- */
+
+/* One try of one message: the only record of it, from the moment it is handed out until its outcome
+ * is committed. While it exists, nothing else of its channel is due. */
+struct post {
+    int64_t row;
+    char id[WIRE_ID_SIZE];
+    char rule[128];
+    char channel[128];
+    struct retry_facts facts;
+    char answer[OUTBOX_ANSWER_SIZE]; /* of the try before; once it ended, of this one */
+    struct http_call *call;          /* the caller's */
+    enum { POST_IN_FLIGHT, POST_ENDED, POST_SAVED } phase; /* saved: in the open transaction */
+    enum outbox_state state;                               /* the outcome */
+    int64_t next_try_us;                                   /* if it waits again */
+    UT_hash_handle hh;
+};
+
+/* NULL: no memory. The post stays at its address until it is dropped or committed. */
+struct post *outbox_start_post(struct outbox *o, const struct outbox_message *message);
+/* Ends a post. Any state but OUTBOX_EXPIRED counts as a try, which ended at facts.last_try_us. An
+ * empty answer with OUTBOX_EXPIRED keeps the last one. */
+void outbox_end_post(struct post *post, enum outbox_state state, const char *answer);
+/* The message was not sent after all: it is due as before. */
+void outbox_drop_post(struct outbox *o, struct post *post);
+struct post *outbox_find_post(const struct outbox *o, int64_t row); /* NULL: it has none */
+size_t outbox_in_flight(const struct outbox *o);
+/* The first post, NULL if there is none; hh.next leads on. */
+struct post *outbox_posts(const struct outbox *o);
+
+/* ---- Many rows ---- */
+
+/* Marks as expired, and hands to `fn`, waiting and parked messages without a post that were decided
+ * at `before_us` or earlier, the oldest first, at most OUTBOX_EXPIRE_ROWS; for more call again
+ * after the commit. */
 int outbox_expire(struct outbox *o, int64_t before_us, int64_t now_us, outbox_fn *fn, void *ctx,
                   struct err *err);
 
-/* Within a transaction: all that is parked waits again, as if it had never been tried. */
+/* Within a transaction: parked messages wait again, as if never tried. */
 int outbox_unpark(struct outbox *o, size_t *n, struct err *err);
 
 /* All rows in the order of decision; also beside the running owner. */
 int outbox_list(struct outbox *o, outbox_fn *fn, void *ctx, struct err *err);
+
+/* How many messages are parked, and why the last one was. It costs no query while nothing changed.
+ */
+int outbox_health(struct outbox *o, struct delivery_health *health, struct err *err);
 
 #endif

@@ -247,6 +247,12 @@ int storage_outbox_oldest(struct storage *s, int64_t *decided_us, struct err *er
     return s->ops->outbox_oldest(s, decided_us, err);
 }
 
+int storage_outbox_parked(struct storage *s, uint64_t *n, char *answer, size_t size,
+                          struct err *err)
+{
+    return s->ops->outbox_parked(s, n, answer, size, err);
+}
+
 int storage_outbox_load(struct storage *s, int64_t row, storage_outbox_fn *fn, void *ctx,
                         struct err *err)
 {

@@ -59,6 +59,8 @@ struct storage_ops {
                       int64_t decided_us, int64_t *row, struct err *err);
     int (*outbox_heads)(struct storage *s, storage_outbox_fn *fn, void *ctx, struct err *err);
     int (*outbox_oldest)(struct storage *s, int64_t *decided_us, struct err *err);
+    int (*outbox_parked)(struct storage *s, uint64_t *n, char *answer, size_t size,
+                         struct err *err);
     int (*outbox_load)(struct storage *s, int64_t row, storage_outbox_fn *fn, void *ctx,
                        struct err *err);
     int (*outbox_list)(struct storage *s, storage_outbox_fn *fn, void *ctx, struct err *err);

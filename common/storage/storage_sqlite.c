@@ -1,5 +1,6 @@
 /* The storage backing on a local disk: one SQLite file, whose journal is the event stream. Called
  * by storage.c through the table at the end. */
+#include "common/base/text.h"
 #include "common/storage/journal.h"
 #include "common/storage/storage_backing.h"
 
@@ -42,6 +43,7 @@ enum statement {
     OUTBOX_PUT,
     OUTBOX_NEXT_CHANNEL,
     OUTBOX_OLDEST,
+    OUTBOX_PARKED,
     OUTBOX_LOAD,
     OUTBOX_LIST,
     OUTBOX_EXPIRABLE,
@@ -82,6 +84,9 @@ static const char *const sql[STATEMENTS] = {
         OUTBOX_COLUMNS "WHERE state = 0 AND outbox.channel > ?1 ORDER BY outbox.channel, row "
                        "LIMIT 1",
     [OUTBOX_OLDEST] = "SELECT min(decided_us) FROM outbox WHERE state < 2",
+    /* SQLite takes last_answer from the row with the maximum. */
+    [OUTBOX_PARKED] = "SELECT count(*), last_answer, max(last_try_us) FROM outbox "
+                      "WHERE state < 2 AND state = 1",
     [OUTBOX_LOAD] = OUTBOX_COLUMNS "WHERE row = ?1",
     [OUTBOX_LIST] = OUTBOX_COLUMNS "WHERE row > ?1 ORDER BY row",
     [OUTBOX_EXPIRABLE] =
@@ -507,6 +512,21 @@ static int sqlite_outbox_oldest(struct storage *s, int64_t *decided_us, struct e
     return rc < 0 ? rc : 0;
 }
 
+static int sqlite_outbox_parked(struct storage *s, uint64_t *n, char *answer, size_t size,
+                                struct err *err)
+{
+    sqlite3_stmt *stmt = store_of(s)->stmts[OUTBOX_PARKED];
+    int rc = journal_step(journal_of(s), stmt, "cannot read the outbox", err);
+    const char *text = rc == 1 ? text_at(stmt, 1) : "";
+    size_t len = text_cut(text, strlen(text), size - 1);
+
+    *n = rc == 1 ? (uint64_t)sqlite3_column_int64(stmt, 0) : 0;
+    memcpy(answer, text, len);
+    answer[len] = '\0';
+    sqlite3_reset(stmt);
+    return rc < 0 ? rc : 0;
+}
+
 static int sqlite_outbox_load(struct storage *s, int64_t row, storage_outbox_fn *fn, void *ctx,
                               struct err *err)
 {
@@ -611,6 +631,7 @@ const struct storage_ops storage_sqlite = {
     .outbox_put = sqlite_outbox_put,
     .outbox_heads = sqlite_outbox_heads,
     .outbox_oldest = sqlite_outbox_oldest,
+    .outbox_parked = sqlite_outbox_parked,
     .outbox_load = sqlite_outbox_load,
     .outbox_list = sqlite_outbox_list,
     .outbox_expirable = sqlite_outbox_expirable,

@@ -122,7 +122,7 @@ static int note_due(void *ctx, const struct outbox_message *m)
     d->row = m->row;
     d->last = *m;
     if (d->hold)
-        OK(d->t, outbox_hold(d->t->o, m->row, &d->t->err));
+        assert_non_null(outbox_start_post(d->t->o, m));
     return 0;
 }
 
@@ -142,16 +142,26 @@ static int64_t next_due(struct test *t)
     return due_us;
 }
 
+/* The row's post; starts one if it has none. */
+static struct post *post_of(struct test *t, int64_t row)
+{
+    const struct outbox_message m = {
+        .row = row, .channel = "", .last_answer = "", .alert = {.rule = ""}};
+    struct post *post = outbox_find_post(t->o, row);
+
+    return post != NULL ? post : outbox_start_post(t->o, &m);
+}
+
 static void mark(struct test *t, int64_t row, enum outbox_state state, int64_t now_us,
                  int64_t next_try_us, const char *answer)
 {
-    struct outbox_mark m = {.state = state,
-                            .now_us = now_us,
-                            .next_try_us = next_try_us,
-                            .retry_after_us = next_try_us > 0 ? 7 : 0,
-                            .answer = answer};
+    struct post *post = post_of(t, row);
 
-    OK(t, outbox_mark(t->o, row, &m, &t->err));
+    assert_non_null(post);
+    post->facts.last_try_us = now_us;
+    post->facts.retry_after_us = next_try_us > 0 ? 7 : 0;
+    post->next_try_us = next_try_us;
+    outbox_end_post(post, state, answer);
 }
 
 static void mark_and_commit(struct test *t, int64_t row, enum outbox_state state, int64_t now_us,
@@ -193,7 +203,7 @@ static void test_each_channel_gets_its_messages_in_order(void **state)
     assert_string_equal(due_at(t, 200, false).text, "B/3 C/4 ");
     /* Again later: nobody overtakes it. */
     d = due_at(t, 200, true);
-    outbox_let_go(t->o, d.row); /* C/4 was not posted after all */
+    outbox_drop_post(t->o, outbox_find_post(t->o, d.row)); /* C/4 was not posted after all */
     mark_and_commit(t, 3, OUTBOX_WAITING, 210, 500);
     assert_string_equal(due_at(t, 499, false).text, "C/4 ");
     assert_string_equal(due_at(t, 500, false).text, "B/3 C/4 ");
@@ -302,7 +312,7 @@ static void test_what_is_too_old_expires(void **state)
     put(t, "new", "A", 1000);
     commit(t);
     mark_and_commit(t, 1, OUTBOX_FAILED, 5, 0);
-    OK(t, outbox_hold(o, 2, &t->err)); /* being posted right now: its answer decides */
+    assert_non_null(post_of(t, 2)); /* in flight: its reply decides */
     OK(t, outbox_expire(o, -1, 2000, note_due, &d, &t->err));
     assert_string_equal(d.text, "");
     for (int i = 0; i < 3; i++) {
@@ -312,7 +322,7 @@ static void test_what_is_too_old_expires(void **state)
     }
     assert_int_equal(strlen(d.text), 99 * strlen("A/old "));
     assert_string_equal(due_at(t, 2000, false).text, "A/new ");
-    outbox_let_go(o, 2);
+    outbox_drop_post(o, outbox_find_post(o, 2));
     assert_string_equal(due_at(t, 2000, false).text, "B/old A/new ");
     d = (struct due){.t = t};
     OK(t, outbox_expire(o, 99, 2000, note_due, &d, &t->err));
@@ -321,6 +331,56 @@ static void test_what_is_too_old_expires(void **state)
     commit(t);
     OK(t, outbox_expire(o, 99, 2000, note_due, &d, &t->err));
     assert_string_equal(d.text, "B/old ");
+}
+
+static void assert_health(struct test *t, uint64_t n_kept, const char *reason)
+{
+    struct delivery_health health;
+
+    OK(t, outbox_health(t->o, &health, &t->err));
+    assert_int_equal(health.n_kept, n_kept);
+    assert_string_equal(health.reason, reason);
+}
+
+static void test_health_tells_of_parked_messages_and_the_newest_reason(void **state)
+{
+    struct test *t = *state;
+    size_t n;
+
+    open_it(t);
+    assert_health(t, 0, "");
+    begin(t);
+    for (int i = 0; i < 4; i++)
+        put(t, "1", "A", 10);
+    commit(t);
+    mark(t, 1, OUTBOX_FAILED, 300, 0, "invalid_auth");
+    mark(t, 2, OUTBOX_FAILED, 200, 0, "not_in_channel");
+    mark(t, 3, OUTBOX_WAITING, 400, 500, "HTTP 503");
+    assert_health(t, 0, ""); /* not committed yet */
+    begin(t);
+    commit(t);
+    assert_health(t, 2, "invalid_auth");
+    reopen(t);
+    assert_health(t, 2, "invalid_auth");
+    mark_and_commit(t, 1, OUTBOX_EXPIRED, 600, 0);
+    assert_health(t, 1, "not_in_channel");
+    begin(t);
+    OK(t, outbox_unpark(t->o, &n, &t->err));
+    commit(t);
+    assert_health(t, 0, "");
+}
+
+static void test_a_refused_alert_is_expired_at_once(void **state)
+{
+    struct test *t = *state;
+    struct wire_alert a = alert_of("1", "A", 10);
+
+    open_it(t);
+    begin(t);
+    OK(t, outbox_put(t->o, &a, "alerting was switched off", &t->err));
+    commit(t);
+    assert_string_equal(due_at(t, 100, false).text, "");
+    assert_true(next_due(t) == INT64_MAX);
 }
 
 struct listing {
@@ -408,7 +468,7 @@ static void test_an_alert_that_cannot_be_read_can_be_parked(void **state)
     sqlite3_close(db);
     d = due_at(t, 100, false);
     assert_string_equal(d.text, "A/ ");
-    assert_false(d.last.readable);
+    assert_false(d.last.is_readable);
     assert_string_equal(d.last.alert.rule, "");
     mark_and_commit(t, d.row, OUTBOX_FAILED, 100, 0);
     assert_string_equal(due_at(t, 100, false).text, "A/2 ");
@@ -443,6 +503,7 @@ static void test_an_idle_turn_costs_no_query(void **state)
     sqlite3_reset_auto_extension();
     put_alone(t, "1", "A", TIME_HOUR);
     next_due(t);
+    assert_health(t, 0, "");
     outbox_defer(t->o, 1, 2 * TIME_HOUR);
     n_statements = 0;
     for (int i = 0; i < 10; i++) {
@@ -451,6 +512,7 @@ static void test_an_idle_turn_costs_no_query(void **state)
         assert_string_equal(due_at(t, TIME_HOUR, false).text, "");
         assert_int_equal(next_due(t), 2 * TIME_HOUR);
         OK(t, outbox_expire(t->o, 0, TIME_HOUR, note_due, &d, &t->err));
+        assert_health(t, 0, "");
         assert_false(outbox_unsaved(t->o));
     }
     assert_int_equal(n_statements, 0);
@@ -468,6 +530,8 @@ int main(void)
         TEST(test_what_failed_is_parked_and_holds_up_nothing),
         TEST(test_an_answer_survives_a_failed_commit),
         TEST(test_what_is_too_old_expires),
+        TEST(test_health_tells_of_parked_messages_and_the_newest_reason),
+        TEST(test_a_refused_alert_is_expired_at_once),
         TEST(test_the_outbox_is_listed_beside_the_owner),
         TEST(test_an_alert_that_cannot_be_read_can_be_parked),
         TEST(test_an_idle_turn_costs_no_query),
