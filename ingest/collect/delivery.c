@@ -17,8 +17,10 @@ struct delivery {
     struct input *parsers[INPUT_FORMATS];
     struct collect *collect;
     const struct rulebook *book;
-    struct match *match; /* the book's */
-    int64_t received_us; /* of each line by itself: that of the line */
+    struct match *match;        /* the book's */
+    int64_t received_us;        /* of each line by itself: that of the line */
+    bool has_time;              /* some line had a time; of lines by themselves only */
+    struct buf source, process; /* of the last line with a head; likewise */
     struct buf drain;
     struct buf frame_id;
     bool has_msg_count;
@@ -58,6 +60,8 @@ struct delivery *delivery_new(void)
     if (d == NULL)
         return NULL;
     buf_init(&d->drain, DELIVERY_DRAIN_MAX);
+    buf_init(&d->source, LINE_BYTES_MAX);
+    buf_init(&d->process, LINE_BYTES_MAX);
     buf_init(&d->frame_id, DELIVERY_FRAME_ID_MAX);
     d->collect = collect_new();
     if (d->collect == NULL || set_format(d, &input_logplex) != 0) {
@@ -76,6 +80,8 @@ void delivery_free(struct delivery *d)
     collect_free(d->collect);
     for (size_t i = 0; i < INPUT_FORMATS; i++)
         input_free(d->parsers[i]);
+    buf_close(&d->process);
+    buf_close(&d->source);
     buf_close(&d->frame_id);
     buf_close(&d->drain);
     free(d);
@@ -140,6 +146,9 @@ static int begin(struct delivery *d, const struct input_format *format, const st
     d->counts = (struct delivery_counts){0};
     d->has_msg_count = d->msg_count_read = false;
     d->each_line = NULL;
+    d->has_time = false;
+    buf_clear(&d->source);
+    buf_clear(&d->process);
     return set_names(d, drain, frame_id);
 }
 
@@ -251,26 +260,58 @@ static int emit_line(struct delivery *d, const struct line *line, const struct c
     return rc;
 }
 
-static bool read_line(struct delivery *d, const struct input_lines *lines, size_t i,
-                      struct line *line)
+/* A line that continues the one before: it has neither time nor source. */
+static bool is_continuation(const struct line *line)
 {
-    input_line(lines, i, line);
-    if (line->has_time)
-        d->received_us = line->time_us = since_epoch(line->time_us);
-    return line->has_time;
+    return line->form == LINE_BARE && !line->has_time;
 }
 
-/* The time that holds behind the lines from `known` to `end`, of which the header was not read:
- * that of the last one that has any. Found from the end, for nearly all lines have one. */
-static void catch_up(struct delivery *d, const struct input_lines *lines, size_t known, size_t end)
+/* Remembers what a continuation of this line takes from it. */
+static int remember(struct delivery *d, const struct line *line)
 {
-    struct line line;
+    int rc;
 
-    while (end > known && !read_line(d, lines, end - 1, &line))
-        end--;
+    if (line->has_time) {
+        d->has_time = true;
+        d->received_us = since_epoch(line->time_us);
+    }
+    buf_clear(&d->source);
+    buf_clear(&d->process);
+    rc = buf_append(&d->source, line->source.data, line->source.len);
+    return rc == 0 ? buf_append(&d->process, line->process.data, line->process.len) : rc;
 }
 
-/* Of the lines that match nothing the headers are only read where a time is missing. */
+/* Remembers the last line with a head of those from `known` to `end`, whose heads were not read,
+ * and the last time. It searches from the end because nearly all lines have both. */
+static int catch_up(struct delivery *d, const struct input_lines *lines, size_t known, size_t end)
+{
+    bool has_head = false;
+    struct line line = {.has_time = false};
+    int rc = 0;
+
+    while (rc == 0 && end > known && !line.has_time) {
+        input_line(lines, --end, &line);
+        if (!is_continuation(&line) && !has_head)
+            rc = remember(d, &line);
+        else if (line.has_time)
+            d->received_us = since_epoch(line.time_us);
+        has_head = has_head || !is_continuation(&line);
+        d->has_time = d->has_time || line.has_time;
+    }
+    return rc;
+}
+
+/* Gives a continuation the source and the process of the last line with a head. */
+static void complete(const struct delivery *d, struct line *line)
+{
+    if (!d->format->has_continuations || d->source.len == 0)
+        return;
+    line->form = LINE_HEROKU;
+    line->source = (struct line_text){buf_text(&d->source), d->source.len};
+    line->process = (struct line_text){buf_text(&d->process), d->process.len};
+}
+
+/* Reads the headers of the other lines only if a matched line lacks a time. */
 static int emit_lines(struct delivery *d, const struct input_lines *lines,
                       const struct candidate *found, size_t n_found)
 {
@@ -281,14 +322,19 @@ static int emit_lines(struct delivery *d, const struct input_lines *lines,
         size_t at = found[i].line;
         struct line line;
 
-        if (!read_line(d, lines, at, &line))
-            catch_up(d, lines, known, at);
+        input_line(lines, at, &line);
+        if (!line.has_time)
+            rc = catch_up(d, lines, known, at);
+        if (rc == 0 && is_continuation(&line))
+            complete(d, &line);
+        else if (rc == 0)
+            rc = remember(d, &line);
         known = at + 1;
-        rc = emit_line(d, &line, &found[i], lines->spans[at].len);
+        line.time_us = since_epoch(line.time_us);
+        if (rc == 0)
+            rc = emit_line(d, &line, &found[i], lines->spans[at].len);
     }
-    if (rc == 0)
-        catch_up(d, lines, known, lines->n);
-    return rc;
+    return rc == 0 ? catch_up(d, lines, known, lines->n) : rc;
 }
 
 static int take_lines(struct delivery *d, const struct input_lines *lines)
@@ -344,6 +390,11 @@ void delivery_count_damage(struct delivery *d)
 int64_t delivery_time_us(const struct delivery *d)
 {
     return d->received_us;
+}
+
+bool delivery_has_time(const struct delivery *d)
+{
+    return d->has_time;
 }
 
 /* ------------------------------------------------------------------------------------ finishing */

@@ -72,11 +72,13 @@ int delivery_finish(struct delivery *d, const struct wire_record **records, size
 struct delivery_counts delivery_counts(const struct delivery *d); /* complete after finish */
 
 /* For `scan` and rule tests: each line is a delivery by itself, received at its own time; a line
- * without one, at that of the line before it, or `start_us`. Times before 1970 are taken as 0: a
- * zone's offset can make one. `fn` gets each line that matched or tells of a loss, as a record (as
- * several, of which the first counts the line, where one would be too large); a value other than 0
- * ends the push or the finish, which returns it. finish then answers no records; the counts are
- * those of all lines. */
+ * without one, at that of the line before it, or `start_us`. If
+ * the format has continuations, a line without time and source continues the line before it, as a
+ * stack trace does: it has the source and process of the last line with a head. Times before 1970
+ * are taken as 0: a zone's offset can make one. `fn` gets each line that matched or tells of a
+ * loss, as a record (as several, of which the first counts the line, where one would be too large);
+ * a value other than 0 ends the push or the finish, which returns it. finish then answers no
+ * records; the counts are those of all lines. */
 typedef int delivery_record_fn(void *ctx, const struct wire_record *record);
 int delivery_begin_lines(struct delivery *d, const struct input_format *format,
                          const struct rulebook *book, const char *drain, int64_t start_us,
@@ -84,5 +86,7 @@ int delivery_begin_lines(struct delivery *d, const struct input_format *format,
 
 /* The time of the last line, for the lines that come next: complete after finish. */
 int64_t delivery_time_us(const struct delivery *d);
+/* Whether any of the lines had a time: complete after finish. */
+bool delivery_has_time(const struct delivery *d);
 
 #endif

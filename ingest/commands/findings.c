@@ -1,3 +1,4 @@
+/* Sums up what a scan found and prints it; used by scan. */
 #include "ingest/commands/findings.h"
 
 #include "common/base/err.h"
@@ -55,12 +56,26 @@ void findings_add(struct findings *f, const struct wire_record *record)
     f->late += f->newest_us - record->received_us >= TIME_HOUR;
 }
 
-void findings_sum(struct findings *f, struct delivery_counts counts)
+void findings_log(struct findings *f, const char *name, struct delivery_counts counts,
+                  bool has_time, const char *program, FILE *out)
 {
+    if (!has_time && counts.lines > 0) {
+        f->untimed += counts.lines;
+        fprintf(out,
+                "%s: %s: none of its %" PRIu64 " line%s has a time or a source that can be read, "
+                "so nothing can be said of when they came (scan reads heroku logs, Logplex frames, "
+                "Papertrail archives, and JSON lines with \"timestamp\" and \"message\")\n",
+                program, name, counts.lines, counts.lines == 1 ? "" : "s");
+    }
     f->lines += counts.lines;
     f->bytes += counts.bytes;
     f->malformed += counts.malformed;
     f->lost += counts.lost;
+}
+
+bool findings_are_timeless(const struct findings *f)
+{
+    return f->lines > 0 && f->untimed == f->lines;
 }
 
 static void print_rules(struct findings *f, const char *program, FILE *out)
@@ -94,7 +109,7 @@ void findings_print(struct findings *f, const char *program, FILE *out)
     if (f->lost > 0)
         fprintf(out, "%s: %" PRIu64 " lost: lines that Logplex says it dropped\n", program,
                 f->lost);
-    if (f->timeless > 0) {
+    if (f->timeless > 0 && !findings_are_timeless(f)) {
         time_format_utc(0, start);
         fprintf(out,
                 "%s: %" PRIu64 " matched before the first line with a time, and are taken at %s\n",

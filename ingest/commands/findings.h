@@ -6,6 +6,7 @@
 #include "common/rules/rules.h"
 #include "ingest/collect/delivery.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@ struct findings {
     uint64_t malformed;
     uint64_t lost;
     uint64_t timeless; /* lines that matched, before the first with a time */
+    uint64_t untimed;  /* lines of logs in which no line has a time */
     uint64_t late;     /* records an hour and more older than one before them */
     int64_t newest_us;
 };
@@ -35,8 +37,11 @@ void findings_close(struct findings *f);
 
 /* A line that matched or tells of a loss. */
 void findings_add(struct findings *f, const struct wire_record *record);
-/* What a stream of lines held. */
-void findings_sum(struct findings *f, struct delivery_counts counts);
+/* One log is done. Prints a line if none of its lines had a time. */
+void findings_log(struct findings *f, const char *name, struct delivery_counts counts,
+                  bool has_time, const char *program, FILE *out);
+/* Whether there were lines and all of them lay in logs without times. */
+bool findings_are_timeless(const struct findings *f);
 
 /* As lines that begin with "PROGRAM: ". */
 void findings_print(struct findings *f, const char *program, FILE *out);

@@ -1,233 +1,136 @@
+/* `drainwatch-ingest scan`: reads saved logs through the ingest pipeline; called by main. */
 #include "ingest/commands/scan.h"
 
 #include "common/app/args.h"
 #include "common/app/progress.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
-#include "common/base/time.h"
-#include "common/record/capture.h"
-#include "common/record/wire.h"
 #include "ingest/collect/delivery.h"
 #include "ingest/collect/rulebook.h"
+#include "ingest/commands/capture_out.h"
 #include "ingest/commands/findings.h"
+#include "ingest/commands/log_file.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-enum {
-    READ_BYTES = 256 << 10,
-    WRITE_BYTES = 256 << 10, /* so much is gathered before it is written */
-    /* Lines before the first time: a capture must not depend on when it is made. */
-    START_US = 0,
-};
-
-struct log_file {
-    const char *name;
-    int fd; /* -1: not open */
-};
 
 struct scan {
     const struct startup_program *program;
     const char *rules_path; /* NULL: DRAINWATCH_RULES */
     const char *drain;
-    struct log_file *inputs;
-    size_t n_inputs;
+    const char **names; /* of the logs; "-": standard input */
+    size_t n_names;
+    struct log_file *logs;
     struct buf text; /* of the rules */
     struct rulebook *book;
     struct delivery *delivery;
     struct findings findings;
-    uint64_t sequence;
-    int64_t time_us; /* of the last line of the inputs that are done */
-    struct buf record, entry, out;
+    /* Of the last line of the logs that are done. It begins at 0: a capture must not depend on when
+     * it is made. */
+    int64_t time_us;
+    struct capture_out capture;
     char *chunk;
     struct progress progress;
-    bool reader_gone;
     struct err err;
 };
 
-/* ---- the capture ---- */
-
-static int out_of_memory(struct scan *s)
-{
-    return err_set(&s->err, ERR_NOMEM, "out of memory");
-}
-
-static int write_out(struct scan *s)
-{
-    const uint8_t *at = s->out.data;
-    size_t left = s->out.len;
-
-    while (left > 0) {
-        ssize_t n = write(STDOUT_FILENO, at, left);
-
-        if (n < 0 && errno != EINTR) {
-            s->reader_gone = errno == EPIPE;
-            return err_set(&s->err, ERR_IO, "cannot write: %s", strerror(errno));
-        }
-        at += n > 0 ? n : 0;
-        left -= n > 0 ? (size_t)n : 0;
-    }
-    buf_clear(&s->out);
-    return 0;
-}
-
-static int put_entry(struct scan *s, int64_t step_us, enum wire_input input,
-                     struct wire_bytes bytes)
-{
-    const struct wire_entry entry = {step_us, input, bytes};
-
-    buf_clear(&s->entry);
-    if (wire_pack_entry(&entry, &s->entry) != 0 ||
-        capture_write(&s->out, (struct wire_bytes){s->entry.data, s->entry.len}) != 0)
-        return out_of_memory(s);
-    return s->out.len < WRITE_BYTES ? 0 : write_out(s);
-}
-
-static int put_record(void *ctx, const struct wire_record *found)
+static int put_record(void *ctx, const struct wire_record *record)
 {
     struct scan *s = ctx;
-    struct wire_record record = *found;
 
-    record.sequence = ++s->sequence;
-    findings_add(&s->findings, &record);
-    buf_clear(&s->record);
-    if (wire_pack_record(&record, &s->record) != 0)
-        return out_of_memory(s);
-    return put_entry(s, record.received_us, WIRE_INPUT_RECORD,
-                     (struct wire_bytes){s->record.data, s->record.len});
-}
-
-/* The rules come before the first record, and so not later than it. */
-static int put_head(struct scan *s)
-{
-    if (capture_write_header(&s->out) != 0)
-        return out_of_memory(s);
-    return put_entry(s, START_US, WIRE_INPUT_RULES, (struct wire_bytes){s->text.data, s->text.len});
+    findings_add(&s->findings, record);
+    return capture_out_record(&s->capture, record, &s->err);
 }
 
 /* ---- the logs ---- */
 
-/* What delivery answers has no message, but where put_record answered it. */
-static int explain(struct scan *s, const struct log_file *in, int rc)
+/* A delivery's error has no message unless put_record returned it. */
+static int explain(struct scan *s, const struct log_file *log, int rc)
 {
     if (rc == 0 || s->err.text[0] != '\0')
         return rc;
-    return rc == ERR_NOMEM ? out_of_memory(s)
-                           : err_set(&s->err, rc, "%s: it cannot be scanned", in->name);
+    if (rc == ERR_NOMEM)
+        return err_set(&s->err, rc, "out of memory");
+    return err_set(&s->err, rc, "%s: it cannot be scanned", log->name);
 }
 
-static bool begins_with(const char *bytes, size_t n, const char *mark)
+/* Reads the next chunk, and adds to the progress what it took of the file. */
+static ssize_t read_chunk(struct scan *s, struct log_file *log)
 {
-    size_t len = strlen(mark);
+    off_t before = log_file_offset(log), after;
+    ssize_t n = log_file_read(log, s->chunk, &s->err);
 
-    return n >= len && memcmp(bytes, mark, len) == 0;
+    after = log_file_offset(log);
+    if (n > 0)
+        progress_add(&s->progress,
+                     before >= 0 && after >= before ? (size_t)(after - before) : (size_t)n);
+    return n;
 }
 
-/* What would otherwise be scanned as lines that match nothing is refused. Else *skip is how many
- * bytes a mark takes that is no part of the first line. */
-static int look_at_start(struct scan *s, const char *name, size_t n, size_t *skip)
-{
-    if (begins_with(s->chunk, n, "\x1f\x8b")) /* RFC 1952 section 2.3.1 */
-        return err_set(&s->err, ERR_INPUT,
-                       "%s: is compressed (zcat it into \"drainwatch-ingest scan\")", name);
-    if (begins_with(s->chunk, n, "\xff\xfe") || begins_with(s->chunk, n, "\xfe\xff"))
-        return err_set(&s->err, ERR_INPUT,
-                       "%s: is UTF-16, as PowerShell writes it (iconv -f UTF-16 -t UTF-8 it into "
-                       "\"drainwatch-ingest scan\")",
-                       name);
-    *skip = begins_with(s->chunk, n, "\xef\xbb\xbf") ? 3 : 0; /* UTF-8's byte order mark */
-    return 0;
-}
-
-static int scan_stream(struct scan *s, const struct log_file *in)
-{
-    size_t skip = 0;
-    bool first = true;
-    ssize_t n;
-    int rc = 0;
-
-    while (rc == 0 && (n = read(in->fd, s->chunk, READ_BYTES)) != 0) {
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_set(&s->err, ERR_IO, "%s: %s", in->name, strerror(errno));
-        if (first)
-            rc = look_at_start(s, in->name, (size_t)n, &skip);
-        if (rc == 0)
-            rc = delivery_push(s->delivery, s->chunk + skip, (size_t)n - skip);
-        first = false;
-        skip = 0;
-        progress_add(&s->progress, (size_t)n);
-    }
-    return rc;
-}
-
-/* Each input by itself, so that no line spans two; but the time goes on. */
-static int scan_input(struct scan *s, struct log_file *in)
+/* Each log by itself, so that no line spans two; but the time goes on. */
+static int scan_lines(struct scan *s, struct log_file *log)
 {
     const struct wire_record *none;
-    size_t n;
-    int rc = delivery_begin_lines(s->delivery, &input_logplex, s->book, s->drain, s->time_us,
-                                  put_record, s);
+    size_t n_records;
+    ssize_t n = read_chunk(s, log);
+    int rc = n < 0 ? (int)n
+                   : delivery_begin_lines(s->delivery, log->format, s->book, s->drain, s->time_us,
+                                          put_record, s);
 
-    if (rc == 0)
-        rc = scan_stream(s, in);
-    if (rc == 0)
-        rc = delivery_finish(s->delivery, &none, &n);
+    for (; rc == 0 && n > 0; n = read_chunk(s, log))
+        rc = delivery_push(s->delivery, s->chunk, (size_t)n);
+    if (rc == 0 && n < 0)
+        rc = (int)n;
+    return rc == 0 ? delivery_finish(s->delivery, &none, &n_records) : rc;
+}
+
+static int scan_log(struct scan *s, struct log_file *log)
+{
+    int rc = explain(s, log, scan_lines(s, log));
+
     if (rc != 0)
-        return explain(s, in, rc);
-    findings_sum(&s->findings, delivery_counts(s->delivery));
+        return rc;
     s->time_us = delivery_time_us(s->delivery);
-    close(in->fd);
-    in->fd = -1;
+    progress_end(&s->progress);
+    if (log->format == &input_papertrail || log->format == &input_json_lines)
+        fprintf(stderr, "%s: %s: read as %s\n", s->program->name, log->name, log->format->name);
+    findings_log(&s->findings, log->name, delivery_counts(s->delivery),
+                 delivery_has_time(s->delivery), s->program->name, stderr);
+    log_file_close(log);
     return 0;
 }
 
+/* A capture without times is withheld: replay would show false alerts of 1970. */
 static int scan_all(struct scan *s)
 {
-    int rc = put_head(s);
+    int rc = capture_out_rules(&s->capture, &s->text, &s->err);
 
-    for (size_t i = 0; rc == 0 && i < s->n_inputs; i++)
-        rc = scan_input(s, &s->inputs[i]);
-    return rc == 0 ? write_out(s) : rc;
+    for (size_t i = 0; rc == 0 && i < s->n_names; i++)
+        rc = scan_log(s, &s->logs[i]);
+    if (rc == 0 && !findings_are_timeless(&s->findings))
+        rc = capture_out_flush(&s->capture, &s->err);
+    return rc;
 }
 
-/* ---- what is scanned ---- */
-
-/* Before anything is written, so that a wrong name leaves no half a capture. */
-static int open_input(struct scan *s, struct log_file *in)
-{
-    struct stat file;
-
-    if (strcmp(in->name, "-") == 0) {
-        in->name = "standard input";
-        in->fd = dup(STDIN_FILENO);
-    } else {
-        in->fd = open(in->name, O_RDONLY | O_CLOEXEC);
-    }
-    if (in->fd >= 0 && fstat(in->fd, &file) == 0 && S_ISDIR(file.st_mode))
-        errno = EISDIR;
-    else if (in->fd >= 0)
-        return 0;
-    return err_set(&s->err, ERR_IO, "%s: %s", in->name, strerror(errno));
-}
-
-static int open_inputs(struct scan *s)
+/* Before anything is written, so that a wrong name leaves no half of a capture. */
+static int open_logs(struct scan *s)
 {
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < s->n_inputs; i++) {
-        rc = open_input(s, &s->inputs[i]);
+    s->logs = calloc(s->n_names, sizeof *s->logs);
+    if (s->logs == NULL)
+        return err_set(&s->err, ERR_NOMEM, "out of memory");
+    for (size_t i = 0; rc == 0 && i < s->n_names; i++) {
+        rc = log_file_open(&s->logs[i], s->names[i], &s->err);
         if (rc == 0)
-            progress_expect(&s->progress, s->inputs[i].fd);
+            progress_expect(&s->progress, s->logs[i].fd);
     }
     return rc;
 }
+
+/* ---- whose logs they are ---- */
 
 static bool is_listed(const struct rules *rules, const char *drain)
 {
@@ -292,19 +195,16 @@ static int read_rules(struct scan *s)
 
 static int prepare(struct scan *s, const struct rules *rules)
 {
-    buf_init(&s->record, WIRE_RECORD_MAX);
-    buf_init(&s->entry, WIRE_MESSAGE_MAX);
-    buf_init(&s->out, WRITE_BYTES + WIRE_MESSAGE_MAX + CAPTURE_OVERHEAD_MAX);
     s->delivery = delivery_new();
-    s->chunk = malloc(READ_BYTES);
+    s->chunk = malloc(LOG_FILE_CHUNK);
     if (s->delivery == NULL || s->chunk == NULL || findings_open(&s->findings, rules) != 0)
-        return out_of_memory(s);
+        return err_set(&s->err, ERR_NOMEM, "out of memory");
     return 0;
 }
 
 static int exit_code_of(const struct scan *s, int rc)
 {
-    if (s->reader_gone) /* it knows why, and nobody needs the rest */
+    if (s->capture.reader_gone) /* it knows why, and nobody needs the rest */
         return STARTUP_FAILED;
     startup_fail(s->program, s->err.text);
     return rc == ERR_INPUT ? STARTUP_DATA : STARTUP_FAILED;
@@ -323,7 +223,7 @@ static int run(struct scan *s)
     if (rules_app(rules, s->drain) == NULL)
         return refuse_drain(s, rules);
     progress_begin(&s->progress, "scan");
-    rc = open_inputs(s);
+    rc = open_logs(s);
     if (rc == 0)
         rc = prepare(s, rules);
     if (rc == 0)
@@ -332,21 +232,18 @@ static int run(struct scan *s)
     if (rc != 0)
         return exit_code_of(s, rc);
     findings_print(&s->findings, s->program->name, stderr);
-    return STARTUP_OK;
+    return findings_are_timeless(&s->findings) ? STARTUP_DATA : STARTUP_OK;
 }
 
 static void scan_close(struct scan *s)
 {
-    for (size_t i = 0; i < s->n_inputs; i++) {
-        if (s->inputs[i].fd >= 0)
-            close(s->inputs[i].fd);
-    }
-    free(s->inputs);
+    for (size_t i = 0; s->logs != NULL && i < s->n_names; i++)
+        log_file_close(&s->logs[i]);
+    free(s->logs);
+    free(s->names);
     free(s->chunk);
     findings_close(&s->findings);
-    buf_close(&s->out);
-    buf_close(&s->entry);
-    buf_close(&s->record);
+    capture_out_close(&s->capture);
     delivery_free(s->delivery);
     rulebook_release(s->book);
     buf_close(&s->text);
@@ -356,11 +253,11 @@ static void scan_close(struct scan *s)
 
 static int take_input(struct scan *s, const char *name)
 {
-    for (size_t i = 0; strcmp(name, "-") == 0 && i < s->n_inputs; i++) {
-        if (strcmp(s->inputs[i].name, "-") == 0)
+    for (size_t i = 0; strcmp(name, "-") == 0 && i < s->n_names; i++) {
+        if (strcmp(s->names[i], "-") == 0)
             return args_wrong(s->program, "standard input can be read once, not again as", "-");
     }
-    s->inputs[s->n_inputs++] = (struct log_file){name, -1};
+    s->names[s->n_names++] = name;
     return STARTUP_OK;
 }
 
@@ -379,8 +276,8 @@ static int take_arguments(struct scan *s, int argc, char **argv)
 
 static bool reads_terminal(const struct scan *s)
 {
-    for (size_t i = 0; i < s->n_inputs; i++) {
-        if (strcmp(s->inputs[i].name, "-") == 0)
+    for (size_t i = 0; i < s->n_names; i++) {
+        if (strcmp(s->names[i], "-") == 0)
             return isatty(STDIN_FILENO);
     }
     return false;
@@ -388,12 +285,13 @@ static bool reads_terminal(const struct scan *s)
 
 int scan_logs(const struct startup_program *program, int argc, char **argv)
 {
-    struct scan s = {.program = program, .drain = "", .time_us = START_US};
+    struct scan s = {.program = program, .drain = ""};
     int code;
 
     buf_init(&s.text, RULES_TEXT_MAX);
-    s.inputs = calloc((size_t)argc, sizeof *s.inputs);
-    if (s.inputs == NULL)
+    capture_out_init(&s.capture);
+    s.names = calloc((size_t)argc + 1, sizeof *s.names);
+    if (s.names == NULL)
         return startup_fail(program, "out of memory");
     code = take_arguments(&s, argc, argv);
     if (code == STARTUP_OK && reads_terminal(&s))

@@ -7,6 +7,9 @@
 
 const struct input_format *const input_formats[INPUT_FORMATS] = {
     &input_logplex,
+    &input_papertrail,
+    &input_json_lines,
+    &input_plain,
 };
 
 void input_line(const struct input_lines *lines, size_t i, struct line *out)

@@ -48,6 +48,7 @@ struct input_format {
     const char *name;                 /* for people: "Logplex frames and plain lines" */
     const char *path;                 /* where HTTP accepts it; NULL: only `scan` reads it */
     const char *const *content_types; /* those that HTTP accepts, NULL at the end; NULL: any */
+    bool has_continuations; /* a line without time and source may continue the line before it */
     bool in_place; /* regions of a pushed chunk lie in the chunk, unless a line began before it */
     /* Whether a saved log that begins with these bytes has this format. */
     bool (*recognises)(const char *bytes, size_t n);
@@ -67,12 +68,17 @@ struct input {
     struct input_counts counts;
 };
 
-/* Octet-counted frames, `heroku logs` lines and bare lines, mixed. */
+/* Octet-counted frames, `heroku logs` lines and bare lines, mixed. A frame holds all lines of a
+ * message, so a line outside of frames stands alone. */
 extern const struct input_format input_logplex;
+/* The same without a frame among the first lines: a saved log. */
+extern const struct input_format input_plain;
+/* Exported logs, which only `scan` reads. */
+extern const struct input_format input_papertrail, input_json_lines;
 
-/* All formats, in the order in which `recognises` is asked. input_logplex is the last and takes
+/* All formats, in the order in which `recognises` is asked. input_plain is the last and takes
  * everything. */
-enum { INPUT_FORMATS = 1 };
+enum { INPUT_FORMATS = 4 };
 extern const struct input_format *const input_formats[INPUT_FORMATS];
 
 /* The format that HTTP accepts at this path with this Content-Type (NULL: no such header); NULL if

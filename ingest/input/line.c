@@ -165,22 +165,49 @@ static void skip_structured_data(struct rest *r)
         *r = behind;
 }
 
-static bool read_syslog(struct rest r, struct line *out)
+/* SOURCE PROCESS "-" without a HOSTNAME, as some drains and viewers write them; known by Heroku's
+ * two sources. */
+static bool take_names_alone(struct rest *r, struct line *out)
+{
+    struct rest after = *r;
+    struct line_text msgid;
+
+    if (!take_token(&after, false, &out->source) ||
+        !(is(&out->source, "heroku") || is(&out->source, "app")) ||
+        !take_token(&after, false, &out->process) || !take_token(&after, true, &msgid) ||
+        !is(&msgid, "-"))
+        return false;
+    *r = after;
+    skip_structured_data(r);
+    return true;
+}
+
+/* HOSTNAME, APP-NAME, PROCID, MSGID and STRUCTURED-DATA. */
+static bool take_names(struct rest *r, struct line *out)
 {
     struct line_text host, msgid;
+
+    if (take_names_alone(r, out))
+        return true;
+    if (!take_token(r, false, &host) || !take_token(r, false, &out->source) ||
+        !take_token(r, false, &out->process) || !take_token(r, true, &msgid))
+        return false;
+    /* Logplex leaves STRUCTURED-DATA out altogether, and its HOSTNAME is always "host"
+     * (doc/README.http_drains.md): a "-" or "[" there belongs to the message. */
+    if (!is(&host, "host"))
+        skip_structured_data(r);
+    return true;
+}
+
+static bool read_syslog(struct rest r, struct line *out)
+{
     size_t pri;
 
     if (line_pri(r.at, r.left, &pri) != LINE_YES)
         return false;
     skip(&r, pri);
-    if (!take_time(&r, out) || !take_token(&r, false, &host) ||
-        !take_token(&r, false, &out->source) || !take_token(&r, false, &out->process) ||
-        !take_token(&r, true, &msgid))
+    if (!take_time(&r, out) || !take_names(&r, out))
         return false;
-    /* Logplex leaves STRUCTURED-DATA out altogether, and its HOSTNAME is always "host"
-     * (doc/README.http_drains.md): a "-" or "[" there belongs to the message. */
-    if (!is(&host, "host"))
-        skip_structured_data(&r);
     if (r.left >= 3 && memcmp(r.at, "\xEF\xBB\xBF", 3) == 0) /* MSG-UTF8, section 6.4 */
         skip(&r, 3);
     out->form = LINE_SYSLOG;
@@ -215,6 +242,22 @@ static bool read_heroku(struct rest r, struct line *out)
     return true;
 }
 
+/* "heroku router - - message" after the time, as viewers of syslog show frames; "host" may stand
+ * before it. */
+static bool read_viewer(struct rest r, struct line *out)
+{
+    struct rest after = r;
+    struct line_text host;
+
+    if (take_token(&after, false, &host) && is(&host, "host"))
+        r = after;
+    if (!take_names_alone(&r, out))
+        return false;
+    out->form = LINE_HEROKU;
+    out->message = text_of(&r, r.left);
+    return true;
+}
+
 void line_read(const char *text, size_t len, struct line *out)
 {
     struct rest r = {.at = text, .left = len};
@@ -226,7 +269,7 @@ void line_read(const char *text, size_t len, struct line *out)
     if (line_time(r.at, r.left, &out->time_us, &time_len) == LINE_YES) {
         out->has_time = true;
         skip(&r, time_len);
-        if (read_heroku(r, out))
+        if (read_heroku(r, out) || read_viewer(r, out))
             return;
     }
     out->source = out->process = text_of(&r, 0);

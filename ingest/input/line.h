@@ -18,7 +18,8 @@ enum {
 
 enum line_form {
     LINE_SYSLOG, /* RFC 5424, with or without STRUCTURED-DATA */
-    LINE_HEROKU, /* `2026-05-07T08:06:12Z heroku[router]: message` */
+    LINE_HEROKU, /* `2026-05-07T08:06:12Z heroku[router]: message`, or `… heroku router - message`
+                  */
     LINE_BARE,   /* a message and nothing else, or with a time before it */
 };
 

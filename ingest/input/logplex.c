@@ -44,6 +44,7 @@ enum {
      * the front costs less than a byte for each byte that came. Only what is used gets touched. */
     CARRY_SIZE = 3 * KEEP_MAX,
     SEARCH_STEP = 256,
+    FIRST_LINES = 20, /* of a saved log, in which a frame is looked for */
 };
 
 enum place {
@@ -485,17 +486,45 @@ static int logplex_finish(struct input *input)
     return p->rc;
 }
 
-static bool takes_everything(const char *bytes, size_t n)
+/* Whether a frame begins at the beginning of one of the first lines. */
+static bool logplex_recognises(const char *bytes, size_t n)
+{
+    for (int i = 0; n > 0 && i < FIRST_LINES; i++) {
+        const char *newline = memchr(bytes, '\n', n);
+        size_t len = newline != NULL ? (size_t)(newline - bytes) + 1 : n;
+        struct head head;
+
+        if (head_at(bytes, n, &head) == LINE_YES)
+            return true;
+        bytes += len;
+        n -= len;
+    }
+    return false;
+}
+
+static bool plain_recognises(const char *bytes, size_t n)
 {
     (void)bytes, (void)n;
     return true;
 }
 
 const struct input_format input_logplex = {
-    .name = "Logplex frames and plain lines",
+    .name = "Logplex frames",
     .path = "/api/internal/heroku-log-drain",
     .in_place = true,
-    .recognises = takes_everything,
+    .recognises = logplex_recognises,
+    .new = logplex_new,
+    .free = logplex_free,
+    .begin = logplex_begin,
+    .push = logplex_push,
+    .finish = logplex_finish,
+};
+
+const struct input_format input_plain = {
+    .name = "heroku logs or plain lines",
+    .has_continuations = true,
+    .in_place = true,
+    .recognises = plain_recognises,
     .new = logplex_new,
     .free = logplex_free,
     .begin = logplex_begin,

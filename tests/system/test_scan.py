@@ -1,5 +1,6 @@
 """Scan: saved logs in, a capture out, and what replay makes of it."""
 
+import gzip
 import json
 import os
 import pty
@@ -230,15 +231,113 @@ def test_what_cannot_be_read_is_named_before_anything_is_written(site, tmp_path)
         assert scan(s, good, code=1).stdout == b""
 
 
-def test_a_compressed_log_is_not_taken_for_lines(site, tmp_path):
+def test_a_gzipped_log_is_read(site, tmp_path):
     s = site()
     path = tmp_path / "app.log"
-    path.write_bytes(log(heroku))
-    subprocess.run(["gzip", str(path)], check=True)
-    run = scan(s, f"{path}.gz", code=65)
-    assert run.stdout == b"" and b"zcat" in run.stderr
-    alert, = replay(s, s.run("/bin/sh", "-c", f"zcat '{path}.gz' | '{INGEST}' scan").stdout)
-    assert alert["count"] == 4
+    path.write_bytes(gzip.compress(log(heroku, STORM[:3])) + gzip.compress(log(heroku, STORM[3:])))
+    plain = scan(s, stdin=log(heroku))
+    for run in (scan(s, path), scan(s, stdin=path.read_bytes())):
+        assert run.stdout == plain.stdout and run.stderr == plain.stderr
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-20], lambda b: b[:60] + b"x" * 20 + b[80:]])
+def test_a_damaged_gzip_is_named(site, tmp_path, damage):
+    s = site()
+    path = tmp_path / "app.log.gz"
+    path.write_bytes(damage(gzip.compress(log(heroku))))
+    run = scan(s, path, code=65)
+    assert run.stdout == b"" and b"app.log.gz: the gzip file is damaged or cut off" in run.stderr
+
+
+@pytest.mark.parametrize("command, head", [
+    ("xz -dc", b"\xfd7zXZ\0"), ("bzip2 -dc", b"BZh91AY&SY"), ("zstd -dc", b"\x28\xb5\x2f\xfd"),
+    ("unzip -p", b"PK\x03\x04")])
+def test_other_packings_are_named_with_the_command_that_unpacks_them(site, tmp_path, command, head):
+    s = site()
+    path = tmp_path / "app.log.packed"
+    path.write_bytes(head + b"\x80" * 200)
+    run = scan(s, path, code=65)
+    assert run.stdout == b""
+    assert f"{command} {path} | drainwatch-ingest scan".encode() in run.stderr
+    assert f"{command} FILE |".encode() in scan(s, stdin=path.read_bytes(), code=65).stderr
+
+
+def papertrail(message, second):
+    return (f"{second}\t2026-05-07 08:06:{second:02}\t2026-05-07 08:06:{second:02}\t42\tshop\t"
+            f"192.0.2.9\tLocal3\tInfo\theroku/router\t{message}\n").encode()
+
+
+def papertrail_json(message, second):
+    return json.dumps({"id": "7", "generated_at": f"2026-05-07T08:06:{second:02}Z",
+                       "program": "heroku/router", "message": message}).encode() + b"\n"
+
+
+def vector_json(message, second):
+    return json.dumps({"app_name": "heroku", "proc_id": "router", "message": message,
+                       "timestamp": at(second)}).encode() + b"\n"
+
+
+def coloured(message, second):
+    pairs = " ".join(f"\x1b[2m{k}=\x1b[22m\x1b[31m{v}\x1b[39m" for k, _, v in
+                     (pair.partition("=") for pair in message.split(" ") if "=" in pair))
+    return f"\x1b[36m{at(second)} heroku[router]:\x1b[39m {pairs}\n".encode()
+
+
+def viewer(message, second):
+    return f"{at(second)} heroku router - - {message}\n".encode()
+
+
+def without_host(message, second):
+    line = f"<158>1 {at(second)} heroku router - {message}\n".encode()
+    return b"%d %s" % (len(line), line)
+
+
+@pytest.mark.parametrize("form, name", [
+    (papertrail, b"a Papertrail archive"), (papertrail_json, b"JSON lines"),
+    (vector_json, b"JSON lines"), (coloured, None), (viewer, None), (without_host, None)])
+def test_logs_as_people_have_them(site, tmp_path, form, name):
+    s = site()
+    path = tmp_path / "app.log"
+    path.write_bytes(log(form))
+    run = scan(s, path)
+    alert, = replay(s, run.stdout)
+    assert (alert["rule"], alert["count"]) == ("h12-request-timeout", 4)
+    assert alert["at"].startswith("2026-05-07T08:06:05.")
+    assert (b"app.log: read as " in run.stderr) == (name is not None)
+    assert name is None or b"read as " + name in run.stderr
+    packed = scan(s, stdin=gzip.compress(path.read_bytes()))
+    assert packed.stdout == run.stdout
+    run = scan(s, stdin=log(form).replace(b"H12", b"H13"))
+    assert b"h12-request-timeout: 0 matches" in run.stderr
+
+
+def test_hours_apart_is_no_storm(site):
+    s = site()
+    rows = b"".join(papertrail(H12, 12).replace(b"08:06:12", b"%02d:06:12" % hour)
+                    for hour in range(8, 13))
+    run = scan(s, stdin=rows)
+    assert b"h12-request-timeout: 5 matches" in run.stderr and replay(s, run.stdout) == []
+
+
+def test_a_continuation_belongs_to_the_line_before(site):
+    s = site()
+    lines = b"".join(heroku("StandardError: upstream said 422", second, "app", "worker.1")
+                     + b"  at=error code=H12\n" for second in range(6))
+    assert b"h12-request-timeout: 0 matches" in scan(s, stdin=lines).stderr
+    lines = lines.replace(b"app[worker.1]", b"heroku[router]")
+    assert b"h12-request-timeout: 6 matches" in scan(s, stdin=lines).stderr
+
+
+def test_a_log_without_times_is_said_loudly(site, tmp_path):
+    s = site()
+    path = tmp_path / "app.log"
+    path.write_bytes(b"May  7 08:00:12 shop heroku/router: code=H12\n" * 7)
+    run = scan(s, path, code=65)
+    loud = b"app.log: none of its 7 lines has a time or a source that can be read"
+    assert run.stdout == b"" and loud in run.stderr
+    (tmp_path / "good.log").write_bytes(log(heroku))
+    run = scan(s, tmp_path / "good.log", path)
+    assert loud in run.stderr and b"h12-request-timeout: 12 matches" in run.stderr
 
 
 def test_marks_of_other_encodings(site, tmp_path):
@@ -318,9 +417,9 @@ def test_many_rules_that_match_nothing_are_counted(site):
     rules = "app: a\nslack: {channel: C1}\nrules:\n" + "".join(
         f"  - {{name: r{i}, match: 'no{i}such', more_than: 0, within: 1m}}\n" for i in range(50))
     s = site(rules=rules)
-    run = scan(s, stdin=b"no7such\n")
+    run = scan(s, stdin=b"2026-05-07T08:06:12Z no7such\n")
     assert b"r7: 1 match\n" in run.stderr and b"49 more rules matched nothing" in run.stderr
-    assert len(run.stderr.splitlines()) == 4
+    assert len(run.stderr.splitlines()) == 3
 
 
 def test_usage(site, tmp_path):
@@ -410,7 +509,7 @@ def test_progress_of_a_pipe_and_of_what_is_quick(site, tmp_path):
     env = {k: str(v) for k, v in clock.settings.items()}
     t = OnTerminal(s, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=env)
     # Zeros of a size that no pipe holds: once they are written, the scan has read some of them.
-    t.process.stdin.write(b"\0" * (2 << 20))
+    t.process.stdin.write(at(1).encode() + b" " + b"\0" * (2 << 20))
     t.process.stdin.flush()
     clock.sleep(60)
     t.process.stdin.write(b"\0" * (2 << 20))
@@ -420,7 +519,9 @@ def test_progress_of_a_pipe_and_of_what_is_quick(site, tmp_path):
     assert t.process.wait(PATIENCE) == 0
     shown = t.read_all()
     assert b" MB" in shown and b"%" not in shown and "scan: " not in "".join(screen(shown))
-    t = OnTerminal(s, s.rules, stdout=subprocess.DEVNULL)
+    quick = tmp_path / "quick.log"
+    quick.write_bytes(log(heroku))
+    t = OnTerminal(s, quick, stdout=subprocess.DEVNULL)
     assert t.process.wait(PATIENCE) == 0 and b"\r" not in t.read_all().replace(b"\r\n", b"")
 
 
@@ -436,10 +537,12 @@ def test_a_reader_that_goes(site, tmp_path):
     assert p.stderr.read() == b""
 
 
-def test_a_full_disk(site):
+def test_a_full_disk(site, tmp_path):
     s = site()
+    path = tmp_path / "app.log"
+    path.write_bytes(log(heroku))
     with open("/dev/full", "wb") as full:
-        run = subprocess.run([str(INGEST), "scan", str(s.rules)], env=s.env(), stdout=full,
+        run = subprocess.run([str(INGEST), "scan", str(path)], env=s.env(), stdout=full,
                              stderr=subprocess.PIPE, timeout=PATIENCE)
     assert run.returncode == 1 and b"cannot write: No space left" in run.stderr
 
@@ -451,6 +554,7 @@ def test_memory_stays_flat(site, tmp_path):
     def peak_kb(chunk, times):
         p = subprocess.Popen([str(INGEST), "scan"], env=s.env(), stdin=subprocess.PIPE,
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        p.stdin.write(heroku(OK_LINE, 1))
         for _ in range(times):
             p.stdin.write(chunk)
         p.stdin.flush()

@@ -231,6 +231,93 @@ static void test_lines_can_be_stopped(void **state)
     teardown(&f);
 }
 
+struct named {
+    char text[512]; /* "SOURCE/PROCESS " for each match */
+    size_t n;
+};
+
+static int on_named(void *ctx, const struct wire_record *record)
+{
+    struct named *named = ctx;
+    size_t len = strlen(named->text);
+
+    snprintf(named->text + len, sizeof named->text - len, "%s/%s ", record->matches[0].source,
+             record->matches[0].process);
+    named->n++;
+    return 0;
+}
+
+static void scan_named(struct fixture *f, size_t chunk, struct named *named)
+{
+    *named = (struct named){.n = 0};
+    assert_int_equal(
+        delivery_begin_lines(f->delivery, &input_plain, f->book, "saved", 0, on_named, named), 0);
+    for (size_t at = 0; at < f->len; at += chunk)
+        assert_int_equal(
+            delivery_push(f->delivery, f->body + at, f->len - at < chunk ? f->len - at : chunk), 0);
+    assert_int_equal(delivery_finish(f->delivery, &f->records, &f->n_records), 0);
+}
+
+static void test_a_continuation_belongs_to_the_line_before(void **state)
+{
+    struct fixture f;
+    struct named named;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    add_text(&f, "code=H12\n"
+                 "2026-05-07T08:00:00Z app[worker.1]: StandardError: upstream said 422\n");
+    for (int i = 0; i < 200; i++) /* more than is counted at a glance */
+        add_text(&f, "/app/lib/x.rb:71:in `hook', which called a function of a long name\n");
+    add_text(&f, "code=H12 copied\n"
+                 "2026-05-07T08:01:00Z heroku[router]: at=info\n"
+                 "\tcode=H12 of heroku\n"
+                 "2026-05-07T08:02:00Z without a source\n"
+                 "code=H12 of nobody\n");
+    for (size_t chunk = 1; chunk < 30000; chunk = chunk * 7 + 1) {
+        scan_named(&f, chunk, &named);
+        assert_string_equal(named.text, "/ heroku/router / ");
+        assert_true(delivery_has_time(f.delivery));
+    }
+    teardown(&f);
+}
+
+static void test_a_log_without_times_is_known(void **state)
+{
+    struct fixture f;
+    struct named named;
+
+    (void)state;
+    setup(&f, shipped, 2);
+    for (int i = 0; i < 1000; i++)
+        add_text(&f, "May  7 08:00:12 shop heroku/router: code=H12\n");
+    scan_named(&f, f.len, &named);
+    assert_int_equal(named.n, 1000);
+    assert_false(delivery_has_time(f.delivery));
+    teardown(&f);
+}
+
+static void test_decoded_lines_are_matched(void **state)
+{
+    struct fixture f;
+    struct named named = {.n = 0};
+
+    (void)state;
+    setup(&f, shipped, 2);
+    add_text(&f, "{\"message\":\"at=info\",\"program\":\"heroku/router\",\"time\":1778141172}\n"
+                 "{\"message\":\"at=error \\u001b[1mcode=\\u001b[0mH12\",\"program\":"
+                 "\"heroku/router\"}\n"
+                 "{\"message\":\"code=H12\",\"program\":\"app/web.1\"}\n");
+    assert_int_equal(
+        delivery_begin_lines(f.delivery, &input_json_lines, f.book, "saved", 0, on_named, &named),
+        0);
+    assert_int_equal(delivery_push(f.delivery, f.body, f.len), 0);
+    assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
+    assert_string_equal(named.text, "heroku/router ");
+    assert_true(delivery_time_us(f.delivery) == INT64_C(1778141172000000));
+    teardown(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +327,9 @@ int main(void)
         cmocka_unit_test(test_lines_before_1970),
         cmocka_unit_test(test_a_line_may_lose_and_match),
         cmocka_unit_test(test_lines_can_be_stopped),
+        cmocka_unit_test(test_a_continuation_belongs_to_the_line_before),
+        cmocka_unit_test(test_a_log_without_times_is_known),
+        cmocka_unit_test(test_decoded_lines_are_matched),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

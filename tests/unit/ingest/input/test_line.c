@@ -134,6 +134,30 @@ static void heroku_headers(void **state)
     expect_line(TIME " app[web.1]:", LINE_HEROKU, TIME_US, "app", "web.1", "");
 }
 
+static void frames_without_a_hostname(void **state)
+{
+    (void)state;
+    expect_line("<158>1 " TIME " heroku router - at=error", LINE_SYSLOG, TIME_US, "heroku",
+                "router", "at=error");
+    expect_line("<158>1 " TIME " heroku router - - at=error", LINE_SYSLOG, TIME_US, "heroku",
+                "router", "at=error");
+    expect_line("<190>1 " TIME " app web.1 - - - x", LINE_SYSLOG, TIME_US, "app", "web.1", "- x");
+    expect_line("<190>1 " TIME " app heroku router - x", LINE_SYSLOG, TIME_US, "heroku", "router",
+                "x"); /* a host of that name */
+    expect_line("<190>1 " TIME " web-7 nginx - - - x", LINE_SYSLOG, TIME_US, "nginx", "", "x");
+}
+
+static void frames_as_viewers_show_them(void **state)
+{
+    (void)state;
+    expect_line(TIME " heroku router - - at=error", LINE_HEROKU, TIME_US, "heroku", "router",
+                "at=error");
+    expect_line(TIME " app web.1 - x", LINE_HEROKU, TIME_US, "app", "web.1", "x");
+    expect_line(TIME " host heroku router - x", LINE_HEROKU, TIME_US, "heroku", "router", "x");
+    expect_line(TIME " app web.1 x", LINE_BARE, TIME_US, "", "", "app web.1 x");
+    expect_line(TIME " cron job - x", LINE_BARE, TIME_US, "", "", "cron job - x");
+}
+
 static void bare_lines(void **state)
 {
     static const char *const behind_time[] = {
@@ -201,6 +225,8 @@ int main(void)
         cmocka_unit_test(structured_data_is_skipped),
         cmocka_unit_test(what_only_looks_like_it_is_message),
         cmocka_unit_test(heroku_headers),
+        cmocka_unit_test(frames_without_a_hostname),
+        cmocka_unit_test(frames_as_viewers_show_them),
         cmocka_unit_test(bare_lines),
         cmocka_unit_test(what_is_known_stays_known),
     };
