@@ -338,21 +338,26 @@ static int random_bytes(void *out, size_t n, struct err *err)
     return 0;
 }
 
+/* The journal's names for these values. Files of earlier builds hold them, so they never change: a
+ * sender with a new id could not hand over the records of the old one. */
+#define NAME_OF_ID "courier.sender"
+#define NAME_OF_STARTS "courier.starts"
+
 /* Reads the sender's id and counts this start. */
 static int count_start(struct sender *s, struct err *err)
 {
     bool found;
-    int rc = journal_get(s->journal, "sender.sender", s->sender, sizeof s->sender, &found, err);
+    int rc = journal_get(s->journal, NAME_OF_ID, s->sender, sizeof s->sender, &found, err);
 
     if (rc == 0 && !found)
         rc = random_bytes(s->sender, sizeof s->sender, err);
     if (rc == 0)
-        rc = journal_put(s->journal, "sender.sender", s->sender, sizeof s->sender, err);
+        rc = journal_put(s->journal, NAME_OF_ID, s->sender, sizeof s->sender, err);
     if (rc == 0)
-        rc = journal_get(s->journal, "sender.starts", &s->starts, sizeof s->starts, &found, err);
+        rc = journal_get(s->journal, NAME_OF_STARTS, &s->starts, sizeof s->starts, &found, err);
     s->starts++;
     if (rc == 0)
-        rc = journal_put(s->journal, "sender.starts", &s->starts, sizeof s->starts, err);
+        rc = journal_put(s->journal, NAME_OF_STARTS, &s->starts, sizeof s->starts, err);
     return rc;
 }
 

@@ -476,6 +476,22 @@ static void test_starts_of_ingest(void **state)
 }
 
 /* Acks that were lost with ingest: what it held is sent once more, and is seen. */
+/* A file of an earlier build must give this build the same id and count of starts. */
+static void test_names_of_stored_values(void **state)
+{
+    struct world *w = *state;
+    uint8_t id[WIRE_SENDER_BYTES];
+    uint64_t starts;
+    bool found;
+
+    start_ingest(w);
+    OK(w, journal_get(w->journal, "courier.sender", id, sizeof id, &found, &w->err));
+    assert_true(found);
+    assert_memory_equal(id, w->sender->sender, sizeof id);
+    OK(w, journal_get(w->journal, "courier.starts", &starts, sizeof starts, &found, &w->err));
+    assert_true(found && starts == 1);
+}
+
 static void test_start_without_the_last_acks(void **state)
 {
     struct world *w = *state;
@@ -1147,6 +1163,7 @@ int main(void)
         TEST(test_large_records_among_small_ones),
         TEST(test_record_too_large),
         TEST(test_starts_of_ingest),
+        TEST(test_names_of_stored_values),
         TEST(test_start_without_the_last_acks),
         TEST(test_alerter_killed_mid_stream),
         TEST(test_lost_ack),
