@@ -1,3 +1,4 @@
+/* Alerts as JSON; called by the commands that print alerts. */
 #include "alerter/deliver/alertjson.h"
 
 #include "common/base/time.h"

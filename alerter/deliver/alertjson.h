@@ -1,4 +1,4 @@
-/* An alert as one JSON object, for whatever prints alerts: the same fields in the same order. Pure.
+/* An alert as one JSON object: the same fields in the same order wherever alerts are printed. Pure.
  */
 #ifndef DRAINWATCH_ALERTER_DELIVER_ALERTJSON_H
 #define DRAINWATCH_ALERTER_DELIVER_ALERTJSON_H
@@ -7,7 +7,7 @@
 
 #include <jansson.h>
 
-/* A new object, which the caller may add to and has to decref; NULL: no memory. Times are RFC 3339,
+/* A new object, which the caller may add to and must decref; NULL: no memory. Times are RFC 3339,
  * UTC, with microseconds; window_s is in seconds. */
 json_t *alertjson_new(const struct wire_alert *alert);
 

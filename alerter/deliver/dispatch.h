@@ -13,8 +13,8 @@
 
 struct dispatch;
 
-/* With alerting switched off nothing is sent. Borrows `settings`. Returns 0, ERR_NOMEM or what
- * http_client_new returns. */
+/* With alerting switched off nothing is sent. Borrows `settings`. Returns as
+ * http_client_new does. */
 int dispatch_open(const struct settings *settings, struct outbox *outbox, struct dispatch **out,
                   struct err *err);
 /* Breaks off the posts in flight; their messages wait in the outbox. NULL is fine. */

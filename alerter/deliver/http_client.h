@@ -24,7 +24,7 @@ struct http_call; /* one request in flight, or its reply */
 
 struct http_client_options {
     const char *user_agent;
-    /* A file and a folder of certificate authorities to trust; NULL: those of the system. */
+    /* A file and a folder of certificate authorities to trust; NULL: the system's. */
     const char *ca_file;
     const char *ca_dir;
     int connect_ms; /* for name, TCP and TLS; 0: HTTP_CLIENT_CONNECT_MS */

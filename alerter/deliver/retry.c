@@ -1,23 +1,15 @@
+/* Backoff, pace, Retry-After and expiry of posts; called by dispatch.c. */
 #include "alerter/deliver/retry.h"
+
+#include "common/base/hash.h"
 
 #include <assert.h>
 
-/* FNV-1a with a finalizer: the last bits of plain FNV hardly depend on the first bytes. */
-static uint64_t hash(const char *id, int tries)
-{
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-
-    for (; *id != '\0'; id++)
-        h = (h ^ (uint8_t)*id) * UINT64_C(0x100000001b3);
-    h = (h ^ (uint64_t)tries) * UINT64_C(0x100000001b3);
-    h = (h ^ (h >> 33)) * UINT64_C(0xff51afd7ed558ccd);
-    return h ^ (h >> 33);
-}
-
-/* Messages that failed together must not come back together, so all but the first wait get up to
- * a quarter shorter. Shorter and not longer, so that five minutes is really the most. */
+/* Messages that failed together must not come back together, so every wait but the first is up to a
+ * quarter shorter. Shorter, because five minutes is the promised maximum. */
 static int64_t backoff_us(const char *id, int tries)
 {
+    uint64_t dice = hash_finish(hash_add_u64(hash_add_text(HASH_START, id), (uint64_t)tries));
     int64_t us = RETRY_FIRST_US;
 
     for (int i = 1; i < tries && us < RETRY_MOST_US; i++)
@@ -26,7 +18,7 @@ static int64_t backoff_us(const char *id, int tries)
         us = RETRY_MOST_US;
     if (tries <= 1)
         return us;
-    return us - us / 4 * (int64_t)(hash(id, tries) % 1024) / 1024;
+    return us - us / 4 * (int64_t)(dice % 1024) / 1024;
 }
 
 int64_t retry_delay_us(const struct retry_facts *facts)

@@ -1,9 +1,8 @@
-/* When to try a message again, from facts that are stored with it, and the pace of its channel.
+/* Decides when to post a message again, and when to give it up.
  *
- * Pure: nothing is remembered here and nothing is random, so that a restart in the middle of an
- * outage goes on exactly where it was. The caller keeps to two rules of its own: of each channel
- * only the oldest waiting message is asked for and in flight, which keeps the order within a
- * channel; and a channel that has to wait holds up no other. */
+ * Pure: it works on facts that are stored with the message and has no random part, so a restart in
+ * the middle of an outage goes on exactly as before. The outbox hands out only the oldest waiting
+ * message of each channel; that keeps the order, and a channel that waits holds up no other. */
 #ifndef DRAINWATCH_ALERTER_DELIVER_RETRY_H
 #define DRAINWATCH_ALERTER_DELIVER_RETRY_H
 
@@ -20,26 +19,26 @@
 struct retry_facts {
     const char *id;          /* the alert's */
     int64_t decided_us;      /* the alert's `at` */
-    int tries;               /* made so far; put back to 0 when a parked alert gets a new chance */
-    int64_t last_try_us;     /* when the last one ended; unused while tries is 0 */
-    int64_t retry_after_us;  /* what its answer asked for, 0: nothing */
-    int64_t channel_last_us; /* when the last try of any message to this channel ended, 0: never */
+    int tries;               /* made so far; 0 again after a parked message was unparked */
+    int64_t last_try_us;     /* its end; unused while tries is 0 */
+    int64_t retry_after_us;  /* asked for by its reply, 0: nothing */
+    int64_t channel_last_us; /* end of the last try of any message to this channel, 0: none yet */
 };
 
 enum retry_state {
     RETRY_DUE,     /* post it now */
     RETRY_LATER,   /* ask again at *next_us */
-    RETRY_EXPIRED, /* it could not be delivered for RETRY_EXPIRES_US: give it up, in one line */
+    RETRY_EXPIRED, /* it could not be delivered for RETRY_EXPIRES_US: give it up */
 };
 
-/* `next_us` is set to now or to a later time at which the answer changes; with RETRY_EXPIRED to
- * now. All times are of one clock. If that clock was set back, so that the last try lies ahead of
- * now, the message is due: one early try is better than a silent hour. */
+/* `pace_us` is the least time between two tries in a channel. Sets `next_us` to the time at which
+ * the answer may change, or to now. All times are of one clock. If that clock was set back behind
+ * the last try, the message is due: one early try is better than a silent hour. */
 enum retry_state retry_decide(const struct retry_facts *facts, int64_t pace_us, int64_t now_us,
                               int64_t *next_us);
 
-/* How long to wait after the last try: what Slack asked for; else 1 s, doubled with each further
- * try up to 5 minutes, less up to a quarter, which is a function of id and tries. */
+/* The wait after the last try: the reply's Retry-After, held within its bounds; else 1 s, doubled
+ * with each further try up to 5 minutes, less up to a quarter that depends on id and tries. */
 int64_t retry_delay_us(const struct retry_facts *facts);
 
 #endif

@@ -78,8 +78,8 @@ static void show_ids(struct draft *d, const struct wire_alert *a)
 /* --- blocks (Slack, "Block Kit") --- */
 
 /* Turns the draft into a text object and closes it; NULL if memory ran out at any point. `verbatim`
- * stops Slack from finding channels, people and links in plain text; what is written as a mention
- * still is one. */
+ * stops Slack from finding channels, people and links in plain text; explicit mentions still work.
+ */
 static json_t *text_object(struct draft *d)
 {
     const bool mrkdwn = d->form == DRAFT_MRKDWN;

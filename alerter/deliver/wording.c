@@ -22,7 +22,8 @@ const char *wording_title(const struct wire_alert *alert)
     return alert->title[0] != '\0' ? alert->title : alert->rule;
 }
 
-/* Characters and not :names:, because a header with names enabled would replace those in a title.
+/* Characters and not :names:, because a header with names enabled would also replace :names: in a
+ * title.
  */
 const char *wording_colour(const struct wire_alert *alert)
 {

@@ -23,7 +23,7 @@ enum {
 /* The rule's title, or its name if it has none. */
 const char *wording_title(const struct wire_alert *alert);
 
-/* "🔴 ": a rule's colour, with a blank behind it. Blue is info, yellow warning, orange error; red is
+/* "🔴 ": a rule's colour and a blank. Blue is info, yellow warning, orange error; red is
  * critical, a rule without severity, and a severity that this build does not know. */
 const char *wording_colour(const struct wire_alert *alert);
 

@@ -1,4 +1,4 @@
-"""A Slack to test against: chat.postMessage on loopback, that misbehaves on demand.
+"""A stand-in for Slack: chat.postMessage on loopback that misbehaves on demand.
 
 In a test:
 
@@ -12,7 +12,7 @@ As a command it prints one JSON object for each request:
 
     python3 slack.py --port 0 [--token T] [--mode hang] [--script 429:2,lost,ok]
 
-Behaviours, as text; N is a number, seconds where not said otherwise:
+Behaviours, as text; N is a number, seconds unless another unit is named:
 
     ok              the message is posted
     error:NAME      HTTP 200, {"ok": false, "error": NAME}
@@ -29,8 +29,8 @@ Behaviours, as text; N is a number, seconds where not said otherwise:
     huge            an answer of 4 MiB (huge:N: of N bytes)
     302             a redirect to elsewhere on this server, where requests are counted as `strays`
 
-What was asked for in vain (wrong token, wrong form, blocks over Slack's limits) is answered as
-Slack answers it, whatever the script says, and uses up no behaviour.
+A wrong token, a wrong form, and blocks over Slack's limits get Slack's own error. Such a request uses
+up no behaviour.
 """
 
 import argparse
@@ -57,7 +57,7 @@ class Message:
     monotonic: float  # time.monotonic() at the same moment, to measure with
     channel: str
     text: str
-    id: str  # the alert's, "" where the message names none
+    id: str  # the alert's, "" if the message names none
     behaviour: str
     delivered: bool  # a reader of the channel would see it
     connection: int  # requests on one connection share this number
@@ -93,12 +93,12 @@ def fault_of_text(node, kind, most):
     if not isinstance(text, str) or not 1 <= len(text) <= most:
         return f"a text of 1 to {most} characters is wanted: {text!r}"
     if node.get("type") not in kind:
-        return f"type {node.get('type')!r} where {kind} is wanted"
+        return f"type {node.get('type')!r} instead of {kind}"
     return None
 
 
 def faults_of_block(block):
-    """What Slack would call invalid_blocks, in words."""
+    """The reasons for which Slack would answer invalid_blocks."""
     any_text = ("mrkdwn", "plain_text")
     kind = block.get("type") if isinstance(block, dict) else None
     if kind == "header":
@@ -177,7 +177,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.behave(self.stand_in.take(message, dict(self.headers), self.number))
 
     def check(self, body):
-        """The message, or None where it was refused, as Slack refuses it."""
+        """The message, or None if it was refused as Slack refuses it."""
         authorization = self.headers.get("Authorization", "")
         if not authorization.startswith("Bearer "):
             return self.refuse("not_authed")
@@ -203,7 +203,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return message
 
     def echo(self, message):
-        """Slack echoes what it has posted."""
+        """Slack's reply repeats the posted message."""
         ts = f"{message.at:.6f}"
         return {"ok": True, "channel": message.channel, "ts": ts,
                 "message": {**message.json, "type": "message", "ts": ts}}
@@ -285,7 +285,7 @@ class SlackStandIn:
 
     def __init__(self, token=TOKEN, port=0, mode="ok", on_message=None, tls=None):
         self.token = token
-        self.mode = mode  # the behaviour where the script has none
+        self.mode = mode  # the behaviour when the script is used up
         self.stopping = threading.Event()
         self._on_message = on_message
         self._changed = threading.Condition()
@@ -342,7 +342,7 @@ class SlackStandIn:
     def __exit__(self, *_):
         self.stop()
 
-    # --- what a test asks for ---
+    # --- for the tests ---
 
     def behave(self, *behaviours, channel=None):
         """Adds behaviours for the next requests, of one channel or of those without a script."""
@@ -353,7 +353,7 @@ class SlackStandIn:
             script.extend(behaviours)
 
     def recover(self):
-        """Forgets what is scripted: from now on all is answered as `mode` says."""
+        """Forgets the script: from now on `mode` decides."""
         with self._changed:
             self._script.clear()
             self._scripts.clear()
@@ -366,7 +366,7 @@ class SlackStandIn:
 
     @property
     def delivered(self):
-        """Those that a reader of the channel sees."""
+        """The messages that a reader of the channel sees."""
         return [m for m in self.posts if m.delivered]
 
     @property
@@ -376,7 +376,7 @@ class SlackStandIn:
 
     @property
     def strays(self):
-        """Paths that were asked for and are none of Slack's."""
+        """Requested paths that Slack does not have."""
         with self._changed:
             return list(self._strays)
 
@@ -398,13 +398,13 @@ class SlackStandIn:
         return self.delivered if delivered else self.posts
 
     def clear(self):
-        """Forgets what came and what is scripted."""
+        """Forgets the requests and the script."""
         with self._changed:
             for one in (self._messages, self._refusals, self._strays, self._script):
                 one.clear()
             self._scripts.clear()
 
-    # --- what the handlers tell ---
+    # --- for the handlers ---
 
     def connected(self, connection):
         with self._changed:

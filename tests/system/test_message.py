@@ -1,5 +1,5 @@
-"""What an operator sees of a rule's group, severity and mentions: on Slack, printed, in lists and in
-the log; and what the alerter says of groups and losses."""
+"""How an alert's group, severity, mentions, time and sample look: on Slack, printed, in lists and in
+the log; and the alerter's notices of groups and losses."""
 
 import datetime
 import re
@@ -55,7 +55,7 @@ def test_group_severity_and_mentions(site, slack):
 
 
 def test_a_group_mentions_nobody(site, slack):
-    """Whoever asks for a page chooses its path."""
+    """A visitor chooses the path of a page."""
     both = Both(site(rules=rules(rule("slow", "^slow", group_by="path", channel=CHANNEL))), slack)
     both.post(slow("/<!channel> <@U1>, process web.9"))
     message, = both.wait_messages(1, CHANNEL)
@@ -128,7 +128,7 @@ def test_lines_that_were_lost(site, slack):
     both.restart_alerter()
     both.post(h12())
     both.fence()
-    assert not both.alerter.said("lines that were lost on the way")  # it was said before
+    assert not both.alerter.said("lines that were lost on the way")  # logged before the restart
 
 
 def test_more_groups_than_are_kept(site):

@@ -1,4 +1,4 @@
-"""Delivery: what becomes of an alert while Slack misbehaves, and after."""
+"""Delivery of alerts while Slack misbehaves, and after."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from slack import SlackStandIn, make_authority
 
 # How long an outage lasts; 120 makes it a real one.
 OUTAGE_S = float(os.environ.get("DRAINWATCH_SLACK_OUTAGE_S", "2"))
-# From the end of an outage to the next try: less than what the outage lasted, and at the least 1 s.
+# From the end of an outage to the next try: less than the outage lasted, but at least 1 s.
 PATIENCE = 2 * OUTAGE_S + 30
 
 
@@ -39,7 +39,7 @@ def wait_state(both, wanted, rule=H12_RULE):
 # ---- outages ------------------------------------------------------------------------------------
 
 
-# What a Slack in trouble does, and what the outbox then says of the last try.
+# The behaviour of a Slack in trouble, and the outbox's last answer after it.
 TROUBLES = {
     "rate": ("429:1", "ratelimited"),
     "error": ("500", "internal_error"),
@@ -230,6 +230,17 @@ def test_blocks_that_slack_refuses_go_out_as_plain_text(site, slack):
     assert blocks == [True, False]
 
 
+def test_kept_alerts_make_healthz_red(site, slack):
+    both = Both(site(rules=rules()), slack)
+    slack.behave("error:invalid_auth")
+    both.post(h12(4))
+    red = wait_for(lambda: [text for status, text in [both.site.health()] if status == 503], "503")
+    assert "1 alert kept: invalid_auth" in red[0]
+    both.alerter.signal(signal.SIGHUP)
+    both.wait_messages(1)
+    both.site.wait_healthy()
+
+
 def test_the_remedy_for_a_direct_message_is_no_invitation(site, slack):
     both = Both(site(rules=rules()), slack)
     slack.behave("error:channel_not_found")
@@ -331,7 +342,7 @@ def test_told_to_stop_it_waits_for_slacks_answer(site, slack):
 
 
 def test_what_cannot_be_delivered_for_a_day_is_given_up(site, slack):
-    """The clock is not ours to set, so the alert is made a day older where it waits."""
+    """A test cannot set the clock, so it makes the waiting alert a day older."""
     both = Both(site(rules=rules()), slack)
     slack.behave(*["503"] * 100)
     both.post(h12(4))

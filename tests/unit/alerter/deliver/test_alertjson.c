@@ -1,3 +1,4 @@
+/* Alerts as JSON: fields, order, times. */
 #include "tests/unit/unit.h"
 
 #include "alerter/deliver/alertjson.h"
@@ -68,8 +69,8 @@ static void test_a_group_and_part_of_a_second(void **state)
                         "\"last\":\"2026-05-07T08:06:12.000001Z\"}");
 }
 
-/* What a log line holds is a JSON text like any other; how a terminal or Slack would take it is for
- * whoever shows it. Severity and mentions are no members. */
+/* A value from a log line is a JSON text like any other; escaping for a terminal or Slack comes
+ * later. Severity and mentions are no members. */
 static void test_a_group_from_a_log_line(void **state)
 {
     static const struct wire_group group[] = {{"process", ""},

@@ -1,3 +1,4 @@
+/* The line that tells of kept alerts. */
 #include "tests/unit/unit.h"
 
 #include "alerter/deliver/health.h"

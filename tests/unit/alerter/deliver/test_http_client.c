@@ -108,7 +108,7 @@ static bool behave(int fd, const char *request, const char *body)
         return answer(fd, "200 OK", authorization), true;
     else if (strcmp(body, "bye") == 0)
         answer(fd, "200 OK", "{\"ok\":true}");
-    return false; /* "close", and what nobody asked for */
+    return false; /* "close", and any unknown request */
 }
 
 /* Reads one request into `text`; returns its body, or NULL at the connection's end. */
@@ -596,7 +596,7 @@ static void test_the_loops_own_descriptors(void **state)
     assert_int_equal(fds[0].revents, CURL_WAIT_POLLIN);
     assert_true(now_ms() - begun < 5000);
     assert_int_equal(read(ends[0], &c, 1), 1);
-    for (int i = 0; i < 5; i++) { /* not what it was before, though nothing at all happens */
+    for (int i = 0; i < 5; i++) { /* set to 0 although nothing happens */
         fds[0].revents = CURL_WAIT_POLLIN;
         assert_int_equal(http_client_poll(p->client, fds, 1, 20, &err), 0);
         assert_int_equal(fds[0].revents, 0);

@@ -1,3 +1,4 @@
+/* The outbox over a real storage: order, posts, failed commits, expiry. */
 #include "tests/unit/unit.h"
 
 #include "alerter/deliver/outbox.h"
@@ -104,7 +105,7 @@ static void put_alone(struct test *t, const char *id, const char *channel, int64
     commit(t);
 }
 
-/* What was handed out, as "CHANNEL/ID ". */
+/* The messages that were handed out, as "CHANNEL/ID ". */
 struct due {
     struct test *t;
     char text[1024];
@@ -212,7 +213,7 @@ static void test_each_channel_gets_its_messages_in_order(void **state)
     assert_int_equal(next_due(t), 500);
     assert_string_equal(due_at(t, 899, false).text, "B/3 ");
     assert_string_equal(due_at(t, 900, false).text, "B/3 C/4 ");
-    /* A restart: what was in hand is due again, the rest as it was stored. */
+    /* A restart: a message in flight is due again, the rest as stored. */
     reopen(t);
     assert_string_equal(due_at(t, 499, false).text, "A/2 C/4 ");
 }

@@ -1,3 +1,4 @@
+/* Alerts printed on standard output. */
 #include "tests/unit/unit.h"
 
 #include "alerter/deliver/destination.h"
@@ -98,7 +99,7 @@ static void group_and_severity_are_printed(void **state)
     a.at_least = true;
     a.group = GROUP;
     a.n_group = 3;
-    a.mentions = who; /* nobody to mention where nobody is notified */
+    a.mentions = who; /* printing notifies nobody */
     a.n_mentions = 2;
     print(&a, &out);
     assert_string_equal(buf_text(&out.body), want);

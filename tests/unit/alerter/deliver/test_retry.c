@@ -1,3 +1,4 @@
+/* Backoff, pace, Retry-After and expiry. */
 #include "tests/unit/unit.h"
 
 #include "alerter/deliver/retry.h"
@@ -142,7 +143,7 @@ static void test_a_clock_that_was_set_back_makes_no_silence(void **state)
     (void)state;
     assert_int_equal(retry_decide(&f, PACE_US, T0, &next), RETRY_DUE);
     assert_int_equal(next, T0);
-    f.decided_us = T0 + TIME_DAY; /* decided in what is now the future */
+    f.decided_us = T0 + TIME_DAY; /* the clock was set back since */
     assert_int_equal(retry_decide(&f, PACE_US, T0, &next), RETRY_DUE);
 }
 

@@ -1,3 +1,4 @@
+/* Requests to Slack and the verdicts on its replies. */
 #include "tests/unit/unit.h"
 
 #include "alerter/deliver/destination.h"

@@ -1,3 +1,4 @@
+/* Slack messages: their contents, limits and escaping. */
 #include "tests/unit/unit.h"
 
 #include "alerter/deliver/slack_message.h"
@@ -405,7 +406,7 @@ static void test_as_many_mentions_as_there_may_be(void **state)
     buf_close(&all);
 }
 
-/* No rules file holds them; a newer build, or a damaged one, may have stored them. */
+/* No rules file holds them, but a newer build may have stored them. */
 static void test_what_cannot_be_mentioned_is_left_out(void **state)
 {
     static const char *const bad[] = {
@@ -460,7 +461,7 @@ static void test_a_runbook_on_the_web_is_a_link(void **state)
     }
 }
 
-/* --- what comes from outside --- */
+/* --- text from outside --- */
 
 /* The reader's own time is the only markup that is always there. */
 static void cut_out_date(struct buf *all)

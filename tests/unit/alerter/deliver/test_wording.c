@@ -1,3 +1,4 @@
+/* The words that all forms of an alert share. */
 #include "tests/unit/unit.h"
 
 #include "alerter/deliver/wording.h"
