@@ -1,4 +1,4 @@
-/* What a scan found, summed up for whoever started it. */
+/* The summary of a scan, for the person who started it. Pure but for the stream it prints to. */
 #ifndef DRAINWATCH_INGEST_COMMANDS_FINDINGS_H
 #define DRAINWATCH_INGEST_COMMANDS_FINDINGS_H
 
@@ -35,7 +35,7 @@ struct findings {
 int findings_open(struct findings *f, const struct rules *rules);
 void findings_close(struct findings *f);
 
-/* A line that matched or tells of a loss. */
+/* Adds a line that matched or tells of a loss. */
 void findings_add(struct findings *f, const struct wire_record *record);
 /* One log is done. Prints a line if none of its lines had a time. */
 void findings_log(struct findings *f, const char *name, struct delivery_counts counts,
@@ -43,7 +43,7 @@ void findings_log(struct findings *f, const char *name, struct delivery_counts c
 /* Whether there were lines and all of them lay in logs without times. */
 bool findings_are_timeless(const struct findings *f);
 
-/* As lines that begin with "PROGRAM: ". */
+/* Prints lines that begin with "PROGRAM: ". */
 void findings_print(struct findings *f, const char *program, FILE *out);
 
 #endif

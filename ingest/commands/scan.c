@@ -56,7 +56,7 @@ static int explain(struct scan *s, const struct log_file *log, int rc)
     return err_set(&s->err, rc, "%s: it cannot be scanned", log->name);
 }
 
-/* Reads the next chunk, and adds to the progress what it took of the file. */
+/* Reads the next chunk, and adds the bytes that it took of the file to the progress. */
 static ssize_t read_chunk(struct scan *s, struct log_file *log)
 {
     off_t before = log_file_offset(log), after;
@@ -141,7 +141,7 @@ static bool is_listed(const struct rules *rules, const char *drain)
     return false;
 }
 
-/* An app's name stands for the first of its drains; the app of all other drains has none. */
+/* An app's name stands for its first drain; the app of unlisted drains has none. */
 static const char *drain_of(const struct rules *rules, const char *name)
 {
     if (is_listed(rules, name))
@@ -204,7 +204,7 @@ static int prepare(struct scan *s, const struct rules *rules)
 
 static int exit_code_of(const struct scan *s, int rc)
 {
-    if (s->capture.reader_gone) /* it knows why, and nobody needs the rest */
+    if (s->capture.reader_gone) /* the reader printed why */
         return STARTUP_FAILED;
     startup_fail(s->program, s->err.text);
     return rc == ERR_INPUT ? STARTUP_DATA : STARTUP_FAILED;

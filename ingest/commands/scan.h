@@ -1,6 +1,8 @@
-/* `drainwatch-ingest scan`: saved logs instead of HTTP. What a delivery of each line would have
- * brought the alerter is written to standard output as a capture, which `drainwatch-alerter replay`
- * takes; what was found, to standard error. */
+/* `drainwatch-ingest scan`: saved logs instead of HTTP.
+ *
+ * Writes the records that a delivery of each line would have sent to the alerter to standard
+ * output, as a capture for `drainwatch-alerter replay`, and a summary to standard error. Exit code
+ * 65: a log is packed or damaged, or no line of any log has a time. */
 #ifndef DRAINWATCH_INGEST_COMMANDS_SCAN_H
 #define DRAINWATCH_INGEST_COMMANDS_SCAN_H
 

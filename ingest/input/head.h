@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* A body comes in chunks, so a question about bytes at a chunk's end may have no answer yet. Once
- * an answer is yes or no, further bytes never change it. */
+/* The answer to a question about bytes that may continue in the next chunk. Further bytes never
+ * change a yes or no. */
 enum line_known {
     LINE_NO,
     LINE_YES,
@@ -20,7 +20,7 @@ enum line_known {
 
 enum {
     LINE_PRI_MAX = 7,   /* "<191>1 " */
-    LINE_TIME_MAX = 40, /* a time with up to 14 digits of a fraction, and the space behind it */
+    LINE_TIME_MAX = 40, /* a time with up to 14 digits of a fraction, and the space after it */
 };
 
 static inline bool line_is_digit(char c)
@@ -28,7 +28,7 @@ static inline bool line_is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Is "<PRI>1 " at `s` (RFC 5424 section 6.2, 1 to 3 digits of any value)? */
+/* Whether "<PRI>1 " is at `s` (RFC 5424 section 6.2; 1 to 3 digits of any value). */
 static inline enum line_known line_pri(const char *s, size_t n, size_t *len)
 {
     static const char tail[] = ">1 ";
@@ -49,23 +49,23 @@ static inline enum line_known line_pri(const char *s, size_t n, size_t *len)
     return memcmp(s + i, tail, 3) == 0 ? LINE_YES : LINE_NO;
 }
 
-/* Is an RFC 3339 time and a space at `s`? `len` becomes the length of both. */
+/* Whether an RFC 3339 time and a space are at `s`. `len` becomes the length of both. */
 enum line_known line_time(const char *s, size_t n, int64_t *us, size_t *len);
 
 enum {
     HEAD_DIGITS_MAX = 20,
     HEAD_DIGITS_GOOD = 5, /* of LINE_BYTES_MAX */
-    /* A head reaches so far before its '<': sign (or the digit too many), digits, space. */
+    /* The bytes of a head before its '<': sign (or one digit too many), digits, space. */
     HEAD_BEFORE = 1 + HEAD_DIGITS_MAX + 1,
     HEAD_MAX = HEAD_BEFORE + LINE_PRI_MAX,
 };
 
 struct head {
     size_t len;    /* up to "<" */
-    size_t length; /* 0: of no good form */
+    size_t length; /* 0: not of the good form */
 };
 
-/* Is a head at `s`? */
+/* Whether a head is at `s`. */
 static inline enum line_known head_at(const char *s, size_t n, struct head *head)
 {
     size_t sign = n > 0 && (s[0] == '+' || s[0] == '-');
@@ -74,7 +74,8 @@ static inline enum line_known head_at(const char *s, size_t n, struct head *head
     enum line_known known;
 
     for (; i < most && line_is_digit(s[i]); i++)
-        length = length * 10 + (size_t)(s[i] - '0'); /* what wraps has too many digits below */
+        length =
+            length * 10 + (size_t)(s[i] - '0'); /* may wrap: so many digits are refused below */
     if (i > sign + HEAD_DIGITS_MAX)
         return LINE_NO;
     if (i == n)

@@ -1,7 +1,7 @@
 /* The input seam: one row and one file for each format in which log lines arrive.
  *
- * A format turns a body, pushed in chunks of any size, into batches of lines; the code behind it
- * knows neither HTTP nor formats. Pure. */
+ * A format turns a body, pushed in chunks of any size, into batches of lines. The code that takes
+ * these lines knows neither HTTP nor formats. Pure. */
 #ifndef DRAINWATCH_INGEST_INPUT_INPUT_H
 #define DRAINWATCH_INGEST_INPUT_INPUT_H
 
@@ -34,7 +34,7 @@ struct input_counts {
     uint64_t malformed; /* frames with a bad length, lines that were cut, unreadable records */
 };
 
-/* The only lines of a chunk that matter: those that hold one of these bytes. */
+/* Only the lines of a chunk that hold one of these bytes matter. */
 struct input_points {
     const uint32_t *at; /* offsets into the chunk, ascending */
     size_t n;
@@ -47,7 +47,7 @@ struct input;
 struct input_format {
     const char *name;                 /* for people: "Logplex frames and plain lines" */
     const char *path;                 /* where HTTP accepts it; NULL: only `scan` reads it */
-    const char *const *content_types; /* those that HTTP accepts, NULL at the end; NULL: any */
+    const char *const *content_types; /* that HTTP accepts, NULL at the end; NULL: any */
     bool has_continuations; /* a line without time and source may continue the line before it */
     bool in_place; /* regions of a pushed chunk lie in the chunk, unless a line began before it */
     /* Whether a saved log that begins with these bytes has this format. */
@@ -95,7 +95,7 @@ void input_free(struct input *in); /* NULL is fine */
 /* Forgets everything before the next body. */
 void input_begin(struct input *in);
 /* Takes the next chunk. Without points every line is handed over; with them the format may count
- * the others without handing them over. Returns 0, ERR_NOMEM, or what the callback returned; after
+ * the others without handing them over. Returns 0, ERR_NOMEM, or the result of the callback; after
  * anything but 0 only begin and free are allowed. */
 int input_push(struct input *in, const char *bytes, size_t n, const struct input_points *points);
 /* The body is complete: hands over the rest. Returns as input_push does. */

@@ -20,12 +20,12 @@ static const char *const programs[] = {"program", "appname",     "app_name", "AP
                                        "source",  "programname", "_app",     NULL};
 static const char *const processes[] = {"procid", "proc_id", "PROCID", "process",
                                         "dyno",   "pid",     "ps",     NULL};
-/* Objects in which exporters wrap the line or what they know of it. */
+/* Objects in which exporters wrap the line or its fields. */
 static const char *const wrappers[] = {"content", "attributes", "syslog",      "heroku",
                                        "_source", "fields",     "result",      "labels",
                                        "event",   "data",       "jsonPayload", NULL};
 
-/* The first of these names that is text or a number; those of wrapped objects come last. */
+/* The first of these names that is text or a number; wrapped objects are searched last. */
 static const json_t *find(const json_t *object, const char *const *names, int depth)
 {
     const json_t *found = NULL;

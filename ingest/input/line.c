@@ -1,3 +1,4 @@
+/* Reads the header of one line; called by every format, ingest/collect and rule tests. */
 #include "ingest/input/line.h"
 
 #include "common/base/time.h"
@@ -10,7 +11,7 @@ enum {
     TIME_USUAL = 32, /* 2026-05-07T08:06:12.123456+00:00, Heroku's own */
 };
 
-/* A time of the usual length, with a space behind it: then no end has to be looked for. */
+/* A time of the usual length and a space: its end need not be searched for. */
 static bool usual_time(const char *s, size_t n, int64_t *us)
 {
     return n > TIME_USUAL && s[TIME_USUAL] == ' ' && time_parse_rfc3339(s, TIME_USUAL, us);
@@ -21,7 +22,7 @@ enum line_known line_time(const char *s, size_t n, int64_t *us, size_t *len)
     size_t seen = n < LINE_TIME_MAX ? n : LINE_TIME_MAX;
     const char *space;
 
-    /* Most of what is no time shows it in its first bytes. */
+    /* Most other text differs from a time in its first bytes. */
     for (size_t i = 0; i < seen && i < 5; i++) {
         if (i < 4 ? !line_is_digit(s[i]) : s[i] != '-')
             return LINE_NO;
@@ -30,8 +31,8 @@ enum line_known line_time(const char *s, size_t n, int64_t *us, size_t *len)
         *len = TIME_USUAL + 1;
         return LINE_YES;
     }
-    /* A space may stand between date and time, so the one behind the time is looked for from where
-     * the shortest time ends. */
+    /* A space may stand between date and time, so the search for the space after the time begins at
+     * the end of the shortest time. */
     space = seen < TIME_MIN ? NULL : memchr(s + TIME_MIN, ' ', seen - TIME_MIN);
     if (space == NULL)
         return n < LINE_TIME_MAX ? LINE_MORE : LINE_NO;
@@ -39,7 +40,7 @@ enum line_known line_time(const char *s, size_t n, int64_t *us, size_t *len)
     return time_parse_rfc3339(s, *len - 1, us) ? LINE_YES : LINE_NO;
 }
 
-/* What is left to read of a line. */
+/* The unread rest of a line. */
 struct rest {
     const char *at;
     size_t left;
@@ -64,8 +65,8 @@ static struct line_text text_of(const struct rest *r, size_t len)
     return (struct line_text){.data = r->at, .len = len};
 }
 
-/* One field of the header and the space behind it. The last one may end the line. A line end within
- * is no part of any field: such a header was cut, and what follows is message. */
+/* Takes one field of the header and the space after it. The last field may end the line. A header
+ * with a line end in it was cut: returns false. */
 static bool take_token(struct rest *r, bool last, struct line_text *out)
 {
     size_t n = 0;
@@ -83,7 +84,7 @@ static bool take_token(struct rest *r, bool last, struct line_text *out)
     return true;
 }
 
-/* The TIMESTAMP; one that cannot be read is none. Heroku's own has one length. */
+/* Takes the TIMESTAMP; an unreadable one counts as none. Heroku's own has a fixed length. */
 static bool take_time(struct rest *r, struct line *out)
 {
     struct line_text time;
@@ -123,8 +124,8 @@ static bool skip_name(struct rest *r)
     return n > 0;
 }
 
-/* PARAM-VALUE behind its opening quote, and the closing one. A backslash makes what follows no end;
- * a bare ']' must not stand there (section 6.3.3). */
+/* Skips PARAM-VALUE after its opening quote, and the closing quote. A backslash escapes the next
+ * byte; a bare ']' is not allowed (section 6.3.3). */
 static bool skip_value(struct rest *r)
 {
     while (r->left > 0 && *r->at != ']') {
@@ -137,8 +138,8 @@ static bool skip_value(struct rest *r)
     return false;
 }
 
-/* SD-ELEMENT. The RFC allows one without parameters; here it needs one, for "[4]" is how Gunicorn
- * and others begin their messages. */
+/* Skips SD-ELEMENT. The RFC allows one without parameters; here it needs one, because Gunicorn and
+ * others begin messages with "[4]". */
 static bool skip_element(struct rest *r)
 {
     if (!skip_byte(r, '[') || !skip_name(r) || !skip_byte(r, ' '))
@@ -150,23 +151,23 @@ static bool skip_element(struct rest *r)
     return skip_byte(r, ']');
 }
 
-/* STRUCTURED-DATA and the space behind it, if what stands there is that and not a message. */
+/* Skips STRUCTURED-DATA and the space after it, unless these bytes are the message. */
 static void skip_structured_data(struct rest *r)
 {
-    struct rest behind = *r;
+    struct rest after = *r;
 
-    if (!skip_byte(&behind, '-')) {
+    if (!skip_byte(&after, '-')) {
         do {
-            if (!skip_element(&behind))
+            if (!skip_element(&after))
                 return;
-        } while (behind.left > 0 && *behind.at == '[');
+        } while (after.left > 0 && *after.at == '[');
     }
-    if (behind.left == 0 || skip_byte(&behind, ' '))
-        *r = behind;
+    if (after.left == 0 || skip_byte(&after, ' '))
+        *r = after;
 }
 
-/* SOURCE PROCESS "-" without a HOSTNAME, as some drains and viewers write them; known by Heroku's
- * two sources. */
+/* Takes `SOURCE PROCESS -` without a HOSTNAME, as some drains and viewers write it, if SOURCE is
+ * one of Heroku's two. */
 static bool take_names_alone(struct rest *r, struct line *out)
 {
     struct rest after = *r;
@@ -182,7 +183,7 @@ static bool take_names_alone(struct rest *r, struct line *out)
     return true;
 }
 
-/* HOSTNAME, APP-NAME, PROCID, MSGID and STRUCTURED-DATA. */
+/* Takes HOSTNAME, APP-NAME, PROCID, MSGID and STRUCTURED-DATA. */
 static bool take_names(struct rest *r, struct line *out)
 {
     struct line_text host, msgid;
@@ -192,8 +193,8 @@ static bool take_names(struct rest *r, struct line *out)
     if (!take_token(r, false, &host) || !take_token(r, false, &out->source) ||
         !take_token(r, false, &out->process) || !take_token(r, true, &msgid))
         return false;
-    /* Logplex leaves STRUCTURED-DATA out altogether, and its HOSTNAME is always "host"
-     * (doc/README.http_drains.md): a "-" or "[" there belongs to the message. */
+    /* Logplex never sends STRUCTURED-DATA, and its HOSTNAME is always "host"
+     * (doc/README.http_drains.md): then "-" or "[" belongs to the message. */
     if (!is(&host, "host"))
         skip_structured_data(r);
     return true;
@@ -217,7 +218,7 @@ static bool read_syslog(struct rest r, struct line *out)
     return true;
 }
 
-/* "heroku[router]: message", as `heroku logs` prints it behind the time. */
+/* "heroku[router]: message", as `heroku logs` prints it after the time. */
 static bool read_heroku(struct rest r, struct line *out)
 {
     struct line_text source = text_of(&r, 0), process;

@@ -1,30 +1,29 @@
-/* The grammar.
+/* Cuts bodies into lines: the parser of input_logplex and input_plain. Its grammar:
  *
  *   head     = [sign] LENGTH SP "<" 1*3DIGIT ">1 "       LENGTH of 1 to 20 digits
  *   time     = an RFC 3339 time SP, of at most LINE_TIME_MAX bytes
  *
- * Where a line may begin, '\n', '\r' and spaces are skipped. Then stands one of
+ * Before each line '\n', '\r' and spaces are skipped. A line is one of these:
  *
- *   frame    a head, and LENGTH is good: without sign or leading zero, at most LINE_BYTES_MAX,
- *            and so many bytes follow its space, the last of which is '\n', or behind which is the
- *            end of the body, '\n', '\r' or another head. They are one line, whatever they hold.
- *   salvage  a head, and LENGTH is not good. It is counted as malformed. What is behind it is text
- *            and may well be a line that somebody waits for, so it becomes one, up to the next
- *            '\n' or head. Nothing is skipped by a length that lied, so the neighbours stay whole.
- *   timed    text that begins with a time: a line up to '\n', whatever looks like a head in it.
- *            Otherwise what an app prints could pass for another line once a saved `heroku logs`
- *            is read.
- *   text     anything else: a line up to the next '\n' or head, so that a body whose beginning was
- *            cut off within a frame loses that frame only. A syslog line without length is such.
+ *   frame    A head with a good LENGTH: no sign, no leading zero, at most LINE_BYTES_MAX. So many
+ *            bytes follow the space of the head, and they either end in '\n' or are followed by
+ *            '\n', '\r', another head or the end of the body. All of them are one line.
+ *   salvage  A head with a bad LENGTH, counted as malformed. The text after it may still be a line
+ *            that matters, so it becomes one, up to the next '\n' or head. A wrong length skips
+ *            nothing, so it cannot cost its neighbours.
+ *   timed    Text that begins with a time: a line up to '\n', even if it holds a head. Otherwise an
+ *            app could print text that passes for another line of a saved `heroku logs`.
+ *   text     Anything else: a line up to the next '\n' or head. So a body that begins within a
+ *            frame loses only that frame. A syslog line without LENGTH is text, too.
  *
- * Within text, digits behind a digit begin no head, and a sign before them belongs to it. A line of
- * more than LINE_BYTES_MAX bytes up to its end is cut there, and counted as malformed. '\r' and
- * '\n' at the end of a line are taken off.
+ * Within text, digits after a digit begin no head, and a sign before a head belongs to it. A line
+ * of more than LINE_BYTES_MAX bytes is cut there and counted as malformed. '\r' and '\n' at the end
+ * of a line are taken off.
  *
- * How it stays linear and does not depend on chunks: every question ("is a head here?", "is this
- * length good?", "where does the text end?") is answered yes, no, or not yet, and a yes or no holds
- * whatever comes. What cannot be told yet waits in the carry, and a text remembers how far it was
- * searched. */
+ * The parser is linear and independent of chunks: each question ("is a head here?", "is this length
+ * good?", "where does the text end?") has the answer yes, no or not yet, and further bytes never
+ * change a yes or no. Undecided bytes wait in the carry; a text remembers how far it was searched.
+ */
 #include "ingest/input/input.h"
 
 #include "common/base/err.h"
@@ -36,15 +35,15 @@
 #include <string.h>
 
 enum {
-    LOOKAHEAD = LINE_TIME_MAX, /* enough to tell what begins somewhere: a head is shorter */
-    /* What is undecided is never longer: a frame of full length and the heads before and behind
-     * it, or a text of full length in whose last bytes a head may begin. */
+    LOOKAHEAD = LINE_TIME_MAX, /* enough to recognise a head or a time */
+    /* The most undecided bytes: a frame of full length with the heads before and after it, or a
+     * text of full length in whose last bytes a head may begin. */
     KEEP_MAX = LINE_BYTES_MAX + 2 * HEAD_MAX,
-    /* Room to complete each line that begins in what was kept, and so much more that moving it to
-     * the front costs less than a byte for each byte that came. Only what is used gets touched. */
+    /* Room to complete each line that begins in the kept bytes, and enough more that moving them to
+     * the front costs less than one byte for each byte that came. Unused room is never touched. */
     CARRY_SIZE = 3 * KEEP_MAX,
     SEARCH_STEP = 256,
-    FIRST_LINES = 20, /* of a saved log, in which a frame is looked for */
+    FIRST_LINES = 20, /* of a saved log: a frame among them makes it input_logplex */
 };
 
 enum place {
@@ -55,10 +54,10 @@ enum place {
 
 struct logplex {
     struct input in; /* first: the seam sees this part */
-    int rc;          /* what stopped the parser */
+    int rc;          /* the error that stopped the parser */
 
     enum place place;
-    bool cut;        /* the line was handed over; what is left of it is skipped */
+    bool cut;        /* the line was handed over; its rest is skipped */
     size_t searched; /* bytes from its start in which a text does not end */
     size_t lacking;  /* bytes to get before the next step is tried; at least 1 */
 
@@ -66,13 +65,11 @@ struct logplex {
     size_t carry_at;
     size_t carry_end;
 
-    /* Of the chunk that is walked in place: bytes whose lines are to be handed over, those of them
-     * that are not walked past yet; whether the times of the other lines matter; and from where on
-     * plain ones may be counted unseen. */
-    const uint32_t *points; /* NULL: every line is handed over */
+    /* Of the chunk that is walked in place. */
+    const uint32_t *points; /* the remaining input_points; NULL: every line is handed over */
     size_t n_points;
     bool times_matter;
-    size_t count_from;
+    size_t count_from; /* count_plain is not tried before this offset */
 
     const char *region; /* where the first line of the batch begins */
     size_t n_lines;
@@ -83,7 +80,7 @@ struct logplex {
 struct stretch {
     const char *data;
     size_t len;
-    bool last; /* nothing comes behind them */
+    bool last; /* the body ends with them */
 };
 
 static struct input *logplex_new(void)
@@ -133,8 +130,8 @@ static void flush(struct logplex *p)
     p->rc = p->in.on_lines(p->in.ctx, &lines);
 }
 
-/* Of at most LINE_BYTES_MAX bytes, the first of which is no line end. False where the parser was
- * stopped. */
+/* Adds a line of 1 to LINE_BYTES_MAX bytes that does not begin with a line end. Returns false if
+ * the parser was stopped. */
 static inline bool add_line(struct logplex *p, const char *line, size_t len)
 {
     size_t start = p->n_lines > 0 ? (size_t)(line - p->region) : 0;
@@ -161,7 +158,7 @@ static void hand_over(struct logplex *p, const char *line, size_t len)
 
 /* --- frames --------------------------------------------------------------------------------- */
 
-/* Does the body bear out the length of the frame that begins at `begin`? */
+/* Whether the bytes after a frame that begins at `begin` confirm its length. */
 static enum line_known length_is_good(struct logplex *p, const struct stretch *in, size_t begin,
                                       size_t length)
 {
@@ -187,7 +184,7 @@ static enum line_known length_is_good(struct logplex *p, const struct stretch *i
     return known == LINE_MORE && in->last ? LINE_NO : known;
 }
 
-/* Where the next line is that is to be handed over, or the end. */
+/* The next point, or the end of the bytes. */
 static size_t next_point(struct logplex *p, const struct stretch *in, size_t at)
 {
     for (; p->n_points > 0 && *p->points < at; p->points++)
@@ -201,7 +198,7 @@ static void begin_text(struct logplex *p, enum place place)
     p->searched = 0;
 }
 
-/* Decides what begins at `*at`. False: more bytes are needed for it. */
+/* Decides which kind of line begins at `*at`. Returns false if that takes more bytes. */
 static bool step_begin(struct logplex *p, const struct stretch *in, size_t *at)
 {
     const char *s = in->data + *at;
@@ -234,7 +231,7 @@ static bool step_begin(struct logplex *p, const struct stretch *in, size_t *at)
 
 /* --- text ----------------------------------------------------------------------------------- */
 
-/* Is the '<' at `lt` part of a head that begins at or behind `floor`? */
+/* Whether the '<' at `lt` is part of a head that begins at `floor` or after it. */
 static enum line_known head_around(const struct stretch *in, size_t floor, size_t lt, size_t *begin)
 {
     const char *s = in->data;
@@ -252,8 +249,9 @@ static enum line_known head_around(const struct stretch *in, size_t floor, size_
     return line_pri(s + lt, in->len - lt, &pri);
 }
 
-/* Where a text ends: at the first '\n' or head from `*from` on, which moves to where the search has
- * to go on. In steps, so that looking for a far '\n' is not paid again at each head before it. */
+/* Finds the end of a text: the first '\n' or head from `*from` on. Moves `*from` to where the
+ * search must go on. It searches in steps, so that a far '\n' is not searched for anew at each '<'.
+ */
 static enum line_known text_end(const struct stretch *in, size_t floor, size_t *from, size_t *end)
 {
     while (*from < in->len) {
@@ -286,8 +284,8 @@ static enum line_known timed_end(const struct stretch *in, size_t *from, size_t 
     return newline == NULL ? LINE_MORE : LINE_YES;
 }
 
-/* Of a text too long all but its first bytes is dropped as it comes, except what a head that is not
- * complete yet may begin with. */
+/* Drops the rest of an overlong text as it comes, except the last bytes, in which a head may begin.
+ */
 static void drop_text(struct logplex *p, size_t *at)
 {
     size_t keep = p->searched < HEAD_BEFORE ? p->searched : HEAD_BEFORE;
@@ -297,7 +295,7 @@ static void drop_text(struct logplex *p, size_t *at)
     p->searched = keep;
 }
 
-/* Ends the text that begins at `*at`. False: more bytes are needed for it. */
+/* Ends the text that begins at `*at`. Returns false if that takes more bytes. */
 static bool step_text(struct logplex *p, const struct stretch *in, size_t *at)
 {
     size_t from = *at + p->searched, end = 0;
@@ -317,9 +315,9 @@ static bool step_text(struct logplex *p, const struct stretch *in, size_t *at)
         return true;
     }
     p->searched = from - *at;
-    /* As much again, so that a long text is not asked for in small pieces. */
+    /* As many bytes again, so that a long text does not grow in small pieces. */
     p->lacking = p->searched + LOOKAHEAD;
-    /* A head that begins within the bound may still show its '<' this far behind it. */
+    /* A head that begins before the bound may have its '<' this far after it. */
     if (!p->cut && p->searched <= LINE_BYTES_MAX + HEAD_BEFORE)
         return false;
     if (!p->cut)
@@ -328,7 +326,7 @@ static bool step_text(struct logplex *p, const struct stretch *in, size_t *at)
     return false;
 }
 
-/* --- lines that nobody asked for ------------------------------------------------------------- */
+/* --- lines that are only counted ------------------------------------------------------------- */
 
 /* Counts the frames from `at` on that end before the next point, without handing them over. */
 static size_t count_frames(struct logplex *p, const struct stretch *in, size_t at)
@@ -349,8 +347,8 @@ static size_t count_frames(struct logplex *p, const struct stretch *in, size_t a
     return at;
 }
 
-/* Counts the plain lines from `at` on and returns where they end. Of their times the last one is
- * all that can matter to a line behind them. */
+/* Counts the plain lines from `at` on and returns where they end. Only the last line with a time
+ * can matter to a later line, so that one is handed over if times matter. */
 static size_t count_plain(struct logplex *p, const struct stretch *in, size_t at)
 {
     const char *text;
@@ -362,7 +360,7 @@ static size_t count_plain(struct logplex *p, const struct stretch *in, size_t at
     text = in->data + at;
     stop = next_point(p, in, at);
     n = plain_stretch(text, stop - at, &lines);
-    /* What stopped it is not looked at again for each line of it. */
+    /* The block that is not plain is not tried again for each of its lines. */
     p->count_from = stop - at - n <= PLAIN_BLOCK ? stop : at + n + PLAIN_BLOCK;
     if (p->times_matter && plain_last_timed(text, n, &timed, &len)) {
         hand_over(p, text + timed, len);
@@ -381,7 +379,7 @@ static size_t skip_blank(const struct stretch *in, size_t at)
     return at;
 }
 
-/* Steps from `*at` on until a step begins at or behind `stop` or lacks bytes. */
+/* Steps from `*at` on until a step begins at `stop` or later, or lacks bytes. */
 static void walk(struct logplex *p, const struct stretch *in, size_t *at, size_t stop)
 {
     bool went = true;
@@ -398,7 +396,7 @@ static void walk(struct logplex *p, const struct stretch *in, size_t *at, size_t
     }
 }
 
-/* Keeps what a chunk ends with and cannot be told yet. */
+/* Keeps the undecided bytes at the end of a chunk. */
 static int keep(struct logplex *p, const char *bytes, size_t n)
 {
     assert(n <= KEEP_MAX);
@@ -424,8 +422,8 @@ static void make_room(struct logplex *p)
     p->carry_end = kept;
 }
 
-/* Completes the lines that begin in the carry with bytes of the chunk, as few as will do. Returns
- * how many of them are done with: where the rest of the chunk can be walked in place. */
+/* Completes the lines that begin in the carry with as few bytes of the chunk as possible. Returns
+ * how many of these bytes belong to them; the rest of the chunk can be walked in place. */
 static size_t complete_carry(struct logplex *p, const char *bytes, size_t n)
 {
     size_t copied = 0, kept_end;

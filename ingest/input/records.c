@@ -21,7 +21,7 @@ enum {
 struct records {
     struct input in; /* first: the seam sees this part */
     records_read_fn *read;
-    int rc;           /* what stopped the parser */
+    int rc;           /* the error that stopped the parser */
     bool is_too_long; /* the rest of an overlong line of text is skipped */
     struct buf text;  /* a line of text that the chunks so far did not end */
     size_t n;
@@ -234,7 +234,7 @@ int records_finish(struct input *in)
     return r->rc;
 }
 
-/* --- what a format asks -------------------------------------------------------------------------
+/* --- for the formats -------------------------------------------------------------------------
  */
 
 /* Digits with or without a fraction, scaled by their size: seconds have 10 digits until 2286. A

@@ -1,4 +1,4 @@
-/* Any body, in any chunks: the parser hands over what tests/unit/logplex_reference.h does, and each
+/* Any body, in any chunks: the parser hands over what logplex_reference.h does, and each
  * line's parts lie within the line.
  *
  * An input that begins with a byte 0x01 is a short form of a body with lines of 64 KiB and more
@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
     BODY_MAX = 512 << 10,
-    SMALL_BODY = 16 << 10, /* larger ones are not pushed in tiny chunks: a block for each is slow */
+    SMALL_BODY = 16 << 10, /* larger ones are not pushed in tiny chunks, which is slow */
 };
 
 struct seen_line {
@@ -67,7 +67,7 @@ static void check_parts(const char *line, size_t len)
     check_within(&parts.message, line, len);
     assert(parts.form != LINE_BARE || (parts.source.len == 0 && parts.process.len == 0));
     assert(parts.form != LINE_HEROKU || parts.has_time);
-    /* What is message ends where the line does. */
+    /* The message ends at the end of the line. */
     assert(parts.message.data + parts.message.len == line + len);
 }
 
@@ -144,7 +144,7 @@ static void push_all(struct input *p, const char *body, size_t n, struct chunks 
     assert(input_finish(p) == 0);
 }
 
-/* Pushes the body in these chunks and holds what comes out to the reference. */
+/* Pushes the body in these chunks and compares the lines with the reference. */
 static void check(struct input *p, struct seen *seen, const struct reference *want,
                   struct input_counts counts, struct chunks chunks)
 {
@@ -163,7 +163,7 @@ static void check(struct input *p, struct seen *seen, const struct reference *wa
 }
 
 /* The body that an input stands for. In one that begins with 0x01, each later 0x01 and the byte X
- * behind it repeat the byte before them 4096 + X times; the first is dropped. */
+ * after it repeat the byte before them 4096 + X times; the first is dropped. */
 static char *expand(const uint8_t *data, size_t size, size_t *n)
 {
     char *body = malloc(BODY_MAX);

@@ -1,4 +1,4 @@
-"""Scan: saved logs in, a capture out, and what replay makes of it."""
+"""Scan: saved logs in, a capture out, and the alerts that replay finds in it."""
 
 import gzip
 import json
@@ -79,7 +79,7 @@ def replay(s, capture):
     return [json.loads(line) for line in run.stdout.splitlines()]
 
 
-# ---- what comes out ----
+# ---- the capture ----
 
 @pytest.mark.parametrize("form", [framed, heroku, bare])
 def test_what_would_have_alerted(site, form):
@@ -402,7 +402,7 @@ def test_any_drain_is_of_the_default_app(site):
     assert [a["app"] for a in replay(s, run.stdout)] == ["web"]
 
 
-# ---- what is said ----
+# ---- messages ----
 
 def test_the_summary(site):
     s = site()

@@ -1,5 +1,5 @@
-/* The grammar of ingest/logplex.c over a whole body, as the slowest obvious loop: what the parser
- * is held to. It shares no code with it but the reading of a time. */
+/* The grammar of ingest/input/logplex.c over a whole body, as the slowest obvious loop. The parser
+ * is compared with it; the two share no code but the reading of a time. */
 #ifndef DRAINWATCH_TESTS_UNIT_INGEST_INPUT_LOGPLEX_REFERENCE_H
 #define DRAINWATCH_TESTS_UNIT_INGEST_INPUT_LOGPLEX_REFERENCE_H
 

@@ -1,3 +1,4 @@
+/* The headers of lines. */
 #include "ingest/input/head.h"
 #include "ingest/input/line.h"
 #include "tests/unit/unit.h"

@@ -1,3 +1,4 @@
+/* Bodies into lines, held to the reference in logplex_reference.h. */
 #include "common/base/err.h"
 #include "ingest/input/input.h"
 #include "ingest/input/plain.h"
@@ -12,8 +13,8 @@
 
 enum { MANY = 70000 }; /* more than LINE_BYTES_MAX */
 
-/* What came out of a parser: each line, with a newline behind it so that it reads well where it
- * differs. A newline or zero byte of the line itself shows as '|'. */
+/* The output of a parser: each line and a newline, so that a difference reads well. A newline or
+ * zero byte of the line itself shows as '|'. */
 struct seen {
     char *text;
     size_t len;
@@ -235,7 +236,7 @@ static void the_longest_line(void **state)
                    max, 2, 0);
     expect_lengths(filled("65537 <1>1 ", LINE_BYTES_MAX + 6 + 6, "\nnext"), LINE_BYTES_MAX + 6 + 6,
                    max, 2, 2);
-    /* What is left of a line that was cut ends at a head, too. */
+    /* The rest of a line that was cut ends at a head, too. */
     expect_lengths(filled("0 <1>1 ", MANY, "8 <1>1 one\nnext"), MANY, salvaged, 3, 2);
     expect_lengths(filled("", LINE_BYTES_MAX + 15, "8 <1>1 one\nnext"), LINE_BYTES_MAX + 15,
                    salvaged, 3, 0);
@@ -296,7 +297,7 @@ static void forms_share_a_batch(void **state)
     (void)state;
     push(&seen, body, strlen(body), strlen(body));
     assert_int_equal(seen.lines, 5);
-    /* The bad length needs the whole body; what was before it came at once. */
+    /* The bad length needs the whole body; the lines before it came at once. */
     assert_int_equal(seen.calls, 2);
     free(seen.text);
 }
@@ -476,9 +477,9 @@ static void lies_without_end_agree_with_the_reference(void **state)
     free(body);
 }
 
-/* --- what is known at a glance -------------------------------------------------------------- */
+/* --- plain text in blocks -------------------------------------------------------------- */
 
-/* Lines up to `n` bytes of text, by the slowest obvious loop; false where they are not plain. */
+/* Lines up to `n` bytes of text, by the slowest obvious loop; false if they are not plain. */
 static bool plain_slowly(const char *s, size_t n, size_t *end, uint64_t *lines)
 {
     *end = 0;
@@ -530,7 +531,7 @@ static void plain_blocks(void **state)
 
 enum { POINTS_MAX = 64, LINES_MAX = 4000, FRAME_SIZE = 480 };
 
-/* A body whose lines are all different, and what of it is to be handed over. */
+/* A body whose lines all differ, and the points whose lines must be handed over. */
 struct asked {
     char body[160 << 10];
     size_t n;
@@ -606,7 +607,7 @@ static int on_asked_lines(void *ctx, const struct input_lines *batch)
     return 0;
 }
 
-/* Framed; one in some may hold a newline and what looks like a frame, or is not as frames are. */
+/* Makes a frame; some hold a newline and a text like a frame, and some have a bad head. */
 static void frame_asked(const struct asked *a, uint32_t *seed, const char *text,
                         char frame[FRAME_SIZE])
 {
