@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct replay {
@@ -36,6 +37,15 @@ static int print(struct replay *r, const struct engine_outcomes *alerts, struct 
     return rc;
 }
 
+/* The program before the pipe wrote nothing: it printed why, and a message here would hide that. */
+static bool pipe_is_empty(const struct captured *c)
+{
+    struct stat file;
+
+    return c->reader.offset == 0 && c->input.len == 0 && fstat(c->fd, &file) == 0 &&
+           S_ISFIFO(file.st_mode);
+}
+
 /* Says how the reading ended. */
 static int finish(struct replay *r, int rc, struct err *err)
 {
@@ -44,7 +54,8 @@ static int finish(struct replay *r, int rc, struct err *err)
         rc = err_set(err, ERR_IO, "cannot write: %s", strerror(errno));
     if (rc == 0)
         return STARTUP_OK;
-    fprintf(stderr, "%s: %s: %s\n", r->program->name, r->captured.name, err->text);
+    if (!pipe_is_empty(&r->captured))
+        fprintf(stderr, "%s: %s: %s\n", r->program->name, r->captured.name, err->text);
     return rc == ERR_DAMAGED || rc == ERR_VERSION ? STARTUP_DATA : STARTUP_FAILED;
 }
 

@@ -192,7 +192,12 @@ def test_another_protobuf_implementation_reads_a_capture(ran, pb):
     assert groups == {("h12", "path", path) for path in ("/a", "/b", "/c")}
 
 
-@pytest.mark.parametrize("cut", [0, 10, -1, -40])
+def test_an_empty_pipe_is_no_capture_and_its_writer_says_why(ran):
+    run = ran.run(ALERTER, "replay", stdin=b"")
+    assert (run.returncode, run.stdout, run.stderr) == (65, b"", b"")
+
+
+@pytest.mark.parametrize("cut", [10, -1, -40])
 def test_a_cut_capture_is_replayed_up_to_the_cut(ran, cut):
     whole = ran.run(ALERTER, "export").stdout
     run = ran.run(ALERTER, "replay", "--format", "json", stdin=whole[:cut])

@@ -364,6 +364,17 @@ def test_bad_rules_are_named_with_all_their_faults(site, tmp_path):
     assert run.stdout == b"" and b"nowhere.yaml" in run.stderr
 
 
+def test_a_failed_scan_is_named_once_in_a_pipe(site):
+    s = site()
+    for args, named in (("--rules nowhere.yaml", b"nowhere.yaml"), ("nowhere.log", b"nowhere.log")):
+        run = s.run("/bin/sh", "-c", f"'{INGEST}' scan {args} | '{ALERTER}' replay")
+        assert run.returncode == 65 and run.stdout == b""
+        line, = run.stderr.splitlines()
+        assert line.startswith(b"drainwatch-ingest: ") and named in line
+    run = s.run("/bin/sh", "-c", f"'{ALERTER}' replay </dev/null")
+    assert run.returncode == 65 and b"drainwatch-alerter: standard input" in run.stderr
+
+
 def test_only_the_rules_setting_is_used(site):
     s = site()
     run = scan(s, stdin=log(heroku), HEROKU_LOG_DRAIN_HMAC_SECRET="",
