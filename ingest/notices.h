@@ -41,14 +41,14 @@ void notices_damage(struct notices *n, const char *drain, uint64_t frames, bool 
 
 /* To be called after each attempt to write to the journal; NULL: it worked. */
 void notices_write(struct notices *n, const struct err *failed, int64_t now_us);
-/* To be called after each attempt to send what the journal holds; NULL: it worked. A failure costs
- * no delivery: what was accepted is in the journal, and is sent later. */
+/* To be called after each attempt to send the journal's records; NULL: it worked. A failure costs
+ * no delivery: accepted records are in the journal, and are sent later. */
 void notices_send(struct notices *n, const struct err *failed, int64_t now_us);
 
 /* Returns true if the journal is well, or false with the reason in one line. */
 bool notices_is_healthy(const struct notices *n, char *reason, size_t size);
 
-/* Logs what is due. To be called once a turn, and by notices_next_us. */
+/* Logs the news that are due. To be called once a turn, and by notices_next_us. */
 void notices_say(struct notices *n, const struct sender_health *health, int64_t now_us);
 int64_t notices_next_us(const struct notices *n);
 /* Prints and logs all that is held back, at the end. */

@@ -1,3 +1,4 @@
+/* Reads and compiles the rules file on a thread; called by the loop on SIGHUP. */
 #include "ingest/reload.h"
 
 #include "common/app/log.h"
@@ -58,8 +59,7 @@ void reload_begin(struct reload *r)
     if (pthread_create(&r->thread, NULL, run, r) == 0)
         return;
     r->running = false;
-    log_warning("%s: not reloaded: there is no room for a thread; the old rules stay in force",
-                r->path);
+    log_warning("%s: not reloaded: no thread can be started; the old rules stay in force", r->path);
 }
 
 int reload_fd(const struct reload *r)

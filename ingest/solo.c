@@ -1,3 +1,4 @@
+/* Starts, restarts and stops the alerter as a child process; called by the loop. */
 #include "ingest/solo.h"
 
 #include "common/app/clock.h"
@@ -17,7 +18,7 @@
 static const char ALERTER[] = "drainwatch-alerter";
 static const int64_t PAUSE_FIRST_US = TIME_S;
 static const int64_t PAUSE_MAX_US = 30 * TIME_S;
-/* Who lived so long died for a new reason. */
+/* A child that lived so long died for a new reason: the pauses begin anew. */
 static const int64_t STEADY_US = TIME_MINUTE;
 
 static int find_alerter(struct solo *s, struct err *err)
@@ -48,7 +49,7 @@ static int spawn(struct solo *s, int64_t now_us, struct err *err)
         char *argv[] = {s->path, NULL};
 
         prctl(PR_SET_PDEATHSIG, SIGTERM);
-        if (getppid() != parent) /* it died before the line above */
+        if (getppid() != parent) /* ingest died before the line above */
             _exit(0);
         process_unblock_signals();
         execv(s->path, argv);
@@ -85,7 +86,7 @@ static void say_how_it_died(const struct solo *s, int status)
     else
         snprintf(how, sizeof how, "ended with exit code %d", WEXITSTATUS(status));
     if (!s->stopping)
-        snprintf(then, sizeof then, "; it is started again in %lld s",
+        snprintf(then, sizeof then, "; it starts again in %lld s",
                  (long long)(s->pause_us / TIME_S));
     log_error("%s %s%s", ALERTER, how, then);
 }

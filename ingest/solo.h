@@ -1,8 +1,9 @@
-/* DRAINWATCH_SOLO: the alerter as a child of ingest, for a host or dyno that runs one process type.
+/* Runs the alerter as a child of ingest (DRAINWATCH_SOLO), for a host or dyno that runs one process
+ * type.
  *
- * The child is the drainwatch-alerter that lies beside this program. It is restarted when it dies,
- * after 1 s, doubling to 30 s while it keeps dying, also while ingest hands over before its end,
- * and never outlives its parent. */
+ * The child is the drainwatch-alerter beside this program. When it dies it starts again after 1 s,
+ * doubling to 30 s while it keeps dying, also while ingest hands over before its end. It never
+ * outlives ingest. */
 #ifndef DRAINWATCH_INGEST_SOLO_H
 #define DRAINWATCH_INGEST_SOLO_H
 
@@ -23,9 +24,9 @@ struct solo {
 
 /* Finds and starts the alerter. Returns 0 or ERR_IO. Times are clock_boot_us. */
 int solo_start(struct solo *s, int64_t now_us, struct err *err);
-void solo_signal(struct solo *s, int signal);         /* passes it on */
+void solo_signal(struct solo *s, int signal);         /* passes the signal on */
 void solo_child_died(struct solo *s, int64_t now_us); /* on SIGCHLD */
-void solo_run(struct solo *s, int64_t now_us);        /* starts it again when that is due */
+void solo_run(struct solo *s, int64_t now_us);        /* starts it again if that is due */
 
 /* Sends SIGTERM and waits, at most `patience_us`; then SIGKILL. */
 void solo_stop(struct solo *s, int64_t patience_us);

@@ -29,8 +29,8 @@ void spool_close(struct spool *s); /* all zeros is fine */
  * fits is accepted even if others do not fit. Returns 0 if all are, or the error of one that is
  * not. */
 int spool_record(struct spool *s, struct request *waiting, struct err *err);
-/* Sends to the alerter what was recorded, as far as it may, and takes its acks. Returns 0 or an
- * error of reading the journal; records are then sent later. */
+/* push sends recorded records to the alerter, as many as may be in flight; exchange takes its acks,
+ * too. They return 0 or an error of reading the journal; records are then sent later. */
 int spool_push(struct spool *s, int64_t now_us, struct err *err);
 int spool_exchange(struct spool *s, int64_t now_us, struct err *err);
 
@@ -40,7 +40,7 @@ bool spool_trim_due(const struct spool *s, int64_t now_us);
 int spool_trim(struct spool *s, struct err *err);
 
 /* To be called once a turn, outside of a transaction. Fails with ERR_IO if the state folder was
- * removed or replaced: records would be written where nobody can read them. Sets a damaged journal
+ * removed or replaced, because nobody could read its records again. Sets a damaged journal
  * aside and opens a new one: records that it took from then on would be lost with it. */
 int spool_check(struct spool *s, int64_t now_us, struct err *err);
 

@@ -17,8 +17,8 @@ struct answer {
 
 void answer_init(struct answer *a);
 
-/* Sets status and text: what is wrong and what would be right, with its newline. A text that does
- * not fit is cut. */
+/* Sets the status and the text, with its newline: it names the fault and the remedy. A text that
+ * does not fit is cut. */
 void answer_set(struct answer *a, unsigned status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void answer_set_header(struct answer *a, const char *header, const char *value);

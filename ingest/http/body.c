@@ -1,3 +1,4 @@
+/* Takes the body of a delivery: gzip, size limit; called by request. */
 #include "ingest/http/body.h"
 
 #include "common/base/err.h"
@@ -7,18 +8,18 @@
 
 enum {
     INFLATED_BYTES = 32 << 10,
-    GZIP_ONLY = 16 + MAX_WBITS, /* zlib: a gzip header is wanted, the largest window allowed */
+    GZIP_ONLY = 16 + MAX_WBITS, /* zlib: demand a gzip header, allow the largest window */
 };
 
 struct body {
     struct delivery *delivery;
     struct rulebook *book; /* the delivery's */
     int64_t max_bytes;
-    int64_t raw_bytes; /* as they came */
-    int64_t bytes;     /* gzip undone */
+    int64_t raw_bytes; /* before inflation */
+    int64_t bytes;     /* after it */
     bool gzip;
     bool too_large;
-    bool stream_ended; /* what comes behind a gzip stream is another one, or rubbish */
+    bool stream_ended; /* the next bytes are another gzip stream, or rubbish */
     bool stream_damaged;
     bool inflate_ready;
     z_stream inflate;
@@ -84,7 +85,7 @@ static int push_plain(struct body *b, const void *bytes, size_t n)
     return delivery_push(b->delivery, bytes, n);
 }
 
-/* Inflates once. True while more can come of it. */
+/* Inflates once. True while more output can follow. */
 static bool inflate_some(struct body *b, unsigned char out[INFLATED_BYTES], size_t *made)
 {
     int rc;
@@ -101,7 +102,7 @@ static bool inflate_some(struct body *b, unsigned char out[INFLATED_BYTES], size
     b->stream_damaged = rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR;
     if (b->inflate.avail_in > 0)
         return !b->stream_damaged;
-    /* Where `out` is full zlib may hold back more, unless the stream ended with it. */
+    /* If `out` is full zlib may hold back more, unless the stream ended. */
     return b->inflate.avail_out == 0 && !b->stream_ended;
 }
 
@@ -111,8 +112,7 @@ static int push_gzip(struct body *b, const void *bytes, size_t n)
     bool more = true;
     int rc = 0;
 
-    /* zlib does not write through next_in; its type says so only where it was built with
-     * ZLIB_CONST. */
+    /* zlib does not write through next_in, but its type says so only under ZLIB_CONST. */
     b->inflate.next_in = (z_const Bytef *)(uintptr_t)bytes;
     b->inflate.avail_in = (uInt)n;
     while (rc == 0 && more && !b->stream_damaged && !b->too_large) {
@@ -129,7 +129,7 @@ int body_push(struct body *b, const void *bytes, size_t n)
     b->raw_bytes += (int64_t)n;
     if (b->raw_bytes > b->max_bytes)
         b->too_large = true;
-    if (b->too_large) /* read on and forget: an answer can only follow the body */
+    if (b->too_large) /* read and forget the rest: an answer can only follow the body */
         return 0;
     return b->gzip ? push_gzip(b, bytes, n) : push_plain(b, bytes, n);
 }

@@ -1,4 +1,4 @@
-/* One request's body on its way to a delivery: undoes gzip, holds the size limit. */
+/* The body of one request: undoes gzip, enforces the size limit, collects the records. */
 #ifndef DRAINWATCH_INGEST_HTTP_BODY_H
 #define DRAINWATCH_INGEST_HTTP_BODY_H
 
@@ -20,23 +20,22 @@ enum body_verdict {
 struct body *body_new(void); /* NULL: no memory */
 void body_free(struct body *b);
 
-/* begin, push and finish return 0 or what the delivery does (ERR_NOMEM, ERR_IO, ERR_FULL); after
- * anything but 0 only begin and free are allowed. `max_bytes` holds for the body as it comes and
- * for what gzip makes of it. The book is held until the next begin, or free: its rules' names are
- * in the records. */
+/* begin, push and finish return 0 or an error of the delivery (ERR_NOMEM, ERR_IO, ERR_FULL), after
+ * which only begin and free are allowed. `max_bytes` bounds the body both before and after gzip is
+ * undone. The book is held until the next begin, or free: its rules' names are in the records. */
 int body_begin(struct body *b, struct rulebook *book, const struct delivery_head *head, bool gzip,
                int64_t max_bytes);
 int body_push(struct body *b, const void *bytes, size_t n);
 
-/* The body is complete: the records to keep, as delivery_finish answers them. Of a gzip stream that
- * is damaged or cut off, what could be read counts, and the damage as a malformed frame. */
+/* The body is complete. Sets the records to keep, as delivery_finish does. The readable part of a
+ * damaged gzip stream counts, and the damage counts as a malformed frame. */
 int body_finish(struct body *b, enum body_verdict *verdict, const struct wire_record **records,
                 size_t *n);
 
 struct delivery_counts body_counts(const struct body *b);
-/* Whether it was a gzip stream, and damaged or cut off; known after finish. */
+/* Whether a gzip stream was damaged or cut off; known after finish. */
 bool body_is_damaged(const struct body *b);
-/* What it was last begun with; NULL: never. */
+/* The book of the last begin; NULL: there was none. */
 const struct rulebook *body_book(const struct body *b);
 
 #endif

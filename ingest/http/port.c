@@ -1,3 +1,4 @@
+/* Opens the listening socket; called by the server. */
 #include "ingest/http/port.h"
 
 #include <arpa/inet.h>
@@ -8,11 +9,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* What a connection has sent and we have not read waits in the kernel, by itself up to 32 MB
- * (Linux, tcp_rmem). Under load it then lies there until no cache has it any more: with this bound
- * bodies of 200 KB cost a sixth less (measured). Linux doubles the number for its own bookkeeping.
- * Within a region, where a packet takes 2 ms to and fro at most, it is room for 100 MB/s a
- * connection. */
+/* By itself Linux keeps up to 32 MB of a connection's unread bytes (tcp_rmem), and under load they
+ * drop out of the caches before we read them: with this bound bodies of 200 KB cost a sixth less.
+ * Linux doubles the number for its own use. With a round trip of 2 ms, the most within a region, it
+ * is room for 100 MB/s a connection. */
 enum { RECEIVE_BYTES = 256 << 10 };
 
 static int listen_on(int family, uint16_t port)

@@ -36,6 +36,7 @@ class RouterStandIn:
         self.pb = load_messages(folder)
         self.silent = False   # receives, and neither takes nor answers
         self.refusing = ""    # answers so, and takes nothing
+        self.trouble = ""     # says so in each ack
         self.paused = False   # does not even receive
         self.records = []     # as taken, in order
         self.received = []    # the sequence of each record that came, taken or not
@@ -116,7 +117,7 @@ class RouterStandIn:
         if self.silent:
             return
         ack = self.pb.Ack(version=1, sender=push.sender, taken=self.taken.get(push.sender, 0),
-                          refused=self.refusing, again=again)
+                          refused=self.refusing, again=again, trouble=self.trouble)
         socket.send_multipart([peer, ack.SerializeToString()])
 
     def _take(self, push):

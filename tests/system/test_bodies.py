@@ -1,4 +1,4 @@
-"""What ingest makes of a body, as its records say: each good line counted, whatever is beside it."""
+"""The records that ingest makes of a body: each good line counts, whatever is beside it."""
 
 import base64
 import datetime
@@ -26,7 +26,7 @@ def framed(line, length=None):
     return f"{len(line) if length is None else length} ".encode() + line
 
 
-# ---- what a record says ----
+# ---- the parts of a record ----
 
 def test_a_record(pair):
     before = datetime.datetime.now().timestamp()
@@ -90,7 +90,7 @@ def test_forms(pair, form):
 
 
 GOOD_H12 = syslog(H12)
-BROKEN = {  # what stands between two good frames, how many lines and matches it makes by itself
+BROKEN = {  # bytes between two good frames, and how many lines and matches they make
     "too long": (framed(GOOD_H12, len(GOOD_H12) + 1), 1, 1),
     "far too long": (framed(GOOD_H12, 5000), 1, 1),
     "too short": (framed(GOOD_H12, len(GOOD_H12) - 10), 1, 1),
@@ -123,7 +123,7 @@ def test_a_missing_length_costs_no_neighbour(pair):
 
 @pytest.mark.parametrize("keep", [1, 2, 3, 4, 8, 20, 40, 80, 100])
 def test_a_frame_that_is_cut_off(pair, keep):
-    """At the body's end what is there counts, at its beginning the rest of a line is one."""
+    """At the end of a body the part counts; at its beginning the rest of a line is a line."""
     whole_frame = h12()
     record = pair.record(h12(2) + whole_frame[:keep])
     assert count(record) == 2 + (b"code=H12" in whole_frame[:keep])
@@ -295,7 +295,7 @@ def test_gzip_of_several_members(pair):
 
 @pytest.mark.parametrize("keep", [20, 100, -1, -8, -9])
 def test_gzip_that_is_cut_off(pair, keep):
-    """What can be read counts; the damage is counted as one more bad frame, and as a loss."""
+    """The readable part counts; the damage counts as one more bad frame, and as a loss."""
     record, = gz(pair, gzip.compress(h12(4) + OK * 3000)[:keep])
     assert count(record) == (4 if keep < 0 else 0)
     assert record.malformed >= 1 and record.lost == 1
@@ -367,7 +367,7 @@ def test_drop_counts_that_are_none(pair):
     assert record.lost == 12
 
 
-# ---- what is a match, and what only looks like one ----
+# ---- matches, and lines that only look like one ----
 
 FAKES = {
     "path": frame('at=info method=GET path="/?code=H12" host=x.example status=200'),

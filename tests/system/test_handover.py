@@ -196,6 +196,19 @@ def test_an_alerter_that_refuses_is_said(site, router):
     assert program.stop() == 0
 
 
+def test_alerts_that_are_kept_make_it_unhealthy(site, router):
+    s = site()
+    r = router(s).start()
+    s.ingest()
+    s.wait_healthy()
+    r.trouble = "3 alerts kept: invalid_auth"
+    wait_for(lambda: s.health() == (503, r.trouble), "the reason at /healthz")
+    assert s.post(h12()) == 204
+    r.wait_for(1)
+    r.trouble = ""
+    s.wait_healthy()
+
+
 # ---- the spool ----
 
 def test_a_full_spool_answers_503_and_recovers(site, router):

@@ -1,4 +1,4 @@
-"""Receipts: what ingest prints of each delivery; and the same under load."""
+"""The receipts that ingest prints, also under load."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""SIGHUP: the rules file is read anew, and nothing else is lost, doubled or forgotten."""
+"""SIGHUP makes the programs read the rules file again; nothing is lost, doubled or forgotten."""
 
 import json
 import os

@@ -57,7 +57,7 @@ def test_one_process_does_it_all(site, slack):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_whole_group_stops_it_in_order(site, slack, number):
     """As a platform stops a dyno, or a terminal a command: each process gets the signal, and the
-    alerter gets ingest's as well. What is at Slack meanwhile is waited for."""
+    alerter gets ingest's as well. It waits for the answer of a post to Slack."""
     both = Solo(site(rules=rules()), slack)
     slack.behave("slow:2")
     both.post(h12(4))
@@ -77,13 +77,13 @@ def test_a_killed_alerter_is_started_again(site):
     first = both.child()
     os.kill(first, signal.SIGKILL)
     said, = both.ingest.wait_said("drainwatch-alerter was killed by signal 9")
-    assert "level=error" in said and "started again in 1 s" in said
+    assert "level=error" in said and "starts again in 1 s" in said
     both.post(h12(2))
     second = both.child()
     assert second != first
     assert [row["count"] for row in both.decided()] == [4]
     os.kill(second, signal.SIGKILL)
-    both.ingest.wait_said("started again in 2 s")
+    both.ingest.wait_said("starts again in 2 s")
 
 
 def test_an_alerter_that_cannot_start_is_tried_again(site):
@@ -91,7 +91,7 @@ def test_an_alerter_that_cannot_start_is_tried_again(site):
     here = site(rules=rules())
     other = here.alerter()
     both = Solo(here)
-    both.ingest.wait_said("drainwatch-alerter ended with exit code 1; it is started again in 1 s")
+    both.ingest.wait_said("drainwatch-alerter ended with exit code 1; it starts again in 1 s")
     assert both.ingest.said("alerter.db")
     both.post(h12(2))
     both.fence()
@@ -130,7 +130,7 @@ def test_an_alerter_that_dies_at_the_end_is_said(site):
     os.kill(child, signal.SIGKILL)
     assert both.ingest.wait() == 0
     line, = both.ingest.said("drainwatch-alerter was killed by signal 9")
-    assert "level=error" in line and "started again" not in line
+    assert "level=error" in line and "starts again" not in line
 
 
 def test_an_alerter_never_outlives_its_ingest(site):
@@ -169,7 +169,7 @@ def test_no_alerter_beside_it(site, tmp_path):
 
 
 def open_files(pid):
-    """Where its descriptors lead to, but for those that every process is given."""
+    """The targets of its descriptors, without those that every process has."""
     links = set()
     for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
         try:
