@@ -57,25 +57,6 @@ static size_t first_after(const struct window *w, int64_t ms)
     return first;
 }
 
-/* As first_after, where the answer is likely near `guess`. Of a large window the search would touch
- * memory that nobody else needs: where keys are many, or windows long, that is most of its price.
- */
-static size_t first_after_near(const struct window *w, int64_t ms, size_t guess)
-{
-    enum { STEPS_MAX = 8 };
-    const struct window_time *times = held(w);
-
-    for (int i = 0; i < STEPS_MAX && guess <= w->n; i++) {
-        if (guess > 0 && times[guess - 1].ms > ms)
-            guess--;
-        else if (guess < w->n && times[guess].ms <= ms)
-            guess++;
-        else
-            return guess;
-    }
-    return first_after(w, ms);
-}
-
 static int by_time(const void *a, const void *b)
 {
     const struct window_run *x = a, *y = b;
@@ -302,7 +283,7 @@ struct interval {
 static void begin_at(const struct window *w, struct interval *in, int64_t ms, int64_t within_ms)
 {
     in->last = first_after(w, ms - 1);
-    in->first = first_after_near(w, ms - within_ms, in->last - w->span);
+    in->first = first_after(w, ms - within_ms);
     in->before = sum_before(w, in->first);
 }
 
@@ -325,7 +306,7 @@ static void judge_until(const struct window *w, struct interval *in, int64_t end
 
 /* It is enough to look at intervals that end at a time that is held: any other one holds no more
  * than the one that ends at its own last match. */
-struct window_count window_judge(struct window *w, const struct window_run *fresh, size_t n,
+struct window_count window_judge(const struct window *w, const struct window_run *fresh, size_t n,
                                  int64_t within_ms)
 {
     const struct window_time *times = held(w);
@@ -343,7 +324,6 @@ struct window_count window_judge(struct window *w, const struct window_run *fres
             end_ms = where(w, &fresh[f + 1]);
         judge_until(w, &in, end_ms, within_ms, &best);
     }
-    w->span = best.last - best.first;
     return (struct window_count){.count = best.count,
                                  .first_ms = times[best.first].ms,
                                  .last_ms = times[best.last].ms,

@@ -30,8 +30,6 @@ struct window {
     size_t cap;
     size_t head; /* what lies before it was forgotten; moved up now and then, not each time */
     size_t n;
-    size_t span;       /* times before the newest that the last interval judged went back to; a
-                          guess for the next one, on which nothing rests */
     uint64_t before;   /* the running sum before the first time that is held */
     int64_t merged_ms; /* the latest time that took in older ones; INT64_MIN: none did */
 };
@@ -63,7 +61,7 @@ int window_put(struct window *w, const struct window_run *runs, size_t n, int64_
 
 /* The largest interval of `within_ms` that holds one of the sorted runs just put in; of several,
  * the latest. */
-struct window_count window_judge(struct window *w, const struct window_run *fresh, size_t n,
+struct window_count window_judge(const struct window *w, const struct window_run *fresh, size_t n,
                                  int64_t within_ms);
 
 void window_save(const struct window *w, struct snapshot_writer *out);
