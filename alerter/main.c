@@ -1,8 +1,8 @@
 /* drainwatch-alerter: counts what ingest found, decides, and tells Slack. */
 #include "alerter/commands/export.h"
+#include "alerter/commands/outbox.h"
 #include "alerter/commands/replay.h"
 #include "alerter/commands/ruletest.h"
-#include "alerter/commands/show.h"
 #include "alerter/loop.h"
 #include "common/app/commands.h"
 #include "common/app/process.h"
@@ -36,7 +36,7 @@ static const struct startup_program program = {
 };
 
 static const struct command list[] = {
-    {"outbox", show_outbox, OUTBOX_USAGE},
+    {"outbox", outbox_command, OUTBOX_USAGE},
     {"export", export_stream, EXPORT_USAGE},
     {"replay", replay_stream, REPLAY_USAGE},
     {"test", ruletest_files, TEST_USAGE},

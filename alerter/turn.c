@@ -74,6 +74,8 @@ static int take(void *ctx, struct wire_bytes bytes, const struct wire_record *re
         rc = fold_event(&d->fold, &event, &outcomes, err);
     for (size_t i = 0; rc == 0 && i < outcomes.n_alerts; i++)
         rc = put_alert(d, &outcomes.alerts[i], err);
+    for (size_t i = 0; rc == 0 && i < outcomes.n_cooled; i++)
+        show_cooled(&outcomes.cooled[i], d->now_us);
     return rc;
 }
 

@@ -1,8 +1,9 @@
+/* Prints and logs alerts, and opens the storage to read it. Called by the commands and, for the
+ * log, by the alerter's turn. */
 #include "alerter/commands/show.h"
 
 #include "alerter/deliver/alertjson.h"
 #include "alerter/deliver/draft.h"
-#include "alerter/deliver/outbox.h"
 #include "alerter/deliver/wording.h"
 #include "common/app/args.h"
 #include "common/app/log.h"
@@ -21,42 +22,7 @@
 /* Bytes: a rule's name and most groups are whole. */
 enum { SUBJECT_MAX = 600, NAME_MAX_BYTES = 300 };
 
-static const char *const state_names[] = {
-    [OUTBOX_WAITING] = "waiting",
-    [OUTBOX_FAILED] = "failed",
-    [OUTBOX_DELIVERED] = "delivered",
-    [OUTBOX_EXPIRED] = "expired",
-};
-
-struct show {
-    bool json;
-    struct err *err;
-};
-
-/* A time, or null where there is none. */
-static json_t *time_or_null(int64_t us)
-{
-    char text[TIME_RFC3339_SIZE];
-
-    if (us == 0)
-        return json_null();
-    time_format_rfc3339(us, text);
-    return json_string(text);
-}
-
-static json_t *delivery_json(const struct outbox_message *m)
-{
-    bool waits = m->state == OUTBOX_WAITING;
-
-    return json_pack("{s:s, s:s, s:i, s:o, s:o, s:o, s:s}", "state", state_names[m->state],
-                     "channel", m->channel, "tries", m->facts.tries, "last_try",
-                     time_or_null(m->facts.tries > 0 ? m->facts.last_try_us : 0), "next_try",
-                     time_or_null(waits ? m->next_try_us : 0), "ended", time_or_null(m->ended_us),
-                     "last_answer", m->last_answer);
-}
-
-/* Prints the object as one line and lets it go; it may be NULL. */
-static int print_object(json_t *object, struct err *err)
+int show_object(json_t *object, struct err *err)
 {
     char *text = object == NULL ? NULL : json_dumps(object, JSON_COMPACT);
 
@@ -68,8 +34,7 @@ static int print_object(json_t *object, struct err *err)
     return 0;
 }
 
-/* What a line of text says of an alert, wherever it is shown. */
-static void say_alert(struct draft *d, const struct wire_alert *alert)
+void show_say_alert(struct draft *d, const struct wire_alert *alert)
 {
     char window[TIME_WORDS_SIZE];
 
@@ -86,15 +51,14 @@ static void say_alert(struct draft *d, const struct wire_alert *alert)
     draft_say(d, window);
     draft_say(d, " (more than ");
     draft_say_number(d, alert->threshold);
-    draft_say(d, "), ");
+    draft_say(d, alert->arrived_late ? "; arrived late), " : "), ");
     draft_show(d, alert->app, NAME_MAX_BYTES);
     draft_say(d, ", ");
     draft_say_number(d, alert->suppressed);
     draft_say(d, " suppressed");
 }
 
-/* Prints what was written, and lets it go. */
-static int print_line(struct draft *d, struct err *err)
+int show_line(struct draft *d, struct err *err)
 {
     int rc = d->rc;
 
@@ -109,10 +73,10 @@ int show_alert(const struct wire_alert *alert, bool json, struct err *err)
     struct draft line;
 
     if (json)
-        return print_object(alertjson_new(alert), err);
+        return show_object(alertjson_new(alert), err);
     draft_init(&line, DRAFT_PRINT);
-    say_alert(&line, alert);
-    return print_line(&line, err);
+    show_say_alert(&line, alert);
+    return show_line(&line, err);
 }
 
 void show_decided(const struct wire_alert *alert)
@@ -127,53 +91,30 @@ void show_decided(const struct wire_alert *alert)
     draft_close(&about);
 }
 
-static int print_json(struct show *show, const struct outbox_message *m)
+/* "05:55:10 UTC", with the date if that is a day or more away. */
+static void say_until(struct draft *d, int64_t until_us, int64_t now_us)
 {
-    json_t *object = alertjson_new(&m->alert);
+    char text[TIME_UTC_SIZE];
+    const size_t date = sizeof "2026-05-07 " - 1;
 
-    if (object != NULL && json_object_set_new(object, "delivery", delivery_json(m)) != 0) {
-        json_decref(object);
-        object = NULL;
-    }
-    return print_object(object, show->err);
+    time_format_utc(until_us, text);
+    draft_say(d, until_us - now_us < 24 * TIME_HOUR ? text + date : text);
 }
 
-static int print_text(const struct outbox_message *m, struct err *err)
+void show_cooled(const struct engine_cooled *cooled, int64_t now_us)
 {
+    const struct wire_alert alert = {
+        .rule = cooled->rule, .group = cooled->group, .n_group = cooled->n_group};
     struct draft line;
 
     draft_init(&line, DRAFT_PRINT);
-    say_alert(&line, &m->alert);
-    draft_say(&line, "  ");
-    draft_say(&line, state_names[m->state]);
-    draft_say(&line, " to ");
-    draft_show(&line, m->channel, NAME_MAX_BYTES);
-    draft_say(&line, ", ");
-    draft_say_number(&line, (uint64_t)m->facts.tries);
-    draft_say(&line, m->facts.tries == 1 ? " try" : " tries");
-    if (m->last_answer[0] != '\0') {
-        draft_say(&line, ", last answer: ");
-        draft_show(&line, m->last_answer, 4 * (size_t)OUTBOX_ANSWER_SIZE);
-    }
-    if (m->state == OUTBOX_WAITING && m->next_try_us > 0) {
-        draft_say(&line, ", next try: ");
-        draft_say_time(&line, m->next_try_us);
-    }
-    return print_line(&line, err);
-}
-
-static int show_message(void *ctx, const struct outbox_message *m)
-{
-    struct show *show = ctx;
-
-    if (!m->is_readable) {
-        fprintf(stderr, "drainwatch-alerter: row %" PRId64 " was written by a newer build\n",
-                m->row);
-        return 0;
-    }
-    if (show->json)
-        return print_json(show, m);
-    return print_text(m, show->err);
+    draft_show(&line, cooled->app, NAME_MAX_BYTES);
+    draft_say(&line, ": ");
+    wording_subject(&line, &alert, cooled->rule, SUBJECT_MAX);
+    draft_say(&line, " breached again, in cooldown until ");
+    say_until(&line, cooled->until_us, now_us);
+    log_info("%s", buf_text(&line.text));
+    draft_close(&line);
 }
 
 int show_open_storage(const struct settings *settings, struct storage **out, struct err *err)
@@ -190,24 +131,6 @@ int show_open_storage(const struct settings *settings, struct storage **out, str
                         err);
 }
 
-static int list(const struct settings *settings, struct show *show)
-{
-    struct storage *storage;
-    struct outbox *outbox = NULL;
-    int rc = show_open_storage(settings, &storage, show->err);
-
-    if (rc != 0)
-        return rc;
-    rc = outbox_open(storage, &outbox, show->err);
-    if (rc == 0)
-        rc = outbox_list(outbox, show_message, show, show->err);
-    if (rc == 0 && (fflush(stdout) != 0 || ferror(stdout)))
-        rc = err_set(show->err, ERR_IO, "cannot write to standard output: %s", strerror(errno));
-    outbox_close(outbox);
-    storage_close(storage);
-    return rc;
-}
-
 bool show_format(const struct startup_program *program, const char *value, bool *json)
 {
     *json = strcmp(value, "json") == 0;
@@ -215,24 +138,4 @@ bool show_format(const struct startup_program *program, const char *value, bool 
         return true;
     args_wrong(program, "--format takes text or json, not", value);
     return false;
-}
-
-int show_outbox(const struct startup_program *program, int argc, char **argv)
-{
-    struct settings settings;
-    struct err err;
-    struct show show = {.err = &err};
-    const char *format = "text";
-    const struct args_option options[] = {{"format", &format, NULL}, {0}};
-    int code;
-
-    if (args_read(program, argc, argv, options, 0) < 0 || !show_format(program, format, &show.json))
-        return STARTUP_USAGE;
-    code = startup_settings(program, &settings);
-    if (code != STARTUP_OK)
-        return code;
-    if (list(&settings, &show) != 0)
-        code = startup_fail(program, err.text);
-    settings_close(&settings);
-    return code;
 }

@@ -55,6 +55,8 @@ json_t *alertjson_new(const struct wire_alert *alert)
 
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
         bad |= json_object_set_new(object, members[i].name, members[i].value) != 0;
+    if (alert->arrived_late)
+        bad |= json_object_set_new(object, "arrived_late", json_true()) != 0;
     if (!bad)
         return object;
     json_decref(object);

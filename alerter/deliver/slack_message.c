@@ -167,7 +167,7 @@ static json_t *range_field(const struct wire_alert *a)
 
     draft_init(&d, DRAFT_MRKDWN);
     wording_range(&d, a, " to\n");
-    return field("Matches from", &d);
+    return field(a->arrived_late ? "Matches arrived late, from" : "Matches from", &d);
 }
 
 static json_t *origin_field(const struct wire_alert *a)

@@ -137,7 +137,7 @@ void wording_notification(struct draft *d, const struct wire_alert *alert)
     say_window(d, alert);
     draft_say(d, " (limit ");
     draft_say_number(d, alert->threshold);
-    draft_say(d, ")");
+    draft_say(d, alert->arrived_late ? "; arrived late)" : ")");
 }
 
 void wording_breach(struct draft *d, const struct wire_alert *alert)
@@ -150,7 +150,7 @@ void wording_breach(struct draft *d, const struct wire_alert *alert)
     draft_say_bold(d);
     draft_say(d, " (more than ");
     draft_say_number(d, alert->threshold);
-    draft_say(d, ")");
+    draft_say(d, alert->arrived_late ? "; arrived late)" : ")");
 }
 
 void wording_suppressed(struct draft *d, const struct wire_alert *alert)
@@ -178,7 +178,7 @@ void wording_details(struct draft *d, const struct wire_alert *alert, const char
     draft_say(d, line_start);
     draft_say(d, "at ");
     draft_say_time(d, alert->at_us);
-    draft_say(d, ", matches from ");
+    draft_say(d, alert->arrived_late ? ", matches arrived late, from " : ", matches from ");
     wording_range(d, alert, " to ");
     for (size_t i = 0; i < alert->n_group && i < WORDING_FIELDS_MAX; i++) {
         draft_say(d, line_start);

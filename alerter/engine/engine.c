@@ -49,7 +49,9 @@ struct engine {
     size_t *next_group; /* for each group of the record, the key's next one */
     struct wire_alert *alerts;
     size_t n_alerts;
-    size_t groups_cap; /* of the three arrays */
+    struct engine_cooled *cooled;
+    size_t n_cooled;
+    size_t groups_cap; /* of the four arrays */
     struct window_run *runs;
     size_t runs_cap;
 };
@@ -87,6 +89,7 @@ void engine_free(struct engine *e)
     if (e == NULL)
         return;
     free(e->runs);
+    free(e->cooled);
     free(e->alerts);
     free(e->next_group);
     free(e->touches);
@@ -165,11 +168,13 @@ static int reserve_groups(struct engine *e, size_t n)
     free(e->touches);
     free(e->next_group);
     free(e->alerts);
+    free(e->cooled);
     e->groups_cap = 0;
     e->touches = calloc(n, sizeof *e->touches);
     e->next_group = calloc(n, sizeof *e->next_group);
     e->alerts = calloc(n, sizeof *e->alerts);
-    if (e->touches == NULL || e->next_group == NULL || e->alerts == NULL)
+    e->cooled = calloc(n, sizeof *e->cooled);
+    if (e->touches == NULL || e->next_group == NULL || e->alerts == NULL || e->cooled == NULL)
         return ERR_NOMEM;
     e->groups_cap = n;
     return 0;
@@ -269,11 +274,13 @@ static bool is_near(int64_t time_us, int64_t other_us)
 /* The time at which a match counts. A time that is near neither the receive time nor the step time
  * is made up, from a wrong clock, or of a line that was held back on its way to ingest: the receive
  * time replaces it, which may lie hours back if ingest had to keep the record. */
-static int64_t event_us(struct engine *e, int64_t time_us)
+static int64_t event_us(struct engine *e, struct key *key, int64_t time_us)
 {
     if (is_near(time_us, e->received_us) || is_near(time_us, e->step_us))
         return time_us;
     e->counts.skewed++;
+    if (time_us < e->received_us && e->received_us / TIME_MS > key->late_ms)
+        key->late_ms = e->received_us / TIME_MS;
     return e->received_us;
 }
 
@@ -291,7 +298,7 @@ static int collect(struct engine *e, const struct wire_record *record, const str
         const struct wire_matches *matches = &record->matches[g];
 
         for (size_t i = 0; i < matches->n_times; i++) {
-            int64_t us = event_us(e, matches->times_us[i]);
+            int64_t us = event_us(e, t->key, matches->times_us[i]);
 
             e->runs[n++] = (struct window_run){.ms = us / TIME_MS, .n = 1};
         }
@@ -325,9 +332,9 @@ static void write_id(const struct wire_alert *alert, char id[WIRE_ID_SIZE])
     snprintf(id, WIRE_ID_SIZE, "%016" PRIx64, hash);
 }
 
-/* An alert borrows names from the record, never from the key, which may be dropped before the step
+/* Outcomes borrow names from the record, never from the key, which may be dropped before the step
  * ends. */
-static void fill_group(const struct wire_record *record, struct touch *t, struct wire_alert *alert)
+static void fill_group(const struct wire_record *record, struct touch *t)
 {
     const struct rules_list *keys = &t->rule->group_by;
 
@@ -336,8 +343,6 @@ static void fill_group(const struct wire_record *record, struct touch *t, struct
             .key = keys->items[i],
             .value = group_value(&record->matches[t->first_group], keys->items[i]),
         };
-    alert->group = t->pairs;
-    alert->n_group = keys->n;
 }
 
 /* Whether lines may be missing from the count: the newest mark of a loss lies within the interval
@@ -364,6 +369,7 @@ static void add_alert(struct engine *e, const struct wire_record *record, struct
         .count = breach->count,
         .at_least = is_short(e, t, breach),
         .about = breach->about,
+        .arrived_late = t->key->late_ms >= breach->first_ms,
         .window_us = rule->within_us,
         .threshold = rule->more_than,
         .suppressed = judged->suppressed,
@@ -380,9 +386,26 @@ static void add_alert(struct engine *e, const struct wire_record *record, struct
     };
     if (rule->sample)
         alert->sample = line->sample;
-    fill_group(record, t, alert);
+    fill_group(record, t);
+    alert->group = t->pairs;
+    alert->n_group = rule->group_by.n;
     write_id(alert, alert->id);
     e->counts.alerts++;
+}
+
+static void add_cooled(struct engine *e, const struct wire_record *record, struct touch *t,
+                       bool is_first)
+{
+    e->counts.cooled++;
+    if (!is_first)
+        return;
+    fill_group(record, t);
+    e->cooled[e->n_cooled++] =
+        (struct engine_cooled){.rule = t->rule->name,
+                               .app = e->app,
+                               .group = t->pairs,
+                               .n_group = t->rule->group_by.n,
+                               .until_us = judge_cooldown_end_us(t->key, t->rule)};
 }
 
 /* Puts the matches of a touched key into its window and judges it. */
@@ -402,10 +425,12 @@ static int take_touch(struct engine *e, const struct wire_record *record, struct
     if (rc != 0 || late == n)
         return rc;
     e->counts.matches += judge_matches(e->runs + late, n - late);
+    t->key->arrived_us = e->step_us;
     judged = judge_key(t->key, t->rule, e->runs + late, n - late, e->step_us);
     if (judged.verdict == JUDGE_ALERT)
         add_alert(e, record, t, &judged);
-    e->counts.cooled += judged.verdict == JUDGE_COOLED;
+    if (judged.verdict == JUDGE_COOLED)
+        add_cooled(e, record, t, judged.is_first);
     return 0;
 }
 
@@ -476,6 +501,7 @@ static int take_record(struct engine *e, const struct wire_record *record, int64
         e->step_us = at_us;
     e->n_touches = 0;
     e->n_alerts = 0;
+    e->n_cooled = 0;
     e->counts.records++;
     rc = is_repeat(e, record);
     if (rc == 1) {
@@ -490,7 +516,10 @@ static int take_record(struct engine *e, const struct wire_record *record, int64
         e->runs_cap = 0;
     }
     if (rc == 0)
-        *out = (struct engine_outcomes){.alerts = e->alerts, .n_alerts = e->n_alerts};
+        *out = (struct engine_outcomes){.alerts = e->alerts,
+                                        .n_alerts = e->n_alerts,
+                                        .cooled = e->cooled,
+                                        .n_cooled = e->n_cooled};
     return rc;
 }
 

@@ -13,6 +13,9 @@
  * matches are judged. An alert is "at least" if the newest mark lies within the interval that it
  * counts, or later.
  *
+ * An alert is "arrived late" if a match that it may count had a time of its own that was over an
+ * hour older than its delivery: then its first and last times may be those of the delivery.
+ *
  * Nothing in the engine waits: cooldowns and windows are judged when a record comes. So there is no
  * event for a passing clock, and no function that tells when the next one is due; both belong here
  * once a decision depends on records that do not come.
@@ -109,12 +112,23 @@ static inline struct engine_event engine_rules_event(const char *text, size_t le
         .kind = ENGINE_RULES, .at_us = at_us, .rules = {(const uint8_t *)text, len}};
 }
 
-/* The outcomes of one step. The alerts stand in the order in which the record's matches first
- * touched their keys. They borrow from the engine (valid until the next step) and from the record
+/* The first breach of a key within a cooldown: what a log reports, since no alert does. */
+struct engine_cooled {
+    const char *rule;
+    const char *app;
+    const struct wire_group *group;
+    size_t n_group;
+    int64_t until_us; /* the end of the cooldown, a step time */
+};
+
+/* The outcomes of one step. They stand in the order in which the record's matches first
+ * touched their keys, and borrow from the engine (valid until the next step) and from the record
  * (app, group's values, source, process, sample). */
 struct engine_outcomes {
     const struct wire_alert *alerts;
     size_t n_alerts;
+    const struct engine_cooled *cooled;
+    size_t n_cooled;
 };
 
 struct engine *engine_new(uint64_t seed);
@@ -149,7 +163,7 @@ struct engine_counts engine_counts(const struct engine *e);
  * there on and save the same bytes. engine_save appends; it returns 0, ERR_FULL (the buffer's
  * ceiling; its old content stays) or ERR_NOMEM. engine_load takes bytes from anywhere; it returns
  * 0, ERR_VERSION (another form, or rules that this build refuses), ERR_DAMAGED or ERR_NOMEM. Expect
- * some 30 bytes and the names for an idle key, 2 to 4 for each further time, 10 to 13 for a
+ * some 40 bytes and the names for an idle key, 2 to 4 for each further time, 10 to 13 for a
  * Frame-Id. */
 int engine_save(const struct engine *e, struct buf *out);
 int engine_load(struct engine **out, const void *bytes, size_t n, uint64_t seed, struct err *err);

@@ -39,10 +39,14 @@ struct judge_result judge_key(struct key *key, const struct rule *rule,
         result.verdict = JUDGE_ALERT;
         key->alerted_us = step_us;
         key->since = 0;
+        key->is_noted = false;
         return result;
     }
-    if (breach)
+    if (breach) {
         result.verdict = JUDGE_COOLED;
+        result.is_first = !key->is_noted;
+        key->is_noted = true;
+    }
     if (key->alerted_us != KEY_NEVER)
         key->since += judge_matches(fresh, n);
     return result;

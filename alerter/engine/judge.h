@@ -8,6 +8,7 @@
 #include "alerter/engine/window.h"
 #include "common/rules/rules.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,7 @@ struct judge_result {
     enum judge_verdict verdict;
     struct window_count most; /* the largest interval that holds one of the new matches */
     uint64_t suppressed;      /* JUDGE_ALERT: matches put in after the key's last alert */
+    bool is_first;            /* JUDGE_COOLED: no earlier breach fell into this cooldown */
 };
 
 /* Judges a key after the sorted `fresh` runs, at least one, were put into its window, and notes in

@@ -213,7 +213,8 @@ static struct entry *add(struct keys *k)
         return NULL;
     }
     window_init(&e->key.window);
-    e->key.alerted_us = KEY_NEVER;
+    e->key.alerted_us = e->key.arrived_us = KEY_NEVER;
+    e->key.late_ms = INT64_MIN;
     e->n_group = k->n_group;
     append(k, e);
     return e;
@@ -318,6 +319,26 @@ struct keys_counts keys_counts(const struct keys *k)
     return (struct keys_counts){.keys = k->n, .times = k->times};
 }
 
+static void save_arrivals(const struct key *key, struct snapshot_writer *out)
+{
+    snapshot_put_u64(out, key->is_noted);
+    snapshot_put_i64(out, key->arrived_us);
+    snapshot_put_u64(out, key->late_ms != INT64_MIN);
+    if (key->late_ms != INT64_MIN)
+        snapshot_put_i64(out, key->late_ms);
+}
+
+/* Version 2 had none of this. */
+static void load_arrivals(struct key *key, struct snapshot_reader *in)
+{
+    if (in->version < 3)
+        return;
+    key->is_noted = snapshot_get_max(in, 1) != 0;
+    key->arrived_us = snapshot_get_i64(in);
+    if (snapshot_get_max(in, 1) != 0)
+        key->late_ms = snapshot_get_i64(in);
+}
+
 void keys_save(const struct keys *k, struct snapshot_writer *out)
 {
     const struct entry *e;
@@ -334,6 +355,7 @@ void keys_save(const struct keys *k, struct snapshot_writer *out)
             snapshot_put_bytes(out, value, strlen(value));
         snapshot_put_i64(out, e->key.alerted_us);
         snapshot_put_u64(out, e->key.since);
+        save_arrivals(&e->key, out);
         window_save(&e->key.window, out);
     }
 }
@@ -383,9 +405,11 @@ static int load_key(struct keys *k, struct snapshot_reader *in, const struct key
         return ERR_DAMAGED;
     e->key.alerted_us = snapshot_get_i64(in);
     e->key.since = snapshot_get_max(in, UINT64_MAX >> 1);
+    load_arrivals(&e->key, in);
     rc = window_load(&e->key.window, in, limits->key_times);
     k->times += e->key.window.n;
-    if (rc == 0 && (e->key.alerted_us < KEY_NEVER || e->key.alerted_us > step_us))
+    if (rc == 0 && (e->key.alerted_us < KEY_NEVER || e->key.alerted_us > step_us ||
+                    e->key.arrived_us < KEY_NEVER || e->key.arrived_us > step_us))
         return ERR_DAMAGED;
     return rc;
 }

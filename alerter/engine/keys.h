@@ -22,6 +22,10 @@ struct key {
     struct window window;
     int64_t alerted_us; /* step time of its last alert; KEY_NEVER: there was none */
     uint64_t since;     /* matches put in since then; 0 while there was none */
+    bool is_noted;      /* a breach within the cooldown after that alert was reported */
+    int64_t arrived_us; /* step time of the last matches; KEY_NEVER: not known */
+    int64_t late_ms;    /* the newest time at which a match counts whose own time was too old;
+                           INT64_MIN: there was none */
     size_t touch;       /* the engine's: which of its step's touches it was last */
 };
 #define KEY_NEVER INT64_C(-1)

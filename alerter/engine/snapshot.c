@@ -85,9 +85,10 @@ int snapshot_open(struct snapshot_reader *r, const void *bytes, size_t n, struct
     version = snapshot_get_u64(r);
     if (r->bad)
         return err_set(err, ERR_DAMAGED, "snapshot: it has no version");
-    if (version != SNAPSHOT_VERSION)
-        return err_set(err, ERR_VERSION, "snapshot: version %llu, this build reads %d",
-                       (unsigned long long)version, SNAPSHOT_VERSION);
+    if (version < SNAPSHOT_VERSION_OLDEST || version > SNAPSHOT_VERSION)
+        return err_set(err, ERR_VERSION, "snapshot: version %llu, this build reads %d to %d",
+                       (unsigned long long)version, SNAPSHOT_VERSION_OLDEST, SNAPSHOT_VERSION);
+    r->version = (int)version;
     return 0;
 }
 

@@ -13,7 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SNAPSHOT_VERSION = 2 };
+enum {
+    SNAPSHOT_VERSION = 3,        /* written */
+    SNAPSHOT_VERSION_OLDEST = 2, /* that is still read; 2 tells less of a key */
+};
 
 /* Appends to a buffer. The first failure sticks and is what finish returns, so that the writers in
  * between need no checks. */
@@ -36,6 +39,7 @@ int snapshot_finish(struct snapshot_writer *w);
 struct snapshot_reader {
     const uint8_t *next;
     const uint8_t *end;
+    int version;
     bool bad;
 };
 

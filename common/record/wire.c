@@ -344,6 +344,7 @@ static void alert_in(struct wire *w, struct check *c, const Drainwatch__Alert *m
                                .count = m->count,
                                .at_least = m->at_least,
                                .about = m->about,
+                               .arrived_late = m->arrived_late,
                                .window_us = m->window_us,
                                .threshold = m->threshold,
                                .suppressed = m->suppressed,

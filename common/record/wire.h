@@ -111,6 +111,7 @@ struct wire_alert {
     uint64_t count;
     bool at_least;
     bool about;
+    bool arrived_late; /* first_us and last_us may be arrival times of late lines */
     int64_t window_us;
     uint64_t threshold;
     uint64_t suppressed;

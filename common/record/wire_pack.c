@@ -230,6 +230,7 @@ static void alert_out(const struct wire_alert *a, Drainwatch__Alert *m)
     m->count = a->count;
     m->at_least = a->at_least;
     m->about = a->about;
+    m->arrived_late = a->arrived_late;
     m->window_us = a->window_us;
     m->threshold = a->threshold;
     m->suppressed = a->suppressed;

@@ -25,6 +25,8 @@ struct oracle {
     uint64_t touches;
     struct oracle_alert alerts[ORACLE_MATCHES];
     size_t n_alerts;
+    struct oracle_alert cooled[ORACLE_MATCHES];
+    size_t n_cooled;
     struct oracle_counts counts;
 };
 
@@ -173,6 +175,12 @@ static int64_t event_time(struct oracle *o, int64_t us, int64_t received_us)
     return us / 1000 * 1000;
 }
 
+/* "A match that counts at the receive time since its own is over an hour older." */
+static bool was_late(const struct oracle *o, int64_t us, int64_t received_us)
+{
+    return us < received_us - HOUR_US && us < o->step_us - HOUR_US;
+}
+
 /* "A record that tells of lost lines marks its app. A mark's time is the receive time, judged like
  * that of a match. The app that was longest without a mark goes." */
 static void mark_loss(struct oracle *o, const char *app, const struct wire_record *record)
@@ -210,6 +218,21 @@ static bool is_at_least(const struct oracle *o, const char *app, const struct or
     return is;
 }
 
+/* "The first breach of a key within a cooldown is reported." */
+static void note_cooled(struct oracle *o, struct oracle_key *key, const struct oracle_rule *rule,
+                        const char *app, const struct wire_matches *shown)
+{
+    struct oracle_alert cooled = {
+        .rule = rule, .app = app, .at_us = key->alerted_us + rule->cooldown_us};
+
+    if (key->noted)
+        return;
+    key->noted = true;
+    for (size_t i = 0; i < ORACLE_GROUP_BY; i++)
+        cooled.values[i] = value_of(rule, shown, i);
+    o->cooled[o->n_cooled++] = cooled;
+}
+
 /* "On a breach, unless the key alerted less than `cooldown` ago, one alert is decided.
  * `suppressed` is the number of the key's matches put in after its last alert and before the record
  * that decides this one." */
@@ -228,6 +251,7 @@ static void judge(struct oracle *o, struct oracle_key *key, const struct oracle_
             best.values[i] = value_of(rule, shown, i);
         best.at_us = o->step_us;
         best.at_least = is_at_least(o, app, &best);
+        best.arrived_late = key->has_late && key->late_us >= best.first_us;
         best.suppressed = key->since;
         best.shown = shown;
         o->alerts[o->n_alerts++] = best;
@@ -235,9 +259,13 @@ static void judge(struct oracle *o, struct oracle_key *key, const struct oracle_
         key->alerted = true;
         key->alerted_us = o->step_us;
         key->since = 0;
+        key->noted = false;
         return;
     }
-    o->counts.cooled += best.count > rule->more_than;
+    if (best.count > rule->more_than) {
+        o->counts.cooled++;
+        note_cooled(o, key, rule, app, shown);
+    }
     if (key->alerted)
         key->since += fresh;
 }
@@ -250,6 +278,11 @@ static void put_in(struct oracle *o, struct oracle_key *key, const struct wire_m
 
         key->matches = oracle_grown(key->matches, key->n + 1, sizeof *key->matches);
         key->matches[key->n++] = m;
+        if (was_late(o, matches->times_us[i], received_us) &&
+            (!key->has_late || received_us > key->late_us)) {
+            key->has_late = true;
+            key->late_us = received_us / 1000 * 1000;
+        }
     }
 }
 
@@ -375,6 +408,7 @@ const struct oracle_alert *oracle_step(struct oracle *o, const struct wire_recor
 
     assert(record->n_matches <= ORACLE_MATCHES);
     o->n_alerts = 0;
+    o->n_cooled = 0;
     *n = 0;
     o->step_us = step_us > o->step_us ? step_us : o->step_us;
     if (oracle_repeats_repeat(&o->frames, record->drain, record->frame_id, o->step_us,
@@ -391,6 +425,12 @@ const struct oracle_alert *oracle_step(struct oracle *o, const struct wire_recor
     keep_bounds(o);
     *n = o->n_alerts;
     return o->alerts;
+}
+
+const struct oracle_alert *oracle_cooled(const struct oracle *o, size_t *n)
+{
+    *n = o->n_cooled;
+    return o->cooled;
 }
 
 struct oracle_counts oracle_counts(const struct oracle *o)

@@ -54,6 +54,7 @@ struct oracle_alert {
     uint64_t count;
     bool at_least;
     bool about;
+    bool arrived_late;
     uint64_t suppressed;
     int64_t first_us;
     int64_t last_us;
@@ -77,6 +78,8 @@ void oracle_set_rules(struct oracle *o, const struct oracle_rules *rules);
 /* Answers the alerts of the step, valid until the next call and while the record is. */
 const struct oracle_alert *oracle_step(struct oracle *o, const struct wire_record *record,
                                        int64_t step_us, size_t *n);
+/* The first breaches within a cooldown in that step; `at_us` is the cooldown's end. */
+const struct oracle_alert *oracle_cooled(const struct oracle *o, size_t *n);
 struct oracle_counts oracle_counts(const struct oracle *o);
 
 #endif

@@ -22,6 +22,9 @@ struct oracle_key {
     bool alerted;
     int64_t alerted_us;
     uint64_t since;
+    bool noted;       /* a breach in the cooldown after the last alert was reported */
+    bool has_late;    /* a match counts at its receive time since its own was too old */
+    int64_t late_us;  /* the newest such receive time */
     uint64_t touched; /* the number of the touch: the smallest is the stalest */
     bool judged;      /* in the step in hand */
 };

@@ -22,9 +22,9 @@ enum {
 
 /* What all seeds met: a run that met nothing proves nothing. */
 struct met {
-    uint64_t steps, loads, reloads, alerts, about, suppressed, at_least, exact_after_loss, grouped,
-        repeats, late, skewed, cooled, keys_dropped, groups_dropped, apps_dropped, losses, filtered,
-        unlisted;
+    uint64_t steps, loads, reloads, alerts, about, suppressed, arrived_late, at_least,
+        exact_after_loss, grouped, repeats, late, skewed, cooled, keys_dropped, groups_dropped,
+        apps_dropped, losses, filtered, unlisted;
 };
 
 struct sim {
@@ -71,13 +71,13 @@ static void reload(struct sim *s)
 
 /* The comparison. */
 
-static void compare_group(const struct sim *s, const struct wire_alert *is,
+static void compare_group(const struct sim *s, const struct wire_group *group, size_t n,
                           const struct oracle_alert *want)
 {
-    expect(s, is->n_group == want->rule->n_group_by, "size of the group");
-    for (size_t i = 0; i < is->n_group; i++) {
-        expect(s, strcmp(is->group[i].key, want->rule->group_by[i]) == 0, "group's key");
-        expect(s, strcmp(is->group[i].value, want->values[i]) == 0, "group's value");
+    expect(s, n == want->rule->n_group_by, "size of the group");
+    for (size_t i = 0; i < n; i++) {
+        expect(s, strcmp(group[i].key, want->rule->group_by[i]) == 0, "group's key");
+        expect(s, strcmp(group[i].value, want->values[i]) == 0, "group's value");
     }
 }
 
@@ -98,11 +98,12 @@ static void compare_alert(const struct sim *s, const struct wire_alert *is,
     expect(s, strcmp(is->kind, "breach") == 0, "kind");
     expect(s, strcmp(is->rule, want->rule->name) == 0, "rule");
     expect(s, strcmp(is->app, want->app) == 0, "app");
-    compare_group(s, is, want);
+    compare_group(s, is->group, is->n_group, want);
     expect(s, is->at_us == want->at_us, "at");
     expect(s, is->count == want->count, "count");
     expect(s, is->at_least == want->at_least, "at least");
     expect(s, is->about == want->about, "about");
+    expect(s, is->arrived_late == want->arrived_late, "arrived late");
     expect(s, is->suppressed == want->suppressed, "suppressed");
     expect(s, is->first_us == want->first_us, "first");
     expect(s, is->last_us == want->last_us, "last");
@@ -112,6 +113,22 @@ static void compare_alert(const struct sim *s, const struct wire_alert *is,
            "title");
     expect(s, strcmp(is->channel, "C0") == 0 && is->runbook[0] == 0, "channel");
     compare_line(s, is, want);
+}
+
+static void compare_cooled(const struct sim *s, const struct engine_outcomes *is)
+{
+    size_t n;
+    const struct oracle_alert *want = oracle_cooled(s->oracle, &n);
+
+    expect(s, is->n_cooled == n, "number of breaches reported within a cooldown");
+    for (size_t i = 0; i < n; i++) {
+        const struct engine_cooled *c = &is->cooled[i];
+
+        expect(s, strcmp(c->rule, want[i].rule->name) == 0, "rule in its cooldown");
+        expect(s, strcmp(c->app, want[i].app) == 0, "app in its cooldown");
+        compare_group(s, c->group, c->n_group, &want[i]);
+        expect(s, c->until_us == want[i].at_us, "end of the cooldown");
+    }
 }
 
 static void compare_counts(const struct sim *s, const struct engine *e,
@@ -138,6 +155,7 @@ static void note(struct met *met, const struct oracle_alert *alert, bool lost_be
 {
     met->about += alert->about;
     met->suppressed += alert->suppressed > 0;
+    met->arrived_late += alert->arrived_late;
     met->at_least += alert->at_least;
     met->exact_after_loss += lost_before && !alert->at_least;
     met->grouped += alert->rule->n_group_by > 0;
@@ -170,6 +188,7 @@ static void step(struct sim *s)
             for (size_t b = 0; b < a; b++)
                 expect(s, strcmp(ids[a], ids[b]) != 0, "two alerts have one id");
         }
+        compare_cooled(s, &is);
         compare_counts(s, s->twins[i], &counts);
     }
     for (size_t a = 0; a < n; a++)
@@ -332,6 +351,7 @@ static int print_met(const struct met *met, uint64_t seeds)
         {"of a group", met->grouped},
         {"about", met->about},
         {"after suppressed ones", met->suppressed},
+        {"arrived late", met->arrived_late},
         {"at least", met->at_least},
         {"not so after a loss", met->exact_after_loss},
         {"breaches in a cooldown", met->cooled},

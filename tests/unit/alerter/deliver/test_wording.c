@@ -173,6 +173,10 @@ static void a_notification_names_the_app_first(void **state)
     a.about = true;
     a.title = "";
     assert_notification(&a, "🔴 raxx-console-prod: h12, about 4 in 5 minutes (limit 3)");
+    a.arrived_late = true;
+    assert_notification(&a,
+                        "🔴 raxx-console-prod: h12, about 4 in 5 minutes (limit 3; arrived late)");
+    a.arrived_late = false;
     a.at_least = true;
     a.group = &group;
     a.n_group = 1;

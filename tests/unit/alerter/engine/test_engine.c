@@ -268,6 +268,75 @@ static void matchings_are_compared_item_for_item(void **state)
     assert_true(ruleset_same_matching(&a, &b));
 }
 
+/* The log says once a cooldown that the trouble goes on. */
+static void the_first_breach_within_a_cooldown_is_reported(void **state)
+{
+    struct engine_outcomes out;
+
+    assert_int_equal(feed(*state, "h12", 4, NOW).n_cooled, 0);
+    out = feed(*state, "h12", 1, NOW + TIME_S);
+    assert_int_equal(out.n_alerts, 0);
+    assert_int_equal(out.n_cooled, 1);
+    assert_string_equal(out.cooled[0].rule, "h12");
+    assert_string_equal(out.cooled[0].app, "console");
+    assert_int_equal(out.cooled[0].n_group, 0);
+    assert_true(out.cooled[0].until_us == NOW + 5 * TIME_MINUTE);
+    assert_int_equal(feed(*state, "h12", 9, NOW + TIME_MINUTE).n_cooled, 0);
+    out = feed(*state, "h12", 1, NOW + 5 * TIME_MINUTE);
+    assert_int_equal(out.n_alerts, 1);
+    assert_int_equal(out.n_cooled, 0);
+    assert_int_equal(feed(*state, "h12", 4, NOW + 6 * TIME_MINUTE).n_cooled, 1);
+    assert_int_equal(feed_path(*state, "/a", "web.1", 2, NOW + 7 * TIME_MINUTE).n_alerts, 1);
+    out = feed_path(*state, "/a", "web.1", 1, NOW + 7 * TIME_MINUTE);
+    assert_int_equal(out.n_cooled, 1);
+    assert_int_equal(out.cooled[0].n_group, 2);
+    assert_string_equal(out.cooled[0].group[0].value, "/a");
+}
+
+/* Four lines, one an hour, that a drain held back for two hours: each counts when it arrived. */
+static void lines_that_arrive_hours_late_are_marked(void **state)
+{
+    const int64_t arrived_us = NOW + 5 * TIME_HOUR;
+    int64_t times[4] = {NOW, NOW + TIME_HOUR, NOW + 2 * TIME_HOUR, NOW + 3 * TIME_HOUR};
+    struct wire_matches matches = group("h12", (int64_t[4]){0}, 4, NOW);
+    struct wire_record record = record_of(&matches, 1, arrived_us);
+    struct engine_outcomes out;
+
+    matches.times_us = times;
+    out = step(*state, &record, arrived_us);
+    assert_int_equal(out.n_alerts, 1);
+    assert_true(out.alerts[0].arrived_late);
+    assert_true(out.alerts[0].first_us == arrived_us);
+    out = feed(*state, "h12", 4, arrived_us + TIME_HOUR);
+    assert_int_equal(out.n_alerts, 1);
+    assert_false(out.alerts[0].arrived_late); /* these count at their own times */
+}
+
+/* Ingest received them when they happened and kept them while the alerter was away. */
+static void lines_that_ingest_held_count_at_their_own_times(void **state)
+{
+    for (int i = 0; i < 4; i++) {
+        int64_t at_us = NOW + i * TIME_HOUR;
+        struct wire_matches matches = group("h12", &at_us, 1, at_us);
+        struct wire_record record = record_of(&matches, 1, at_us);
+
+        assert_int_equal(step(*state, &record, NOW + 5 * TIME_HOUR).n_alerts, 0);
+    }
+    assert_int_equal(engine_counts(*state).skewed, 0);
+}
+
+/* A clock that runs ahead is no late arrival. */
+static void lines_from_the_future_are_not_late(void **state)
+{
+    int64_t times[4];
+    struct wire_matches matches = group("h12", times, 4, NOW + TIME_DAY);
+    struct wire_record record = record_of(&matches, 1, NOW);
+    struct engine_outcomes out = step(*state, &record, NOW);
+
+    assert_int_equal(out.n_alerts, 1);
+    assert_false(out.alerts[0].arrived_late);
+}
+
 static void an_alert_tells_what_its_rule_says(void **state)
 {
     struct engine_outcomes alerts = feed(*state, "h12", 4, NOW);
@@ -370,6 +439,10 @@ int main(void)
         ENGINE_TEST(a_reload_keeps_what_is_matched_alike),
         ENGINE_TEST(a_reload_empties_what_is_matched_otherwise),
         cmocka_unit_test(matchings_are_compared_item_for_item),
+        ENGINE_TEST(the_first_breach_within_a_cooldown_is_reported),
+        ENGINE_TEST(lines_that_arrive_hours_late_are_marked),
+        ENGINE_TEST(lines_that_ingest_held_count_at_their_own_times),
+        ENGINE_TEST(lines_from_the_future_are_not_late),
         ENGINE_TEST(an_alert_tells_what_its_rule_says),
         ENGINE_TEST(a_shorter_window_keeps_less),
         ENGINE_TEST(bad_rules_leave_the_old_ones_in_force),

@@ -239,6 +239,9 @@ static int load_name(const char *app, size_t app_len, const char *rule, uint64_t
         snapshot_put_bytes(&w, value, value_len);
     snapshot_put_i64(&w, KEY_NEVER);
     snapshot_put_u64(&w, 0);
+    snapshot_put_u64(&w, 0); /* not noted */
+    snapshot_put_i64(&w, KEY_NEVER);
+    snapshot_put_u64(&w, 0); /* nothing came late */
     save_window(&w);
     assert_int_equal(snapshot_finish(&w), 0);
     rc = load(&bytes, &LIMITS, &n);

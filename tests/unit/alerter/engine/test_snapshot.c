@@ -99,11 +99,16 @@ static void another_version_is_told_from_damage(void **state)
     (void)state;
     buf_init(&out, 1000);
     write_all(&out);
-    out.data[4] = SNAPSHOT_VERSION + 1;
-    checksum = hash_finish(hash_add(HASH_START, out.data, out.len - 8));
-    for (size_t i = 0; i < 8; i++)
-        out.data[out.len - 8 + i] = (uint8_t)(checksum >> (8 * i));
-    assert_int_equal(snapshot_open(&r, out.data, out.len, &err), ERR_VERSION);
+    for (int version = SNAPSHOT_VERSION_OLDEST - 1; version <= SNAPSHOT_VERSION + 1; version++) {
+        bool is_read = version >= SNAPSHOT_VERSION_OLDEST && version <= SNAPSHOT_VERSION;
+
+        out.data[4] = (uint8_t)version;
+        checksum = hash_finish(hash_add(HASH_START, out.data, out.len - 8));
+        for (size_t i = 0; i < 8; i++)
+            out.data[out.len - 8 + i] = (uint8_t)(checksum >> (8 * i));
+        assert_int_equal(snapshot_open(&r, out.data, out.len, &err), is_read ? 0 : ERR_VERSION);
+        assert_true(!is_read || r.version == version);
+    }
     buf_close(&out);
 }
 

@@ -321,6 +321,7 @@ static void test_alert_round_trip(void **state)
                             .count = 2,
                             .at_least = true,
                             .about = true,
+                            .arrived_late = true,
                             .window_us = 3,
                             .threshold = 4,
                             .suppressed = 5,
@@ -348,7 +349,7 @@ static void test_alert_round_trip(void **state)
     for (size_t i = 0; i < 3; i++)
         assert_string_equal(out.mentions[i], mentions[i]);
     assert_string_equal(out.severity, "critical");
-    assert_true(out.at_us == 1 && out.count == 2 && out.at_least && out.about &&
+    assert_true(out.at_us == 1 && out.count == 2 && out.at_least && out.about && out.arrived_late &&
                 out.window_us == 3 && out.threshold == 4 && out.suppressed == 5 &&
                 out.first_us == -6 && out.last_us == 7);
     assert_string_equal(out.title, "H12");
