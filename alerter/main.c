@@ -3,6 +3,7 @@
 #include "alerter/commands/outbox.h"
 #include "alerter/commands/replay.h"
 #include "alerter/commands/ruletest.h"
+#include "alerter/commands/status.h"
 #include "alerter/loop.h"
 #include "common/app/commands.h"
 #include "common/app/process.h"
@@ -12,6 +13,10 @@
 #define OUTBOX_USAGE                                                                               \
     "  drainwatch-alerter outbox [--format text|json]\n"                                           \
     "      list the alerts that wait, were delivered, failed or expired\n"
+#define STATUS_USAGE                                                                               \
+    "  drainwatch-alerter status [--format text|json]\n"                                           \
+    "      show how each rule and group stands, the last delivery of each app, the queue\n"        \
+    "      and the delivery of alerts; works beside the running programs\n"
 #define EXPORT_USAGE                                                                               \
     "  drainwatch-alerter export [--since DURATION]\n"                                             \
     "      write the recorded event stream to standard output: all of it, or from the\n"           \
@@ -36,11 +41,9 @@ static const struct startup_program program = {
 };
 
 static const struct command list[] = {
-    {"outbox", outbox_command, OUTBOX_USAGE},
-    {"export", export_stream, EXPORT_USAGE},
-    {"replay", replay_stream, REPLAY_USAGE},
-    {"test", ruletest_files, TEST_USAGE},
-    {0},
+    {"outbox", outbox_command, OUTBOX_USAGE}, {"status", status_command, STATUS_USAGE},
+    {"export", export_stream, EXPORT_USAGE},  {"replay", replay_stream, REPLAY_USAGE},
+    {"test", ruletest_files, TEST_USAGE},     {0},
 };
 
 static int serve(struct startup_config *config, int signals)

@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(ENGINE_NEVER == KEY_NEVER, "one value stands for never");
+
 /* Matches of one key in one record for which memory is kept; after a larger burst it is freed. */
 enum { RUNS_KEPT = 16384 };
 
@@ -537,6 +539,28 @@ int engine_step(struct engine *e, const struct engine_event *event, struct engin
     }
     assert(!"an event of a kind that engine.h does not list");
     return ERR_INPUT;
+}
+
+void engine_each_key(const struct engine *e, int64_t now_us, engine_key_fn *fn, void *ctx)
+{
+    for (const struct key *k = keys_next(e->keys, NULL); k != NULL; k = keys_next(e->keys, k)) {
+        const struct rule *rule = ruleset_find(&e->rules, key_rule(k));
+        const char *values[RULES_GROUP_BY_MAX];
+
+        assert(rule != NULL); /* a reload drops the keys of a rule that is gone */
+        key_group(k, values);
+        fn(ctx,
+           &(struct engine_key){
+               .rule = rule,
+               .app = key_app(k),
+               .values = values,
+               .count = window_count_after(&k->window, now_us / TIME_MS - judge_within_ms(rule)),
+               .suppressed = k->since,
+               .alerted_us = k->alerted_us,
+               .cooldown_end_us = judge_cooldown_end_us(k, rule),
+               .arrived_us = k->arrived_us,
+           });
+    }
 }
 
 struct engine_counts engine_counts(const struct engine *e)

@@ -157,6 +157,24 @@ bool engine_has_rules_text(const struct engine *e, const char *text, size_t len)
 const struct rules *engine_rules(const struct engine *e);
 const struct rule *engine_rule(const struct engine *e, const char *name);
 
+/* How one key stands. `values` are those of its group, in the order of the rule's group_by. */
+struct engine_key {
+    const struct rule *rule;
+    const char *app;
+    const char *const *values;
+    uint64_t count;          /* matches within the rule's window before the time asked for */
+    uint64_t suppressed;     /* matches since its last alert */
+    int64_t alerted_us;      /* step time of its last alert, or ENGINE_NEVER */
+    int64_t cooldown_end_us; /* INT64_MIN if it never alerted */
+    int64_t arrived_us;      /* step time of its last matches, ENGINE_NEVER if it is not known */
+};
+#define ENGINE_NEVER INT64_C(-1)
+
+/* Calls `fn` for each key, as it stands at `now_us`; it changes nothing. `app` and the texts of
+ * `values` are valid until the next step, the array during the call. */
+typedef void engine_key_fn(void *ctx, const struct engine_key *key);
+void engine_each_key(const struct engine *e, int64_t now_us, engine_key_fn *fn, void *ctx);
+
 struct engine_counts engine_counts(const struct engine *e);
 
 /* The whole state as bytes, with the rules' text, and an engine from them: both decide alike from

@@ -150,6 +150,21 @@ const char *key_rule(const struct key *key)
     return after(key_app(key));
 }
 
+void key_group(const struct key *key, const char **values)
+{
+    const char *value = after(key_rule(key));
+
+    for (uint32_t i = 0; i < entry_of(key)->n_group; i++, value = after(value))
+        values[i] = value;
+}
+
+const struct key *keys_next(const struct keys *k, const struct key *key)
+{
+    const struct entry *next = key == NULL ? k->stalest : entry_of(key)->next;
+
+    return next == NULL ? NULL : &next->key;
+}
+
 /* Finds or makes the family of the name that is looked for. NULL: no memory. */
 static struct family *take_family(struct keys *k)
 {

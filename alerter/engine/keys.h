@@ -46,6 +46,11 @@ struct key *keys_touch(struct keys *k, const char *app, const char *rule, const 
                        size_t n_group);
 const char *key_app(const struct key *key);
 const char *key_rule(const struct key *key);
+/* The values of its group, in the order of the rule's group_by; valid as long as the key. */
+void key_group(const struct key *key, const char **values);
+
+/* The key after `key` in the list; the first for NULL, and NULL after the last. */
+const struct key *keys_next(const struct keys *k, const struct key *key);
 
 /* Puts runs into the key's window as window_put does, keeping the count of times. */
 int keys_put(struct keys *k, struct key *key, const struct window_run *runs, size_t n,

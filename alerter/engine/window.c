@@ -330,6 +330,11 @@ struct window_count window_judge(const struct window *w, const struct window_run
                                  .about = times[best.last].ms - within_ms < w->merged_ms};
 }
 
+uint64_t window_count_after(const struct window *w, int64_t ms)
+{
+    return sum_before(w, w->n) - sum_before(w, first_after(w, ms));
+}
+
 void window_save(const struct window *w, struct snapshot_writer *out)
 {
     const struct window_time *times = held(w);

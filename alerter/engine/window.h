@@ -64,6 +64,9 @@ int window_put(struct window *w, const struct window_run *runs, size_t n, int64_
 struct window_count window_judge(const struct window *w, const struct window_run *fresh, size_t n,
                                  int64_t within_ms);
 
+/* How many matches are later than `ms`. */
+uint64_t window_count_after(const struct window *w, int64_t ms);
+
 void window_save(const struct window *w, struct snapshot_writer *out);
 /* Into a window just made. Returns 0, ERR_DAMAGED (more than `max_times` distinct times, none at
  * all, or not in order) or ERR_NOMEM. */
