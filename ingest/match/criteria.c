@@ -3,7 +3,6 @@
 
 #include "common/base/err.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,4 +137,38 @@ void criteria_close(struct criteria *c)
     free(c->users);
     free(c->items);
     *c = (struct criteria){0};
+}
+
+/* The order of a criterion and a pair: by kind, then by key as strcmp orders keys. */
+static int compare_to_pair(const struct criterion *a, enum criterion_kind kind, const char *key,
+                           size_t key_len)
+{
+    size_t len = strlen(a->key);
+    int order = (a->kind > kind) - (a->kind < kind);
+
+    if (order == 0)
+        order = memcmp(a->key, key, len < key_len ? len : key_len);
+    return order != 0 ? order : (len > key_len) - (len < key_len);
+}
+
+size_t criteria_find(const struct criteria *c, enum criterion_kind kind, const char *key,
+                     size_t key_len)
+{
+    size_t low = 0, high = c->n;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (compare_to_pair(&c->items[middle], kind, key, key_len) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+bool criterion_is_on(const struct criterion *criterion, enum criterion_kind kind, const char *key,
+                     size_t key_len)
+{
+    return compare_to_pair(criterion, kind, key, key_len) == 0;
 }

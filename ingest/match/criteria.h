@@ -5,6 +5,7 @@
 
 #include "common/rules/rules.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,5 +41,13 @@ struct criteria {
  * in both cases. */
 int criteria_open(struct criteria *c, const struct rules *rules);
 void criteria_close(struct criteria *c);
+
+/* The first criterion of this kind on a pair with this key, or criteria.n. The others with the key
+ * follow it. */
+size_t criteria_find(const struct criteria *c, enum criterion_kind kind, const char *key,
+                     size_t key_len);
+/* Whether the criterion has this kind and key. */
+bool criterion_is_on(const struct criterion *criterion, enum criterion_kind kind, const char *key,
+                     size_t key_len);
 
 #endif

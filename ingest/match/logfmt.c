@@ -1,7 +1,20 @@
+/* Reads logfmt pairs out of messages. The matcher (`field`) and excerpts (`group_by`) call it. */
 #include "ingest/match/logfmt.h"
 
 #include <stdint.h>
 #include <string.h>
+
+#define NONE SIZE_MAX
+
+/* A token and what is needed to read it as a pair. */
+struct token {
+    size_t start;
+    size_t end;
+    size_t equals;    /* the first '=' outside of quotes, or NONE */
+    size_t value;     /* where the value begins behind it, or NONE */
+    size_t quote_end; /* behind the quotation that is the value's beginning, 0: there is none */
+    bool cut;
+};
 
 static bool is_space(char c)
 {
@@ -13,15 +26,48 @@ static bool is_word(char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* The offset behind the quote that closes the one at `open`, or `len` + 1 where none does. */
+/* ---- colours: ESC [ 1;36 m ---- */
+
+static bool is_colour_number(char c)
+{
+    return (c >= '0' && c <= '9') || c == ';' || c == ':';
+}
+
+/* The offset behind the colours that begin at `at`. */
+static size_t behind_colours(const char *text, size_t end, size_t at)
+{
+    while (at + 1 < end && text[at] == '\033' && text[at + 1] == '[') {
+        size_t i = at + 2;
+
+        while (i < end && is_colour_number(text[i]))
+            i++;
+        if (i == end || text[i] != 'm')
+            break;
+        at = i + 1;
+    }
+    return at;
+}
+
+/* The offset of the colours that end at `at`, or `at` if there are none. */
+static size_t before_colours(const char *text, size_t start, size_t at)
+{
+    while (at > start && text[at - 1] == 'm') {
+        size_t i = at - 1;
+
+        while (i > start && is_colour_number(text[i - 1]))
+            i--;
+        if (i < start + 2 || text[i - 1] != '[' || text[i - 2] != '\033')
+            break;
+        at = i - 2;
+    }
+    return at;
+}
+
+/* ---- quotes ---- */
+
+/* The offset behind the quote that closes the one at `open`, or `len` + 1 if none does. */
 static size_t quotation_end(const char *text, size_t len, size_t open)
 {
-    const char *first = text + open + 1, *quote = memchr(first, '"', len - open - 1);
-
-    if (quote == NULL)
-        return len + 1;
-    if (memchr(first, '\\', (size_t)(quote - first)) == NULL) /* as nearly all are */
-        return (size_t)(quote - text) + 1;
     for (size_t i = open + 1; i < len; i++) {
         if (text[i] == '"')
             return i + 1;
@@ -31,16 +77,23 @@ static size_t quotation_end(const char *text, size_t len, size_t open)
     return len + 1;
 }
 
-/* A token: where it lies, and what is needed to read it as a pair. */
-struct token {
-    size_t start;
-    size_t end;
-    size_t equals;    /* the first '=' outside of quotes, SIZE_MAX where there is none */
-    size_t quote_end; /* behind the quotation that the value begins with, 0 where it has none */
-    bool cut;
-};
+/* The same for a single quote, or 0 if it is an ordinary byte: a quotation ends before white space
+ * or the message's end, and never holds a double quote or a line's end. So single quotes cannot
+ * change what double quotes hide. */
+static size_t single_quotation_end(const char *text, size_t len, size_t open)
+{
+    for (size_t i = open + 1; i < len && text[i] != '"' && text[i] != '\n'; i++) {
+        size_t next = behind_colours(text, len, i + 1);
 
-/* What is not simply a part of a token: the rest is passed over with one look at each byte. */
+        if (text[i] == '\'' && (next == len || is_space(text[next])))
+            return i + 1;
+    }
+    return 0;
+}
+
+/* ---- tokens ---- */
+
+/* The bytes that are not simply a part of a token. */
 static const bool stops[256] = {[' '] = true,  ['\t'] = true, ['\n'] = true, ['\v'] = true,
                                 ['\f'] = true, ['\r'] = true, ['"'] = true,  ['='] = true};
 
@@ -51,21 +104,41 @@ static size_t next_stop(const char *text, size_t len, size_t i)
     return i;
 }
 
-static void read_token(const char *text, size_t len, struct token *t)
+/* Begins the value at `at`. Returns the offset at which the token goes on. */
+static size_t begin_value(const char *text, size_t len, struct token *t, size_t at)
 {
-    size_t i = next_stop(text, len, t->start);
+    t->value = behind_colours(text, len, at);
+    if (t->value < len && text[t->value] == '\'')
+        t->quote_end = single_quotation_end(text, len, t->value);
+    return t->quote_end > 0 ? t->quote_end : at;
+}
 
+/* Passes the quotation that the double quote at `i` opens, if it opens one. */
+static size_t pass_quote(const char *text, size_t len, struct token *t, size_t i)
+{
+    size_t before = before_colours(text, t->start, i), end;
+
+    if (before > t->start && is_word(text[before - 1]))
+        return i + 1;
+    end = quotation_end(text, len, i);
+    if (i == t->value)
+        t->quote_end = end;
+    t->cut = end > len;
+    return t->cut ? len : end;
+}
+
+/* Reads the token that begins at `i`, or goes on there. */
+static void read_token(const char *text, size_t len, size_t i, struct token *t)
+{
+    i = next_stop(text, len, i);
     while (i < len && !is_space(text[i])) {
-        if (text[i] == '"' && (i == t->start || !is_word(text[i - 1]))) {
-            size_t end = quotation_end(text, len, i);
-
-            if (t->equals != SIZE_MAX && i == t->equals + 1)
-                t->quote_end = end;
-            t->cut = end > len;
-            i = t->cut ? len : end;
+        if (text[i] == '"') {
+            i = pass_quote(text, len, t, i);
+        } else if (t->equals == NONE) {
+            t->equals = i++;
+            if (t->value == NONE)
+                i = begin_value(text, len, t, i);
         } else {
-            if (text[i] == '=' && t->equals == SIZE_MAX)
-                t->equals = i;
             i++;
         }
         i = next_stop(text, len, i);
@@ -73,36 +146,69 @@ static void read_token(const char *text, size_t len, struct token *t)
     t->end = i;
 }
 
-static void fill_pair(const char *text, const struct token *t, struct logfmt_pair *out)
+static size_t skip_spaces(const char *text, size_t len, size_t i)
 {
-    size_t value = t->equals + 1;
+    while (i < len && text[i] == ' ')
+        i++;
+    return i;
+}
 
-    out->key = text + t->start;
-    out->key_len = t->equals - t->start;
-    out->value = out->content = text + value;
-    out->value_len = out->content_len = t->end - value;
-    out->cut = t->cut;
-    if (t->quote_end == 0)
-        return;
-    if (t->cut || t->quote_end == t->end) {
+/* Reads " = VALUE" behind the token that ends at `at`. A VALUE that holds a '=' is a pair of its
+ * own and so no value. */
+static bool read_lone_value(const char *text, size_t len, size_t at, struct token *value)
+{
+    size_t equals = skip_spaces(text, len, at), start;
+
+    if (equals == at || equals + 1 >= len || text[equals] != '=' || text[equals + 1] != ' ')
+        return false;
+    start = skip_spaces(text, len, equals + 1);
+    if (start == len || is_space(text[start]))
+        return false;
+    *value = (struct token){.start = start, .equals = NONE};
+    read_token(text, len, begin_value(text, len, value, start), value);
+    return value->equals == NONE;
+}
+
+/* ---- pairs ---- */
+
+/* Fills in a pair, unless the key is empty or begins with a quote. */
+static bool fill_pair(const char *text, size_t key, size_t key_end, const struct token *value,
+                      struct logfmt_pair *out)
+{
+    size_t end = before_colours(text, value->value, value->end);
+
+    key = behind_colours(text, key_end, key);
+    key_end = before_colours(text, key, key_end);
+    if (key_end == key || text[key] == '"')
+        return false;
+    out->key = text + key;
+    out->key_len = key_end - key;
+    out->value = out->content = text + value->value;
+    out->value_len = out->content_len = end - value->value;
+    out->cut = value->cut;
+    if (value->quote_end > 0 && (value->cut || value->quote_end == end)) {
         out->content++;
-        out->content_len -= t->cut ? 1 : 2;
+        out->content_len -= value->cut ? 1 : 2;
     }
+    return true;
 }
 
 bool logfmt_next(const char *text, size_t len, size_t *at, struct logfmt_pair *out)
 {
     while (*at < len) {
-        struct token t = {.start = *at, .equals = SIZE_MAX};
+        struct token t = {.start = *at, .equals = NONE, .value = NONE}, lone;
 
         if (is_space(text[*at])) {
             (*at)++;
             continue;
         }
-        read_token(text, len, &t);
+        read_token(text, len, t.start, &t);
         *at = t.end;
-        if (t.equals != SIZE_MAX && t.equals > t.start && text[t.start] != '"') {
-            fill_pair(text, &t, out);
+        if (t.equals != NONE && fill_pair(text, t.start, t.equals, &t, out))
+            return true;
+        if (t.equals == NONE && read_lone_value(text, len, t.end, &lone) &&
+            fill_pair(text, t.start, t.end, &lone, out)) {
+            *at = lone.end;
             return true;
         }
     }
@@ -114,15 +220,19 @@ static bool equals(const char *bytes, size_t n, const char *text)
     return strlen(text) == n && memcmp(bytes, text, n) == 0;
 }
 
+bool logfmt_is(const struct logfmt_pair *pair, const char *value)
+{
+    return !pair->cut && (equals(pair->value, pair->value_len, value) ||
+                          equals(pair->content, pair->content_len, value));
+}
+
 bool logfmt_has(const char *text, size_t len, const char *key, const char *value)
 {
     struct logfmt_pair pair;
     size_t at = 0;
 
     while (logfmt_next(text, len, &at, &pair)) {
-        if (!pair.cut && equals(pair.key, pair.key_len, key) &&
-            (equals(pair.value, pair.value_len, value) ||
-             equals(pair.content, pair.content_len, value)))
+        if (equals(pair.key, pair.key_len, key) && logfmt_is(&pair, value))
             return true;
     }
     return false;

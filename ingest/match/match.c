@@ -38,6 +38,7 @@ struct match {
     struct hs_scratch *scratch; /* for every database */
     uint64_t serial;            /* of the line being judged */
     bool special;               /* the line may be one that special.h knows */
+    bool odd_pair;              /* the line may hold a pair that the pass cannot see */
     uint32_t *hits;             /* criteria that the line may meet */
     size_t n_hits;
     struct progress *progress; /* of each rule */
@@ -320,8 +321,10 @@ static int meets(struct match *m, uint32_t index, struct line_text message, bool
 /* Lists what the pass reported for the line. */
 static void name(struct match *m, uint32_t id)
 {
-    if (id == m->criteria.n) {
+    if (id == pass_special(&m->criteria)) {
         m->special = true;
+    } else if (id == pass_odd_pair(&m->criteria)) {
+        m->odd_pair = true;
     } else if (m->trials[id].named != m->serial) {
         m->trials[id].named = m->serial;
         m->hits[m->n_hits++] = id;
@@ -353,11 +356,38 @@ static void name_found(struct match *m, struct line_text message, const struct c
     }
 }
 
+/* Lists the criteria that a pair may meet. */
+static void name_pair(struct match *m, const struct logfmt_pair *pair)
+{
+    static const enum criterion_kind kinds[] = {CRITERION_FIELD, CRITERION_VALUE};
+    const struct criteria *c = &m->criteria;
+
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        for (size_t i = criteria_find(c, kinds[k], pair->key, pair->key_len);
+             i < c->n && criterion_is_on(&c->items[i], kinds[k], pair->key, pair->key_len); i++) {
+            if (kinds[k] == CRITERION_VALUE || logfmt_is(pair, c->items[i].text))
+                name(m, (uint32_t)i);
+        }
+    }
+}
+
+/* Lists the criteria that the pairs of a message may meet, in whatever form they are written. */
+static void name_pairs(struct match *m, struct line_text message)
+{
+    struct logfmt_pair pair;
+    size_t at = 0;
+
+    while (logfmt_next(message.data, message.len, &at, &pair))
+        name_pair(m, &pair);
+}
+
 static int list_hits(struct match *m, struct line_text message, const struct candidate *candidate)
 {
     assert(message.len <= UINT32_MAX);
-    memcpy(m->hits, m->pass.always, m->pass.n_always * sizeof *m->hits);
-    m->n_hits = m->pass.n_always;
+    m->n_hits = 0;
+    m->odd_pair = false;
+    for (size_t i = 0; i < m->pass.n_always; i++)
+        name(m, m->pass.always[i]);
     if (m->pass.db == NULL || message.len == 0)
         return 0;
     if (candidate != NULL && candidate->n > 0)
@@ -365,6 +395,8 @@ static int list_hits(struct match *m, struct line_text message, const struct can
     else if (hs_scan(m->pass.db, message.data, (unsigned)message.len, 0, m->scratch, on_named, m) !=
              HS_SUCCESS)
         return ERR_IO;
+    if (m->odd_pair)
+        name_pairs(m, message);
     return 0;
 }
 
@@ -450,4 +482,73 @@ int match_line(struct match *m, const struct line *line, const struct candidate 
     }
     out->n_rules = rc == 0 ? m->n_matched : 0;
     return rc;
+}
+
+/* ---- the place of a match ---- */
+
+static int on_place(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
+                    void *context)
+{
+    (void)id, (void)from, (void)flags;
+    *(size_t *)context = (size_t)to;
+    return 1;
+}
+
+/* The end of the first pair that meets the criterion, or 0. */
+static size_t find_pair(struct match *m, uint32_t index, struct line_text message)
+{
+    const struct criterion *c = &m->criteria.items[index];
+    struct logfmt_pair pair;
+    size_t at = 0;
+
+    while (logfmt_next(message.data, message.len, &at, &pair)) {
+        bool found = c->kind == CRITERION_FIELD && logfmt_is(&pair, c->text);
+
+        if (pair.cut || !criterion_is_on(c, c->kind, pair.key, pair.key_len))
+            continue;
+        if (c->kind == CRITERION_VALUE &&
+            scan(m, m->trials[index].db, pair.content, pair.content_len, &found) != 0)
+            return 0;
+        if (found)
+            return (size_t)(pair.value + pair.value_len - message.data);
+    }
+    return 0;
+}
+
+/* The end of the first place that meets the criterion, or 0. */
+static size_t find_criterion(struct match *m, uint32_t index, struct line_text message)
+{
+    struct err err;
+    size_t end = 0;
+
+    if (m->criteria.items[index].kind != CRITERION_FIELD && compile_trial(m, index, &err) != 0)
+        return 0;
+    if (m->criteria.items[index].kind != CRITERION_EXPRESSION)
+        return find_pair(m, index, message);
+    hs_scan(m->trials[index].db, message.data, (unsigned)message.len, 0, m->scratch, on_place,
+            &end);
+    return end;
+}
+
+static bool has_user(const struct criteria *c, size_t index, uint32_t rule)
+{
+    for (uint32_t i = 0; i < c->items[index].n_users; i++) {
+        if (c->users[c->items[index].first_user + i] == rule)
+            return true;
+    }
+    return false;
+}
+
+bool match_find(struct match *m, uint32_t rule, const char *message, size_t len, size_t *end)
+{
+    assert(len <= UINT32_MAX);
+    *end = 0;
+    for (uint32_t i = 0; i < m->criteria.n; i++) {
+        size_t found = has_user(&m->criteria, i, rule)
+                           ? find_criterion(m, i, (struct line_text){message, len})
+                           : 0;
+
+        *end = found > *end ? found : *end;
+    }
+    return *end > 0;
 }

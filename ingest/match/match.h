@@ -57,4 +57,8 @@ struct match_result {
 int match_line(struct match *m, const struct line *line, const struct candidate *candidate,
                struct match_result *out);
 
+/* Finds the place in a message that made it match the rule: the end of the first match of `match`,
+ * or of the pair of `field`; of both, the later one. Returns whether there is one. */
+bool match_find(struct match *m, uint32_t rule, const char *message, size_t len, size_t *end);
+
 #endif

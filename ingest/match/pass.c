@@ -220,6 +220,22 @@ static int add_choice(struct plan *p, const struct choice *choice, bool whole)
     return rc;
 }
 
+/* Each odd form of a pair holds one of these: see pass_odd_pair. */
+static const char *const odd_pairs[] = {"='", " = ", "\\x1b"};
+
+static int list_markers(struct plan *p)
+{
+    const struct criteria *c = p->criteria;
+    bool pairs = c->n > 0 && c->items[c->n - 1].kind != CRITERION_EXPRESSION; /* they come last */
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < SPECIAL_EXPRESSIONS; i++)
+        rc = expressions_add(&p->list, special_expressions[i], 0, pass_special(c));
+    for (size_t i = 0; rc == 0 && pairs && i < sizeof odd_pairs / sizeof *odd_pairs; i++)
+        rc = expressions_add(&p->list, odd_pairs[i], 0, pass_odd_pair(c));
+    return rc;
+}
+
 /* Puts every criterion with users into the list or into `always`. */
 static int list_all(struct plan *p, size_t whole_max)
 {
@@ -236,9 +252,7 @@ static int list_all(struct plan *p, size_t whole_max)
         rc = choose(p);
     for (size_t i = 0; rc == 0 && i < p->n; i++)
         rc = add_choice(p, &p->choices[i], i < whole_max);
-    for (size_t i = 0; rc == 0 && i < SPECIAL_EXPRESSIONS; i++)
-        rc = expressions_add(&p->list, special_expressions[i], 0, (unsigned)c->n);
-    return rc;
+    return rc == 0 ? list_markers(p) : rc;
 }
 
 /* Hyperscan refuses the sum of the expressions, so every line is tried for everything. */

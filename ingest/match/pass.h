@@ -24,10 +24,23 @@ struct pass {
                         report is a match and leaves nothing to try; else 0 */
 };
 
-/* The database reports the index of a criterion, or criteria.n for a line that special.h knows. All
- * criteria but those that only stand in `unless` are in the database or in `always`. Returns 0 or
- * ERR_NOMEM; close it in both cases. */
+/* The database reports the index of a criterion, or pass_special or pass_odd_pair. All criteria but
+ * those that only stand in `unless` are in the database or in `always`. Returns 0 or ERR_NOMEM;
+ * close it in both cases. */
 int pass_open(struct pass *p, const struct criteria *criteria, size_t whole_max, struct err *err);
 void pass_close(struct pass *p);
+
+/* Reported for a line that special.h may know. */
+static inline uint32_t pass_special(const struct criteria *c)
+{
+    return (uint32_t)c->n;
+}
+
+/* Reported for a line that may hold a pair in another form than KEY=VALUE or KEY="VALUE": with
+ * single quotes, colours, or spaces around the '='. It may meet any criterion on a pair. */
+static inline uint32_t pass_odd_pair(const struct criteria *c)
+{
+    return (uint32_t)c->n + 1;
+}
 
 #endif

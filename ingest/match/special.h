@@ -12,7 +12,7 @@
 #define SPECIAL_LOST_MAX UINT64_C(1000000000)
 
 /* Expressions of which each such line holds one. */
-enum { SPECIAL_EXPRESSIONS = 4 };
+enum { SPECIAL_EXPRESSIONS = 2 };
 extern const char *const special_expressions[SPECIAL_EXPRESSIONS];
 
 /* What drainwatch prints begins so. A line of any source: a drain may watch the app it runs in. */

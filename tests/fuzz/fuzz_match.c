@@ -352,7 +352,8 @@ static size_t cut_lines(struct input *in, size_t n, struct line_span *lines, siz
 static size_t write_text(const struct input *in, char *region)
 {
     static const char alphabet[] = "aabbccA  \n\n^$\"\"\\#[]=xH12";
-    static const char *const words[] = {"code=H12", "code=", "abab", "code=\"ab", " code=a"};
+    static const char *const words[] = {"code=H12", "code=", "abab",      "code=\"ab", " code=a",
+                                        "code='",   "' ",    "\33[mcode", "= H12"};
     const size_t n_words = sizeof words / sizeof *words;
     size_t n = 0;
 

@@ -43,6 +43,26 @@ static void test_found(void **state)
         "\"quoted\" code=H12",
         "= code=H12",
         "=x code=H12",
+        "code='H12'",
+        "code='H12'\tstatus=503",
+        "code = H12",
+        "at=error code  =   H12 status = 503",
+        "code = \"H12\"",
+        "code = 'H12'",
+        "a = code=H12", /* a value that is a pair counts as that */
+        "\033[36mcode=\033[0mH12",
+        "\033[36mcode\033[0m=H12",
+        "\033[1;36mcode\033[0m=\033[38:5:1mH12\033[m status=503",
+        "\033[36mcode=\033[0m\"H12\"\033[0m",
+        "\033[36mcode=\033[0m'H12'\033[0m",
+        "\033[36mcode\033[0m = \033[31mH12\033[0m",
+        "INFO\033[0m code=H12",
+        "don't code=H12",
+        "msg=don't code=H12 isn't", /* an apostrophe behind a letter opens nothing */
+        "msg='tis code=H12",        /* nothing closes it */
+        "msg='tis code=H12 isn't it",
+        "msg='a\nb' code=H12",
+        "msg='a \"b' c\" code=H12", /* double quotes hide, whatever single ones do */
     };
 
     (void)state;
@@ -85,6 +105,27 @@ static void test_not_found(void **state)
         "\"code=H12\"",
         "\"code\"=H12",
         "path=/\"? code=H12\"",
+        "code= = H12",
+        "code == H12",
+        "\"code\" = H12",
+        "code = = H12",
+        "code =\nH12",
+        "code =\tH12",
+        "code\t= H12",
+        "code = H12=",
+        "code='H12",
+        "code='H12'x",
+        "code = 'H12",
+        "msg='a code=H12 b'",
+        "msg = 'a code=H12 b'",
+        "msg=\033[0m'a code=H12 b'\033[0m",
+        "msg=\033[0m\"a code=H12 b\"",
+        "\033[31m\"a code=H12 b\"",
+        "\033[36code=H12", /* no colour */
+        "path=\"/\033[0m\" code=H13 fwd=\"\033[0m code=H12\"",
+        "host='a fwd=\"' code=H12 \" dyno=web.1", /* a visitor's single quotes change nothing */
+        "host='a' fwd=\"' code=H12 '\" dyno=web.1",
+        "path=\"/ code = H12 \"",
     };
 
     (void)state;
@@ -106,6 +147,13 @@ static void test_values_of_other_kinds(void **state)
     assert_true(has("empty= a=b", "empty", ""));
     assert_true(has("empty=\"\"", "empty", ""));
     assert_true(has("a=\"x\\\"y\"", "a", "x\\\"y"));
+    assert_true(has("msg='hello world' a=b", "msg", "hello world"));
+    assert_true(has("msg='hello world' a=b", "msg", "'hello world'"));
+    assert_true(has("msg='it's fine' a=b", "msg", "it's fine"));
+    assert_true(has("msg='' a=b", "msg", ""));
+    assert_true(has("msg = \"hello world\" a=b", "msg", "hello world"));
+    assert_true(has("msg = hello world", "msg", "hello"));
+    assert_true(has("\033[32mprogram\033[0m=\033[1mtom\033[0m", "program", "tom"));
 }
 
 static void test_pairs_in_order(void **state)
@@ -136,9 +184,20 @@ static bool is_white(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Where the token at `i` ends, a byte at a time, as the header says; `equals` is its first '='
- * outside of quotes. */
-static size_t plain_token_end(const char *s, size_t n, size_t i, size_t *equals, bool *cut)
+/* Where the single quotation at `i` ends, a byte at a time, or `i` if it is none. */
+static size_t plain_single_end(const char *s, size_t n, size_t i)
+{
+    for (size_t j = i + 1; j < n && s[j] != '"' && s[j] != '\n'; j++) {
+        if (s[j] == '\'' && (j + 1 == n || is_white(s[j + 1])))
+            return j;
+    }
+    return i;
+}
+
+/* Where the token at `i` ends, a byte at a time, as the header says. `equals` is its first '='
+ * outside of quotes. A `value` may begin with a single quotation. */
+static size_t plain_token_end(const char *s, size_t n, size_t i, bool value, size_t *equals,
+                              bool *cut)
 {
     bool quoted = false, escaped = false;
 
@@ -149,6 +208,8 @@ static size_t plain_token_end(const char *s, size_t n, size_t i, size_t *equals,
             escaped = !escaped && s[i] == '\\';
         } else if (s[i] == '"') {
             quoted = i == start || strchr("Xc1", s[i - 1]) == NULL;
+        } else if (s[i] == '\'' && (value ? i == start : i > 0 && i - 1 == *equals)) {
+            i = plain_single_end(s, n, i);
         } else if (s[i] == '=' && *equals == SIZE_MAX) {
             *equals = i;
         }
@@ -157,40 +218,78 @@ static size_t plain_token_end(const char *s, size_t n, size_t i, size_t *equals,
     return i;
 }
 
-/* Random texts of few letters: the tokens are those that a look at each byte finds. */
-static void test_tokens_are_those_of_a_plain_walk(void **state)
+static size_t plain_spaces(const char *s, size_t n, size_t i)
 {
-    static const char letters[] = "Xc1=\"\\ \n\t\v-=\" c";
+    while (i < n && s[i] == ' ')
+        i++;
+    return i;
+}
+
+/* Where the VALUE of " = VALUE" behind the token that ends at `i` begins, or SIZE_MAX. */
+static size_t plain_lone_value(const char *s, size_t n, size_t i)
+{
+    size_t at = plain_spaces(s, n, i), value, equals;
+    bool cut;
+
+    if (at == i || at == n || s[at] != '=')
+        return SIZE_MAX;
+    value = plain_spaces(s, n, at + 1);
+    if (value == at + 1 || value == n || is_white(s[value]))
+        return SIZE_MAX;
+    plain_token_end(s, n, value, true, &equals, &cut);
+    return equals == SIZE_MAX ? value : SIZE_MAX;
+}
+
+/* Finds the next pair the plain way. */
+static bool plain_next(const char *s, size_t n, size_t *at, struct logfmt_pair *out)
+{
+    while (*at < n) {
+        size_t start = *at, equals, value, none, end = 0;
+
+        *at = plain_token_end(s, n, start, false, &equals, &out->cut);
+        if (*at == start)
+            ++*at; /* white space */
+        if (*at == start + 1 && is_white(s[start]))
+            continue;
+        value = equals != SIZE_MAX ? equals + 1 : plain_lone_value(s, n, *at);
+        end = equals != SIZE_MAX ? equals : *at;
+        if (value == SIZE_MAX || end == start || s[start] == '"')
+            continue;
+        if (equals == SIZE_MAX)
+            *at = plain_token_end(s, n, value, true, &none, &out->cut);
+        out->key = s + start;
+        out->key_len = end - start;
+        out->value = s + value;
+        out->value_len = *at - value;
+        return true;
+    }
+    return false;
+}
+
+/* Random texts of few letters: the pairs are those that a look at each byte finds. */
+static void test_pairs_are_those_of_a_plain_walk(void **state)
+{
+    static const char letters[] = "Xc1=\"\\ \n\t\v-=\" c' '";
     uint64_t seed = 4711;
 
     (void)state;
     for (int round = 0; round < 300000; round++) {
         char *s = malloc(24);
         size_t n = (size_t)round % 25, at = 0, plain_at = 0;
-        struct logfmt_pair pair;
+        struct logfmt_pair pair, plain;
 
         assert_non_null(s);
         for (size_t i = 0; i < n; i++) {
             seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
             s[i] = letters[(seed >> 33) % (sizeof letters - 1)];
         }
-        while (plain_at < n) {
-            size_t start = plain_at, equals;
-            bool cut;
-
-            plain_at = plain_token_end(s, n, start, &equals, &cut);
-            if (plain_at == start) {
-                plain_at++; /* white space */
-                continue;
-            }
-            if (equals == SIZE_MAX || equals == start || s[start] == '"')
-                continue;
+        while (plain_next(s, n, &plain_at, &plain)) {
             assert_true(logfmt_next(s, n, &at, &pair));
-            assert_ptr_equal(pair.key, s + start);
-            assert_int_equal(pair.key_len, equals - start);
-            assert_ptr_equal(pair.value, s + equals + 1);
-            assert_int_equal(pair.value_len, plain_at - equals - 1);
-            assert_int_equal(pair.cut, cut);
+            assert_ptr_equal(pair.key, plain.key);
+            assert_int_equal(pair.key_len, plain.key_len);
+            assert_ptr_equal(pair.value, plain.value);
+            assert_int_equal(pair.value_len, plain.value_len);
+            assert_int_equal(pair.cut, plain.cut);
         }
         assert_false(logfmt_next(s, n, &at, &pair));
         free(s);
@@ -204,7 +303,7 @@ int main(void)
         cmocka_unit_test(test_not_found),
         cmocka_unit_test(test_values_of_other_kinds),
         cmocka_unit_test(test_pairs_in_order),
-        cmocka_unit_test(test_tokens_are_those_of_a_plain_walk),
+        cmocka_unit_test(test_pairs_are_those_of_a_plain_walk),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
