@@ -16,7 +16,7 @@ int ruletest_run_open(struct ruletest_run *r, const struct rules *rules, const s
 {
     int rc;
 
-    *r = (struct ruletest_run){.text = text, .delivery = delivery_new()};
+    *r = (struct ruletest_run){.text = text, .delivery = delivery_new(0)};
     buf_init(&r->body, BODY_MAX);
     buf_init(&r->record, WIRE_RECORD_MAX);
     rc = r->delivery == NULL ? err_set(err, ERR_NOMEM, "out of memory")

@@ -130,11 +130,14 @@ bool ruleset_same_lines(const struct rule *a, const struct rule *b)
 
 bool ruleset_same_matching(const struct rule *a, const struct rule *b)
 {
-    return ruleset_same_lines(a, b) && same_list(&a->group_by, &b->group_by);
+    return ruleset_same_lines(a, b) && same_list(&a->group_by, &b->group_by) &&
+           a->fold_ids == b->fold_ids;
 }
 
 bool ruleset_has_groups(const struct rule *recorded, const struct rule *tried)
 {
+    if (tried->fold_ids != recorded->fold_ids)
+        return false;
     for (size_t i = 0; i < tried->group_by.n; i++) {
         const char *key = tried->group_by.items[i];
         size_t at = 0;

@@ -25,7 +25,7 @@ void ruleset_close(struct ruleset *set); /* also of one that is all zeros */
 const struct rule *ruleset_find(const struct ruleset *set, const char *name);
 
 /* Whether two rules take the same lines and tell the same groups apart: source, process, field,
- * match, unless and group_by are equal, item for item. */
+ * match, unless, group_by and fold_ids are equal, item for item. */
 bool ruleset_same_matching(const struct rule *a, const struct rule *b);
 /* The lines alone; and whether all that `tried` groups by is in a record of `recorded`'s matches.
  */

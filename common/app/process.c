@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -116,6 +117,15 @@ void process_unblock_signals(void)
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_DFL);
+}
+
+/* Until the kernel has gathered randomness the number is only hard to guess. */
+uint64_t process_seed(void)
+{
+    uint64_t seed = (uintptr_t)&seed;
+
+    (void)!getrandom(&seed, sizeof seed, GRND_NONBLOCK);
+    return seed;
 }
 
 int process_read_file(const char *path, struct buf *out, struct err *err)

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* No core file and no debugger (both would show secrets), files only for the owner, a write to a
  * closed socket or beyond a limit is an error and no signal, standard streams that are there, and
@@ -25,6 +26,9 @@ bool process_write(int fd, const void *bytes, size_t n);
 int process_next_signal(int fd);
 /* Gives a child process, between fork and exec, its signals back. */
 void process_unblock_signals(void);
+
+/* A random number that nobody outside can know, for hash tables. */
+uint64_t process_seed(void);
 
 /* Appends the whole file. Returns 0, ERR_IO (no such file, unreadable), ERR_FULL (larger than the
  * buffer's ceiling) or ERR_NOMEM. */

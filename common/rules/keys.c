@@ -67,7 +67,7 @@ static void read_cooldown(void *ctx, const struct yamlmap_key *key, yaml_node_t 
     yamlvalue_duration(&r->doc, key, value, COOLDOWN_MAX_US, target);
 }
 
-static void read_sample(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
+static void read_bool(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
     struct reader *r = ctx;
 
@@ -154,9 +154,11 @@ static const struct yamlmap_key rule_keys[] = {
      "cooldown: 5m"},
     {"group_by", read_group_by, offsetof(struct rule, group_by), false, GROUP_KEY_MAX_BYTES,
      "group_by: path"},
+    {"fold_ids", read_bool, offsetof(struct rule, fold_ids), false, TEXT_MAX_BYTES,
+     "fold_ids: yes"},
     {"redact", conditions_read_redact, offsetof(struct rule, redacts), false,
      CONDITIONS_EXPRESSION_MAX_BYTES, "redact: 'token=\\S+'"},
-    {"sample", read_sample, offsetof(struct rule, sample), false, TEXT_MAX_BYTES, "sample: no"},
+    {"sample", read_bool, offsetof(struct rule, sample), false, TEXT_MAX_BYTES, "sample: no"},
     {"runbook", read_text, offsetof(struct rule, runbook), false, TEXT_MAX_BYTES,
      "runbook: docs/runbook.md"},
     {"channel", recipients_read_channel, offsetof(struct rule, channel), false,
@@ -171,6 +173,15 @@ static bool came(uint32_t rows, const char *name)
     return yamlmap_came(rows, rule_keys, RULE_KEYS, name);
 }
 
+static bool groups_by(const struct rule *rule, const char *key)
+{
+    for (size_t i = 0; i < rule->group_by.n; i++) {
+        if (strcmp(rule->group_by.items[i], key) == 0)
+            return true;
+    }
+    return false;
+}
+
 void keys_read_rule(struct reader *r, yaml_node_t *node, struct rule *rule)
 {
     uint32_t rows;
@@ -180,6 +191,10 @@ void keys_read_rule(struct reader *r, yaml_node_t *node, struct rule *rule)
     rows = yamlmap_read(&r->doc, node, "the rule", rule_keys, RULE_KEYS, r, rule);
     if (rule->title == NULL)
         rule->title = rule->name;
+    if (rule->fold_ids && !groups_by(rule, "path"))
+        yamldoc_fault(&r->doc, node,
+                      "fold_ids: there is no path to fold ids in (add \"group_by: path\", or take "
+                      "\"fold_ids\" out)");
     if (!came(rows, "field") && !came(rows, "match"))
         yamldoc_fault(&r->doc, node,
                       "the rule has neither \"field\" nor \"match\"%s (add one, such as \"field: "

@@ -1,66 +1,100 @@
+/* Groups the matches of a delivery. The delivery adds each matching line and takes the parts. */
+#define HASH_NONFATAL_OOM 1
+#include "ingest/collect/collect.h"
+
 #include "common/base/err.h"
+#include "common/base/hash.h"
 #include "common/base/text.h"
-#include "ingest/collect/collect_impl.h"
+#include "ingest/collect/excerpt.h"
 
 #include <assert.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 
 enum {
     FIRST_TIMES = 16,
-    /* Memory beyond this is given back when the next delivery begins: a storm must not stay. */
-    KEEP_GROUPS = 256,
+    FIRST_GROUPS = 8,
+    KEEP_GROUPS = 256, /* more memory than this is freed when the next delivery begins */
     KEEP_TIMES = 64 << 10,
-    VALUES_MAX = RULES_GROUP_BY_MAX * (COLLECT_VALUE_MAX + 1), /* with a zero byte behind each */
+    VALUES_MAX = RULES_GROUP_BY_MAX * EXCERPT_VALUE_SIZE,
+    KEY_MAX = sizeof(uint32_t) + 2 * (COLLECT_NAME_MAX + 1) + VALUES_MAX,
 };
 
 static_assert((int)RULES_GROUP_BY_MAX <= (int)WIRE_GROUP_MAX, "a reader would refuse the record");
 
-/* What tells one group from another. */
-struct key {
+struct group {
+    UT_hash_handle hh;
+    /* The rule's index, then source, process and the values of group_by, a zero behind each. */
+    struct buf key;
     uint32_t rule;
-    const struct name *source;
-    const struct name *process;
-    const struct buf *values; /* of the rule's group_by, as excerpt_values writes them */
+    const char *source; /* in the key, as the pairs' values */
+    const char *process;
+    struct wire_group pairs[RULES_GROUP_BY_MAX];
+    size_t n_pairs;
+    int64_t *times;
+    size_t n_times;
+    size_t cap;
+    struct buf sample;
+    struct line_text last; /* the newest line's message, until the sample is kept */
 };
 
-struct collect *collect_new(void)
+struct collect {
+    const struct rules *rules;
+    int64_t received_us;
+    uint64_t seed;
+    struct group **groups; /* `n_made` of them exist; those behind `n_groups` wait for later */
+    size_t n_groups;
+    size_t n_made;
+    size_t cap_groups;
+    struct group *table; /* the groups by key */
+    size_t n_matches;
+    struct buf shown;  /* a name on its way into the key */
+    struct buf values; /* the same for values */
+    struct buf key;    /* of the match that is being added */
+    struct excerpt excerpt;
+    struct wire_matches *matches; /* of each group */
+    struct parts parts;
+};
+
+struct collect *collect_new(uint64_t seed)
 {
     struct collect *t = calloc(1, sizeof *t);
 
     if (t == NULL)
         return NULL;
+    t->seed = seed;
     buf_init(&t->shown, COLLECT_NAME_MAX);
     buf_init(&t->values, VALUES_MAX);
-    excerpt_init(&t->excerpt, COLLECT_VALUE_MAX);
+    buf_init(&t->key, KEY_MAX);
+    excerpt_init(&t->excerpt);
     return t;
 }
 
-static void release(struct collect *t)
+static void free_groups(struct collect *t)
 {
-    for (size_t i = 0; i < t->cap_groups; i++) {
-        free(t->groups[i].times);
-        buf_close(&t->groups[i].sample);
-        buf_close(&t->groups[i].values);
+    for (size_t i = 0; i < t->n_made; i++) {
+        free(t->groups[i]->times);
+        buf_close(&t->groups[i]->sample);
+        buf_close(&t->groups[i]->key);
+        free(t->groups[i]);
     }
     free(t->groups);
-    free(t->table);
     free(t->matches);
-    free(t->parts);
     t->groups = NULL;
-    t->table = NULL;
     t->matches = NULL;
-    t->parts = NULL;
-    t->cap_groups = t->cap_wire = t->cap_parts = 0;
+    t->n_made = t->cap_groups = 0;
+    parts_close(&t->parts);
 }
 
 void collect_free(struct collect *t)
 {
     if (t == NULL)
         return;
-    release(t);
+    HASH_CLEAR(hh, t->table);
+    free_groups(t);
     excerpt_close(&t->excerpt);
+    buf_close(&t->key);
     buf_close(&t->values);
     buf_close(&t->shown);
     free(t);
@@ -68,123 +102,100 @@ void collect_free(struct collect *t)
 
 void collect_begin(struct collect *t, const struct rulebook *book, int64_t received_us)
 {
-    if (t->cap_groups > KEEP_GROUPS || t->n_matches > KEEP_TIMES)
-        release(t);
-    else if (t->n_groups > 0)
-        memset(t->table, 0, 2 * t->cap_groups * sizeof *t->table);
-    if (t->n_groups > 0)
-        memset(t->recent, 0, sizeof t->recent);
-    t->n_groups = t->n_matches = t->n_wire = t->n_parts = 0;
+    HASH_CLEAR(hh, t->table);
+    if (t->n_made > KEEP_GROUPS || t->n_matches > KEEP_TIMES)
+        free_groups(t);
+    t->n_groups = t->n_matches = 0;
     t->rules = rulebook_rules(book);
     t->received_us = received_us;
     excerpt_begin(&t->excerpt, book);
 }
 
-/* ---------------------------------------------------------------------------------------- groups
- */
+/* ---- keys ---- */
 
-/* Mostly it is the line before's: a text that reads as it is shown need not be shown anew. */
-static int read_name(struct collect *t, struct line_text text, struct name *out)
+static int add_name(struct collect *t, struct line_text text)
 {
-    size_t n = text.len < COLLECT_NAME_MAX ? text.len : COLLECT_NAME_MAX;
     int rc;
 
-    if (text.len == out->len && memcmp(text.data, out->text, out->len) == 0)
-        return 0;
     buf_clear(&t->shown);
-    rc = text_append_printable(&t->shown, text.data, n);
-    if (rc == ERR_NOMEM)
+    rc = text_append_printable(&t->shown, text.data,
+                               text.len < COLLECT_NAME_MAX ? text.len : COLLECT_NAME_MAX);
+    return rc == ERR_NOMEM ? rc : buf_append(&t->key, buf_text(&t->shown), t->shown.len + 1);
+}
+
+static int make_key(struct collect *t, const struct line *line, uint32_t rule)
+{
+    int rc;
+
+    buf_clear(&t->key);
+    rc = buf_append(&t->key, &rule, sizeof rule);
+    if (rc == 0)
+        rc = add_name(t, line->source);
+    if (rc == 0)
+        rc = add_name(t, line->process);
+    if (rc != 0 || t->rules->rules[rule].group_by.n == 0)
         return rc;
-    out->len = t->shown.len;
-    memcpy(out->text, buf_text(&t->shown), out->len + 1);
-    return 0;
+    rc = excerpt_values(&t->excerpt, rule, line->message, &t->values);
+    return rc == 0 ? buf_append(&t->key, buf_text(&t->values), t->values.len) : rc;
 }
 
-/* FNV-1a over what tells groups apart. */
-static uint32_t hash_bytes(uint32_t hash, const void *bytes, size_t n)
+/* Makes the key of the group that takes all further matches of a rule. */
+static int make_overflow_key(struct collect *t, uint32_t rule)
 {
-    const uint8_t *s = bytes;
+    int rc;
 
-    for (size_t i = 0; i < n; i++)
-        hash = (hash ^ s[i]) * UINT32_C(16777619);
-    return hash;
+    buf_clear(&t->key);
+    rc = buf_append(&t->key, &rule, sizeof rule);
+    if (rc == 0)
+        rc = buf_append(&t->key, "\0", 2);
+    if (rc == 0)
+        rc = excerpt_no_values(&t->rules->rules[rule], &t->values);
+    return rc == 0 ? buf_append(&t->key, buf_text(&t->values), t->values.len) : rc;
 }
 
-static uint32_t hash_key(const struct key *key)
+/* ---- groups ---- */
+
+static int make_room(struct collect *t)
 {
-    uint32_t hash = hash_bytes(UINT32_C(2166136261), &key->rule, sizeof key->rule);
+    size_t cap = t->cap_groups > 0 ? 2 * t->cap_groups : FIRST_GROUPS;
+    struct wire_matches *matches = reallocarray(t->matches, cap, sizeof *matches);
+    struct group **groups;
 
-    hash = hash_bytes(hash, key->source->text, key->source->len + 1);
-    hash = hash_bytes(hash, key->process->text, key->process->len + 1);
-    return hash_bytes(hash, key->values->data, key->values->len);
-}
-
-static bool same_name(const struct name *a, const struct name *b)
-{
-    return a->len == b->len && memcmp(a->text, b->text, a->len) == 0;
-}
-
-static bool same_values(const struct buf *a, const struct buf *b)
-{
-    return a->len == b->len && (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
-}
-
-static bool is_of(const struct group *g, const struct key *key)
-{
-    return g->rule == key->rule && same_name(&g->source, key->source) &&
-           same_name(&g->process, key->process) && same_values(&g->values, key->values);
-}
-
-/* The slot of the group, or the free one where it would go. */
-static uint32_t *find_slot(const struct collect *t, uint32_t hash, const struct key *key)
-{
-    size_t mask = 2 * t->cap_groups - 1;
-
-    for (size_t i = hash & mask;; i = (i + 1) & mask) {
-        const struct group *g;
-
-        if (t->table[i] == 0)
-            return &t->table[i];
-        g = &t->groups[t->table[i] - 1];
-        if (g->hash == hash && is_of(g, key))
-            return &t->table[i];
-    }
-}
-
-static int grow_groups(struct collect *t)
-{
-    size_t cap = t->cap_groups > 0 ? 2 * t->cap_groups : COLLECT_FIRST_GROUPS;
-    struct group *groups = reallocarray(t->groups, cap, sizeof *groups);
-    uint32_t *table;
-
+    if (matches == NULL)
+        return ERR_NOMEM;
+    t->matches = matches;
+    groups = reallocarray(t->groups, cap, sizeof(struct group *));
     if (groups == NULL)
         return ERR_NOMEM;
     t->groups = groups;
-    table = calloc(2 * cap, sizeof *table);
-    if (table == NULL)
-        return ERR_NOMEM;
-    for (size_t i = t->cap_groups; i < cap; i++) {
-        groups[i] = (struct group){0};
-        buf_init(&groups[i].sample, 2 * WIRE_SAMPLE_MAX);
-        buf_init(&groups[i].values, VALUES_MAX);
-    }
-    free(t->table);
-    t->table = table;
     t->cap_groups = cap;
-    for (size_t i = 0; i < t->n_groups; i++) {
-        const struct group *g = &groups[i];
-        struct key key = {g->rule, &g->source, &g->process, &g->values};
-
-        *find_slot(t, g->hash, &key) = (uint32_t)i + 1;
-    }
     return 0;
 }
 
-/* Points the group's pairs to its values, which stay where they are when groups move. */
-static void point_pairs(struct group *g, const struct rule *rule)
+static int make_group(struct collect *t)
 {
-    const char *keys[RULES_GROUP_BY_MAX], *value = buf_text(&g->values);
+    int rc = t->n_made == t->cap_groups ? make_room(t) : 0;
+    struct group *g;
 
+    if (rc != 0)
+        return rc;
+    g = calloc(1, sizeof *g);
+    if (g == NULL)
+        return ERR_NOMEM;
+    buf_init(&g->key, KEY_MAX);
+    buf_init(&g->sample, WIRE_SAMPLE_MAX);
+    t->groups[t->n_made++] = g;
+    return 0;
+}
+
+/* Points the group's names and pairs into its key. */
+static void read_key(struct group *g, const struct rule *rule)
+{
+    const char *keys[RULES_GROUP_BY_MAX], *value;
+
+    g->source = (const char *)g->key.data + sizeof g->rule;
+    g->process = g->source + strlen(g->source) + 1;
+    value = g->process + strlen(g->process) + 1;
     g->n_pairs = excerpt_keys(rule, keys);
     for (size_t i = 0; i < g->n_pairs; i++) {
         g->pairs[i] = (struct wire_group){.key = keys[i], .value = value};
@@ -192,65 +203,60 @@ static void point_pairs(struct group *g, const struct rule *rule)
     }
 }
 
-static int add_group(struct collect *t, uint32_t *slot, uint32_t hash, const struct key *key,
-                     struct group **out)
+static int add_group(struct collect *t, uint32_t rule, unsigned hash, struct group **out)
 {
-    struct group *g = &t->groups[t->n_groups];
-    int rc = 0;
+    int rc = t->n_groups == t->n_made ? make_group(t) : 0;
+    struct group *g;
 
-    buf_clear(&g->values);
-    if (key->values->len > 0)
-        rc = buf_append(&g->values, key->values->data, key->values->len);
     if (rc != 0)
         return rc;
-    *slot = (uint32_t)++t->n_groups;
-    g->rule = key->rule;
-    g->hash = hash;
-    g->source = *key->source;
-    g->process = *key->process;
+    g = t->groups[t->n_groups];
+    buf_clear(&g->key);
+    rc = buf_append(&g->key, t->key.data, t->key.len);
+    if (rc != 0)
+        return rc;
+    g->rule = rule;
     g->n_times = 0;
     g->last = (struct line_text){0};
     buf_clear(&g->sample);
-    point_pairs(g, &t->rules->rules[g->rule]);
+    read_key(g, &t->rules->rules[rule]);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, t->table, g->key.data, g->key.len, hash, g);
+    if (g->hh.tbl == NULL) /* uthash's way to say that it found no memory */
+        return ERR_NOMEM;
+    t->n_groups++;
     *out = g;
     return 0;
 }
 
-/* What stands for all groups of a rule that there is no room for. */
-static int overflow_key(struct collect *t, uint32_t rule, struct key *key)
+/* Finds the group of the key that was made. */
+static struct group *find_group(struct collect *t, unsigned *hash)
 {
-    static const struct name none;
+    struct group *g;
 
-    *key = (struct key){rule, &none, &none, &t->values};
-    return excerpt_no_values(&t->rules->rules[rule], &t->values);
+    *hash = (unsigned)hash_quick(t->seed, t->key.data, t->key.len);
+    HASH_FIND_BYHASHVALUE(hh, t->table, t->key.data, t->key.len, *hash, g);
+    return g;
 }
 
-/* The group, made where there is none. Where there are too many already it is the rule's own
- * without names and values, of which there can only be as many as rules. */
-static int get_group(struct collect *t, const struct key *key, struct group **out)
+/* Finds or makes the group of a line for a rule. */
+static int get_group(struct collect *t, const struct line *line, uint32_t rule, struct group **out)
 {
-    uint32_t hash = hash_key(key), *slot;
-    struct key overflow;
-    int rc = t->n_groups == t->cap_groups ? grow_groups(t) : 0;
+    unsigned hash;
+    int rc = make_key(t, line, rule);
 
     if (rc != 0)
         return rc;
-    slot = find_slot(t, hash, key);
-    if (*slot == 0 && t->n_groups >= COLLECT_GROUPS_MAX + t->rules->n) {
-        rc = overflow_key(t, key->rule, &overflow);
+    *out = find_group(t, &hash);
+    if (*out == NULL && t->n_groups >= COLLECT_GROUPS_MAX + t->rules->n) {
+        rc = make_overflow_key(t, rule);
         if (rc != 0)
             return rc;
-        key = &overflow;
-        hash = hash_key(key);
-        slot = find_slot(t, hash, key);
+        *out = find_group(t, &hash);
     }
-    if (*slot == 0)
-        return add_group(t, slot, hash, key, out);
-    *out = &t->groups[*slot - 1];
-    return 0;
+    return *out == NULL ? add_group(t, rule, hash, out) : 0;
 }
 
-/* --------------------------------------------------------------------------------------- adding */
+/* ---- matches ---- */
 
 static int add_time(struct group *g, int64_t time_us)
 {
@@ -267,66 +273,10 @@ static int add_time(struct group *g, int64_t time_us)
     return 0;
 }
 
-/* Finds or makes the group of a line for a rule. */
-static int find_group(struct collect *t, const struct line *line, uint32_t index,
-                      struct group **out)
-{
-    static const struct buf no_values;
-    const struct rule *rule = &t->rules->rules[index];
-    struct key key = {index, &t->source, &t->process, &no_values};
-    int rc = read_name(t, line->source, &t->source);
-
-    if (rc == 0)
-        rc = read_name(t, line->process, &t->process);
-    if (rc == 0 && rule->group_by.n > 0) { /* for these rules alone is the message read */
-        key.values = &t->values;
-        rc = excerpt_values(&t->excerpt, index, line->message, &t->values);
-    }
-    return rc != 0 ? rc : get_group(t, &key, out);
-}
-
-/* Where a group that takes lines of such names is noted. Names mostly differ in their ends: web.1,
- * web.2. */
-static uint32_t *recent_of(struct collect *t, const struct line *line, uint32_t rule)
-{
-    size_t n = line->process.len;
-    uint32_t last = n > 0 ? (uint8_t)line->process.data[n - 1] : 0;
-    uint32_t mark = rule ^ (uint32_t)line->source.len << 8 ^ (uint32_t)n << 16 ^ last << 24;
-
-    return &t->recent[mark * UINT32_C(2654435769) >> (32 - RECENT_BITS)];
-}
-
-static bool text_is_name(struct line_text text, const struct name *name)
-{
-    return text.len == name->len && memcmp(text.data, name->text, name->len) == 0;
-}
-
-/* Nearly all lines of a storm are of a few names. Where they read as those of a group that has no
- * values there is nothing to be shown and to be hashed: a fifth of the instructions. */
-static int group_of(struct collect *t, const struct line *line, uint32_t rule, struct group **out)
-{
-    uint32_t *recent = recent_of(t, line, rule);
-    int rc;
-
-    if (*recent != 0) {
-        struct group *g = &t->groups[*recent - 1];
-
-        if (g->rule == rule && text_is_name(line->process, &g->process) &&
-            text_is_name(line->source, &g->source)) {
-            *out = g;
-            return 0;
-        }
-    }
-    rc = find_group(t, line, rule, out);
-    if (rc == 0 && (*out)->n_pairs == 0)
-        *recent = (uint32_t)(*out - t->groups) + 1;
-    return rc;
-}
-
 static int add_match(struct collect *t, const struct line *line, int64_t time_us, uint32_t rule)
 {
     struct group *g;
-    int rc = group_of(t, line, rule, &g);
+    int rc = get_group(t, line, rule, &g);
 
     if (rc == 0)
         rc = add_time(g, time_us);
@@ -350,13 +300,12 @@ int collect_add(struct collect *t, const struct line *line, int64_t time_us, con
     return rc;
 }
 
-/* Of the many lines of a batch only each group's last is copied. */
-int collect_settle(struct collect *t)
+int collect_keep_samples(struct collect *t)
 {
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < t->n_groups; i++) {
-        struct group *g = &t->groups[i];
+        struct group *g = t->groups[i];
 
         if (g->last.data == NULL)
             continue;
@@ -369,4 +318,29 @@ int collect_settle(struct collect *t)
 size_t collect_matches(const struct collect *t)
 {
     return t->n_matches;
+}
+
+int collect_parts(struct collect *t, const struct part **parts, size_t *n)
+{
+    int rc;
+
+    for (size_t i = 0; i < t->n_groups; i++) {
+        const struct group *g = t->groups[i];
+
+        assert(g->last.data == NULL);
+        t->matches[i] = (struct wire_matches){
+            .rule = t->rules->rules[g->rule].name,
+            .source = g->source,
+            .process = g->process,
+            .times_us = g->times,
+            .n_times = g->n_times,
+            .sample = {.data = g->sample.data, .len = g->sample.len},
+            .group = g->pairs,
+            .n_group = g->n_pairs,
+        };
+    }
+    rc = parts_split(&t->parts, t->matches, t->n_groups, t->received_us);
+    *parts = t->parts.parts;
+    *n = t->parts.n_parts;
+    return rc;
 }

@@ -53,7 +53,7 @@ static int set_format(struct delivery *d, const struct input_format *format)
     return 0;
 }
 
-struct delivery *delivery_new(void)
+struct delivery *delivery_new(uint64_t seed)
 {
     struct delivery *d = calloc(1, sizeof *d);
 
@@ -63,7 +63,7 @@ struct delivery *delivery_new(void)
     buf_init(&d->source, LINE_BYTES_MAX);
     buf_init(&d->process, LINE_BYTES_MAX);
     buf_init(&d->frame_id, DELIVERY_FRAME_ID_MAX);
-    d->collect = collect_new();
+    d->collect = collect_new(seed);
     if (d->collect == NULL || set_format(d, &input_logplex) != 0) {
         delivery_free(d);
         return NULL;
@@ -221,7 +221,7 @@ static int take_candidates(struct delivery *d, const struct input_lines *lines,
         input_line(lines, found[i].line, &line);
         rc = take_line(d, &line, &found[i]);
     }
-    return rc == 0 ? collect_settle(d->collect) : rc;
+    return rc == 0 ? collect_keep_samples(d->collect) : rc;
 }
 
 /* One line as a record of its own. */
@@ -236,14 +236,14 @@ static int emit_line(struct delivery *d, const struct line *line, const struct c
         .lines = 1,
         .bytes = len,
     };
-    const struct collect_part *parts;
+    const struct part *parts;
     size_t n;
     int rc;
 
     collect_begin(d->collect, d->book, d->received_us);
     rc = take_line(d, line, candidate);
     if (rc == 0)
-        rc = collect_settle(d->collect);
+        rc = collect_keep_samples(d->collect);
     if (rc == 0)
         rc = collect_parts(d->collect, &parts, &n);
     if (rc != 0)
@@ -438,7 +438,7 @@ static const char *part_id(struct delivery *d, size_t part)
     return d->part_ids[part];
 }
 
-static void fill_record(struct delivery *d, size_t part, const struct collect_part *matches)
+static void fill_record(struct delivery *d, size_t part, const struct part *matches)
 {
     struct wire_record *record = &d->records[part];
 
@@ -464,7 +464,7 @@ static void fill_record(struct delivery *d, size_t part, const struct collect_pa
 
 int delivery_finish(struct delivery *d, const struct wire_record **records, size_t *n)
 {
-    const struct collect_part *parts = NULL;
+    const struct part *parts = NULL;
     size_t n_parts = 0;
     int rc = input_finish(d->parser);
 

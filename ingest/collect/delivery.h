@@ -46,7 +46,8 @@ struct delivery_counts {
     bool count_differs;
 };
 
-struct delivery *delivery_new(void); /* NULL: no memory */
+/* `seed` is a random number: see collect_new. Returns NULL without memory. */
+struct delivery *delivery_new(uint64_t seed);
 void delivery_free(struct delivery *d);
 
 /* Begins anew; what was not finished counts for nothing. The book must be held until the

@@ -1,28 +1,32 @@
+/* Takes samples and group values out of messages. collect calls it. */
 #include "ingest/collect/excerpt.h"
 
 #include "common/base/err.h"
+#include "common/base/hash.h"
 #include "common/base/text.h"
-#include "common/record/wire.h"
+#include "ingest/collect/path.h"
 #include "ingest/match/logfmt.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
 
 enum {
-    /* Of a message, where every other byte became a "…" of three. */
-    MESSAGE_MAX = 2 * LINE_BYTES_MAX + 4,
+    /* Of a message in which every other byte became a "…" of three, twice. */
+    MESSAGE_MAX = 4 * LINE_BYTES_MAX + 8,
     KEEP_BYTES = 32 << 10, /* Logplex cuts a line at 10,000 bytes (logplex.app.src) */
 };
 
-static const char hidden[] = "\xe2\x80\xa6"; /* "…" */
+static const char ellipsis[] = "\xe2\x80\xa6"; /* "…" */
+enum { MARK = sizeof ellipsis - 1 };
 
-void excerpt_init(struct excerpt *e, size_t value_max)
+void excerpt_init(struct excerpt *e)
 {
     *e = (struct excerpt){0};
     buf_init(&e->message, MESSAGE_MAX);
-    buf_init(&e->copy, LINE_BYTES_MAX);
-    buf_init(&e->value, value_max);
+    buf_init(&e->copy, MESSAGE_MAX);
+    buf_init(&e->value, WIRE_GROUP_TEXT_MAX);
 }
 
 void excerpt_close(struct excerpt *e)
@@ -39,68 +43,85 @@ void excerpt_begin(struct excerpt *e, const struct rulebook *book)
     if (e->copy.cap > KEEP_BYTES)
         buf_close(&e->copy);
     e->rules = rulebook_rules(book);
+    e->match = rulebook_match(book);
     e->redact = rulebook_redact(book);
 }
 
-static int copy_without_tokens(struct line_text message, struct buf *out)
+/* Tokens go first: an expression could take the name that a token is known by, and leave the
+ * token. */
+static int redact_text(struct excerpt *e, uint32_t rule, const void *text, size_t n)
 {
     int rc;
 
-    buf_clear(out);
-    rc = buf_append(out, message.data, message.len);
-    if (rc == 0)
-        out->len = text_redact_token((char *)out->data, out->len);
-    return rc;
-}
-
-/* Makes the message as the rule may show it. Tokens go first: an expression could take the name
- * that a token is known by, and not the token. Returns 0, ERR_NOMEM, or whatever else says that
- * none of it may be shown. */
-static int read_message(struct excerpt *e, uint32_t rule, struct line_text message)
-{
-    int rc;
-
-    if (!redact_is_needed(e->redact, rule))
-        return copy_without_tokens(message, &e->message);
-    buf_clear(&e->message);
-    rc = copy_without_tokens(message, &e->copy);
-    return rc != 0 ? rc
-                   : redact_append(e->redact, rule, buf_text(&e->copy), e->copy.len, &e->message);
-}
-
-/* --------------------------------------------------------------------------------------- samples
- */
-
-/* Where nothing but drain tokens is to be redacted, what lies far behind the cut need not be
- * copied. */
-static int copy_sample(struct line_text message, struct buf *out)
-{
-    size_t n = text_cut(message.data, message.len, 2 * WIRE_SAMPLE_MAX);
-    int rc = buf_append(out, message.data, n);
-
+    buf_clear(&e->copy);
+    rc = buf_append(&e->copy, text, n);
     if (rc != 0)
         return rc;
-    n = text_redact_token((char *)out->data, n);
-    out->len = text_cut((const char *)out->data, n, WIRE_SAMPLE_MAX);
-    return 0;
+    e->copy.len = text_redact_token((char *)e->copy.data, e->copy.len);
+    buf_clear(&e->message);
+    if (!redact_is_needed(e->redact, rule))
+        return buf_append(&e->message, buf_text(&e->copy), e->copy.len);
+    return redact_append(e->redact, rule, buf_text(&e->copy), e->copy.len, &e->message);
+}
+
+/* Makes the message as the rule may show it. After an error none of it may be shown. */
+static int read_message(struct excerpt *e, uint32_t rule, struct line_text message)
+{
+    int rc = redact_text(e, rule, message.data, message.len);
+
+    if (rc != 0 || memchr(buf_text(&e->message), '\033', e->message.len) == NULL)
+        return rc;
+    e->message.len = text_strip_terminal((char *)e->message.data, e->message.len);
+    return redact_text(e, rule, e->message.data, e->message.len);
+}
+
+/* ---- samples ---- */
+
+/* Appends the stretch of the message that begins at `start`, or at the character behind it. */
+static int append_stretch(const struct buf *message, size_t start, struct buf *out)
+{
+    const char *text = buf_text(message);
+    size_t room = start > 0 ? WIRE_SAMPLE_MAX - MARK : WIRE_SAMPLE_MAX, n;
+    int rc = start > 0 ? buf_puts(out, ellipsis) : 0;
+
+    while (start < message->len && (text[start] & 0xc0) == 0x80)
+        start++;
+    n = message->len - start;
+    if (n > room)
+        n = text_cut(text + start, n, room - MARK);
+    if (rc == 0)
+        rc = buf_append(out, text + start, n);
+    return rc == 0 && start + n < message->len ? buf_puts(out, ellipsis) : rc;
+}
+
+/* Where the sample begins if the match ends at `at`: at the message's beginning if that leaves some
+ * text behind the match, else half a sample before the match. */
+static size_t sample_start(size_t at, size_t len)
+{
+    enum { HALF = WIRE_SAMPLE_MAX / 2, BEHIND = WIRE_SAMPLE_MAX / 8 };
+    size_t last = len - (WIRE_SAMPLE_MAX - MARK);
+
+    if (at + BEHIND <= WIRE_SAMPLE_MAX)
+        return 0;
+    return at - HALF < last ? at - HALF : last;
 }
 
 int excerpt_sample(struct excerpt *e, uint32_t rule, struct line_text message, struct buf *out)
 {
+    size_t start = 0, at;
     int rc;
 
     buf_clear(out);
-    if (!redact_is_needed(e->redact, rule))
-        return copy_sample(message, out);
     rc = read_message(e, rule, message);
     if (rc != 0)
         return rc == ERR_NOMEM ? rc : 0;
-    return buf_append(out, e->message.data,
-                      text_cut(buf_text(&e->message), e->message.len, WIRE_SAMPLE_MAX));
+    if (e->message.len > WIRE_SAMPLE_MAX &&
+        match_find(e->match, rule, buf_text(&e->message), e->message.len, &at))
+        start = sample_start(at, e->message.len);
+    return append_stretch(&e->message, start, out);
 }
 
-/* ---------------------------------------------------------------------------------------- values
- */
+/* ---- values ---- */
 
 size_t excerpt_keys(const struct rule *rule, const char *keys[RULES_GROUP_BY_MAX])
 {
@@ -114,18 +135,53 @@ size_t excerpt_keys(const struct rule *rule, const char *keys[RULES_GROUP_BY_MAX
     return n;
 }
 
+/* Writes a long value's beginning, "…" and a hash of the whole. */
+static int shorten_value(struct buf *value, const char *bytes, size_t n)
+{
+    enum { HASH_DIGITS = 16 };
+    uint64_t hash = hash_finish(hash_add(HASH_START, bytes, n));
+
+    value->len = text_cut(buf_text(value), value->len, WIRE_GROUP_TEXT_MAX - MARK - HASH_DIGITS);
+    return buf_printf(value, "%s%016" PRIx64, ellipsis, hash);
+}
+
 static int append_value(struct excerpt *e, const char *bytes, size_t n, struct buf *out)
 {
     int rc;
 
     buf_clear(&e->value);
     rc = text_append_printable(&e->value, bytes, n);
-    if (rc == ERR_NOMEM)
+    if (rc == ERR_FULL)
+        rc = shorten_value(&e->value, bytes, n);
+    if (rc != 0)
         return rc;
     return buf_append(out, buf_text(&e->value), e->value.len + 1);
 }
 
-/* Finds the first pair of each key; one that is not there stays empty. */
+static int append_path(struct excerpt *e, const struct rule *rule, const char *path, size_t n,
+                       struct buf *out)
+{
+    int rc;
+
+    n = path_len(path, n);
+    if (!rule->fold_ids)
+        return append_value(e, path, n, out);
+    buf_clear(&e->copy);
+    rc = path_append_folded(path, n, &e->copy);
+    return rc == 0 ? append_value(e, buf_text(&e->copy), e->copy.len, out) : rc;
+}
+
+static int append_pair(struct excerpt *e, const struct rule *rule, const char *key,
+                       const struct logfmt_pair *pair, struct buf *out)
+{
+    if (pair->key == NULL || pair->cut)
+        return append_value(e, "", 0, out);
+    if (strcmp(key, "path") == 0)
+        return append_path(e, rule, pair->content, pair->content_len, out);
+    return append_value(e, pair->content, pair->content_len, out);
+}
+
+/* Finds the first pair of each key. A key without a pair keeps an empty one. */
 static void find_pairs(const struct buf *message, const char *const *keys, size_t n,
                        struct logfmt_pair *found)
 {
@@ -144,25 +200,23 @@ static void find_pairs(const struct buf *message, const char *const *keys, size_
     }
 }
 
-int excerpt_values(struct excerpt *e, uint32_t rule, struct line_text message, struct buf *out)
+int excerpt_values(struct excerpt *e, uint32_t index, struct line_text message, struct buf *out)
 {
+    const struct rule *rule = &e->rules->rules[index];
     struct logfmt_pair found[RULES_GROUP_BY_MAX];
     const char *keys[RULES_GROUP_BY_MAX];
-    size_t n = excerpt_keys(&e->rules->rules[rule], keys);
+    size_t n = excerpt_keys(rule, keys);
     int rc;
 
     buf_clear(out);
     if (n == 0)
         return 0;
-    rc = read_message(e, rule, message);
+    rc = read_message(e, index, message);
     if (rc != 0)
-        return rc == ERR_NOMEM ? rc : excerpt_no_values(&e->rules->rules[rule], out);
+        return rc == ERR_NOMEM ? rc : excerpt_no_values(rule, out);
     find_pairs(&e->message, keys, n, found);
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        bool known = found[i].key != NULL && !found[i].cut;
-
-        rc = append_value(e, known ? found[i].content : "", known ? found[i].content_len : 0, out);
-    }
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = append_pair(e, rule, keys[i], &found[i], out);
     return rc;
 }
 
@@ -173,6 +227,6 @@ int excerpt_no_values(const struct rule *rule, struct buf *out)
 
     buf_clear(out);
     for (size_t n = excerpt_keys(rule, keys); rc == 0 && n > 0; n--)
-        rc = buf_append(out, hidden, sizeof hidden);
+        rc = buf_append(out, ellipsis, sizeof ellipsis);
     return rc;
 }

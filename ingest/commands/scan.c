@@ -2,6 +2,7 @@
 #include "ingest/commands/scan.h"
 
 #include "common/app/args.h"
+#include "common/app/process.h"
 #include "common/app/progress.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
@@ -195,7 +196,7 @@ static int read_rules(struct scan *s)
 
 static int prepare(struct scan *s, const struct rules *rules)
 {
-    s->delivery = delivery_new();
+    s->delivery = delivery_new(process_seed());
     s->chunk = malloc(LOG_FILE_CHUNK);
     if (s->delivery == NULL || s->chunk == NULL || findings_open(&s->findings, rules) != 0)
         return err_set(&s->err, ERR_NOMEM, "out of memory");

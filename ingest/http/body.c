@@ -1,6 +1,7 @@
 /* Takes the body of a delivery: gzip, size limit; called by request. */
 #include "ingest/http/body.h"
 
+#include "common/app/process.h"
 #include "common/base/err.h"
 
 #include <stdlib.h>
@@ -31,7 +32,7 @@ struct body *body_new(void)
 
     if (b == NULL)
         return NULL;
-    b->delivery = delivery_new();
+    b->delivery = delivery_new(process_seed());
     if (b->delivery == NULL) {
         free(b);
         return NULL;

@@ -155,7 +155,7 @@ static void make_all(struct budget *b)
 
     buf_init(&faults, RULES_FAULTS_MAX);
     buf_init(&b->packed, WIRE_RECORD_MAX);
-    b->delivery = delivery_new();
+    b->delivery = delivery_new(1);
     b->auth = auth_new();
     b->engine = engine_new(0);
     b->wire = wire_new();

@@ -92,6 +92,12 @@ static void groups_are_few_distinct_keys(void **state)
     (void)state;
     assert_list(rules->rules[0].group_by, RULES_GROUP_BY_MAX, "a", "process");
     rules_free(rules);
+    rules = read_rule("    match: x\n    group_by: path\n    fold_ids: yes\n");
+    assert_true(rules->rules[0].fold_ids);
+    rules_free(rules);
+    assert_rule_faults("    match: x\n    group_by: process\n    fold_ids: yes\n",
+                       "r.yaml:4: fold_ids: there is no path to fold ids in (add \"group_by: "
+                       "path\", or take \"fold_ids\" out)\n");
     assert_rule_faults("    match: x\n    group_by: [a, b, c, d, e]\n",
                        "r.yaml:8: group_by: is a list of 5 (keep 4 at most)\n");
     assert_rule_faults("    match: x\n    group_by:\n    - a\n    - b\n    - a\n    - a\n",

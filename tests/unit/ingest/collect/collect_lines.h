@@ -32,11 +32,11 @@ static inline int add(struct collect *t, const char *source, const char *process
     return collect_add(t, &line, time_us, which, n);
 }
 
-static inline const struct collect_part *parts_of(struct collect *t, size_t *n)
+static inline const struct part *parts_of(struct collect *t, size_t *n)
 {
-    const struct collect_part *parts;
+    const struct part *parts;
 
-    assert_int_equal(collect_settle(t), 0);
+    assert_int_equal(collect_keep_samples(t), 0);
     assert_int_equal(collect_parts(t, &parts, n), 0);
     return parts;
 }

@@ -1,28 +1,35 @@
 #include "tests/unit/unit.h"
 
 #include "common/base/err.h"
+#include "common/base/text.h"
 #include "common/record/wire.h"
 #include "ingest/collect/excerpt.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { VALUE_MAX = 128 };
+enum { VALUE_MAX = WIRE_GROUP_TEXT_MAX };
 
 static const char *const by_path[] = {"path"};
 static const char *const by_all[] = {"status", "process", "path", "dyno"};
+static const char *const by_uri[] = {"uri"};
 static const char *const by_token[] = {"drain_token"};
 static const char *const emails[] = {"email=[^ \"]+"};
+static const char *const needle[] = {"NEEDLE.*"};
+static const struct rules_field h12 = {.key = "code", .value = "H12"};
 static const char *const token_name[] = {"drain_token="};
 
-enum { PATH, ALL, TOKEN, PLAIN, EMAIL, NAME, RULES };
+enum { PATH, ALL, TOKEN, PLAIN, EMAIL, NAME, URI, FOLD, FIND, RULES };
 static const struct rule rules[RULES] = {
     [PATH] = {.name = "path", .group_by = {by_path, 1}},
     [ALL] = {.name = "all", .group_by = {by_all, 4}},
     [TOKEN] = {.name = "token", .group_by = {by_token, 1}},
     [PLAIN] = {.name = "plain"},
-    [EMAIL] = {.name = "email", .group_by = {by_path, 1}, .redacts = {emails, 1}},
+    [EMAIL] = {.name = "email", .group_by = {by_uri, 1}, .redacts = {emails, 1}},
     [NAME] = {.name = "name", .redacts = {token_name, 1}},
+    [URI] = {.name = "uri", .group_by = {by_uri, 1}},
+    [FOLD] = {.name = "fold", .group_by = {by_path, 1}, .fold_ids = true},
+    [FIND] = {.name = "find", .matches = {needle, 1}, .fields = &h12, .n_fields = 1},
 };
 
 /* What redaction answers in place of itself; 0: it works. */
@@ -60,7 +67,7 @@ static void setup(struct fixture *f, const char *const *redact)
     f->rules.redacts = (struct rules_list){redact, redact != NULL};
     if (rulebook_new_borrowed(&f->rules, &f->book, &err) != 0)
         fail_msg("%s", err.text);
-    excerpt_init(&f->excerpt, VALUE_MAX);
+    excerpt_init(&f->excerpt);
     excerpt_begin(&f->excerpt, f->book);
     buf_init(&f->sample, 2 * WIRE_SAMPLE_MAX);
     buf_init(&f->values, RULES_GROUP_BY_MAX * (VALUE_MAX + 1));
@@ -155,24 +162,84 @@ static void test_the_first_pair_outside_of_quotes_counts(void **state)
 
 static void test_values_are_made_fit(void **state)
 {
-    char fill[VALUE_MAX + 1] = "", message[400], want[400];
     struct fixture f;
 
     (void)state;
     setup(&f, NULL);
-    assert_value(&f, PATH, "path=a\x1b[2J\xff\xe2\x82z\x7f\xc2\x9b",
-                 "a\\x1b[2J\\xff\\xe2\\x82z\\x7f\\xc2\\x9b");
-    memset(fill, 'v', VALUE_MAX);
-    for (int back = 0; back <= 4; back++) { /* the cut comes at each place of a character */
-        static const char *const shown[] = {"", "", "", "€", "€w"};
+    assert_value(&f, PATH, "path=a\x01[2J\xff\xe2\x82z\x7f\xc2\x9b",
+                 "a\\x01[2J\\xff\\xe2\\x82z\\x7f\\xc2\\x9b");
+    teardown(&f);
+}
 
-        snprintf(message, sizeof message, "path=%.*s€ww", VALUE_MAX - back, fill);
-        snprintf(want, sizeof want, "%.*s%s", VALUE_MAX - back, fill, shown[back]);
-        assert_value(&f, PATH, message, want);
-        snprintf(message, sizeof message, "path=%.*s\x01", VALUE_MAX - back, fill);
-        snprintf(want, sizeof want, "%.*s%s", VALUE_MAX - back, fill, back == 4 ? "\\x01" : "");
-        assert_value(&f, PATH, message, want);
-    }
+/* What differs only behind the cut is still two groups. */
+static void test_long_values_are_told_apart_by_a_hash_of_the_whole(void **state)
+{
+    static char message[4 * VALUE_MAX], first[VALUE_MAX + 1];
+    struct fixture f;
+    size_t len;
+
+    (void)state;
+    setup(&f, NULL);
+    memcpy(message, "path=/", 6);
+    memset(message + 6, 'v', VALUE_MAX - 1);
+    assert_value(&f, PATH, message, message + 5); /* as long as may be */
+    memcpy(message + 5 + VALUE_MAX, "a", 2);
+    assert_int_equal(excerpt_values(&f.excerpt, PATH, text(message), &f.values), 0);
+    len = f.values.len;
+    assert_true(len <= sizeof first);
+    memcpy(first, f.values.data, len);
+    assert_memory_equal(first, message + 5, len - 20);
+    assert_memory_equal(first + len - 20, "…", 3);
+    message[5 + VALUE_MAX] = 'b';
+    assert_int_equal(excerpt_values(&f.excerpt, PATH, text(message), &f.values), 0);
+    assert_int_equal(f.values.len, len);
+    assert_memory_not_equal(f.values.data, first, len);
+    message[5 + VALUE_MAX] = 'a';
+    assert_values(&f, PATH, message, first, len);
+    memcpy(message + 5 + VALUE_MAX - 20, "€€€€€€€", 22); /* nor is it cut within a character */
+    assert_int_equal(excerpt_values(&f.excerpt, PATH, text(message), &f.values), 0);
+    assert_true(text_is_utf8(buf_text(&f.values), f.values.len));
+    teardown(&f);
+}
+
+static void test_a_path_is_taken_without_its_query(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f, NULL);
+    assert_value(&f, PATH, "path=\"/search?q=1&page=2\" status=500", "/search");
+    assert_value(&f, PATH, "path=/a?b?c", "/a");
+    assert_value(&f, PATH, "path=\"?\"", "");
+    assert_value(&f, PATH, "path=\"/users/17/edit?x=1\"", "/users/17/edit");
+    assert_value(&f, FOLD, "path=\"/users/17/edit?x=1\"", "/users/:id/edit");
+    assert_value(&f, URI, "uri=\"/a?b\"", "/a?b"); /* no other value is changed */
+    teardown(&f);
+}
+
+static void test_colours_and_quotes_do_not_belong_to_a_value(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    setup(&f, NULL);
+    assert_value(&f, PATH, "\033[36mpath\033[0m=\033[1m/a\033[0m x=y", "/a");
+    assert_value(&f, PATH, "path='/a b' x=y", "/a b");
+    assert_value(&f, PATH, "path = /a x=y", "/a");
+    assert_sample(&f, PATH, "\033[36mpath\033[0m=\033[1m/a\033[0m", "path=/a");
+    teardown(&f);
+}
+
+/* A colour within a secret would hide it from the expression, and is never shown. */
+static void test_colours_do_not_split_a_secret(void **state)
+{
+    static const char *const password[] = {"password=\\S+"};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, password);
+    assert_sample(&f, PLAIN, "a pass\033[0mword=hunter2 b", "a … b");
+    assert_sample(&f, PLAIN, "a drain_\033[0mtoken=0123456789 b", "a drain_token=… b");
     teardown(&f);
 }
 
@@ -180,28 +247,28 @@ static void test_values_are_made_fit(void **state)
 static void test_what_is_redacted(void **state)
 {
     static const char *const sid[] = {"sid=[0-9a-f]+"};
-    static const char message[] = "path=\"/x?sid=12ab&email=a@b\" user=u sid=77";
+    static const char message[] = "uri=\"/x?sid=12ab&email=a@b\" user=u sid=77";
     struct fixture f;
 
     (void)state;
     setup(&f, sid);
-    assert_value(&f, PATH, message, "/x?…&email=a@b");
-    assert_sample(&f, PATH, message, "path=\"/x?…&email=a@b\" user=u …");
+    assert_value(&f, URI, message, "/x?…&email=a@b");
+    assert_sample(&f, URI, message, "uri=\"/x?…&email=a@b\" user=u …");
     assert_sample(&f, EMAIL, "email=a@b sid=12 c", "… … c");
-    assert_value(&f, EMAIL, "path=email=a@b", "…");
-    assert_value(&f, EMAIL, "email=path=@b", "");
+    assert_value(&f, EMAIL, "uri=email=a@b", "…");
+    assert_value(&f, EMAIL, "email=uri=@b", "");
     teardown(&f);
 }
 
 static void test_no_drain_token_is_shown(void **state)
 {
-    static const char message[] = "path=\"/in?Drain_Token=0123456789&x=1\" drain_token=456789abcd";
-    static const char want[] = "path=\"/in?Drain_Token=…&x=1\" drain_token=…";
+    static const char message[] = "uri=\"/in?Drain_Token=0123456789&x=1\" drain_token=456789abcd";
+    static const char want[] = "uri=\"/in?Drain_Token=…&x=1\" drain_token=…";
     struct fixture f;
 
     (void)state;
     setup(&f, NULL);
-    assert_value(&f, PATH, message, "/in?Drain_Token=…&x=1");
+    assert_value(&f, URI, message, "/in?Drain_Token=…&x=1");
     assert_value(&f, EMAIL, message, "/in?Drain_Token=…&x=1");
     assert_value(&f, TOKEN, message, "…");
     assert_sample(&f, PATH, message, want);
@@ -224,14 +291,56 @@ static void test_samples_are_redacted_before_they_are_cut(void **state)
     memcpy(message + 3000, "END.", 4);
     assert_int_equal(excerpt_sample(&f.excerpt, PATH, text(message), &f.sample), 0);
     assert_int_equal(f.sample.len, WIRE_SAMPLE_MAX);
-    assert_memory_equal(f.sample.data + 988, "m.….mmmmmm", 12);
-    for (size_t at = 996; at <= 998; at++) { /* nor is it cut within a character */
+    assert_memory_equal(f.sample.data + 988, "m.….mmm…", 12);
+    for (size_t at = 993; at <= 995; at++) { /* nor is it cut within a character */
         memset(message + 980, 'm', 40);
         memcpy(message + at, "€", 3);
         memcpy(message + at + 3, " drain_token=0123456789abcdef ", 30);
         assert_int_equal(excerpt_sample(&f.excerpt, PATH, text(message), &f.sample), 0);
-        assert_int_equal(f.sample.len, at == 998 ? 998 : WIRE_SAMPLE_MAX);
+        assert_int_equal(f.sample.len, at == 995 ? 998 : WIRE_SAMPLE_MAX);
+        assert_memory_equal(f.sample.data + f.sample.len - 3, "…", 3);
     }
+    teardown(&f);
+}
+
+static void assert_around(struct fixture *f, const char *message, const char *match, bool front,
+                          bool back)
+{
+    char sample[WIRE_SAMPLE_MAX + 1];
+
+    assert_int_equal(excerpt_sample(&f->excerpt, FIND, text(message), &f->sample), 0);
+    assert_true(f->sample.len <= WIRE_SAMPLE_MAX && f->sample.len > WIRE_SAMPLE_MAX - 8);
+    memcpy(sample, f->sample.data, f->sample.len);
+    sample[f->sample.len] = '\0';
+    assert_true(text_is_utf8(sample, f->sample.len));
+    assert_non_null(strstr(sample, match));
+    assert_int_equal(strncmp(sample, "…", 3) == 0, front);
+    assert_int_equal(strcmp(sample + f->sample.len - 3, "…") == 0, back);
+}
+
+/* The match is found in the text as it is shown. */
+static void test_a_long_sample_is_cut_around_the_match(void **state)
+{
+    static char message[4097];
+    struct fixture f;
+
+    (void)state;
+    setup(&f, emails);
+    for (size_t i = 0; i + 2 < sizeof message; i += 2)
+        memcpy(message + i, "é", 2);
+    memcpy(message + 40, "email=x ", 8); /* redaction moves all that follows */
+    memcpy(message + 800, "NEEDLE", 6);
+    assert_around(&f, message, "NEEDLE", false, true);
+    memcpy(message + 800, "ééé", 6);
+    for (size_t at = 900; at + 6 < sizeof message; at += 100) {
+        memcpy(message + at, "NEEDLE", 6);
+        assert_around(&f, message, "NEEDLE", true, at < 3590);
+        memcpy(message + at, "ééé", 6);
+    }
+    memcpy(message + 3000, " code=H12 ", 10);
+    assert_around(&f, message, " code=H12 ", true, true);
+    memcpy(message + 3000, "\" code=H12", 10); /* quoted: no pair */
+    assert_around(&f, message, "ééé", false, true);
     teardown(&f);
 }
 
@@ -250,7 +359,7 @@ static void test_redaction_has_room(void **state)
     for (int i = 0; i < 3; i++) { /* it gives the memory back, and takes it again */
         excerpt_begin(&f.excerpt, f.book);
         assert_int_equal(excerpt_sample(&f.excerpt, PLAIN, text(message), &f.sample), 0);
-        assert_int_equal(f.sample.len, WIRE_SAMPLE_MAX);
+        assert_true(f.sample.len <= WIRE_SAMPLE_MAX && f.sample.len > WIRE_SAMPLE_MAX - 3);
         assert_memory_equal(f.sample.data, "….….", 8);
         assert_value(&f, PATH, message, ""); /* "p…th" */
     }
@@ -267,7 +376,7 @@ static void test_failed_redaction_hides_all(void **state)
     setup(&f, NULL);
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
         redact_fails = reasons[i];
-        assert_value(&f, EMAIL, "path=/a email=a@b and more", "…");
+        assert_value(&f, EMAIL, "uri=/a email=a@b and more", "…");
         assert_sample(&f, EMAIL, "path=/a email=a@b and more", "");
         assert_value(&f, PATH, "path=/a email=a@b and more", "/a"); /* it needs none */
     }
@@ -284,6 +393,11 @@ int main(void)
         cmocka_unit_test(test_one_value_a_key),
         cmocka_unit_test(test_the_first_pair_outside_of_quotes_counts),
         cmocka_unit_test(test_values_are_made_fit),
+        cmocka_unit_test(test_long_values_are_told_apart_by_a_hash_of_the_whole),
+        cmocka_unit_test(test_a_path_is_taken_without_its_query),
+        cmocka_unit_test(test_colours_and_quotes_do_not_belong_to_a_value),
+        cmocka_unit_test(test_colours_do_not_split_a_secret),
+        cmocka_unit_test(test_a_long_sample_is_cut_around_the_match),
         cmocka_unit_test(test_what_is_redacted),
         cmocka_unit_test(test_no_drain_token_is_shown),
         cmocka_unit_test(test_samples_are_redacted_before_they_are_cut),

@@ -47,7 +47,7 @@ static void test_a_delivery_ends_with_the_book_that_it_began_with(void **state)
 {
     const struct delivery_head head = {.received_us = 1, .drain = "d"};
     struct rulebook *old = new_book("old"), *next;
-    struct delivery *d = delivery_new();
+    struct delivery *d = delivery_new(1);
     const struct wire_record *records;
     size_t n;
 
