@@ -27,7 +27,7 @@ enum {
 
 struct collect;
 
-/* `seed` is a random number, so that nobody can make up names or values whose hashes collide.
+/* `seed` is a random number, against names or values made up to collide.
  * Returns NULL without memory. */
 struct collect *collect_new(uint64_t seed);
 void collect_free(struct collect *t);

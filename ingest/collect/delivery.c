@@ -1,3 +1,4 @@
+/* Takes a body from bytes to records. The HTTP server, `scan` and rule tests call it. */
 #include "ingest/collect/delivery.h"
 
 #include "common/base/buf.h"
@@ -18,15 +19,15 @@ struct delivery {
     struct collect *collect;
     const struct rulebook *book;
     struct match *match;        /* the book's */
-    int64_t received_us;        /* of each line by itself: that of the line */
-    bool has_time;              /* some line had a time; of lines by themselves only */
+    int64_t received_us;        /* in begin_lines: the line's */
+    bool has_time;              /* some line had a time; in begin_lines only */
     struct buf source, process; /* of the last line with a head; likewise */
     struct buf drain;
     struct buf frame_id;
     bool has_msg_count;
     bool msg_count_read;
     uint64_t msg_count;
-    struct delivery_counts counts; /* without what the parser counts */
+    struct delivery_counts counts; /* but for the parser's */
     delivery_record_fn *each_line; /* NULL: HTTP */
     void *ctx;
     struct wire_record *records;
@@ -87,7 +88,7 @@ void delivery_free(struct delivery *d)
     free(d);
 }
 
-/* ------------------------------------------------------------------------------------ beginning */
+/* ---- beginning ---- */
 
 static uint64_t add(uint64_t a, uint64_t b)
 {
@@ -185,16 +186,16 @@ int delivery_begin_lines(struct delivery *d, const struct input_format *format,
     return rc;
 }
 
-/* ---------------------------------------------------------------------------------------- lines */
+/* ---- lines ---- */
 
-/* A line's own time is handed on even where it is absurd: whether to believe it is the engine's to
- * decide, which knows one clock more. */
+/* A line's own time goes into the record even if it is absurd. The engine decides whether to
+ * believe it, as it knows one clock more. */
 static int64_t event_time(const struct delivery *d, const struct line *line)
 {
     return line->has_time ? line->time_us : d->received_us;
 }
 
-/* Judges a candidate and puts what it matches into the collect. */
+/* Judges a candidate and collects its matches. */
 static int take_line(struct delivery *d, const struct line *line, const struct candidate *candidate)
 {
     struct match_result result;
@@ -347,7 +348,7 @@ static int take_lines(struct delivery *d, const struct input_lines *lines)
     return n_found == 0 ? 0 : take_candidates(d, lines, found, n_found);
 }
 
-/* A format that decodes its lines puts them elsewhere than the bytes that were pushed. */
+/* A format that decodes its lines puts them into memory of its own, so they are scanned here. */
 static int on_lines(void *ctx, const struct input_lines *lines)
 {
     struct delivery *d = ctx;
@@ -364,8 +365,8 @@ static int on_lines(void *ctx, const struct input_lines *lines)
     return rc;
 }
 
-/* The bytes are looked at before they are cut into lines: so the headers are in the cache when the
- * walk comes to them, and lines of a text far from what was found need only be counted. */
+/* The bytes are scanned before they are cut into lines. So the headers are in the cache when the
+ * parser reads them, and lines far from any report need only be counted. */
 int delivery_push(struct delivery *d, const void *bytes, size_t n)
 {
     struct input_points points = {.times_matter = d->each_line != NULL};
@@ -380,7 +381,7 @@ int delivery_push(struct delivery *d, const void *bytes, size_t n)
     return rc;
 }
 
-/* How many lines are missing is not known; one at least, and so each count is "at least". */
+/* At least one line is missing, so the app's counts read "at least". */
 void delivery_count_damage(struct delivery *d)
 {
     d->counts.malformed++;
@@ -397,7 +398,7 @@ bool delivery_has_time(const struct delivery *d)
     return d->has_time;
 }
 
-/* ------------------------------------------------------------------------------------ finishing */
+/* ---- finishing ---- */
 
 struct delivery_counts delivery_counts(const struct delivery *d)
 {

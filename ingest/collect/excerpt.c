@@ -77,7 +77,7 @@ static int read_message(struct excerpt *e, uint32_t rule, struct line_text messa
 
 /* ---- samples ---- */
 
-/* Appends the stretch of the message that begins at `start`, or at the character behind it. */
+/* Appends the stretch of the message from `start` on, but never a part of a character. */
 static int append_stretch(const struct buf *message, size_t start, struct buf *out)
 {
     const char *text = buf_text(message);

@@ -44,7 +44,7 @@ int excerpt_sample(struct excerpt *e, uint32_t rule, struct line_text message, s
  * their number. */
 size_t excerpt_keys(const struct rule *rule, const char *keys[RULES_GROUP_BY_MAX]);
 
-/* Writes one value for each of these keys, as printable text with a zero byte behind it: the
+/* Writes one value for each of these keys, as printable text with a zero byte after it: the
  * content of the first pair with the key, of `path` without the query and with its ids folded if
  * the rule says so. It is "" if there is no such pair or its end is not known, and "…" if it must
  * not be shown. A longer value than WIRE_GROUP_TEXT_MAX is cut and ends in "…" and a hash of all of

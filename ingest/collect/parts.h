@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of the matches in one part: half of what the queue takes, as a time of one byte on the wire
+/* Bytes of the matches in one part: half of the queue's limit, as a time of one byte on the wire
  * takes eight bytes of memory when it is unpacked (WIRE_MEMORY_MAX). */
 enum { PARTS_RECORD_BYTES = WIRE_MESSAGE_MAX / 2 };
 

@@ -1,3 +1,4 @@
+/* Compiles and applies the `redact` expressions. excerpt calls it. */
 #include "ingest/collect/redact.h"
 
 #include "ingest/match/expressions.h"
@@ -35,7 +36,7 @@ struct redact {
     size_t beyond_cap;
 };
 
-/* ------------------------------------------------------------------------------------ compiling */
+/* ---- compiling ---- */
 
 static int compare_uses(const void *left, const void *right)
 {
@@ -167,7 +168,7 @@ bool redact_is_needed(const struct redact *r, uint32_t rule)
     return r->rules->redacts.n > 0 || r->spans[rule].n > 0;
 }
 
-/* ------------------------------------------------------------------------------------- one text */
+/* ---- one text ---- */
 
 /* The first byte at or behind `i` that no match has covered so far. `beyond[i]` is `i` for such a
  * byte, else one on the way to the next. The paths are halved as they are walked, so that each byte

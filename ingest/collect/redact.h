@@ -1,7 +1,7 @@
-/* What must not be shown: the stretches of a message that the rules' `redact` expressions match.
+/* Hides the stretches of a message that the rules' `redact` expressions match.
  *
- * Every byte that some match covers goes, whatever ends of it there are, and each run of such bytes
- * becomes one "…". So a byte is left only if no reading of an expression takes it. Pure. */
+ * Every byte that some match covers goes, for all ends that a match can have, and each run of such
+ * bytes becomes one "…". So a byte stays only if no reading of an expression covers it. Pure. */
 #ifndef DRAINWATCH_INGEST_COLLECT_REDACT_H
 #define DRAINWATCH_INGEST_COLLECT_REDACT_H
 
@@ -21,11 +21,11 @@ struct redact;
 int redact_new(const struct rules *rules, struct redact **out, struct err *err);
 void redact_free(struct redact *r); /* NULL is fine */
 
-/* Whether anything is to be redacted in what this rule (its index) shows. */
+/* Whether this rule (its index) has expressions, or the file. */
 bool redact_is_needed(const struct redact *r, uint32_t rule);
 
-/* Appends the text as this rule may show it. Returns 0, ERR_IO (Hyperscan failed; nothing of the
- * text is to be shown then), ERR_FULL or ERR_NOMEM. */
+/* Appends the text as this rule may show it. Returns 0, ERR_IO (Hyperscan failed: show
+ * nothing of the text), ERR_FULL or ERR_NOMEM. */
 int redact_append(struct redact *r, uint32_t rule, const char *text, size_t n, struct buf *out);
 
 #endif

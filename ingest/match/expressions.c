@@ -1,3 +1,4 @@
+/* Compiles lists of expressions with Hyperscan. The pass, the matcher and redact call it. */
 #include "ingest/match/expressions.h"
 
 #include "common/base/buf.h"
@@ -90,9 +91,9 @@ void expressions_close(struct expressions *list)
     *list = (struct expressions){0};
 }
 
-/* Hyperscan tells a lack of memory from a bad expression in words alone. */
-static int answer(const struct expressions *list, const hs_compile_error_t *complaint,
-                  struct err *err)
+/* Only Hyperscan's message tells a lack of memory from a bad expression. */
+static int explain(const struct expressions *list, const hs_compile_error_t *complaint,
+                   struct err *err)
 {
     if (complaint == NULL || strstr(complaint->message, "allocate memory") != NULL)
         return err_set(err, ERR_NOMEM, "no memory to compile expressions");
@@ -115,7 +116,7 @@ int expressions_compile(const struct expressions *list, struct hs_database **out
     if (hs_compile_multi((const char *const *)list->texts, list->flags, list->ids,
                          (unsigned)list->n, HS_MODE_BLOCK, NULL, out, &complaint) == HS_SUCCESS)
         return 0;
-    rc = answer(list, complaint, err);
+    rc = explain(list, complaint, err);
     if (culprit != NULL && complaint != NULL && complaint->expression >= 0)
         *culprit = (size_t)complaint->expression;
     hs_free_compile_error(complaint);

@@ -1,3 +1,5 @@
+/* Reads fixed bytes off expressions. The pass calls it for expressions that it does not hold whole.
+ */
 #include "ingest/match/literal.h"
 
 #include "common/base/err.h"
@@ -9,7 +11,7 @@ struct reading {
     const char *at;
     struct buf *out;
     size_t start; /* of the stretch being read, in the output */
-    bool broken;  /* something else than a plain byte was read */
+    bool broken;  /* more than plain bytes was read */
 };
 
 static int end_stretch(struct reading *r)
@@ -20,7 +22,7 @@ static int end_stretch(struct reading *r)
     return rc;
 }
 
-/* Goes past `n` bytes that stand for something else than themselves. */
+/* Skips `n` bytes that do not stand for themselves. */
 static int skip(struct reading *r, size_t n)
 {
     r->at += n;
@@ -36,7 +38,7 @@ static int take(struct reading *r, size_t n)
     return rc;
 }
 
-/* The byte before may now be missing from a match, or not be the one beside what follows. */
+/* A match may lack the byte before, or repeat it. */
 static void forget_last(struct reading *r)
 {
     if (r->out->len > r->start)
@@ -53,7 +55,7 @@ static size_t braces_len(const char *s)
 
 static int read_repeat(struct reading *r)
 {
-    /* What "+" repeats is there once, unless it is repeated again ("b+{0}"). */
+    /* A byte before "+" is there once, unless the "+" is repeated ("b+{0}"). */
     bool kept = r->at[0] == '+' && (r->at[1] == '\0' || strchr("*+?{", r->at[1]) == NULL);
 
     if (!kept)
@@ -66,7 +68,7 @@ static bool is_alnum(char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* Of the escapes with a letter, those that take no argument. */
+/* Whether the escape with this letter takes no argument. */
 static bool is_short_escape(char c)
 {
     return c != '\0' && strchr("dDwWsSbBAzZhHvVnrtfae", c) != NULL;
@@ -83,8 +85,8 @@ static int read_escape(struct reading *r)
     return take(r, 2);
 }
 
-/* The length of the group at `s`, 0 where it holds more than plain parts: modifiers could make a
- * parenthesis mean nothing. */
+/* The length of the group at `s`, or 0 if it holds more than plain parts: modifiers could turn a
+ * parenthesis into an ordinary byte. */
 static size_t group_len(const char *s)
 {
     size_t depth = 0, n = 0;

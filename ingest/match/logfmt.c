@@ -6,13 +6,13 @@
 
 #define NONE SIZE_MAX
 
-/* A token and what is needed to read it as a pair. */
+/* A token, and the offsets that make it a pair. */
 struct token {
     size_t start;
     size_t end;
     size_t equals;    /* the first '=' outside of quotes, or NONE */
-    size_t value;     /* where the value begins behind it, or NONE */
-    size_t quote_end; /* behind the quotation that is the value's beginning, 0: there is none */
+    size_t value;     /* the beginning of the value, or NONE */
+    size_t quote_end; /* the end of the quotation that begins the value; 0: there is none */
     bool cut;
 };
 

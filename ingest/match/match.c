@@ -65,7 +65,7 @@ static int alloc_scratch(struct match *m, const struct hs_database *db)
 }
 
 /* Compiles the exact expression of a criterion on its first use. Alone an expression takes 0.03 to
- * 2 ms, in a database with 1,000 others several times as long, and most are never needed. */
+ * 2 ms, together with 1,000 others it takes far longer, and most are never needed. */
 static int compile_trial(struct match *m, uint32_t index, struct err *err)
 {
     const struct criterion *criterion = &m->criteria.items[index];

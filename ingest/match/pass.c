@@ -14,8 +14,7 @@
  * kind `user_id=[0-9a-f]{8,32} .*NAME.*failed` take 0.5 s. So the pass holds a bounded number of
  * expressions whole, and of each other one a stretch of bytes that all its matches hold. A stretch
  * that stands on every line ("service=") would make every line a candidate. Short stretches and
- * those that many expressions share are the likeliest to, so their expressions are held whole
- * first. */
+ * shared stretches are the likeliest to, so their expressions are held whole first. */
 enum {
     STRETCH_MIN = 4, /* bytes; a shorter stretch is not used */
     SHARED_MAX = 8,  /* nor is one that stands in more expressions than this */
@@ -26,7 +25,7 @@ enum {
 struct choice {
     uint32_t criterion;
     bool any_case;
-    size_t at;           /* where its stretches begin in the plan's text */
+    size_t at;           /* the offset of its stretches in the plan's text */
     const char *stretch; /* the best of them, NULL if none is good */
     size_t len;
     size_t shared; /* how many expressions it stands in */
@@ -51,7 +50,7 @@ static int compare_pieces(const void *left, const void *right)
     return strcmp(((const struct piece *)left)->stretch, ((const struct piece *)right)->stretch);
 }
 
-/* The weakest first: those without a stretch, then those with a short one. */
+/* The weakest first: without a stretch, then with a short one. */
 static int compare_choices(const void *left, const void *right)
 {
     const struct choice *a = left, *b = right;

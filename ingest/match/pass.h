@@ -1,7 +1,7 @@
 /* The pass: one Hyperscan database that finds, in bytes that hold many lines, every place that some
  * criterion may match.
  *
- * It finds a superset: it may report a place where nothing matches, and never misses one. Pure. */
+ * It finds a superset: it may report a place that matches nothing, and never misses one. Pure. */
 #ifndef DRAINWATCH_INGEST_MATCH_PASS_H
 #define DRAINWATCH_INGEST_MATCH_PASS_H
 
@@ -24,8 +24,8 @@ struct pass {
                         report is a match and leaves nothing to try; else 0 */
 };
 
-/* The database reports the index of a criterion, or pass_special or pass_odd_pair. All criteria but
- * those that only stand in `unless` are in the database or in `always`. Returns 0 or ERR_NOMEM;
+/* The database reports the index of a criterion, or pass_special or pass_odd_pair. All criteria
+ * that do not only stand in `unless` are in the database or in `always`. Returns 0 or ERR_NOMEM;
  * close it in both cases. */
 int pass_open(struct pass *p, const struct criteria *criteria, size_t whole_max, struct err *err);
 void pass_close(struct pass *p);

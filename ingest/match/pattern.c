@@ -1,3 +1,4 @@
+/* Rewrites expressions for the pass, which sees many lines at once. */
 #include "ingest/match/pattern.h"
 
 #include "common/base/err.h"
@@ -7,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 256 }; /* nested groups; beyond that each line is looked at by itself */
+enum { DEPTH_MAX = 256 }; /* nested groups; a deeper pattern is not rewritten */
 #define NO_TAIL SIZE_MAX  /* the output so far does not end in a dot, or a repeated one */
 
 struct rewrite {
@@ -16,8 +17,8 @@ struct rewrite {
     /* Whether (?x) holds, at each depth: white space and # comments mean nothing then. */
     bool extended[DEPTH_MAX + 1];
     size_t depth;
-    size_t dot;  /* where the output's last token is a dot: its offset */
-    size_t tail; /* where the output ends in `.*` or `.+` and then only what was taken out */
+    size_t dot;  /* the offset of a dot that is the output's last token */
+    size_t tail; /* the offset of a `.*` or `.+` at the output's end; empty groups may follow it */
 };
 
 static bool is_letter(char c)
@@ -35,7 +36,7 @@ static int copy(struct rewrite *r, size_t n)
     return rc;
 }
 
-/* Copies up to the end of `stop`, or of the pattern where it does not come. */
+/* Copies up to the end of `stop`, or of the pattern if there is no `stop`. */
 static int copy_through(struct rewrite *r, size_t skip, const char *stop)
 {
     const char *end = strstr(r->at + skip, stop);
@@ -43,7 +44,7 @@ static int copy_through(struct rewrite *r, size_t skip, const char *stop)
     return copy(r, end != NULL ? (size_t)(end - r->at) + strlen(stop) : strlen(r->at));
 }
 
-/* An empty group, so that a quantifier behind it still has something to hold on to. */
+/* Replaces a token by an empty group, so that a quantifier after it still has an operand. */
 static int drop(struct rewrite *r, size_t n)
 {
     r->at += n;
@@ -74,7 +75,7 @@ static int rewrite_escape(struct rewrite *r)
     return copy(r, escape_len(r->at));
 }
 
-/* The length of `[:alpha:]` at `s`, 0 where there is none. */
+/* The length of `[:alpha:]` at `s`, or 0 if there is none. */
 static size_t posix_class_len(const char *s)
 {
     size_t n = 2;
@@ -88,8 +89,8 @@ static size_t posix_class_len(const char *s)
     return s[n] == ':' && s[n + 1] == ']' ? n + 2 : 0;
 }
 
-/* The length of what stands at `s` in a class; `early` says whether a ']' there is a literal, and
- * is cleared by all but an empty quotation. */
+/* The length of the item at `s` in a class. `early` says whether a ']' there is a literal; every
+ * item but an empty quotation clears it. */
 static size_t class_item_len(const char *s, bool *early)
 {
     if (s[0] == '\\' && s[1] == 'E')

@@ -1,3 +1,4 @@
+/* Knows lines that count without any rule. The matcher calls it for candidates. */
 #include "ingest/match/special.h"
 
 #include "ingest/match/logfmt.h"
@@ -55,7 +56,7 @@ bool special_is_about_us(const struct line *line)
     return false;
 }
 
-/* Moves `*at` behind `text` if it stands there. */
+/* Moves `*at` over `text` if it stands there. */
 static bool skip_text(struct line_text s, size_t *at, const char *text)
 {
     if (!starts_with(s.data + *at, s.len - *at, text))
@@ -69,7 +70,7 @@ static bool is_digit_at(struct line_text s, size_t at)
     return at < s.len && s.data[at] >= '0' && s.data[at] <= '9';
 }
 
-/* Moves `*at` behind the number that stands there. One beyond the bound becomes the bound. */
+/* Moves `*at` over the number that stands there. A number over the bound becomes the bound. */
 static bool read_number(struct line_text s, size_t *at, uint64_t *n)
 {
     size_t start = *at;
@@ -99,7 +100,7 @@ static bool number_before(struct line_text s, size_t end, uint64_t *n)
     return false;
 }
 
-/* The wordings of L10 that are seen: "N messages dropped since …" and "dropped N messages". */
+/* The known wordings of L10: "N messages dropped since …" and "dropped N messages". */
 uint64_t special_lost(const struct line *line)
 {
     static const char dropped[] = "dropped";

@@ -2,7 +2,7 @@
  *
  * The pass over all lines misses none that the exact look at each finds, and names each at most
  * once and in order. The exact look finds what each expression by itself, tried on each message and
- * each value, says. What is redacted are the bytes that some match covers, and no others.
+ * each value, says. Redaction hides the bytes that some match covers, and no others.
  *
  * The first bytes choose the rules' expressions from a small grammar, in which assertions, classes,
  * comments and quotations meet; the others are the lines, in a small alphabet, so that they match
@@ -44,14 +44,14 @@ static unsigned take(struct input *in, unsigned choices)
 struct pattern {
     char text[PATTERN_MAX + 64];
     size_t len;
-    bool looks_around; /* what it matches may depend on what stands beside */
+    bool looks_around; /* its matches may depend on their surroundings */
 };
 
 static void put(struct pattern *p, const char *text)
 {
     size_t n = strlen(text);
 
-    if (p->len + n > PATTERN_MAX) /* what is cut is not well-formed and gets refused */
+    if (p->len + n > PATTERN_MAX) /* a cut expression is refused */
         return;
     memcpy(p->text + p->len, text, n);
     p->len += n;
@@ -189,7 +189,7 @@ static void drop(struct tried *t)
     t->plain = t->located = t->whole = NULL;
 }
 
-/* Whether Hyperscan takes it and, where that asks for more, the rules reader. */
+/* Whether Hyperscan takes it and, for some uses, the rules reader. */
 static bool is_taken(struct slow *s, struct tried *t, enum expression_use use)
 {
     struct err err;
@@ -200,7 +200,7 @@ static bool is_taken(struct slow *s, struct tried *t, enum expression_use use)
            compile(s, t->text, HS_FLAG_SOM_LEFTMOST, &t->located) && compile_whole(s, t);
 }
 
-/* Most of what the grammar makes is refused, such as what matches an empty text. */
+/* Most expressions of the grammar are refused, as many match an empty text. */
 static void make(struct slow *s, struct tried *t, struct input *in, enum expression_use use)
 {
     bool ok = false;

@@ -1,4 +1,4 @@
-/* Lines for a collect, and what comes out of it. */
+/* Lines for a collect, and its parts. */
 #ifndef DRAINWATCH_TESTS_UNIT_INGEST_COLLECT_COLLECT_LINES_H
 #define DRAINWATCH_TESTS_UNIT_INGEST_COLLECT_COLLECT_LINES_H
 

@@ -1,4 +1,4 @@
-/* Bodies for a delivery, the shipped rules, and what comes out. */
+/* Bodies for a delivery, the shipped rules, and the records. */
 #ifndef DRAINWATCH_TESTS_UNIT_INGEST_COLLECT_DELIVERY_BODY_H
 #define DRAINWATCH_TESTS_UNIT_INGEST_COLLECT_DELIVERY_BODY_H
 

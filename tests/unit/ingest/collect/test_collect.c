@@ -1,3 +1,4 @@
+/* Tests of groups, samples and parts of a delivery. */
 #include "tests/unit/ingest/collect/collect_lines.h"
 
 #include "common/base/text.h"

@@ -1,3 +1,4 @@
+/* Tests of group_by: values, redaction, bounds. */
 #include "tests/unit/ingest/collect/collect_lines.h"
 
 #include <stdio.h>
@@ -60,7 +61,7 @@ static void add_all(struct fixture *f, const char *message)
     assert_int_equal(add(f->collect, "app", "web.1", message, 0, each, f->rules.n), 0);
 }
 
-/* The matches of all that was added, where one record holds them. */
+/* All matches, which must fit one record. */
 static const struct wire_matches *matches_of(struct fixture *f, size_t n)
 {
     f->parts = parts_of(f->collect, &f->n_parts);
@@ -102,7 +103,7 @@ static void test_each_rule_groups_by_its_own_keys(void **state)
     assert_int_equal(m[1].n_times, 2);
     assert_pair(&m[1], 0, "path", "/a");
     assert_sample(&m[1], "path=/a status=500 dyno=web.1");
-    assert_string_equal(m[2].rule, "all"); /* the process stands where it always did */
+    assert_string_equal(m[2].rule, "all"); /* the process keeps its own place */
     assert_int_equal(m[2].n_group, 3);
     assert_string_equal(m[2].process, "web.1");
     assert_pair(&m[2], 0, "status", "503");
@@ -202,8 +203,8 @@ static void add_colliding(struct fixture *f, char blocks[2][BLOCKS][BLOCK_BYTES]
     }
 }
 
-/* A table of chains compares a key only with those of its bucket, and those with its very hash are
- * compared byte by byte: so a delivery costs what others cost if the hashes are spread. */
+/* uthash walks the chain of a bucket and compares only keys with an equal hash byte by byte. So a
+ * delivery costs no more than others if its hashes are spread. */
 static void test_values_that_collide_without_a_seed_do_not_collide(void **state)
 {
     static const struct rule rule = {.name = "path", .group_by = {by_path, 1}};
@@ -228,12 +229,12 @@ static void test_values_that_collide_without_a_seed_do_not_collide(void **state)
         equal += i > 0 && hashes[i] == hashes[i - 1];
         longest = n > longest ? n : longest;
     }
-    assert_true(equal <= 1); /* 0.002 with random numbers */
+    assert_true(equal <= 1);    /* 0.002 with random numbers */
     assert_true(longest <= 16); /* 6 or 7 with random numbers */
     teardown(&f);
 }
 
-/* ---- what must not be shown ---- */
+/* ---- redaction ---- */
 
 static const char *const of_file[] = {"sid=[0-9a-f]+"};
 static const char *const of_rule[] = {"email=[^ \"]+", "inv:\\S"};
@@ -389,7 +390,7 @@ static void test_wide_groups_fit_their_records(void **state)
         char message[5000], value[WIRE_GROUP_TEXT_MAX + 1];
         int n = snprintf(value, sizeof value, "%06d", (int)i);
 
-        if (i % 2 == 0) { /* the others are the narrowest, which grow most where they are read */
+        if (i % 2 == 0) { /* the others are the narrowest, which grow most when they are unpacked */
             memset(value + n, 'v', sizeof value - (size_t)n);
             value[WIRE_GROUP_TEXT_MAX] = '\0';
         }

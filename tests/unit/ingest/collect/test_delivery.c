@@ -1,3 +1,4 @@
+/* Tests of bodies to records. */
 #include "tests/unit/ingest/collect/delivery_body.h"
 
 static const char *const at_end[] = {"code=H12$"};
@@ -204,7 +205,7 @@ static void test_losses(void **state)
     f.head.drop_count = f.head.lost_count = "18446744073709551615";
     deliver(&f);
     assert_true(f.records[0].lost == UINT64_MAX);
-    f.len = 0; /* what was lost is told even where nothing came */
+    f.len = 0; /* a loss is recorded even if the body is empty */
     deliver(&f);
     assert_int_equal(f.n_records, 1);
     teardown(&f);
@@ -339,7 +340,7 @@ static void test_damage_is_counted(void **state)
     teardown(&f);
 }
 
-/* What is missing could have matched: the alerter must know. */
+/* A missing line could have matched, so the alerter must know. */
 static void test_damage_is_told_without_matches(void **state)
 {
     struct fixture f;

@@ -1,3 +1,4 @@
+/* Tests of saved logs: each line a record. */
 #include "tests/unit/ingest/collect/delivery_body.h"
 
 struct seen {

@@ -1,3 +1,4 @@
+/* Tests of samples and group values. */
 #include "tests/unit/unit.h"
 
 #include "common/base/err.h"

@@ -1,3 +1,4 @@
+/* Tests of redaction of messages. */
 #include "tests/unit/unit.h"
 
 #include "ingest/collect/redact.h"

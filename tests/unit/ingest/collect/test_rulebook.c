@@ -1,3 +1,4 @@
+/* Tests of rules shared by deliveries. */
 #include "tests/unit/unit.h"
 
 #include "common/base/buf.h"
@@ -27,7 +28,7 @@ static struct rulebook *new_book(const char *name)
     return book;
 }
 
-/* The leak sanitizer sees what is never freed, the address sanitizer what is freed too early. */
+/* The leak sanitizer sees a missing free, the address sanitizer an early one. */
 static void test_the_last_to_release_it_frees_it(void **state)
 {
     struct rulebook *book = new_book("one");

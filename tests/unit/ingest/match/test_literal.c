@@ -1,3 +1,4 @@
+/* Tests of the bytes that all matches of an expression hold. */
 #include "tests/unit/unit.h"
 
 #include "common/base/err.h"
@@ -5,7 +6,7 @@
 
 #include <string.h>
 
-/* The stretches as one string, each with a ';' behind it. */
+/* The stretches as one string, each with a ';' after it. */
 static const char *stretches(const char *pattern, struct literal_facts *facts)
 {
     static char shown[4096];
@@ -62,7 +63,7 @@ static void test_what_may_be_missing(void **state)
     check("ab[c]*d", "ab;d;");
     check("ab\\d*c", "ab;c;");
     check("a\\.?b", "a;b;");
-    check("a{x}b", "x}b;"); /* no repeat at all, but what that would be is not claimed */
+    check("a{x}b", "x}b;"); /* no repeat, but not understood */
     check("ab{,2}c", "a;c;");
     check("ab{2", "a;2;");
     check("x?", "");

@@ -1,3 +1,4 @@
+/* Tests of pairs, quotes and colours. */
 #include "tests/unit/unit.h"
 
 #include "ingest/match/logfmt.h"
@@ -89,7 +90,7 @@ static void test_not_found(void **state)
         "code= H12",
         "code=\"H12\"x",
         "code=\"H12 \"",
-        "code=\"H12", /* who knows what was cut off */
+        "code=\"H12", /* the end may be cut off */
         "Code=H12",
         "path=\"/?code=H12\"",
         "path=\"/? code=H12\"",
@@ -266,7 +267,7 @@ static bool plain_next(const char *s, size_t n, size_t *at, struct logfmt_pair *
     return false;
 }
 
-/* Random texts of few letters: the pairs are those that a look at each byte finds. */
+/* Random texts of few letters: logfmt_next finds the same pairs as a walk over each byte. */
 static void test_pairs_are_those_of_a_plain_walk(void **state)
 {
     static const char letters[] = "Xc1=\"\\ \n\t\v-=\" c' '";

@@ -1,3 +1,4 @@
+/* Tests of which lines match which rules. */
 #include "tests/unit/unit.h"
 
 #include "ingest/match/match.h"
@@ -305,6 +306,62 @@ static void test_visitors_cannot_fake_a_field(void **state)
     match_free(f.match);
 }
 
+/* The pass sees KEY=VALUE and KEY="VALUE" alone; lines with other forms are candidates, too. */
+static void test_pairs_of_unusual_forms_match(void **state)
+{
+    static const struct sketch rules[] = {{.fields = {{"code", "H12", false}}},
+                                          {.fields = {{"code", "H1.", true}}},
+                                          {.fields = {{"status", "503", false}}},
+                                          {.fields = {{"cod", "H12", false}}}};
+    static const char *const lines[] = {
+        "code='H12'",   "a code = H12", "\033[36mcode\033[0m=\033[1mH12", "code = \"H12\"",
+        "'code = H13'", "x='code=H12'", "x=\"code = H12\" y='z'"};
+    struct fixture f;
+
+    (void)state;
+    for (size_t whole = 0; whole <= PASS_WHOLE_MAX; whole += PASS_WHOLE_MAX) {
+        setup_bounded(&f, rules, 4, whole);
+        assert_string_equal(candidates(&f, "\n", lines, 7), "0123456");
+        for (size_t i = 0; i < 4; i++) {
+            struct match_result result = judge(&f, "a", "p", lines[i]);
+
+            assert_int_equal(result.n_rules, 2);
+            assert_int_equal(result.rules[1], 1);
+        }
+        for (size_t i = 4; i < 7; i++)
+            assert_int_equal(judge(&f, "a", "p", lines[i]).n_rules, 0);
+        match_free(f.match);
+    }
+}
+
+static size_t found(struct fixture *f, uint32_t rule, const char *message)
+{
+    size_t end;
+
+    return match_find(f->match, rule, message, strlen(message), &end) ? end : 0;
+}
+
+static void test_the_place_of_a_match(void **state)
+{
+    static const struct sketch rules[] = {
+        {.matches = {"ab", "^x.*y$"}},
+        {.fields = {{"code", "H12", false}}},
+        {.fields = {{"code", "H[0-9]", true}}, .matches = {"b+"}}};
+    struct fixture f;
+
+    (void)state;
+    setup(&f, rules, 3);
+    assert_int_equal(found(&f, 0, "..ab.ab"), 4);
+    assert_int_equal(found(&f, 0, "x..y"), 4);
+    assert_int_equal(found(&f, 0, "b a"), 0);
+    assert_int_equal(found(&f, 1, "code=H13 path=\"code=H12\" code=\"H12\" z"), 35);
+    assert_int_equal(found(&f, 1, "ab code=H13"), 0);
+    assert_int_equal(found(&f, 2, "code=H1 .. b"), 12);
+    assert_int_equal(found(&f, 2, "b .. code=H1"), 12);
+    assert_int_equal(found(&f, 2, "b"), 1);
+    match_free(f.match);
+}
+
 static void test_fields_hold_any_bytes(void **state)
 {
     static const struct sketch rules[] = {{.fields = {{"a.b", "x*y", false}}},
@@ -437,7 +494,7 @@ static void test_a_pattern_that_is_too_large(void **state)
     assert_int_equal(match_new(&rules, &m, &err), ERR_INPUT);
     assert_null(m);
     assert_non_null(strstr(err.text, "too large"));
-    /* Where it is first compiled for a line, no line that asks for it can be judged. */
+    /* If it is first compiled for a line, that line cannot be judged. */
     rule.matches = (struct rules_list){patterns, 1};
     rule.unless = (struct rules_list){patterns + 1, 1};
     assert_int_equal(match_new(&rules, &m, &err), 0);
@@ -680,7 +737,7 @@ static void test_line_by_line_beside_others(void **state)
     match_free(f.match);
 }
 
-/* What is nothing but a literal is settled by the pass. */
+/* The pass settles an expression that is nothing but a literal. */
 static void test_literals(void **state)
 {
     static const struct sketch rules[] = {
@@ -724,8 +781,8 @@ static void test_full_batch(void **state)
     match_free(f.match);
 }
 
-/* What lies in two places of bytes that were looked at as a whole, between bytes of nobody. */
-static void test_a_look_before_lines_are_known(void **state)
+/* Lines in two places of one scanned chunk, with bytes between them that belong to no line. */
+static void test_a_scan_before_lines_are_known(void **state)
 {
     static const struct sketch rules[] = {{.matches = {"ab.*z", "b"}}, {.matches = {"a"}}};
     static const char bytes[] = "b x\nab z\nxxx\nb\nyy ab yy\nxa", elsewhere[] = "b\nc";
@@ -774,8 +831,8 @@ static const char *judged(struct fixture *f, const char *head, const char *messa
     return digits(&result);
 }
 
-/* What the look found counts where it lies in the message, and for nothing else. */
-static void test_what_was_found_in_the_head(void **state)
+/* A report counts only if it lies in the message. */
+static void test_a_report_in_the_header_does_not_count(void **state)
 {
     static const struct sketch rules[] = {
         {.matches = {"abab"}}, {.matches = {"^b.?a"}}, {.fields = {{.key = "a", .value = "b"}}}};
@@ -796,7 +853,7 @@ static void test_what_was_found_in_the_head(void **state)
     match_free(f.match);
 }
 
-static void test_a_look_at_too_much(void **state)
+static void test_a_scan_with_too_many_reports(void **state)
 {
     static const struct sketch rules[] = {{.matches = {"ab"}}}, empty[] = {{.matches = {"^$"}}};
     static char bytes[(CANDIDATES_HITS_MAX + 1) * 2];
@@ -834,6 +891,8 @@ int main(void)
         cmocka_unit_test(test_gaps_are_nobodys),
         cmocka_unit_test(test_line_by_line),
         cmocka_unit_test(test_visitors_cannot_fake_a_field),
+        cmocka_unit_test(test_pairs_of_unusual_forms_match),
+        cmocka_unit_test(test_the_place_of_a_match),
         cmocka_unit_test(test_fields_hold_any_bytes),
         cmocka_unit_test(test_what_logplex_lost),
         cmocka_unit_test(test_own_lines),
@@ -850,9 +909,9 @@ int main(void)
         cmocka_unit_test(test_line_by_line_beside_others),
         cmocka_unit_test(test_line_by_line_for_size),
         cmocka_unit_test(test_full_batch),
-        cmocka_unit_test(test_a_look_before_lines_are_known),
-        cmocka_unit_test(test_what_was_found_in_the_head),
-        cmocka_unit_test(test_a_look_at_too_much),
+        cmocka_unit_test(test_a_scan_before_lines_are_known),
+        cmocka_unit_test(test_a_report_in_the_header_does_not_count),
+        cmocka_unit_test(test_a_scan_with_too_many_reports),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,3 +1,4 @@
+/* Tests of supersets of expressions. */
 #include "tests/unit/unit.h"
 
 #include "common/base/err.h"
@@ -34,7 +35,7 @@ static void test_assertions_go(void **state)
     check("\\bword\\b", "(?:)word(?:)");
     check("\\Aa\\Bb\\z|c\\Z", "(?:)a(?:)b(?:)|c(?:)");
     check("(^a|b$)+", "((?:)a|b(?:))+");
-    check("a\\b+b", "a(?:)+b"); /* a quantifier keeps what it stands behind */
+    check("a\\b+b", "a(?:)+b"); /* a quantifier keeps its operand */
     check("plain", "plain");
 }
 
@@ -94,7 +95,7 @@ static void test_repeated_dot_at_the_end_goes(void **state)
     check("a[.]*", "a[.]*");
     check("a.*{2}", "a.*{2}");
     check("a.^*", "a.(?:)*");
-    check("(a.*)", "(a.*)"); /* only at the top, where nothing can follow */
+    check("(a.*)", "(a.*)"); /* only at the top level: here ")+" could follow */
     check("a.\\Q*", "a.\\Q*");
 }
 
@@ -133,7 +134,7 @@ static void test_ceiling(void **state)
     buf_close(&out);
 }
 
-/* Hyperscan takes each superset of what it takes itself, if it matches something at all. */
+/* Hyperscan takes the superset of each expression that it takes, unless that can be empty. */
 static void test_hyperscan_takes_the_supersets(void **state)
 {
     static const char *const patterns[] = {
