@@ -49,9 +49,11 @@ struct collect {
     size_t cap_groups;
     struct group *table; /* the groups by key */
     size_t n_matches;
-    struct buf shown;  /* a name on its way into the key */
-    struct buf values; /* the same for values */
-    struct buf key;    /* of the match that is being added */
+    struct buf source; /* of the last line, as it is shown */
+    struct buf process;
+    struct buf values; /* of the match that is being added */
+    char key[KEY_MAX];
+    size_t key_len;
     struct excerpt excerpt;
     struct wire_matches *matches; /* of each group */
     struct parts parts;
@@ -64,9 +66,9 @@ struct collect *collect_new(uint64_t seed)
     if (t == NULL)
         return NULL;
     t->seed = seed;
-    buf_init(&t->shown, COLLECT_NAME_MAX);
+    buf_init(&t->source, COLLECT_NAME_MAX);
+    buf_init(&t->process, COLLECT_NAME_MAX);
     buf_init(&t->values, VALUES_MAX);
-    buf_init(&t->key, KEY_MAX);
     excerpt_init(&t->excerpt);
     return t;
 }
@@ -94,9 +96,9 @@ void collect_free(struct collect *t)
     HASH_CLEAR(hh, t->table);
     free_groups(t);
     excerpt_close(&t->excerpt);
-    buf_close(&t->key);
     buf_close(&t->values);
-    buf_close(&t->shown);
+    buf_close(&t->process);
+    buf_close(&t->source);
     free(t);
 }
 
@@ -113,44 +115,53 @@ void collect_begin(struct collect *t, const struct rulebook *book, int64_t recei
 
 /* ---- keys ---- */
 
-static int add_name(struct collect *t, struct line_text text)
+static void put(struct collect *t, const void *bytes, size_t n)
 {
-    int rc;
+    assert(n <= sizeof t->key - t->key_len);
+    memcpy(t->key + t->key_len, bytes, n);
+    t->key_len += n;
+}
 
-    buf_clear(&t->shown);
-    rc = text_append_printable(&t->shown, text.data,
-                               text.len < COLLECT_NAME_MAX ? text.len : COLLECT_NAME_MAX);
-    return rc == ERR_NOMEM ? rc : buf_append(&t->key, buf_text(&t->shown), t->shown.len + 1);
+/* Puts a name into the key as it is shown. Mostly it is the last line's, which saves the work. */
+static int put_name(struct collect *t, struct buf *shown, struct line_text text)
+{
+    size_t n = text.len < COLLECT_NAME_MAX ? text.len : COLLECT_NAME_MAX;
+
+    if (text.len != shown->len || memcmp(text.data, buf_text(shown), text.len) != 0) {
+        buf_clear(shown);
+        if (text_append_printable(shown, text.data, n) == ERR_NOMEM)
+            return ERR_NOMEM;
+    }
+    put(t, buf_text(shown), shown->len + 1);
+    return 0;
 }
 
 static int make_key(struct collect *t, const struct line *line, uint32_t rule)
 {
     int rc;
 
-    buf_clear(&t->key);
-    rc = buf_append(&t->key, &rule, sizeof rule);
+    t->key_len = 0;
+    put(t, &rule, sizeof rule);
+    rc = put_name(t, &t->source, line->source);
     if (rc == 0)
-        rc = add_name(t, line->source);
-    if (rc == 0)
-        rc = add_name(t, line->process);
+        rc = put_name(t, &t->process, line->process);
     if (rc != 0 || t->rules->rules[rule].group_by.n == 0)
         return rc;
     rc = excerpt_values(&t->excerpt, rule, line->message, &t->values);
-    return rc == 0 ? buf_append(&t->key, buf_text(&t->values), t->values.len) : rc;
+    put(t, buf_text(&t->values), t->values.len);
+    return rc;
 }
 
 /* Makes the key of the group that takes all further matches of a rule. */
 static int make_overflow_key(struct collect *t, uint32_t rule)
 {
-    int rc;
+    int rc = excerpt_no_values(&t->rules->rules[rule], &t->values);
 
-    buf_clear(&t->key);
-    rc = buf_append(&t->key, &rule, sizeof rule);
-    if (rc == 0)
-        rc = buf_append(&t->key, "\0", 2);
-    if (rc == 0)
-        rc = excerpt_no_values(&t->rules->rules[rule], &t->values);
-    return rc == 0 ? buf_append(&t->key, buf_text(&t->values), t->values.len) : rc;
+    t->key_len = 0;
+    put(t, &rule, sizeof rule);
+    put(t, "\0", 2);
+    put(t, buf_text(&t->values), t->values.len);
+    return rc;
 }
 
 /* ---- groups ---- */
@@ -212,7 +223,7 @@ static int add_group(struct collect *t, uint32_t rule, unsigned hash, struct gro
         return rc;
     g = t->groups[t->n_groups];
     buf_clear(&g->key);
-    rc = buf_append(&g->key, t->key.data, t->key.len);
+    rc = buf_append(&g->key, t->key, t->key_len);
     if (rc != 0)
         return rc;
     g->rule = rule;
@@ -233,8 +244,8 @@ static struct group *find_group(struct collect *t, unsigned *hash)
 {
     struct group *g;
 
-    *hash = (unsigned)hash_quick(t->seed, t->key.data, t->key.len);
-    HASH_FIND_BYHASHVALUE(hh, t->table, t->key.data, t->key.len, *hash, g);
+    *hash = (unsigned)hash_quick(t->seed, t->key, t->key_len);
+    HASH_FIND_BYHASHVALUE(hh, t->table, t->key, t->key_len, *hash, g);
     return g;
 }
 

@@ -47,32 +47,35 @@ void excerpt_begin(struct excerpt *e, const struct rulebook *book)
     e->redact = rulebook_redact(book);
 }
 
-/* Tokens go first: an expression could take the name that a token is known by, and leave the
- * token. */
-static int redact_text(struct excerpt *e, uint32_t rule, const void *text, size_t n)
+/* Redacts the message in place. Tokens go first: an expression could take the name that a token is
+ * known by, and leave the token. */
+static int redact_message(struct excerpt *e, uint32_t rule)
 {
-    int rc;
+    struct buf text;
 
-    buf_clear(&e->copy);
-    rc = buf_append(&e->copy, text, n);
-    if (rc != 0)
-        return rc;
-    e->copy.len = text_redact_token((char *)e->copy.data, e->copy.len);
-    buf_clear(&e->message);
+    e->message.len = text_redact_token((char *)e->message.data, e->message.len);
     if (!redact_is_needed(e->redact, rule))
-        return buf_append(&e->message, buf_text(&e->copy), e->copy.len);
+        return 0;
+    text = e->copy;
+    e->copy = e->message;
+    e->message = text;
+    buf_clear(&e->message);
     return redact_append(e->redact, rule, buf_text(&e->copy), e->copy.len, &e->message);
 }
 
 /* Makes the message as the rule may show it. After an error none of it may be shown. */
 static int read_message(struct excerpt *e, uint32_t rule, struct line_text message)
 {
-    int rc = redact_text(e, rule, message.data, message.len);
+    int rc;
 
+    buf_clear(&e->message);
+    rc = buf_append(&e->message, message.data, message.len);
+    if (rc == 0)
+        rc = redact_message(e, rule);
     if (rc != 0 || memchr(buf_text(&e->message), '\033', e->message.len) == NULL)
         return rc;
     e->message.len = text_strip_terminal((char *)e->message.data, e->message.len);
-    return redact_text(e, rule, e->message.data, e->message.len);
+    return redact_message(e, rule);
 }
 
 /* ---- samples ---- */
