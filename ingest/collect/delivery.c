@@ -5,12 +5,13 @@
 #include "common/base/err.h"
 #include "common/base/text.h"
 #include "ingest/collect/collect.h"
+#include "ingest/collect/records.h"
 
-#include <stdio.h>
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PART_ID_MAX = DELIVERY_FRAME_ID_MAX + 24 }; /* "#" and a number */
+static_assert((int)DELIVERY_FRAME_ID_MAX + 24 <= (int)RECORDS_ID_SIZE, "a Frame-Id is cut");
 
 struct delivery {
     const struct input_format *format;
@@ -30,9 +31,7 @@ struct delivery {
     struct delivery_counts counts; /* but for the parser's */
     delivery_record_fn *each_line; /* NULL: HTTP */
     void *ctx;
-    struct wire_record *records;
-    char (*part_ids)[PART_ID_MAX]; /* Frame-Ids of all records but the first */
-    size_t cap_records;
+    struct records records;
 };
 
 static input_lines_fn on_lines;
@@ -76,8 +75,7 @@ void delivery_free(struct delivery *d)
 {
     if (d == NULL)
         return;
-    free(d->part_ids);
-    free(d->records);
+    records_close(&d->records);
     collect_free(d->collect);
     for (size_t i = 0; i < INPUT_FORMATS; i++)
         input_free(d->parsers[i]);
@@ -230,7 +228,7 @@ static int emit_line(struct delivery *d, const struct line *line, const struct c
                      size_t len)
 {
     uint64_t lost_before = d->counts.lost;
-    struct wire_record record = {
+    struct wire_record whole = {
         .received_us = d->received_us,
         .drain = buf_text(&d->drain),
         .frame_id = "",
@@ -247,17 +245,11 @@ static int emit_line(struct delivery *d, const struct line *line, const struct c
         rc = collect_keep_samples(d->collect);
     if (rc == 0)
         rc = collect_parts(d->collect, &parts, &n);
-    if (rc != 0)
-        return rc;
-    record.lost = d->counts.lost - lost_before;
-    for (size_t i = 0; rc == 0 && (i < n || (i == 0 && record.lost > 0)); i++) {
-        if (i < n) {
-            record.matches = parts[i].matches;
-            record.n_matches = parts[i].n;
-        }
-        rc = d->each_line(d->ctx, &record);
-        record.lines = record.bytes = record.lost = 0;
-    }
+    whole.lost = d->counts.lost - lost_before;
+    if (rc == 0)
+        rc = records_make(&d->records, &whole, parts, n);
+    for (size_t i = 0; rc == 0 && i < d->records.n; i++)
+        rc = d->each_line(d->ctx, &d->records.items[i]);
     return rc;
 }
 
@@ -412,76 +404,33 @@ struct delivery_counts delivery_counts(const struct delivery *d)
     return counts;
 }
 
-static int reserve_records(struct delivery *d, size_t n)
-{
-    struct wire_record *records;
-    char(*ids)[PART_ID_MAX];
-
-    if (n <= d->cap_records)
-        return 0;
-    records = reallocarray(d->records, n, sizeof *records);
-    if (records == NULL)
-        return ERR_NOMEM;
-    d->records = records;
-    ids = reallocarray(d->part_ids, n, sizeof *ids);
-    if (ids == NULL)
-        return ERR_NOMEM;
-    d->part_ids = ids;
-    d->cap_records = n;
-    return 0;
-}
-
-static const char *part_id(struct delivery *d, size_t part)
-{
-    if (part == 0 || d->frame_id.len == 0)
-        return buf_text(&d->frame_id);
-    snprintf(d->part_ids[part], PART_ID_MAX, "%s#%zu", buf_text(&d->frame_id), part + 1);
-    return d->part_ids[part];
-}
-
-static void fill_record(struct delivery *d, size_t part, const struct part *matches)
-{
-    struct wire_record *record = &d->records[part];
-
-    *record = (struct wire_record){
-        .received_us = d->received_us,
-        .drain = buf_text(&d->drain),
-        .frame_id = part_id(d, part),
-    };
-    if (matches != NULL) {
-        record->matches = matches->matches;
-        record->n_matches = matches->n;
-    }
-    if (part == 0) {
-        struct delivery_counts counts = delivery_counts(d);
-
-        record->lines = counts.lines;
-        record->bytes = counts.bytes;
-        record->malformed = counts.malformed;
-        record->lost = counts.lost;
-        record->count_differs = counts.count_differs;
-    }
-}
-
 int delivery_finish(struct delivery *d, const struct wire_record **records, size_t *n)
 {
-    const struct part *parts = NULL;
-    size_t n_parts = 0;
+    struct delivery_counts counts;
+    const struct part *parts;
+    size_t n_parts;
     int rc = input_finish(d->parser);
 
     *records = NULL;
     *n = 0;
     if (rc != 0 || d->each_line != NULL)
         return rc;
+    counts = delivery_counts(d);
     rc = collect_parts(d->collect, &parts, &n_parts);
+    if (rc == 0)
+        rc = records_make(&d->records,
+                          &(const struct wire_record){.received_us = d->received_us,
+                                                      .drain = buf_text(&d->drain),
+                                                      .frame_id = buf_text(&d->frame_id),
+                                                      .lines = counts.lines,
+                                                      .bytes = counts.bytes,
+                                                      .malformed = counts.malformed,
+                                                      .lost = counts.lost,
+                                                      .count_differs = counts.count_differs},
+                          parts, n_parts);
     if (rc != 0)
         return rc;
-    *n = n_parts == 0 && d->counts.lost > 0 ? 1 : n_parts;
-    rc = reserve_records(d, *n);
-    if (rc != 0)
-        return rc;
-    for (size_t i = 0; i < *n; i++)
-        fill_record(d, i, i < n_parts ? &parts[i] : NULL);
-    *records = d->records;
+    *records = d->records.items;
+    *n = d->records.n;
     return 0;
 }

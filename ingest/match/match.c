@@ -6,6 +6,7 @@
 #include "ingest/match/criteria.h"
 #include "ingest/match/expressions.h"
 #include "ingest/match/logfmt.h"
+#include "ingest/match/origin.h"
 #include "ingest/match/pass.h"
 #include "ingest/match/special.h"
 
@@ -188,45 +189,6 @@ size_t match_candidates(struct match *m, const char *region, const struct line_s
                         size_t n, const struct candidate **out)
 {
     return candidates_find(&m->candidates, region, lines, n, out);
-}
-
-/* ---- source and process ---- */
-
-static bool text_is(struct line_text text, const char *other)
-{
-    return text.len == strlen(other) && memcmp(text.data, other, text.len) == 0;
-}
-
-static bool passes_source(const struct rule *rule, const struct line *line)
-{
-    if (rule->sources.n == 0 || line->form == LINE_BARE)
-        return true;
-    for (size_t i = 0; i < rule->sources.n; i++) {
-        if (text_is(line->source, rule->sources.items[i]))
-            return true;
-    }
-    return false;
-}
-
-/* "web.*" stands for "web." and anything. */
-static bool is_process(struct line_text process, const char *item)
-{
-    size_t len = strlen(item);
-
-    if (len >= 2 && memcmp(item + len - 2, ".*", 2) == 0)
-        return process.len >= len - 1 && memcmp(process.data, item, len - 1) == 0;
-    return text_is(process, item);
-}
-
-static bool passes_process(const struct rule *rule, const struct line *line)
-{
-    if (rule->processes.n == 0 || line->form == LINE_BARE)
-        return true;
-    for (size_t i = 0; i < rule->processes.n; i++) {
-        if (is_process(line->process, rule->processes.items[i]))
-            return true;
-    }
-    return false;
 }
 
 /* ---- one criterion ---- */
@@ -425,7 +387,7 @@ static int keep_rules(struct match *m, const struct line *line)
         const struct rule *rule = &m->rules->rules[index];
         bool excepted;
 
-        if (!passes_source(rule, line) || !passes_process(rule, line))
+        if (!origin_passes(rule, line))
             continue;
         rc = meets_unless(m, index, line->message, &excepted);
         if (rc == 0 && !excepted)
