@@ -357,3 +357,30 @@ def test_each_command_tells_how_it_is_called(site, command):
     usage = result.stdout.decode()
     assert usage.startswith(f"usage:\n  drainwatch-alerter {command} ")
     assert usage.removeprefix("usage:\n") in s.run(ALERTER, "--help").stdout.decode()
+
+
+BY_PATH = """\
+app: shop
+slack: {channel: C1}
+rules:
+  - {name: errors, process: router, field: status=5.., group_by: path, more_than: 3, within: 1m}
+  - {name: folded, process: router, field: status=5.., group_by: path, fold_ids: yes, more_than: 3,
+     within: 1m}
+"""
+
+
+@pytest.mark.parametrize("path, groups", [
+    ("/search?q={}&page=2", {"errors": "/search", "folded": "/search"}),
+    ("/users/{}/edit", {"folded": "/users/:id/edit"}),
+    ("/reports/" + 200 * "x" + "/a{}", {}),
+], ids=["query", "id", "long"])
+def test_paths_are_grouped_without_what_differs_by_visitor(site, path, groups):
+    s = site(rules=BY_PATH)
+    lines = "".join(f"""      - {{at: {i}s, line: 'heroku[router]: at=info path="{path.format(i)}" status=503'}}\n"""
+                    for i in range(4))
+    alerts = "".join(f"      - {{at: 3s, rule: {rule}, count: 4, group: {{path: {group}}}}}\n"
+                     for rule, group in groups.items()) or "      []\n"
+    (s.folder / "my.test.yaml").write_text(
+        f"tests:\n  - name: paths\n    lines:\n{lines}    alerts:\n{alerts}")
+    run = s.run(ALERTER, "test", "--rules", "rules.yaml", "my.test.yaml")
+    assert run.returncode == 0, run.stdout + run.stderr
