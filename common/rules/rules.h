@@ -48,7 +48,7 @@ struct rule {
     struct rules_list apps;   /* only these apps, each one that the file names; empty: all */
     struct rules_list
         group_by;              /* "process" or a logfmt key; at most RULES_GROUP_BY_MAX, distinct */
-    bool fold_ids;             /* in a group's path ids count as one: see ingest/collect/path.h */
+    bool fold_ids;             /* group_by: path takes all numbers and other ids as ":id" */
     struct rules_list redacts; /* expressions of this rule alone */
     bool sample;               /* whether the message shows a line */
     uint64_t more_than;
