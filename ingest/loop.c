@@ -174,7 +174,7 @@ static int turn(struct loop *l, struct err *err)
     take_deliveries(l);
     now_us = clock_boot_us();
     speak_to_alerter(l, now_us);
-    journal_settle(l->spool.journal);
+    journal_maintain(l->spool.journal, false);
     say_notices(l, now_us);
     take_signals(l, now_us);
     take_rules(l);
@@ -219,7 +219,7 @@ static void wait_for_events(struct loop *l)
 
     /* With a wait of 0 a client may be waiting for an answer that is ready. */
     if (poll(fds, sizeof fds / sizeof fds[0], ms) == 0 && ms > 0)
-        journal_rest(l->spool.journal);
+        journal_maintain(l->spool.journal, true);
 }
 
 static bool is_done(const struct loop *l)

@@ -1,12 +1,101 @@
-#include "common/storage/journal_impl.h"
+/* A durable list of records in one SQLite file. Called by ingest for its spool and by
+ * storage_sqlite.c for the event stream. */
+#include "common/storage/journal.h"
+
+#include "common/storage/journal_files.h"
+#include "common/storage/room.h"
+#include "common/storage/shared_row.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <limits.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-/* A read is cut into transactions of this size: while one lasts, the WAL cannot begin anew. */
-enum { READ_ROWS = 256, READ_BYTES = 1 << 20 };
+#define APPLICATION_ID 0x4457414a /* "DWAJ" */
+#define FORMAT 2
+#define STR_(x) #x
+#define STR(x) STR_(x)
+#define READ_SQL "SELECT * FROM records WHERE position >= ? ORDER BY position"
+
+enum {
+    /* How long to wait for another program, such as a reader that recovers the WAL or the sqlite3
+     * tool. */
+    BUSY_MS = 1000,
+    /* SQLite's check of all pages takes about 1 ms for each MiB, and start must be quick. */
+    CHECK_WHOLE_BYTES = 16 << 20,
+    /* A read is cut into transactions of this size: while one lasts, the WAL cannot begin anew. */
+    READ_ROWS = 256,
+    READ_BYTES = 1 << 20,
+};
+
+enum statement {
+    BEGIN,
+    COMMIT,
+    ROLLBACK,
+    APPEND,
+    TRIM,
+    LAST,
+    READ,
+    GET,
+    PUT,
+    STATEMENTS,
+};
+
+static const char *const texts[STATEMENTS] = {
+    [BEGIN] = "BEGIN IMMEDIATE",
+    [COMMIT] = "COMMIT",
+    [ROLLBACK] = "ROLLBACK",
+    [APPEND] = "INSERT INTO records (position, bytes, lens) VALUES (?, ?, ?)",
+    [TRIM] = "DELETE FROM records WHERE position <= ?",
+    [LAST] = "SELECT max(position) FROM records",
+    [READ] = READ_SQL, /* all columns: a file of format 1 has no lens */
+    [GET] = "SELECT bytes FROM named WHERE name = ?",
+    [PUT] = "INSERT INTO named (name, bytes) VALUES (?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET bytes = excluded.bytes",
+};
+
+/* In one transaction, so that a file is recognised as ours only once it is complete. */
+static const char make_tables[] =
+    "BEGIN IMMEDIATE;"
+    "CREATE TABLE records (position INTEGER PRIMARY KEY, bytes BLOB NOT NULL, lens BLOB);"
+    "CREATE TABLE named (name TEXT PRIMARY KEY, bytes BLOB NOT NULL) WITHOUT ROWID;"
+    "PRAGMA application_id=" STR(APPLICATION_ID) ";"
+                                                 "PRAGMA user_version=" STR(FORMAT) ";"
+                                                                                    "COMMIT";
+
+/* Format 1 has a row for each record. */
+static const char make_lens[] = "BEGIN IMMEDIATE;"
+                                "ALTER TABLE records ADD COLUMN lens BLOB;"
+                                "PRAGMA user_version=" STR(FORMAT) ";"
+                                                                   "COMMIT";
+
+struct ends {
+    int64_t first;
+    int64_t last;
+    int64_t trimmed; /* up to here, though a shared row may be kept for later records in it */
+};
+
+struct journal {
+    sqlite3 *db;
+    sqlite3_stmt *stmts[STATEMENTS];
+    char *path;
+    int lock_fd; /* -1: none */
+    bool read_only;
+    bool sync_full;
+    bool in_transaction; /* for the owner; SQLite may have ended it on a failure */
+    bool suspect;        /* stored bytes turned out to be wrong */
+    bool synced;         /* the open transaction is of journal_begin_synced */
+    int lost;            /* why the open transaction cannot be committed, 0: it can */
+    struct ends ends;
+    struct ends committed;
+    struct room room;
+    struct shared_row row; /* records of the open transaction that are not in the table yet */
+};
+
+/* ---- Failures ---- */
 
 static const char *remedy(int code)
 {
@@ -46,14 +135,16 @@ static int code_of(const struct journal *j, int sqlite_code)
     }
 }
 
-int journal_lose(struct journal *j, int code)
+/* Notes that the open transaction cannot be committed. Returns `code`. */
+static int lose(struct journal *j, int code)
 {
     if (j->lost == 0)
         j->lost = code;
     return code;
 }
 
-int journal_fail(struct journal *j, int sqlite_code, const char *doing, struct err *err)
+/* Turns SQLite's last failure into a code and a message that names file and remedy. */
+static int fail(struct journal *j, int sqlite_code, const char *doing, struct err *err)
 {
     int code = code_of(j, sqlite_code);
     int system = j->db != NULL ? sqlite3_system_errno(j->db) : 0;
@@ -62,19 +153,19 @@ int journal_fail(struct journal *j, int sqlite_code, const char *doing, struct e
     if (code == ERR_DAMAGED)
         journal_suspect(j);
     if (j->in_transaction && sqlite3_get_autocommit(j->db))
-        journal_lose(j, code);
+        lose(j, code);
     if ((sqlite_code & 0xff) != SQLITE_IOERR && (sqlite_code & 0xff) != SQLITE_CANTOPEN)
         system = 0;
     return err_set(err, code, "%s: %s: %s%s%s (%s)", j->path, doing, what, system != 0 ? ": " : "",
                    system != 0 ? strerror(system) : "", remedy(code));
 }
 
-/* Whether SQLite ended the open transaction by itself, as it does on some failures. From then on a
- * statement would be committed by itself. */
+/* SQLite ends a transaction by itself on some failures; a later statement would then be committed
+ * by itself. */
 static bool is_lost(struct journal *j)
 {
     if (sqlite3_get_autocommit(j->db))
-        journal_lose(j, ERR_IO);
+        lose(j, ERR_IO);
     return j->lost != 0;
 }
 
@@ -88,7 +179,7 @@ int journal_prepare(struct journal *j, const char *sql, struct sqlite3_stmt **ou
 {
     int rc = sqlite3_prepare_v3(j->db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL);
 
-    return rc == SQLITE_OK ? 0 : journal_fail(j, rc, "cannot prepare a statement", err);
+    return rc == SQLITE_OK ? 0 : fail(j, rc, "cannot prepare a statement", err);
 }
 
 int journal_step(struct journal *j, struct sqlite3_stmt *stmt, const char *doing, struct err *err)
@@ -97,7 +188,7 @@ int journal_step(struct journal *j, struct sqlite3_stmt *stmt, const char *doing
 
     if (rc == SQLITE_ROW)
         return 1;
-    rc = rc == SQLITE_DONE ? 0 : journal_fail(j, rc, doing, err);
+    rc = rc == SQLITE_DONE ? 0 : fail(j, rc, doing, err);
     sqlite3_reset(stmt);
     return rc;
 }
@@ -114,17 +205,46 @@ int journal_run(struct journal *j, struct sqlite3_stmt *stmt, const char *doing,
     return rc;
 }
 
-int journal_number(struct journal *j, enum journal_stmt which, int64_t *out, struct err *err)
+/* The one number of a prepared statement; unchanged if it returns no row. */
+static int number(struct journal *j, enum statement which, int64_t *out, struct err *err)
 {
-    sqlite3_stmt *stmt = j->stmts[which];
-    int rc = journal_step(j, stmt, "cannot read", err);
+    int rc = journal_step(j, j->stmts[which], "cannot read", err);
 
     if (rc == 1) {
-        *out = sqlite3_column_int64(stmt, 0);
-        sqlite3_reset(stmt);
+        *out = sqlite3_column_int64(j->stmts[which], 0);
+        sqlite3_reset(j->stmts[which]);
     }
     return rc < 0 ? rc : 0;
 }
+
+static int insert(struct journal *j, int64_t last, const void *bytes, size_t n_bytes,
+                  const struct shared_row *row, struct err *err)
+{
+    sqlite3_stmt *stmt = j->stmts[APPEND];
+
+    sqlite3_bind_int64(stmt, 1, last);
+    sqlite3_bind_blob64(stmt, 2, n_bytes > 0 ? bytes : "", n_bytes, SQLITE_STATIC);
+    if (row != NULL && row->n > 1)
+        sqlite3_bind_blob64(stmt, 3, row->lens, row->n * SHARED_ROW_LEN_BYTES, SQLITE_STATIC);
+    else
+        sqlite3_bind_null(stmt, 3);
+    return journal_run(j, stmt, "cannot append", err);
+}
+
+/* Writes the row that the transaction has not written yet. */
+static int flush_row(struct journal *j, struct err *err)
+{
+    struct shared_row *row = &j->row;
+    int rc = 0;
+
+    if (row->n > 0)
+        rc = insert(j, j->ends.last, row->bytes.data, row->bytes.len, row, err);
+    shared_row_clear(row);
+    /* The caller has their positions, so nothing may be committed without them. */
+    return rc == 0 ? 0 : lose(j, rc);
+}
+
+/* ---- Transactions ---- */
 
 /* SQLite refuses to change this within a transaction. */
 static int set_synchronous(struct journal *j, bool full, struct err *err)
@@ -132,7 +252,7 @@ static int set_synchronous(struct journal *j, bool full, struct err *err)
     int rc = sqlite3_exec(j->db, full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
                           NULL, NULL, NULL);
 
-    return rc == SQLITE_OK ? 0 : journal_fail(j, rc, "cannot set how to wait for the disk", err);
+    return rc == SQLITE_OK ? 0 : fail(j, rc, "cannot set how to wait for the disk", err);
 }
 
 int journal_begin(struct journal *j, struct err *err)
@@ -140,8 +260,8 @@ int journal_begin(struct journal *j, struct err *err)
     int rc;
 
     assert(!j->in_transaction && !j->read_only);
-    journal_room_prepare(j);
-    rc = journal_step(j, j->stmts[JOURNAL_BEGIN], "cannot begin a transaction", err);
+    room_maintain(&j->room, false);
+    rc = journal_step(j, j->stmts[BEGIN], "cannot begin a transaction", err);
     j->in_transaction = rc == 0;
     j->lost = 0;
     return rc;
@@ -159,16 +279,15 @@ int journal_begin_synced(struct journal *j, struct err *err)
     return rc;
 }
 
-/* What follows a transaction, however it ended. */
+/* After a transaction, however it ended. */
 static void end(struct journal *j)
 {
     j->in_transaction = false;
     if (j->synced && !j->sync_full)
         set_synchronous(j, false, &(struct err){0});
     j->synced = false;
-    j->room.appended = 0;
-    j->row.n = 0;
-    buf_clear(&j->row.bytes);
+    shared_row_clear(&j->row);
+    room_count(&j->room);
 }
 
 int journal_commit(struct journal *j, struct err *err)
@@ -176,16 +295,15 @@ int journal_commit(struct journal *j, struct err *err)
     int rc;
 
     assert(j->in_transaction);
-    rc = is_lost(j) ? fail_lost(j, err) : journal_row_flush(j, err);
+    rc = is_lost(j) ? fail_lost(j, err) : flush_row(j, err);
     if (rc == 0)
-        rc = journal_step(j, j->stmts[JOURNAL_COMMIT], "cannot commit", err);
+        rc = journal_step(j, j->stmts[COMMIT], "cannot commit", err);
     if (rc != 0) {
         journal_rollback(j);
         return rc;
     }
     end(j);
     j->committed = j->ends;
-    j->unsettled = true;
     return 0;
 }
 
@@ -193,13 +311,11 @@ void journal_rollback(struct journal *j)
 {
     if (!j->in_transaction)
         return;
-    /* It fails only where there is nothing left to roll back. */
+    /* It fails only if there is nothing left to roll back. */
     if (!sqlite3_get_autocommit(j->db))
-        sqlite3_step(j->stmts[JOURNAL_ROLLBACK]);
-    sqlite3_reset(j->stmts[JOURNAL_ROLLBACK]);
+        sqlite3_step(j->stmts[ROLLBACK]);
+    sqlite3_reset(j->stmts[ROLLBACK]);
     end(j);
-    j->room.commits = INT_MAX - 1; /* the pages may have been counted with what is gone again */
-    j->unsettled = true;
     j->ends = j->committed;
 }
 
@@ -208,23 +324,23 @@ bool journal_in_transaction(const struct journal *j)
     return j->in_transaction;
 }
 
+/* ---- Records ---- */
+
 int journal_append(struct journal *j, const void *bytes, size_t n, int64_t *position,
                    struct err *err)
 {
-    int64_t cost;
     int rc;
 
     assert(j->in_transaction);
-    if (is_lost(j))
-        return fail_lost(j, err);
-    cost = journal_row_cost(j, n);
-    rc = journal_room_fits(j, cost, err);
-    if (rc == 0)
-        rc = journal_row_append(j, bytes, n, err);
+    rc = is_lost(j) ? fail_lost(j, err) : room_reserve(&j->room, n, j->path, err);
+    if (rc == 0 && !shared_row_takes(&j->row, n))
+        rc = flush_row(j, err);
+    if (rc == 0 && n > SHARED_ROW_RECORD_BYTES)
+        rc = insert(j, j->ends.last + 1, bytes, n, NULL, err);
+    else if (rc == 0 && shared_row_add(&j->row, bytes, n) != 0)
+        rc = err_set(err, ERR_NOMEM, "%s: out of memory", j->path);
     if (rc != 0)
         return rc;
-    j->room.appended += cost;
-    j->room.uncounted += cost;
     j->ends.last++;
     if (j->ends.first == 0)
         j->ends.first = j->ends.last;
@@ -241,15 +357,14 @@ int journal_trim(struct journal *j, int64_t position, struct err *err)
     assert(j->in_transaction);
     if (j->ends.first == 0 || position < j->ends.first)
         return 0;
-    rc = journal_row_flush(j, err);
+    rc = flush_row(j, err);
     /* The newest record tells which position was given last; without it a named value must. */
     if (rc == 0 && position >= last)
         rc = journal_put(j, "last", &last, sizeof last, err);
     if (rc != 0)
         return rc;
-    sqlite3_bind_int64(j->stmts[JOURNAL_TRIM], 1, position);
-    j->room.trimmed = true;
-    rc = journal_run(j, j->stmts[JOURNAL_TRIM], "cannot trim", err);
+    sqlite3_bind_int64(j->stmts[TRIM], 1, position);
+    rc = journal_run(j, j->stmts[TRIM], "cannot trim", err);
     if (rc != 0)
         return rc;
     j->ends.trimmed = position < last ? position : last;
@@ -257,8 +372,39 @@ int journal_trim(struct journal *j, int64_t position, struct err *err)
     return 0;
 }
 
-/* One short transaction's worth. Answers what `fn` did, and moves *position behind what was read;
- * *more is false once there was nothing further. */
+/* Calls `fn` for the records from *position on of the row that the statement stands on, and moves
+ * *position behind them. */
+static int read_row(struct journal *j, sqlite3_stmt *stmt, int64_t *position, journal_read_fn *fn,
+                    void *ctx, struct err *err)
+{
+    const uint8_t *bytes = sqlite3_column_blob(stmt, 1), *lens = NULL;
+    size_t n_bytes = (size_t)sqlite3_column_bytes(stmt, 1), n = 1;
+    int64_t at = sqlite3_column_int64(stmt, 0);
+    int rc = 0;
+
+    if (bytes == NULL && n_bytes > 0)
+        return fail(j, SQLITE_NOMEM, "cannot read a record", err);
+    if (sqlite3_column_count(stmt) > 2 && sqlite3_column_type(stmt, 2) != SQLITE_NULL) {
+        lens = sqlite3_column_blob(stmt, 2);
+        n = (size_t)sqlite3_column_bytes(stmt, 2) / SHARED_ROW_LEN_BYTES;
+        if (!shared_row_is_sound(lens, n, n_bytes))
+            return fail(j, SQLITE_CORRUPT, "cannot read a record", err);
+        at -= (int64_t)n - 1;
+    }
+    for (size_t i = 0; i < n && rc == 0; i++, at++) {
+        size_t len = lens != NULL ? shared_row_len(lens, i) : n_bytes;
+
+        if (at >= *position && at > j->ends.trimmed) {
+            *position = at + 1;
+            rc = fn(ctx, at, len > 0 ? bytes : (const uint8_t *)"", len);
+        }
+        bytes += len;
+    }
+    return rc;
+}
+
+/* Reads one short transaction's worth. Moves *position behind what was read; *more is false at the
+ * end. */
 static int read_some(struct journal *j, sqlite3_stmt *stmt, int64_t *position, bool *more,
                      journal_read_fn *fn, void *ctx, struct err *err)
 {
@@ -273,7 +419,7 @@ static int read_some(struct journal *j, sqlite3_stmt *stmt, int64_t *position, b
         if (rc != 1)
             return rc;
         n_bytes += sqlite3_column_bytes(stmt, 1);
-        rc = journal_row_read(j, stmt, position, fn, ctx, err);
+        rc = read_row(j, stmt, position, fn, ctx, err);
     }
     return rc;
 }
@@ -281,25 +427,41 @@ static int read_some(struct journal *j, sqlite3_stmt *stmt, int64_t *position, b
 int journal_read(struct journal *j, int64_t position, journal_read_fn *fn, void *ctx,
                  struct err *err)
 {
-    sqlite3_stmt *stmt = j->stmts[JOURNAL_READ];
+    sqlite3_stmt *stmt = j->stmts[READ];
     bool more = true;
-    int rc = j->in_transaction ? journal_row_flush(j, err) : 0;
+    int rc = j->in_transaction ? flush_row(j, err) : 0;
 
     if (rc != 0)
         return rc;
     /* `fn` may read, too; then the inner one makes a statement of its own. */
-    j->stmts[JOURNAL_READ] = NULL;
+    j->stmts[READ] = NULL;
     if (stmt == NULL)
-        rc = journal_prepare(j, JOURNAL_READ_SQL, &stmt, err);
+        rc = journal_prepare(j, READ_SQL, &stmt, err);
     while (more && rc == 0) {
         rc = read_some(j, stmt, &position, &more, fn, ctx, err);
         sqlite3_reset(stmt);
     }
-    if (j->stmts[JOURNAL_READ] == NULL)
-        j->stmts[JOURNAL_READ] = stmt;
+    if (j->stmts[READ] == NULL)
+        j->stmts[READ] = stmt;
     else
         sqlite3_finalize(stmt);
     return rc;
+}
+
+int64_t journal_bytes(struct journal *j)
+{
+    return room_bytes(&j->room);
+}
+
+void journal_maintain(struct journal *j, bool is_idle)
+{
+    assert(!j->in_transaction && !j->read_only);
+    room_maintain(&j->room, is_idle);
+}
+
+bool journal_is_gone(const struct journal *j)
+{
+    return j->lock_fd >= 0 && journal_files_are_gone(j->path, j->lock_fd);
 }
 
 int64_t journal_first(const struct journal *j)
@@ -312,10 +474,12 @@ int64_t journal_last(const struct journal *j)
     return j->ends.last;
 }
 
+/* ---- Named values, tables of the owner ---- */
+
 int journal_get(struct journal *j, const char *name, void *bytes, size_t n, bool *found,
                 struct err *err)
 {
-    sqlite3_stmt *stmt = j->stmts[JOURNAL_GET];
+    sqlite3_stmt *stmt = j->stmts[GET];
     int rc;
 
     sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
@@ -334,7 +498,7 @@ int journal_get(struct journal *j, const char *name, void *bytes, size_t n, bool
 
 int journal_put(struct journal *j, const char *name, const void *bytes, size_t n, struct err *err)
 {
-    sqlite3_stmt *stmt = j->stmts[JOURNAL_PUT];
+    sqlite3_stmt *stmt = j->stmts[PUT];
 
     sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
     sqlite3_bind_blob64(stmt, 2, n > 0 ? bytes : "", n, SQLITE_STATIC);
@@ -345,7 +509,7 @@ void journal_suspect(struct journal *j)
 {
     j->suspect = true;
     if (!j->read_only)
-        journal_mark_suspect(j);
+        journal_files_mark_suspect(j->path);
 }
 
 bool journal_is_suspect(const struct journal *j)
@@ -356,4 +520,264 @@ bool journal_is_suspect(const struct journal *j)
 struct sqlite3 *journal_db(struct journal *j)
 {
     return j->db;
+}
+
+/* ---- Open and close ---- */
+
+static int run_sql(struct journal *j, const char *text, struct err *err)
+{
+    int rc = sqlite3_exec(j->db, text, NULL, NULL, NULL);
+
+    return rc == SQLITE_OK ? 0 : fail(j, rc, "cannot open", err);
+}
+
+/* Sets *out to true if `text` returns the value `expected`. */
+static int answers(struct journal *j, const char *text, const char *expected, bool *out,
+                   struct err *err)
+{
+    sqlite3_stmt *stmt = NULL;
+    int rc = journal_prepare(j, text, &stmt, err);
+
+    if (rc == 0)
+        rc = journal_step(j, stmt, "cannot open", err);
+    if (rc == 1) {
+        const unsigned char *value = sqlite3_column_text(stmt, 0);
+
+        *out = value != NULL && strcmp((const char *)value, expected) == 0;
+    }
+    sqlite3_finalize(stmt);
+    return rc < 0 ? rc : 0;
+}
+
+static int ask_number(struct journal *j, const char *text, int64_t *out, struct err *err)
+{
+    sqlite3_stmt *stmt = NULL;
+    int rc = journal_prepare(j, text, &stmt, err);
+
+    if (rc == 0)
+        rc = journal_step(j, stmt, "cannot open", err);
+    if (rc == 1)
+        *out = sqlite3_column_int64(stmt, 0);
+    sqlite3_finalize(stmt);
+    return rc < 0 ? rc : 0;
+}
+
+/* Reads the file's format, 0 if it is empty, and changes nothing in it. Fails if the file is no
+ * journal, or one of a newer build. */
+static int recognise(struct journal *j, int64_t *format, struct err *err)
+{
+    int64_t id = 0, tables = 0;
+    int rc = ask_number(j, "PRAGMA application_id", &id, err);
+
+    if (rc == 0)
+        rc = ask_number(j, "PRAGMA user_version", format, err);
+    if (rc == 0)
+        rc = ask_number(j, "SELECT count(*) FROM sqlite_schema", &tables, err);
+    if (rc != 0 || (id == 0 && *format == 0 && tables == 0))
+        return rc;
+    if (id != APPLICATION_ID)
+        return err_set(err, ERR_DAMAGED, "%s: is no journal of drainwatch", j->path);
+    if (*format > FORMAT)
+        return err_set(err, ERR_VERSION,
+                       "%s: was written by a newer build, in format %lld (this build reads up to "
+                       "%d: use the newer build, or move the file away)",
+                       j->path, (long long)*format, FORMAT);
+    return 0;
+}
+
+static int prepare_all(struct journal *j, int64_t format, struct err *err)
+{
+    for (int i = 0; i < STATEMENTS; i++) {
+        if (i == APPEND && j->read_only && format < FORMAT)
+            continue; /* a reader needs no column lens */
+        if (sqlite3_prepare_v3(j->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &j->stmts[i],
+                               NULL) != SQLITE_OK) {
+            int code = sqlite3_extended_errcode(j->db);
+
+            if (code == SQLITE_ERROR) /* no such table, no such column */
+                return err_set(err, ERR_DAMAGED, "%s: %s", j->path, sqlite3_errmsg(j->db));
+            return fail(j, code, "cannot open", err);
+        }
+    }
+    return 0;
+}
+
+static int see_record(void *ctx, int64_t position, const void *bytes, size_t n)
+{
+    *(int64_t *)ctx = position;
+    (void)bytes;
+    (void)n;
+    return 1; /* one is enough */
+}
+
+/* Finds the first and the last record. A killed process cannot damage the file, and SQLite checks
+ * the WAL by checksums, so of a large file only both ends are read; SQLite notices on the way if it
+ * was cut short. */
+static int look_over(struct journal *j, struct err *err)
+{
+    int64_t stored = 0, seen;
+    bool found = false, sound = true;
+    int rc = number(j, LAST, &j->ends.last, err);
+
+    if (rc == 0)
+        rc = journal_get(j, "last", &stored, sizeof stored, &found, err);
+    if (rc == 0 && !j->read_only && room_bytes(&j->room) <= CHECK_WHOLE_BYTES)
+        rc = answers(j, "PRAGMA quick_check(1)", "ok", &sound, err);
+    if (rc == 0 && !sound)
+        rc = err_set(err, ERR_DAMAGED, "%s: SQLite's check found it damaged", j->path);
+    if (rc == 0)
+        rc = journal_read(j, 0, see_record, &j->ends.first, err);
+    if (rc >= 0)
+        rc = journal_read(j, j->ends.last, see_record, &seen, err);
+    if (found && stored > j->ends.last)
+        j->ends.last = stored;
+    j->committed = j->ends;
+    return rc < 0 ? rc : 0;
+}
+
+/* secure_delete, on in Debian's SQLite, would overwrite every page that a trim frees. */
+static int become_owner(struct journal *j, const struct journal_options *options, int64_t format,
+                        struct err *err)
+{
+    char limit[64];
+    bool wal = false;
+    int rc;
+
+    snprintf(limit, sizeof limit, "PRAGMA journal_size_limit=%lld",
+             (long long)room_wal_limit(&j->room));
+    rc = answers(j, "PRAGMA journal_mode=WAL", "wal", &wal, err);
+    if (rc == 0 && !wal)
+        rc = err_set(err, ERR_IO,
+                     "%s: SQLite cannot keep a WAL here (use a folder on a local disk)", j->path);
+    if (rc == 0)
+        rc = run_sql(j, "PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=0", err);
+    if (rc == 0)
+        rc = run_sql(j, limit, err);
+    if (rc == 0)
+        rc = run_sql(
+            j, options->sync_full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", err);
+    if (rc == 0 && format < FORMAT)
+        rc = run_sql(j, format == 0 ? make_tables : make_lens, err);
+    return rc;
+}
+
+static int connect_db(struct journal *j, const struct journal_options *options, struct err *err)
+{
+    int flags =
+        options->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    int64_t format = 0;
+    int rc;
+
+    rc =
+        sqlite3_open_v2(j->path, &j->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    if (rc != SQLITE_OK)
+        return fail(j, rc, "cannot open", err);
+    sqlite3_busy_timeout(j->db, BUSY_MS);
+    /* The file of a newer build stays exactly as it is. */
+    sqlite3_db_config(j->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    /* Set before the file is read, this saves PATH-shm, for which a full disk may have no room. */
+    if (options->exclusive)
+        rc = run_sql(j, "PRAGMA locking_mode=EXCLUSIVE", err);
+    if (rc == 0)
+        rc = run_sql(j, "PRAGMA cell_size_check=ON; PRAGMA cache_size=-8000", err);
+    if (rc == 0)
+        rc = recognise(j, &format, err);
+    if (rc == 0 && format == 0 && options->read_only)
+        rc = err_set(err, ERR_IO, "%s: nothing was ever kept here (start the program that owns it)",
+                     j->path);
+    if (rc == 0 && !options->read_only)
+        rc = become_owner(j, options, format, err);
+    if (rc == 0)
+        rc = room_open(&j->room, j->db, err);
+    if (rc == 0)
+        rc = prepare_all(j, format, err);
+    if (rc == 0)
+        rc = look_over(j, err);
+    if (rc != 0)
+        return rc;
+    sqlite3_db_config(j->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    if (!options->read_only)
+        room_take_ahead(&j->room);
+    return 0;
+}
+
+static void disconnect(struct journal *j)
+{
+    int rc;
+
+    for (int i = 0; i < STATEMENTS; i++) {
+        sqlite3_finalize(j->stmts[i]);
+        j->stmts[i] = NULL;
+    }
+    room_close(&j->room);
+    rc = sqlite3_close(j->db);
+    assert(rc == SQLITE_OK); /* else the owner did not finalize a statement */
+    (void)rc;
+    j->db = NULL;
+}
+
+static int open_it(struct journal *j, const struct journal_options *options, char set_aside[512],
+                   struct err *err)
+{
+    int rc = options->read_only ? 0 : journal_files_lock(j->path, &j->lock_fd, err);
+
+    if (rc != 0)
+        return rc;
+    if (!options->read_only && journal_files_are_suspect(j->path)) {
+        rc = journal_files_set_aside(j->path, set_aside, err);
+        return rc != 0 ? rc : connect_db(j, options, err);
+    }
+    rc = connect_db(j, options, err);
+    if (rc != ERR_DAMAGED || options->read_only)
+        return rc;
+    disconnect(j);
+    rc = journal_files_set_aside(j->path, set_aside, err);
+    return rc != 0 ? rc : connect_db(j, options, err);
+}
+
+int journal_open(const struct journal_options *options, struct journal **out, char set_aside[512],
+                 struct err *err)
+{
+    struct journal *j = calloc(1, sizeof *j);
+    int rc;
+
+    /* To count its memory SQLite takes a lock at each malloc and free: 6 % of a record's cost. The
+     * call is refused, without harm, if SQLite is in use already. */
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    *out = NULL;
+    set_aside[0] = '\0';
+    if (j != NULL)
+        j->path = strdup(options->path);
+    if (j == NULL || j->path == NULL) {
+        free(j);
+        return err_set(err, ERR_NOMEM, "%s: out of memory", options->path);
+    }
+    j->lock_fd = -1;
+    j->read_only = options->read_only;
+    j->sync_full = options->sync_full;
+    room_init(&j->room, options->max_bytes > 0 && options->max_bytes < JOURNAL_MAX_BYTES_LEAST
+                            ? JOURNAL_MAX_BYTES_LEAST
+                            : options->max_bytes);
+    shared_row_init(&j->row);
+    rc = open_it(j, options, set_aside, err);
+    if (rc != 0) {
+        journal_close(j);
+        return rc;
+    }
+    *out = j;
+    return 0;
+}
+
+void journal_close(struct journal *j)
+{
+    if (j == NULL)
+        return;
+    if (j->in_transaction)
+        journal_rollback(j);
+    disconnect(j);
+    shared_row_close(&j->row);
+    if (j->lock_fd >= 0)
+        close(j->lock_fd);
+    free(j->path);
+    free(j);
 }

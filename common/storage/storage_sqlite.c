@@ -264,10 +264,7 @@ static void sqlite_rollback(struct storage *s)
 
 static void sqlite_maintain(struct storage *s, bool is_idle)
 {
-    if (is_idle)
-        journal_rest(journal_of(s));
-    else
-        journal_settle(journal_of(s));
+    journal_maintain(journal_of(s), is_idle);
 }
 
 /* ---- Senders ---- */

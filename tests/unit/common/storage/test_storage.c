@@ -488,7 +488,7 @@ static void test_an_idle_turn_costs_no_query(void **state)
     assert_int_equal(n_statements, 0);
     begin(t);
     commit(t);
-    assert_int_equal(n_statements, 2);
+    assert_in_range(n_statements, 2, 4);
 }
 
 static void change_file(struct test *t, const char *text)
