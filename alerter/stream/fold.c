@@ -1,3 +1,5 @@
+/* Feeds the engine from the stored stream and saves it there. Called by the alerter's loop and by
+ * replay and the rule tests. */
 #include "alerter/stream/fold.h"
 
 #include "common/app/log.h"
@@ -51,7 +53,7 @@ int fold_event(struct fold *f, const struct engine_event *event, struct engine_o
     return engine_step(f->engine, event, out, err);
 }
 
-/* An entry that a trial does not feed still tells how far the stream is. */
+/* A trial does not feed this entry, but its stamp tells how far the stream is. */
 static int pass_over(struct fold *f, const struct wire_entry *entry)
 {
     f->last_us = entry->step_us;
@@ -102,7 +104,7 @@ int fold_entry(struct fold *f, const struct wire_entry *entry, struct engine_out
     return err_set(err, ERR_VERSION, "the stream has an input that only a newer build knows");
 }
 
-/* ---- from the store ---- */
+/* ---- From the storage ---- */
 
 struct restore {
     struct fold *fold;
@@ -135,8 +137,8 @@ static int restore_from(struct fold *f, struct storage *storage, int64_t from, s
     return rc != 0 ? rc : storage_read(storage, from, restore_entry, &r, err);
 }
 
-/* A fold from an earlier snapshot helps where this one cannot be loaded, and not where it is what
- * lies behind it that cannot be read. */
+/* An earlier snapshot helps only if this one cannot be loaded, not if an entry behind it cannot be
+ * read. */
 static bool snapshot_failed(const struct fold *f, int rc)
 {
     return (rc == ERR_VERSION || rc == ERR_DAMAGED) && f->last_us == 0;

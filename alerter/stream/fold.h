@@ -1,5 +1,5 @@
-/* The engine as the stream makes it: the one path by which anything reaches the engine, live, at a
- * restart and in a replay alike. */
+/* An engine fed from the event stream. This is the only path to the engine, live, at a restart and
+ * in a replay. */
 #ifndef DRAINWATCH_ALERTER_STREAM_FOLD_H
 #define DRAINWATCH_ALERTER_STREAM_FOLD_H
 
@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 enum {
-    /* A saved engine at its bounds takes tens of MB; in an entry it has to fit beside its stamp. */
+    /* A saved engine takes tens of MB at most, and shares an entry with its stamp. */
     FOLD_SNAPSHOT_MAX = WIRE_ENTRY_MAX - 1024,
 };
 
@@ -23,17 +23,17 @@ struct fold {
     int64_t last_us;      /* the newest stamp that was folded, 0: none was */
     uint64_t since_saved; /* entries since the last snapshot */
     int64_t saved_us;     /* the last snapshot's stamp, 0: there is none */
-    bool on_trial;        /* rules and snapshots of the stream are passed over */
+    bool on_trial;        /* it ignores rules and snapshots of the stream */
 };
 
 /* A random number for engine_new and engine_load. */
 uint64_t fold_seed(void);
 
-int fold_open(struct fold *f, struct err *err); /* 0 or ERR_NOMEM; an engine that was fed nothing */
-/* A cold start under these rules and no others, to try them: of the stream it takes the records
- * alone. Returns 0, ERR_INPUT or ERR_NOMEM; if it is not 0, there is nothing to close. */
+int fold_open(struct fold *f, struct err *err); /* a new engine; 0 or ERR_NOMEM */
+/* A cold start to try these rules: it takes only records from the stream. Returns 0, ERR_INPUT or
+ * ERR_NOMEM; if it is not 0, there is nothing to close. */
 int fold_open_trial(struct fold *f, const char *rules, size_t len, struct err *err);
-void fold_close(struct fold *f); /* also of one that is all zeros */
+void fold_close(struct fold *f); /* also if it is all zeros */
 
 /* Feeds one event. Returns as engine_step does. */
 int fold_event(struct fold *f, const struct engine_event *event, struct engine_outcomes *out,
@@ -46,12 +46,12 @@ int fold_event(struct fold *f, const struct engine_event *event, struct engine_o
 int fold_entry(struct fold *f, const struct wire_entry *entry, struct engine_outcomes *out,
                struct err *err);
 
-/* Makes the fold anew from the store: from its newest snapshot that can be loaded, else from where
- * the stream begins. What was decided then is not decided again: alerts are dropped. Returns as
- * fold_entry and the store do; after ERR_DAMAGED the next storage_open sets the file aside. */
+/* Makes the fold anew from the newest stored snapshot that can be loaded, else from the stream's
+ * beginning, and drops the alerts, which were decided before. Returns like fold_entry and the
+ * storage; after ERR_DAMAGED the next storage_open sets the file aside. */
 int fold_restore(struct fold *f, struct storage *storage, struct err *err);
 
-/* Appends a snapshot to the store, within a transaction. */
+/* Appends a snapshot to the storage, within a transaction. */
 int fold_save(struct fold *f, struct storage *storage, int64_t step_us, struct err *err);
 
 #endif

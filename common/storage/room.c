@@ -86,7 +86,7 @@ static void set_file_bytes(struct room *r, int64_t bytes)
     sqlite3_exec(r->db, limit, NULL, NULL, NULL); /* if it fails, the next growth sets it */
 }
 
-/* ---- What is free ---- */
+/* ---- Free room ---- */
 
 static int64_t number(struct sqlite3_stmt *stmt, int64_t before)
 {
@@ -157,7 +157,7 @@ static enum fit fit_wal(struct room *r, int64_t bytes)
     return r->is_wal_short ? DISK_FULL : FITS;
 }
 
-/* At most what a record of `n` bytes takes: less than half of its pages stays empty. */
+/* An upper bound for a record of `n` bytes: less than half of its pages stays empty. */
 static int64_t most_bytes(size_t n)
 {
     return 2 * (int64_t)n + RECORD_HEAD;

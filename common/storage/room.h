@@ -26,13 +26,13 @@ struct room {
     int64_t checkpoint_bytes;
     int64_t page_bytes;
     int64_t pages;      /* of the file, taken or free, when they were last counted */
-    int64_t free_pages; /* of them, those that the next records will use */
+    int64_t free_pages; /* of them, free for the next records */
     int64_t uncounted;  /* at most this much was appended since */
     int64_t appended;   /* likewise, in the open transaction */
     int64_t file_bytes; /* on the disk */
     int64_t wal_bytes;  /* likewise */
     int64_t wal_used;   /* bytes of the WAL that the next commit will not overwrite */
-    bool is_wal_short;  /* an append was refused for want of WAL, which a checkpoint gives back */
+    bool is_wal_short; /* an append was refused because the WAL was full; a checkpoint empties it */
 };
 
 /* Before the database is opened: sets the sizes from the bound (0: none). */

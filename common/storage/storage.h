@@ -139,8 +139,8 @@ int storage_outbox_put(struct storage *s, const char *channel, struct wire_bytes
 int storage_outbox_heads(struct storage *s, storage_outbox_fn *fn, void *ctx, struct err *err);
 /* The earliest decision among waiting and parked rows, INT64_MAX if there is none. */
 int storage_outbox_oldest(struct storage *s, int64_t *decided_us, struct err *err);
-/* The number of parked rows, and the last answer of the one that was tried last, cut to `size` bytes
- * with the zero at its end; "" if there is none. */
+/* The number of parked rows, and the last answer of the one that was tried last, cut to `size`
+ * bytes with the zero at its end; "" if there is none. */
 int storage_outbox_parked(struct storage *s, uint64_t *n, char *answer, size_t size,
                           struct err *err);
 /* Calls `fn` for one row, if it exists. */

@@ -74,11 +74,11 @@ struct storage_ops {
     int (*outbox_trim)(struct storage *s, int64_t before_us, int n, int *trimmed, struct err *err);
 };
 
-/* What is known of the history without a query. */
+/* The history's state, kept to save queries. */
 struct storage_history {
     int64_t start;    /* position at which the stream begins; older entries may still be stored */
     int64_t start_us; /* step time of the snapshot there, 0: it begins at the very start */
-    int64_t next;     /* the oldest snapshot behind it, 0: none */
+    int64_t next;     /* the oldest snapshot after it, 0: none */
     int64_t next_us;
     bool has_old_rows;      /* there may be outbox rows or refused records older than the start */
     int64_t since_snapshot; /* bytes appended behind the newest one; INT64_MAX: unknown */

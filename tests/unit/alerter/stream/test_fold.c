@@ -1,3 +1,4 @@
+/* The engine fed from the stream: restarts, snapshots, trials and damaged entries. */
 #include "tests/unit/unit.h"
 
 #include "alerter/stream/fold.h"

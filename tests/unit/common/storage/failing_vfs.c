@@ -1,3 +1,4 @@
+/* A file layer for SQLite that fails when a test plans it. */
 #include "tests/unit/common/storage/failing_vfs.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* The journal: restarts, readers, old formats, damage, bounds, full and failing disks. */
 #include "tests/unit/unit.h"
 
 #include "common/storage/journal.h"
@@ -341,7 +342,7 @@ static int count_record(void *ctx, int64_t position, const void *bytes, size_t n
     return 0;
 }
 
-/* Reads, appends and trims while it is called, and checks that its own bytes stay what they are. */
+/* Reads, appends and trims while it is called, and checks that its own bytes stay unchanged. */
 static int work_while_reading(void *ctx, int64_t position, const void *bytes, size_t n)
 {
     struct busy_reader *b = ctx;
@@ -400,7 +401,7 @@ static void test_one_owner_and_readers_beside_it(void **state)
     OK(t, journal_begin(t->j, &t->err));
     OK(t, journal_append(t->j, "b", 1, NULL, &t->err));
     OK(t, journal_open(&reading, &reader, set_aside, &t->err));
-    assert_holds(reader, "1:a "); /* what is not committed nobody sees */
+    assert_holds(reader, "1:a "); /* nobody sees an uncommitted record */
     OK(t, journal_commit(t->j, &t->err));
     assert_holds(reader, "1:a 2:b ");
     journal_close(reader);
@@ -607,7 +608,7 @@ static void test_a_wal_goes_along_with_its_file(void **state)
     assert_holds(t->j, "");
 }
 
-/* More than what is checked as a whole at start. */
+/* Larger than the files that a start checks as a whole. */
 static void test_damage_met_late_is_set_aside_by_the_next_start(void **state)
 {
     struct test *t = *state;
@@ -711,7 +712,7 @@ static void test_a_full_disk_is_met_by_an_append(void **state)
 
             assert_true(fill(t, 300, 5) >= 300);
             assert_non_null(strstr(t->err.text, "disk is full"));
-            /* Full for long: what is needed to come back can still be written, and is. */
+            /* Full for long: small changes can still be written, and are. */
             for (int i = 0; i < 2000; i++) {
                 OK(t, journal_begin(t->j, &t->err));
                 OK(t, journal_put(t->j, "value", &i, sizeof i, &t->err));
@@ -765,7 +766,7 @@ static bool equals(const struct model *a, const struct model *b)
                   (size_t)(a->last - a->first + 1) * sizeof *a->tags) == 0;
 }
 
-/* Whether a restart kept what it must: what was trimmed may be back where it shared a row. */
+/* Whether a restart kept every record; a trimmed record may be back if it shared a row. */
 static bool holds(const struct model *found, const struct model *expected)
 {
     struct model m = *found;
@@ -1026,7 +1027,7 @@ static void test_rest_empties_the_wal(void **state)
     assert_int_equal(failing_vfs_count_of(FAILING_WRITE), writes);
 }
 
-/* A child appends and says what it committed; it is killed in the middle of it. */
+/* A child appends, writes each committed position to a pipe, and is killed. */
 static void appending_child(const char *path, int out)
 {
     struct journal_options options = {.path = path};

@@ -1,3 +1,4 @@
+/* The storage on SQLite: senders, the stream and its history, outbox rows, damage, full disks. */
 #include "tests/unit/unit.h"
 
 #include "common/base/time.h"
@@ -615,7 +616,7 @@ static void test_on_a_full_disk_history_goes_first(void **state)
             break;
         freed++;
     }
-    /* All that there was was used for what came, and not before it was needed. */
+    /* All free room was used, and history was dropped only when it was needed. */
     assert_in_range(freed, 1, 10);
     assert_true(turns > first);
     assert_int_equal(storage_free_room(t->s, &t->err), ERR_FULL);
@@ -627,7 +628,7 @@ static void test_on_a_full_disk_history_goes_first(void **state)
     assert_int_equal(fold(t, t->s, 0).n, 302 + turns);
 }
 
-/* What a turn stores belongs together: the entry, what was taken, the alert, the answer. */
+/* A turn stores these together: the entry, the sequence, the alert, the answer. */
 static int whole_turn(struct test *t, int64_t n)
 {
     struct wire_entry entry = {.step_us = n,
