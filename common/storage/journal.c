@@ -53,8 +53,8 @@ static const char *const texts[STATEMENTS] = {
     [LAST] = "SELECT max(position) FROM records",
     [READ] = READ_SQL, /* all columns: a file of format 1 has no lens */
     [GET] = "SELECT bytes FROM named WHERE name = ?",
-    [PUT] = "INSERT INTO named (name, bytes) VALUES (?, ?) "
-            "ON CONFLICT (name) DO UPDATE SET bytes = excluded.bytes",
+    [PUT] = ("INSERT INTO named (name, bytes) VALUES (?, ?) "
+             "ON CONFLICT (name) DO UPDATE SET bytes = excluded.bytes"),
 };
 
 /* In one transaction, so that a file is recognised as ours only once it is complete. */

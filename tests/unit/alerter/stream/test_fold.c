@@ -57,7 +57,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- what is fed ---- */
+/* ---- Entries ---- */
 
 /* Stores an entry and answers what the fold makes of it. */
 static int enter(struct test *t, enum wire_input input, const void *bytes, size_t n, int64_t at_us)
@@ -340,7 +340,7 @@ static void test_a_damaged_snapshot_is_passed_over(void **state)
     assert_string_equal(t->set_aside, "");
 }
 
-/* What cannot be read behind the newest snapshot cannot be read from an older one either. */
+/* An entry after the newest snapshot cannot be read from an older one either. */
 static void test_a_damaged_record_ends_it_at_once(void **state)
 {
     struct test *t = *state;
