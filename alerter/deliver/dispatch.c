@@ -1,5 +1,4 @@
-/* Delivers alerts: outbox, destination, HTTP, and back to the outbox. Called by the alerter's loop.
- */
+/* Delivers alerts from the outbox to their destination; called by the alerter's loop. */
 #include "alerter/deliver/dispatch.h"
 
 #include "alerter/deliver/destination.h"
@@ -134,7 +133,7 @@ void dispatch_collect(struct dispatch *d, int64_t now_us)
 
 /* ---- due messages ---- */
 
-/* Not by stdio, which would keep bytes that it could not write, and print them twice. */
+/* Without stdio, which would keep bytes that it could not write, and print them twice. */
 static void print(struct dispatch *d, struct post *post)
 {
     struct http_reply reply = {.error = ""};

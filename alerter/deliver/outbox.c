@@ -1,5 +1,7 @@
 /* Keeps the order of the outbox and its posts; the rows lie in the storage. Called by the alerter's
  * loop, by dispatch.c and by the commands. */
+#define HASH_NONFATAL_OOM 1 /* a failed HASH_ADD leaves hh.tbl NULL */
+
 #include "alerter/deliver/outbox.h"
 
 #include "common/base/buf.h"
@@ -20,7 +22,7 @@ struct outbox {
     struct storage *storage;
     struct wire *wire;
     struct buf packed;
-    bool is_stale; /* heads, oldest_us and health must be read again */
+    bool is_stale; /* heads and oldest_us must be read again */
     struct head *heads;
     size_t n_heads;
     size_t heads_cap;
@@ -79,8 +81,7 @@ int outbox_put(struct outbox *o, const struct wire_alert *alert, const char *ref
     return rc;
 }
 
-/* ---- What waits -------------------------------------------------------------------------------
- */
+/* ---- Due messages ---- */
 
 static int compare_heads(const void *left, const void *right)
 {
@@ -210,8 +211,7 @@ void outbox_defer(struct outbox *o, int64_t row, int64_t until_us)
             o->heads[i].next_us = until_us;
 }
 
-/* ---- Posts ------------------------------------------------------------------------------------
- */
+/* ---- Posts ---- */
 
 struct post *outbox_find_post(const struct outbox *o, int64_t row)
 {
@@ -258,7 +258,10 @@ struct post *outbox_start_post(struct outbox *o, const struct outbox_message *me
     post->facts.id = post->id;
     set_answer(post, message->last_answer);
     HASH_ADD(hh, o->posts, row, sizeof post->row, post);
-    return post;
+    if (post->hh.tbl != NULL)
+        return post;
+    free(post);
+    return NULL;
 }
 
 void outbox_end_post(struct post *post, enum outbox_state state, const char *answer)
@@ -347,8 +350,7 @@ void outbox_rollback(struct outbox *o)
     end_transaction(o, false);
 }
 
-/* ---- Many rows --------------------------------------------------------------------------------
- */
+/* ---- Many rows ---- */
 
 static int expire_one(void *ctx, const struct storage_outbox_row *row)
 {
