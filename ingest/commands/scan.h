@@ -10,9 +10,10 @@
 
 #define SCAN_USAGE                                                                                 \
     "  drainwatch-ingest scan [--rules FILE] [--drain NAME] [FILE...]\n"                           \
-    "      find in saved logs (files, or standard input) what the rules match, and\n"              \
-    "      write it to standard output for \"drainwatch-alerter replay\". --drain says\n"          \
-    "      whose logs they are: a drain of the rules' apps, or an app\n"
+    "      find the lines that match the rules in saved logs (files or standard\n"                 \
+    "      input, also .gz): heroku logs, Logplex frames, Papertrail archives, JSON\n"             \
+    "      lines. Writes a capture for \"drainwatch-alerter replay\" to standard\n"                \
+    "      output. --drain NAME: a drain of the rules' apps, or an app\n"
 
 /* Returns the exit code. */
 int scan_logs(const struct startup_program *program, int argc, char **argv);

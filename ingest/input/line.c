@@ -186,16 +186,18 @@ static bool take_names_alone(struct rest *r, struct line *out)
 /* Takes HOSTNAME, APP-NAME, PROCID, MSGID and STRUCTURED-DATA. */
 static bool take_names(struct rest *r, struct line *out)
 {
+    static const char logplex_host[] = "host ";
+    bool is_logplex = r->left >= 5 && memcmp(r->at, logplex_host, 5) == 0;
     struct line_text host, msgid;
 
-    if (take_names_alone(r, out))
+    if (!is_logplex && take_names_alone(r, out))
         return true;
     if (!take_token(r, false, &host) || !take_token(r, false, &out->source) ||
         !take_token(r, false, &out->process) || !take_token(r, true, &msgid))
         return false;
     /* Logplex never sends STRUCTURED-DATA, and its HOSTNAME is always "host"
      * (doc/README.http_drains.md): then "-" or "[" belongs to the message. */
-    if (!is(&host, "host"))
+    if (!is_logplex)
         skip_structured_data(r);
     return true;
 }
