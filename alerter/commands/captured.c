@@ -1,3 +1,4 @@
+/* Reads a capture entry by entry. Called by replay. */
 #include "alerter/commands/captured.h"
 
 #include <errno.h>
@@ -36,7 +37,7 @@ void captured_close(struct captured *c)
         close(c->fd);
 }
 
-/* What is wrong with an entry is said with the offset at which its bytes begin. */
+/* Adds the offset of the entry's first byte to a message about it. */
 static int locate(int rc, uint64_t offset, struct err *err)
 {
     struct err what;
@@ -53,12 +54,12 @@ static int hand_on(struct captured *c, struct wire_bytes bytes, captured_fn *fn,
     struct wire_entry entry;
     int rc = wire_unpack_entry(c->wire, bytes.data, bytes.len, &entry, err);
 
-    if (rc == ERR_INPUT) /* its checksum is right, so it was written like that */
+    if (rc == ERR_INPUT) /* its checksum is right, so it was written damaged */
         rc = ERR_DAMAGED;
     return rc != 0 ? rc : fn(ctx, &entry, err);
 }
 
-/* Hands on all whole entries that are in the buffer. */
+/* Hands on all complete entries in the buffer. */
 static int each_buffered(struct captured *c, captured_fn *fn, void *ctx, struct err *err)
 {
     int rc;
@@ -80,7 +81,8 @@ static int each_buffered(struct captured *c, captured_fn *fn, void *ctx, struct 
     return rc;
 }
 
-/* Reads on, with what is not handed on moved to the front. 1, 0 at the end, or an error. */
+/* Reads more after moving the incomplete entry to the front. Returns 1, 0 at the end, or an error.
+ */
 static int read_more(struct captured *c, struct err *err)
 {
     size_t left = c->input.len - c->at;

@@ -1,4 +1,4 @@
-/* A capture, read entry by entry from a file or standard input: what `export` and `scan` write. */
+/* A capture as `export` and `scan` write it, read entry by entry from a file or standard input. */
 #ifndef DRAINWATCH_ALERTER_COMMANDS_CAPTURED_H
 #define DRAINWATCH_ALERTER_COMMANDS_CAPTURED_H
 
@@ -11,10 +11,10 @@
 struct captured {
     const char *name; /* for messages; borrowed */
     int fd;
-    struct progress progress; /* to be ended before anything is shown on the terminal */
+    struct progress progress; /* end it before printing to the terminal */
     struct wire *wire;
     struct capture_reader reader;
-    struct buf input; /* read, and not handed on yet, from `at` on */
+    struct buf input; /* from `at` on not yet handed on */
     size_t at;
 };
 
@@ -23,12 +23,12 @@ struct captured {
 int captured_open(struct captured *c, const char *path, const char *what, struct err *err);
 void captured_close(struct captured *c);
 
-/* Gets an entry, valid during the call. A value other than 0 ends the reading, which returns it. */
+/* Gets an entry, valid during the call. A value other than 0 ends the reading and is returned. */
 typedef int captured_fn(void *ctx, const struct wire_entry *entry, struct err *err);
 
-/* Hands on all entries. Returns 0; ERR_DAMAGED or ERR_VERSION, after all before the place were
- * handed on, with its offset in the message; ERR_IO; ERR_NOMEM; or what `fn` returned, whose
- * ERR_DAMAGED and ERR_VERSION get the entry's offset, too. */
+/* Hands on all entries. Returns 0; ERR_DAMAGED or ERR_VERSION, after all entries before the fault
+ * were handed on, with its offset in the message; ERR_IO; ERR_NOMEM; or the value of `fn`, with the
+ * entry's offset in the message of its ERR_DAMAGED and ERR_VERSION. */
 int captured_each(struct captured *c, captured_fn *fn, void *ctx, struct err *err);
 
 #endif

@@ -1,3 +1,4 @@
+/* Prints the alerts that only one of two rules files decides. Called by replay. */
 #include "alerter/commands/compare.h"
 
 #include "alerter/commands/show.h"
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HELD_MAX = 64 << 20, PACKED_MAX = 1 << 30 }; /* a step time of more alerts is no stream */
+enum { HELD_MAX = 64 << 20, PACKED_MAX = 1 << 30 }; /* no stream has more alerts at one step time */
 
 struct compare_alert {
     char id[WIRE_ID_SIZE];

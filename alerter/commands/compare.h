@@ -38,11 +38,11 @@ int compare_open(struct compare *c, struct trial *before, struct trial *after,
                  struct progress *progress, bool json, struct err *err); /* 0 or ERR_NOMEM */
 void compare_close(struct compare *c); /* also of one that is all zeros */
 
-/* Feeds both an entry; prints what is settled by it. Returns as trial_entry does; ERR_FULL where
- * one step time has more alerts than can be held. */
+/* Feeds both an entry; prints the alerts of earlier step times. Returns as trial_entry does;
+ * ERR_FULL if one step time has more alerts than can be held. */
 int compare_entry(struct compare *c, const struct wire_entry *entry, struct err *err);
 
-/* Prints what is held. Returns 0 or ERR_NOMEM. */
+/* Prints the alerts held so far. Returns 0 or ERR_NOMEM. */
 int compare_settle(struct compare *c, struct err *err);
 
 #endif

@@ -1,3 +1,4 @@
+/* `drainwatch-alerter export`: writes the stream as a capture. */
 #include "alerter/commands/export.h"
 
 #include "alerter/commands/show.h"
@@ -40,8 +41,8 @@ static int write_entry(void *ctx, int64_t position, const struct wire_entry *ent
     return write_out(e);
 }
 
-/* From the newest snapshot that is old enough, so that what follows is decided as it was; all of
- * the stream where `since_us` is 0. */
+/* Begins at the newest snapshot that is old enough, so that a replay decides as the alerter did;
+ * with `since_us` 0 at the beginning of the stream. */
 static int write_stream(struct export *e, struct storage *storage, int64_t since_us)
 {
     int64_t from = 0;

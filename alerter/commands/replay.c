@@ -1,3 +1,4 @@
+/* `drainwatch-alerter replay`: runs the engine over a capture and prints its alerts. */
 #include "alerter/commands/replay.h"
 
 #include "alerter/commands/captured.h"
@@ -19,13 +20,13 @@
 struct replay {
     const struct startup_program *program;
     const char *file;    /* NULL: standard input */
-    const char *rules;   /* NULL: those that the stream records */
-    const char *compare; /* NULL: there is nothing to compare with */
+    const char *rules;   /* NULL: the recorded ones */
+    const char *compare; /* NULL: no comparison */
     bool json;
     struct captured captured;
 };
 
-/* What was decided; what is shown of progress must not stand before it. */
+/* Prints the alerts, after it cleared the progress line. */
 static int print(struct replay *r, const struct engine_outcomes *alerts, struct err *err)
 {
     int rc = 0;
@@ -46,7 +47,7 @@ static bool pipe_is_empty(const struct captured *c)
            S_ISFIFO(file.st_mode);
 }
 
-/* Says how the reading ended. */
+/* Prints how the reading ended and returns the exit code. */
 static int finish(struct replay *r, int rc, struct err *err)
 {
     progress_end(&r->captured.progress);
@@ -59,8 +60,7 @@ static int finish(struct replay *r, int rc, struct err *err)
     return rc == ERR_DAMAGED || rc == ERR_VERSION ? STARTUP_DATA : STARTUP_FAILED;
 }
 
-/* A count that began anew says less than the logs would. `rules` is the file whose rules they were,
- * or the capture. */
+/* Warns that counts began anew and may be too low. `rules` is the rules file, or the capture. */
 static void say_forgotten(struct replay *r, const char *rules, const struct fold *fold)
 {
     uint64_t n = fold->engine == NULL ? 0 : engine_counts(fold->engine).groups_dropped;
@@ -150,7 +150,7 @@ static int compared_entry(void *ctx, const struct wire_entry *entry, struct err 
     return compare_entry(ctx, entry, err);
 }
 
-/* What the two have decided by the place where the capture is damaged is printed all the same. */
+/* Prints the differences up to the damage, too, if the capture is damaged. */
 static int compare(struct replay *replay, struct trial *before, struct trial *after)
 {
     struct compare c;

@@ -1,3 +1,4 @@
+/* `drainwatch-alerter test`: reads test files, runs their tests and prints the differences. */
 #include "alerter/commands/ruletest.h"
 
 #include "alerter/commands/ruletest_diff.h"
@@ -57,7 +58,7 @@ static int read_tests(const struct tester *t, const char *path, struct buf *text
     return code;
 }
 
-/* The rules' path: what a test file names is relative to itself. */
+/* The rules' path, relative to the test file that names it. */
 static int rules_path(const struct tester *t, const char *path, const char *named, char *out,
                       size_t size)
 {

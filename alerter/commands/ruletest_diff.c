@@ -1,3 +1,4 @@
+/* Compares expected alerts with decided ones. Called by ruletest for each test. */
 #include "alerter/commands/ruletest_diff.h"
 
 #include "common/base/err.h"
@@ -148,7 +149,7 @@ static void say_unexpected(struct ruletest_diff *d, const struct wire_alert *a)
     buf_close(&more);
 }
 
-/* ---- what is compared ---- */
+/* ---- the comparison ---- */
 
 static const char *group_value(const struct wire_alert *a, const char *key)
 {

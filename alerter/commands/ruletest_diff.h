@@ -1,7 +1,8 @@
-/* What a rule test expects against what is decided, alert by alert as it comes.
+/* Compares the alerts that a rule test expects with the decided ones, one by one.
  *
  * Both come in order of time. An alert is the expected one if its time and rule are, and its app
- * and group where the test gives them; then what else the test gives is compared. Pure. */
+ * and group where the test gives them; then it compares the other values that the test gives. Pure.
+ */
 #ifndef DRAINWATCH_ALERTER_COMMANDS_RULETEST_DIFF_H
 #define DRAINWATCH_ALERTER_COMMANDS_RULETEST_DIFF_H
 

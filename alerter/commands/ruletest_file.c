@@ -1,3 +1,4 @@
+/* Reads a test file. Called by ruletest. */
 #include "alerter/commands/ruletest_file.h"
 
 #include "common/base/err.h"
@@ -15,7 +16,7 @@ enum {
     PATH_MAX_BYTES = 4000,
     TEXT_MAX_BYTES = 1000, /* a drain, an app, a rule */
     COUNT_MAX = 1000000000,
-    /* The texts lie in the document; what else is made of a node is no larger than this. */
+    /* The texts lie in the document; no struct made of a node is larger than this. */
     NODE_BYTES = 2 * sizeof(struct ruletest_alert),
 };
 
@@ -123,7 +124,7 @@ static void read_start(void *ctx, const struct yamlmap_key *key, yaml_node_t *va
                       key->name, yamldoc_shown(value, shown), key->example);
 }
 
-/* The items of a list; NULL, and a fault, where it is none. */
+/* The items of a list; NULL and a fault if the node is no list. */
 static yaml_node_t *list(struct reader *r, const struct yamlmap_key *key, yaml_node_t *value)
 {
     if (value->type == YAML_SEQUENCE_NODE)
@@ -139,7 +140,7 @@ struct lines {
     size_t n;
 };
 
-/* A line may hold what an app may print; only what would end it cannot stand in one. */
+/* A line may hold any byte but one that would end it. */
 static void read_line(void *ctx, const struct yamlmap_key *key, yaml_node_t *item,
                       struct lines *lines)
 {
@@ -419,7 +420,7 @@ static void free_owned(struct owned *o)
     free(o);
 }
 
-/* Takes the document over; NULL where memory ran out, and then it is gone. */
+/* Takes the document over; NULL, with the document freed, if memory ran out. */
 static struct owned *new_owned(struct yamldoc *d)
 {
     size_t n = (size_t)(d->tree.nodes.top - d->tree.nodes.start);
@@ -458,7 +459,6 @@ int ruletest_file_parse(const char *text, size_t len, const char *file,
 
 void ruletest_file_free(const struct ruletest_file *tests)
 {
-    if (tests !=
-        NULL) /* only ruletest_file_parse makes them, as the first member of what it owns */
+    if (tests != NULL) /* ruletest_file_parse makes it as the first member of a larger struct */
         free_owned((struct owned *)(uintptr_t)tests);
 }

@@ -1,6 +1,6 @@
 /* A file of rule tests: its text to tests.
  *
- *   rules: ../../rules.yaml             relative to this file; left out where --rules names one
+ *   rules: ../../rules.yaml             relative to this file; not needed if --rules names one
  *   tests:
  *     - name: the fourth H12 within five minutes alerts
  *       start: 2026-05-07T08:00:00Z     left out: RULETEST_START
@@ -45,7 +45,7 @@ struct ruletest_delivery {
     uint64_t times;
 };
 
-/* An alert as it is expected; what was not given is not compared. */
+/* An expected alert; values that the test does not give are not compared. */
 struct ruletest_alert {
     size_t line;
     int64_t at_us;

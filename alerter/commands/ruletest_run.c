@@ -1,3 +1,4 @@
+/* Runs the lines of one test through ingest's matching and the engine. Called by ruletest. */
 #include "alerter/commands/ruletest_run.h"
 
 #include "alerter/stream/fold.h"
@@ -35,7 +36,7 @@ void ruletest_run_close(struct ruletest_run *r)
     *r = (struct ruletest_run){0};
 }
 
-/* ---- when which delivery comes ---- */
+/* ---- the order of deliveries ---- */
 
 /* A delivery of a test and how often it is still to come. */
 struct due {
@@ -53,7 +54,7 @@ static int by_time(const void *a, const void *b)
     return order != 0 ? order : (x->what > y->what) - (x->what < y->what);
 }
 
-/* Restores the heap where its first item became a later one. */
+/* Restores the heap after its first item became later. */
 static void sift(struct due *heap, size_t n)
 {
     size_t i = 0, child;
@@ -173,7 +174,7 @@ int ruletest_run_test(struct ruletest_run *r, const struct ruletest *test,
     for (size_t i = 0; i < test->n_deliveries; i++)
         heap[i] = (struct due){test->deliveries[i].at_us, &test->deliveries[i],
                                test->deliveries[i].times};
-    qsort(heap, test->n_deliveries, sizeof *heap, by_time); /* what is sorted is a heap */
+    qsort(heap, test->n_deliveries, sizeof *heap, by_time); /* a sorted array is a heap */
     rc = fold_open_trial(&fold, buf_text(r->text), r->text->len, err);
     if (rc == 0) {
         rc = deliver_all(r, &fold, heap, test->n_deliveries, diff, err);

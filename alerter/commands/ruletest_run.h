@@ -30,8 +30,8 @@ int ruletest_run_open(struct ruletest_run *r, const struct rules *rules, const s
                       struct err *err);
 void ruletest_run_close(struct ruletest_run *r); /* also of one that is all zeros */
 
-/* Runs one test from a cold start; hands each alert to `diff`, which is begun. Returns 0, or ERR_*
- * where it could not be run. */
+/* Runs one test from a cold start; hands each alert to `diff`, which the caller began. Returns 0,
+ * or ERR_* if the test could not run. */
 int ruletest_run_test(struct ruletest_run *r, const struct ruletest *test,
                       struct ruletest_diff *diff, struct err *err);
 

@@ -1,4 +1,4 @@
-/* Alerts as an operator or a script reads them, and what else the commands share. */
+/* Prints and logs alerts for operators and scripts; opens the storage for the commands. */
 #ifndef DRAINWATCH_ALERTER_COMMANDS_SHOW_H
 #define DRAINWATCH_ALERTER_COMMANDS_SHOW_H
 
@@ -17,8 +17,8 @@
 /* Prints one alert on standard output, as one line of text or one JSON object. 0 or ERR_NOMEM. */
 int show_alert(const struct wire_alert *alert, bool json, struct err *err);
 
-/* The parts of it: what a line of text says of an alert; prints a line and closes it; prints an
- * object, which may be NULL, as one line and frees it. Return 0 or ERR_NOMEM. */
+/* Its parts: the text of an alert; printing a line and closing it; printing an object (NULL: no
+ * memory) as one line and freeing it. Return 0 or ERR_NOMEM. */
 void show_say_alert(struct draft *d, const struct wire_alert *alert);
 int show_line(struct draft *d, struct err *err);
 int show_object(json_t *object, struct err *err);

@@ -1,4 +1,4 @@
-/* How the alerter stands at one moment, gathered from the state folder: what `status` prints. */
+/* How the alerter stands at one moment, gathered from the state folder for `status`. */
 #ifndef DRAINWATCH_ALERTER_COMMANDS_STANDING_H
 #define DRAINWATCH_ALERTER_COMMANDS_STANDING_H
 

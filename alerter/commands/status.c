@@ -67,7 +67,7 @@ static int print_key(const struct standing *s, const struct standing_key *key, s
     return show_line(&d, err);
 }
 
-/* The keys of a rule stand together from `from` on; returns where the next rule's begin. */
+/* The keys of a rule stand together from `from` on; returns the index after them. */
 static size_t end_of_rule(const struct standing *s, const struct rule *rule, size_t from)
 {
     while (from < s->n_keys && s->keys[from].at.rule == rule)

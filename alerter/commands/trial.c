@@ -1,3 +1,5 @@
+/* Feeds a stream to the engine under other rules and names rules that it cannot answer for. Called
+ * by replay. */
 #include "alerter/commands/trial.h"
 
 #include <stdio.h>
@@ -31,7 +33,7 @@ int trial_open(struct trial *t, const struct startup_program *program, const cha
     *t = (struct trial){.program = program, .path = path, .progress = progress};
     if (code != STARTUP_OK)
         return code;
-    rules_free(rules); /* every fault is said; the engine reads the text for itself */
+    rules_free(rules); /* all faults were printed; the engine reads the text itself */
     if (start(t, &text, &err) != 0) {
         trial_close(t);
         code = startup_fail(program, err.text);
@@ -61,7 +63,7 @@ static void name(struct trial *t, size_t i, const char *why)
             t->program->name, t->path, t->rules.rules->rules[i].name, why);
 }
 
-/* Names what is not among the recorded rules, or not so. */
+/* Names each rule that was not recorded, or recorded with other lines or groups. */
 static void compare(struct trial *t, const struct rules *recorded)
 {
     const struct rules *tried = t->rules.rules;
@@ -80,11 +82,11 @@ static void compare(struct trial *t, const struct rules *recorded)
         else if (!ruleset_same_lines(t->recorded[i], &tried->rules[i]))
             name(t, i, "takes other lines than the recorded rule");
         else if (!ruleset_has_groups(t->recorded[i], &tried->rules[i]))
-            name(t, i, "groups by what was not recorded");
+            name(t, i, "groups by a key that was not recorded");
     }
 }
 
-/* What was recorded by a build that this one does not understand. */
+/* Warns that some recorded rules come from a build with other rules. */
 static void say_unsure(struct trial *t, const struct err *why)
 {
     if (t->is_unsure)
@@ -138,7 +140,7 @@ int trial_entry(struct trial *t, const struct wire_entry *entry, struct engine_o
     if (entry->input == WIRE_INPUT_RULES)
         rc = look_at_rules(t, entry->bytes, err);
     else if (entry->input == WIRE_INPUT_SNAPSHOT && !t->has_recorded)
-        rc = look_at_snapshot(t, entry->bytes, err); /* a later one has what came before it */
+        rc = look_at_snapshot(t, entry->bytes, err); /* a later one has the rules before it */
     return rc != 0 ? rc : fold_entry(&t->fold, entry, alerts, err);
 }
 

@@ -14,7 +14,7 @@
  * counts, or later.
  *
  * An alert is "arrived late" if a match that it may count had a time of its own that was over an
- * hour older than its delivery: then its first and last times may be those of the delivery.
+ * hour older than its delivery: then its first and last times may be times of arrival.
  *
  * Nothing in the engine waits: cooldowns and windows are judged when a record comes. So there is no
  * event for a passing clock, and no function that tells when the next one is due; both belong here
@@ -74,8 +74,9 @@ struct engine_counts {
     uint64_t skewed;       /* matches that count at the receive time instead of their own */
     uint64_t unknown_rule; /* matches of a rule that the rules in force do not have */
     uint64_t alerts;
-    uint64_t cooled;         /* breaches within a cooldown */
-    uint64_t keys_dropped;   /* for want of room; not those of a rule that a reload took away */
+    uint64_t cooled; /* breaches within a cooldown */
+    uint64_t
+        keys_dropped; /* because there was no room; not keys of a rule that a reload took away */
     uint64_t groups_dropped; /* of a rule with too many groups; not counted in keys_dropped */
     uint64_t losses;         /* records that reported lost lines */
     /* Held now. */
@@ -112,7 +113,7 @@ static inline struct engine_event engine_rules_event(const char *text, size_t le
         .kind = ENGINE_RULES, .at_us = at_us, .rules = {(const uint8_t *)text, len}};
 }
 
-/* The first breach of a key within a cooldown: what a log reports, since no alert does. */
+/* The first breach of a key within a cooldown. No alert tells of it, so the log does. */
 struct engine_cooled {
     const char *rule;
     const char *app;
@@ -141,7 +142,7 @@ void engine_set_limits(struct engine *e, const struct engine_limits *limits);
 /* Takes one event; `event` is borrowed for the call.
  *
  * Rules keep the windows and cooldowns of a rule whose name and matching (source, process, field,
- * match, unless, group_by) are unchanged; those of other rules start empty. A longer `within` finds
+ * match, unless, group_by) are unchanged; other rules start empty. A longer `within` finds
  * the matches that the shorter one kept.
  *
  * Returns 0; ERR_INPUT for rules with faults, which leaves the old ones in force; or ERR_NOMEM,
@@ -157,7 +158,7 @@ bool engine_has_rules_text(const struct engine *e, const char *text, size_t len)
 const struct rules *engine_rules(const struct engine *e);
 const struct rule *engine_rule(const struct engine *e, const char *name);
 
-/* How one key stands. `values` are those of its group, in the order of the rule's group_by. */
+/* How one key stands. `values` are the values of its group, in the order of the rule's group_by. */
 struct engine_key {
     const struct rule *rule;
     const char *app;

@@ -25,8 +25,8 @@ struct judge_result {
     bool is_first;            /* JUDGE_COOLED: no earlier breach fell into this cooldown */
 };
 
-/* Judges a key after the sorted `fresh` runs, at least one, were put into its window, and notes in
- * it what follows: the time of an alert, or that more matches were suppressed. */
+/* Judges a key after the sorted `fresh` runs, at least one, were put into its window, and updates
+ * it: the time of its last alert and the matches suppressed since. */
 struct judge_result judge_key(struct key *key, const struct rule *rule,
                               const struct window_run *fresh, size_t n, int64_t step_us);
 

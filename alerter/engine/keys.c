@@ -1,3 +1,4 @@
+/* The keys in a table by name and in a list by their last match. Called by the engine. */
 #define HASH_NONFATAL_OOM 1
 
 #include "alerter/engine/keys.h"
@@ -23,9 +24,9 @@ struct family {
     char name[];
 };
 
-/* The name is "app\0rule\0", which is the family's, and each value of the group with a zero
- * behind it. It is what the table compares; a rule has so many values for as long as its keys
- * live, so that no two groups have one name. */
+/* The name is "app\0rule\0", which names the family, and each value of the group, terminated. The
+ * table compares names. All keys of a rule have the same number of values, so no two groups share a
+ * name. */
 struct entry {
     struct key key; /* first, so that one can be had from the other */
     struct entry *prev, *next;
@@ -49,7 +50,7 @@ struct keys {
     struct family *busy;
     size_t n;
     size_t times;
-    struct buf name;   /* of the key that is looked for */
+    struct buf name;   /* of the key that is searched or added */
     size_t family_len; /* bytes of it that name the family */
     uint32_t n_group;
 };
@@ -70,7 +71,7 @@ static unsigned hash_name(const struct keys *k, size_t len)
     return (unsigned)hash_quick(k->seed, k->name.data, len);
 }
 
-/* The entry of the name that is looked for; NULL if there is none. */
+/* The entry named k->name; NULL if there is none. */
 static struct entry *find(const struct keys *k)
 {
     const size_t len = k->name.len;
@@ -165,7 +166,7 @@ const struct key *keys_next(const struct keys *k, const struct key *key)
     return next == NULL ? NULL : &next->key;
 }
 
-/* Finds or makes the family of the name that is looked for. NULL: no memory. */
+/* Finds or makes the family of k->name. NULL: no memory. */
 static struct family *take_family(struct keys *k)
 {
     const size_t len = k->family_len;
@@ -180,7 +181,7 @@ static struct family *take_family(struct keys *k)
         return NULL;
     memcpy(f->name, k->name.data, len);
     HASH_ADD_KEYPTR_BYHASHVALUE(hh, k->families, f->name, len, hash, f);
-    if (f->hh.tbl == NULL) { /* uthash's way to say that it found no memory */
+    if (f->hh.tbl == NULL) { /* uthash found no memory */
         free(f);
         return NULL;
     }
@@ -199,7 +200,7 @@ static void append(struct keys *k, struct entry *e)
 
 static void make_last(struct keys *k, struct entry *e)
 {
-    if (e->next == NULL) /* so it is the last of its family, too */
+    if (e->next == NULL) /* it is the last of its family, too */
         return;
     DL_DELETE(k->stalest, e);
     DL_APPEND(k->stalest, e);
@@ -235,7 +236,7 @@ static struct entry *add(struct keys *k)
     return e;
 }
 
-/* A part of a name for which there is room, with the zero behind it and the buffer's own. */
+/* Appends a part of a name and its zero; the caller reserved the room. */
 static void put_part(struct buf *name, const char *part, size_t len)
 {
     memcpy(name->data + name->len, part, len + 1);

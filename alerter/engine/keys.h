@@ -1,11 +1,11 @@
-/* The keys of the engine: what it knows of each (app, rule, group).
+/* The keys of the engine: a window and a cooldown for each (app, rule, group).
  *
  * Found by their name, and in a list from the one that was longest without a match to the one that
  * was touched last, so that the stalest can go first. The groups of one app's rule are a family
  * with a list of its own; a rule without group has none, and costs nothing of this. Pure.
  *
- * Memory: about 350 bytes a key with its first four distinct times (the names included, where they
- * are some 40 bytes), plus what window.h says for each further time. */
+ * Memory: about 350 bytes a key with its first four distinct times (with names of some 40 bytes),
+ * plus the bytes in window.h for each further time. */
 #ifndef DRAINWATCH_ALERTER_ENGINE_KEYS_H
 #define DRAINWATCH_ALERTER_ENGINE_KEYS_H
 
@@ -26,7 +26,7 @@ struct key {
     int64_t arrived_us; /* step time of the last matches; KEY_NEVER: not known */
     int64_t late_ms;    /* the newest time at which a match counts whose own time was too old;
                            INT64_MIN: there was none */
-    size_t touch;       /* the engine's: which of its step's touches it was last */
+    size_t touch;       /* for the engine: the index of its touch in the step in hand */
 };
 #define KEY_NEVER INT64_C(-1)
 
@@ -35,13 +35,13 @@ struct keys_counts {
     size_t times; /* distinct times in all windows */
 };
 
-/* `seed` goes into the hashes of the tables, so that nobody can make up names that collide; nothing
- * else depends on it. NULL: no memory. */
+/* `seed` goes into the hashes of the tables, against made-up names that collide; nothing else
+ * depends on it. NULL: no memory. */
 struct keys *keys_new(uint64_t seed);
 void keys_free(struct keys *k);
 
 /* Finds a key or makes it; makes it the last of the list. `group` has the values of its group, in
- * the order of the rule's group_by; none where the rule has none. NULL: no memory. */
+ * the order of the rule's group_by; none if the rule has no group_by. NULL: no memory. */
 struct key *keys_touch(struct keys *k, const char *app, const char *rule, const char *const *group,
                        size_t n_group);
 const char *key_app(const struct key *key);
@@ -56,16 +56,16 @@ const struct key *keys_next(const struct keys *k, const struct key *key);
 int keys_put(struct keys *k, struct key *key, const struct window_run *runs, size_t n,
              int64_t keep_ms, size_t max_times);
 
-/* Of each app's rule of which a group was touched since this was last called: drops the stalest
- * groups while there are more than `max_groups`, which is at least 1, so that whoever can make up
- * values cannot push other rules' keys out. Returns how many. */
+/* For each family touched since the last call: drops its stalest groups beyond `max_groups` (at
+ * least 1), so that a visitor who makes up values cannot push out the keys of other rules. Returns
+ * the number dropped. */
 size_t keys_keep_groups(struct keys *k, size_t max_groups);
 
 /* Drops the stalest keys while there are more than `max_keys`, or more than one and in all more
  * than `max_times` distinct times. Returns how many. */
 size_t keys_keep(struct keys *k, size_t max_keys, size_t max_times);
 
-/* Drops each key of whose rule `keep` says false. */
+/* Drops each key if `keep` returns false for its rule. */
 typedef bool keys_keep_fn(void *ctx, const char *rule);
 void keys_drop(struct keys *k, keys_keep_fn *keep, void *ctx);
 

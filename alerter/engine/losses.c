@@ -1,3 +1,4 @@
+/* The apps that lost lines, each with its newest loss. Called by the engine. */
 #define HASH_NONFATAL_OOM 1
 
 #include "alerter/engine/losses.h"
@@ -59,7 +60,7 @@ static struct loss *add(struct losses *l, const char *app, size_t len, int64_t m
     loss->ms = ms;
     memcpy(loss->app, app, len);
     HASH_ADD_KEYPTR_BYHASHVALUE(hh, l->table, loss->app, len, hash_app(l, app, len), loss);
-    if (loss->hh.tbl == NULL) { /* uthash's way to say that it found no memory */
+    if (loss->hh.tbl == NULL) { /* uthash found no memory */
         free(loss);
         return NULL;
     }

@@ -1,7 +1,7 @@
-/* Which apps lost lines: for each app the newest time at which it was told.
+/* The apps that lost lines, each with the newest time of such a report.
  *
- * Logplex says how many lines it threw away, not which; what is counted from then on back to the
- * beginning of a window may be short of them. Pure. Memory: about 160 bytes an app. */
+ * Logplex reports how many lines it dropped, not which ones, so a count that reaches back to that
+ * time may be too low. Pure. Memory: about 160 bytes an app. */
 #ifndef DRAINWATCH_ALERTER_ENGINE_LOSSES_H
 #define DRAINWATCH_ALERTER_ENGINE_LOSSES_H
 
@@ -29,7 +29,7 @@ void losses_close(struct losses *l);
  * nothing changed. */
 int losses_mark(struct losses *l, const char *app, int64_t ms, size_t max_apps);
 
-/* The newest mark; LOSSES_NONE where the app has none. */
+/* The newest mark; LOSSES_NONE if the app has none. */
 int64_t losses_newest(const struct losses *l, const char *app);
 
 void losses_save(const struct losses *l, struct snapshot_writer *out);

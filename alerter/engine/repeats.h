@@ -1,8 +1,8 @@
 /* The memory of Frame-Ids: has this drain's frame been taken within the last hour?
  *
- * Logplex keeps a frame's id when it tries again, though the bytes may differ (docs/facts.md). What
- * is remembered of an id is a 64-bit hash: two ids of one drain within an hour are mistaken for
- * each other once in some 10^15 frames. Pure; the time is the engine's step time.
+ * Logplex keeps a frame's id when it retries, though the bytes may differ (docs/facts.md). It keeps
+ * a 64-bit hash of each id: two ids of one drain within an hour collide once in some 10^15 frames.
+ * Pure; the time is the engine's step time.
  *
  * Memory: about 90 bytes a frame held, and about 750 a drain. */
 #ifndef DRAINWATCH_ALERTER_ENGINE_REPEATS_H

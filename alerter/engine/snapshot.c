@@ -1,3 +1,4 @@
+/* Encodes and decodes the bytes of a saved engine. Called by the modules that save their state. */
 #include "alerter/engine/snapshot.h"
 
 #include "common/base/hash.h"
@@ -76,11 +77,11 @@ int snapshot_open(struct snapshot_reader *r, const void *bytes, size_t n, struct
     uint64_t version;
 
     if (n < MAGIC_BYTES + 1 + CHECKSUM_BYTES || memcmp(p, MAGIC, MAGIC_BYTES) != 0)
-        return err_set(err, ERR_DAMAGED, "snapshot: this is not one");
+        return err_set(err, ERR_DAMAGED, "snapshot: damaged, it does not begin like a snapshot");
     n -= CHECKSUM_BYTES;
     tail = (struct snapshot_reader){.next = p + n, .end = p + n + CHECKSUM_BYTES};
     if (snapshot_get_fixed64(&tail) != checksum(p, n))
-        return err_set(err, ERR_DAMAGED, "snapshot: its bytes are not those that were written");
+        return err_set(err, ERR_DAMAGED, "snapshot: damaged, its checksum is wrong");
     *r = (struct snapshot_reader){.next = p + MAGIC_BYTES, .end = p + n};
     version = snapshot_get_u64(r);
     if (r->bad)
@@ -92,7 +93,7 @@ int snapshot_open(struct snapshot_reader *r, const void *bytes, size_t n, struct
     return 0;
 }
 
-/* What is behind a fault is not looked at: the row has no marks to find one's way by. */
+/* After a fault nothing more is read: the form has no marks to resume at. */
 static const uint8_t *get(struct snapshot_reader *r, size_t n)
 {
     const uint8_t *p = r->next;

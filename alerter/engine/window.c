@@ -1,3 +1,4 @@
+/* Counts matches in a sliding window. Called by keys and judge. */
 #include "alerter/engine/window.h"
 
 #include <assert.h>
@@ -11,7 +12,7 @@ struct window_time {
 
 enum { FIRST_TIMES = 4 };
 
-/* Far from where a difference of two times could overflow. */
+/* No difference of two such times overflows. */
 #define MS_MAX (INT64_MAX / 1000)
 
 void window_init(struct window *w)
@@ -36,9 +37,9 @@ static uint64_t sum_before(const struct window *w, size_t i)
     return i == 0 ? w->before : held(w)[i - 1].sum;
 }
 
-/* The index of the first time that is later than `ms`; looks at the end first, where what just
- * came is. The steps are sums and no branches: which way they go cannot be foretold, and a branch
- * that waits for memory and then went wrong costs more than the whole search. */
+/* The index of the first time later than `ms`. It looks at the end first, because most matches are
+ * new. The steps add instead of branching: a mispredicted branch that waits for memory costs more
+ * than the whole search. */
 static size_t first_after(const struct window *w, int64_t ms)
 {
     const struct window_time *times = held(w);
@@ -84,7 +85,7 @@ size_t window_sort(struct window_run *runs, size_t n)
     return kept;
 }
 
-/* Of what is held and the runs; one of them must not be empty. */
+/* Of the window and the runs; one of them must not be empty. */
 static int64_t newest(const struct window *w, const struct window_run *runs, size_t n)
 {
     if (n == 0 || (w->n > 0 && held(w)[w->n - 1].ms > runs[n - 1].ms))
@@ -105,8 +106,8 @@ size_t window_late(const struct window *w, const struct window_run *runs, size_t
     return late;
 }
 
-/* Makes room for `more` times at the end. A third of slack means that what is held moves up once
- * in a third of its number of appends, so an append stays cheap while the oldest are forgotten. */
+/* Makes room for `more` times at the end. With a third of slack the times move to the front once in
+ * so many appends, so an append stays cheap while the oldest are forgotten. */
 static int reserve(struct window *w, size_t more)
 {
     size_t need = w->n + more, cap;
@@ -132,7 +133,7 @@ static int reserve(struct window *w, size_t more)
     return 0;
 }
 
-/* Gives memory back after a storm. Failing to is no fault. */
+/* Frees memory after a storm; if that fails, the window just stays large. */
 static void shrink(struct window *w)
 {
     size_t cap = w->n < FIRST_TIMES ? FIRST_TIMES : w->n + w->n / 2;
@@ -162,7 +163,7 @@ static void forget(struct window *w, int64_t cut_ms)
     w->n -= gone;
 }
 
-/* How many of the runs are at times that are not held from index `from` on. */
+/* How many of the runs are at times that the window does not have from index `from` on. */
 static size_t count_new(const struct window *w, size_t from, const struct window_run *runs,
                         size_t n)
 {
@@ -177,7 +178,7 @@ static size_t count_new(const struct window *w, size_t from, const struct window
     return fresh;
 }
 
-/* As merge for a single run, which is what most records bring: one pass over what is later. */
+/* As merge for a single run, as most records bring: one pass over the later times. */
 static void merge_one(struct window *w, size_t from, const struct window_run *run, size_t more)
 {
     struct window_time *times = held(w);
@@ -195,8 +196,8 @@ static void merge_one(struct window *w, size_t from, const struct window_run *ru
         times[i].sum += run->n;
 }
 
-/* Merges the runs into the times from index `from` on, where `more` new ones find room. While it
- * works from the back, `sum` holds the matches at each time alone. */
+/* Merges the runs into the times from index `from` on; there is room for the `more` new ones. While
+ * it works from the back, `sum` holds the matches at each time alone. */
 static void merge(struct window *w, size_t from, const struct window_run *runs, size_t n,
                   size_t more)
 {
@@ -254,8 +255,7 @@ int window_put(struct window *w, const struct window_run *runs, size_t n, int64_
         return rc;
     forget(w, cut);
     if (w->n > max_times) {
-        /* Their matches stay in the running sums, so leaving out the oldest times is all it takes
-         * for the next one to stand for them. */
+        /* Their matches stay in the running sums, so the next time stands for the dropped ones. */
         w->head += w->n - max_times;
         w->n = max_times;
         w->merged_ms = held(w)[0].ms;
@@ -264,7 +264,7 @@ int window_put(struct window *w, const struct window_run *runs, size_t n, int64_
     return 0;
 }
 
-/* A fresh match whose time was merged away lies where it was merged to. */
+/* The time of a fresh match, or the one that it was merged into. */
 static int64_t where(const struct window *w, const struct window_run *fresh)
 {
     int64_t oldest = held(w)[0].ms;
@@ -287,7 +287,7 @@ static void begin_at(const struct window *w, struct interval *in, int64_t ms, in
     in->before = sum_before(w, in->first);
 }
 
-/* Moves on over the intervals that end before `end_ms`, and keeps the largest. */
+/* Tries the intervals that end before `end_ms` and keeps the largest. */
 static void judge_until(const struct window *w, struct interval *in, int64_t end_ms,
                         int64_t within_ms, struct interval *best)
 {
@@ -304,8 +304,8 @@ static void judge_until(const struct window *w, struct interval *in, int64_t end
     }
 }
 
-/* It is enough to look at intervals that end at a time that is held: any other one holds no more
- * than the one that ends at its own last match. */
+/* Intervals that end at a time of the window are enough: any other one holds no more than the one
+ * that ends at its last match. */
 struct window_count window_judge(const struct window *w, const struct window_run *fresh, size_t n,
                                  int64_t within_ms)
 {
@@ -316,7 +316,7 @@ struct window_count window_judge(const struct window *w, const struct window_run
     begin_at(w, &in, where(w, &fresh[0]), within_ms);
     for (size_t f = 0; f < n; f++) {
         int64_t at_ms = where(w, &fresh[f]);
-        int64_t end_ms = at_ms + within_ms; /* those that end here do not hold it any more */
+        int64_t end_ms = at_ms + within_ms; /* intervals that end here no longer hold it */
 
         if (times[in.last].ms < at_ms)
             begin_at(w, &in, at_ms, within_ms);

@@ -3,11 +3,11 @@
  * A window is the half-open interval (x - within, x]: a match exactly `within` old is outside. The
  * times have millisecond grain and are kept sorted, each distinct time once with a running sum, so
  * that an interval is counted by subtracting two sums. A record that only adds at the end costs the
- * same whatever lies in the window. Pure.
+ * same in a window of any size. Pure.
  *
- * Memory: 16 bytes a distinct time, up to 24 with the slack; the first four come together. Where
- * thousands of windows grow in step, malloc cannot use again what they outgrew: measured 36 for
- * each further time of a dozen, 20 of sixty and more. */
+ * Memory: 16 bytes a distinct time, up to 24 with the slack; the first four come together. If
+ * thousands of windows grow in step, malloc cannot reuse their old arrays: measured 36 for each
+ * further time of a dozen, 20 of sixty and more. */
 #ifndef DRAINWATCH_ALERTER_ENGINE_WINDOW_H
 #define DRAINWATCH_ALERTER_ENGINE_WINDOW_H
 
@@ -28,9 +28,9 @@ struct window_time;
 struct window {
     struct window_time *times;
     size_t cap;
-    size_t head; /* what lies before it was forgotten; moved up now and then, not each time */
+    size_t head; /* the times before it are forgotten; they move up now and then */
     size_t n;
-    uint64_t before;   /* the running sum before the first time that is held */
+    uint64_t before;   /* the running sum before the first time */
     int64_t merged_ms; /* the latest time that took in older ones; INT64_MIN: none did */
 };
 
@@ -38,7 +38,7 @@ struct window_count {
     uint64_t count;
     int64_t first_ms; /* of the first match counted */
     int64_t last_ms;
-    bool about; /* the interval reaches back to where times were merged */
+    bool about; /* the interval reaches back to merged times */
 };
 
 void window_init(struct window *w);
@@ -47,20 +47,20 @@ void window_close(struct window *w);
 /* Sorts runs by time and makes one of those at the same time; returns how many remain. */
 size_t window_sort(struct window_run *runs, size_t n);
 
-/* How many runs at the front of sorted ones are too late: `keep_ms` or more before the newest of
- * all that the window and the runs hold. They must be left out of what is put in. */
+/* How many runs at the front of sorted ones are too late: `keep_ms` or more before the newest time
+ * of window and runs. The caller must leave them out. */
 size_t window_late(const struct window *w, const struct window_run *runs, size_t n,
                    int64_t keep_ms);
 
-/* Puts sorted runs in, of which none is too late; there may be none where something is held. Then
- * forgets what is `keep_ms` or more before the newest time, and above `max_times` distinct times
+/* Puts sorted runs in, of which none is too late; there may be none if the window is not empty.
+ * Then forgets times `keep_ms` or more before the newest, and above `max_times` distinct times
  * merges the oldest two, as often as needed, into the later of them. Returns 0, or ERR_NOMEM with
  * the window as it was. */
 int window_put(struct window *w, const struct window_run *runs, size_t n, int64_t keep_ms,
                size_t max_times);
 
-/* The largest interval of `within_ms` that holds one of the sorted runs just put in; of several,
- * the latest. */
+/* The largest interval of `within_ms` that holds one of the sorted runs just put in; the latest of
+ * several. */
 struct window_count window_judge(const struct window *w, const struct window_run *fresh, size_t n,
                                  int64_t within_ms);
 

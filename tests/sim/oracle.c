@@ -1,3 +1,4 @@
+/* The oracle: the engine as the slowest obvious loops. Called by sim_engine. */
 #include "tests/sim/oracle.h"
 
 #include "tests/sim/oracle_key.h"
@@ -89,8 +90,8 @@ void oracle_set_rules(struct oracle *o, const struct oracle_rules *rules)
     o->rules = *rules;
 }
 
-/* "The app is the one that the rules give to the record's drain; where they give none the drain's
- * own name stands for it." */
+/* "The app is the one that the rules give to the record's drain; if they give none, the drain's own
+ * name is the app." */
 static const char *app_of(struct oracle *o, const char *drain)
 {
     for (size_t i = 0; i < o->rules.n_drains; i++) {
@@ -113,8 +114,8 @@ static bool takes(const struct oracle_rule *rule, const char *app)
     return rule->n_apps == 0;
 }
 
-/* "The group's values are the process, and what the record says of the other keys of `group_by`, ""
- * where it says nothing." */
+/* "The group's values are the process, and the record's values for the other keys of `group_by`, ""
+ * if the record has none." */
 static const char *value_of(const struct oracle_rule *rule, const struct wire_matches *m, size_t at)
 {
     if (at >= rule->n_group_by)

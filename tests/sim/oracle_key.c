@@ -1,3 +1,4 @@
+/* Counts the matches of one key, one by one. Called by the oracle. */
 #include "tests/sim/oracle_key.h"
 
 #include <stdlib.h>

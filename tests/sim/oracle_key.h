@@ -14,7 +14,7 @@ struct oracle_match {
 struct oracle_key {
     char app[ORACLE_NAME];
     char rule[ORACLE_NAME];
-    char values[ORACLE_GROUP_BY][ORACLE_NAME]; /* "" beyond those that the rule has */
+    char values[ORACLE_GROUP_BY][ORACLE_NAME]; /* "" beyond the values of the rule */
     struct oracle_match *matches;
     size_t n;
     bool merged;
@@ -32,7 +32,7 @@ struct oracle_key {
 /* More memory for an array, or the end of the program. */
 void *oracle_grown(void *items, size_t n, size_t size);
 
-/* Drops what is too old; returns how many of those were fresh. */
+/* Drops matches that are too old; returns how many of them were fresh. */
 uint64_t oracle_key_keep_young(struct oracle_key *key, const struct oracle_rule *rule);
 /* How many distinct times there are, and the oldest two. */
 size_t oracle_key_times(const struct oracle_key *key, int64_t *oldest, int64_t *second);

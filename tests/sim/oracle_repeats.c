@@ -1,3 +1,4 @@
+/* Remembers Frame-Ids one by one. Called by the oracle. */
 #include "tests/sim/oracle_repeats.h"
 
 #include "tests/sim/oracle_key.h"

@@ -1,3 +1,4 @@
+/* Makes random rules and records. Called by sim_engine. */
 #include "tests/sim/stream.h"
 
 #include "common/base/time.h"

@@ -1,3 +1,4 @@
+/* Tests what the engine decides: thresholds, windows, cooldowns, repeats and bounds. */
 #include "alerter/engine/ruleset.h"
 #include "tests/unit/alerter/engine/engine_feed.h"
 
@@ -238,8 +239,8 @@ static void a_reload_empties_what_is_matched_otherwise(void **state)
     assert_int_equal(feed(e, "h12", 3, NOW).n_alerts, 0);
 }
 
-/* What is a pattern now and was a plain text, or the other way round, takes other lines, though the
- * text be the same; so may two `unless` that a comma became one of. */
+/* A value that becomes a pattern, or stops being one, takes other lines, even with the same text;
+ * so do two `unless` in place of one with a comma. */
 static void matchings_are_compared_item_for_item(void **state)
 {
     static const char *const two[] = {"a", "b"}, *const other[] = {"a", "c"};
@@ -262,7 +263,7 @@ static void matchings_are_compared_item_for_item(void **state)
     assert_false(ruleset_same_matching(&a, &b));
     b.group_by = (struct rules_list){0};
     assert_false(ruleset_same_matching(&a, &b));
-    b = a; /* what does not match is not compared */
+    b = a; /* keys that do not choose lines are not compared */
     b.apps = (struct rules_list){two, 2};
     b.redacts = (struct rules_list){two, 2};
     assert_true(ruleset_same_matching(&a, &b));

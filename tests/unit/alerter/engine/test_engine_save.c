@@ -1,3 +1,4 @@
+/* Tests that a saved and loaded engine goes on alike, and that damaged bytes are refused. */
 #include "alerter/engine/snapshot.h"
 #include "common/base/hash.h"
 #include "tests/unit/alerter/engine/engine_feed.h"
@@ -118,7 +119,7 @@ static void a_buffer_too_small_keeps_what_it_held(void **state)
     buf_close(&bytes);
 }
 
-/* Loads bytes that are not what was written; if an engine comes of it, it works. */
+/* Loads damaged bytes; an engine made of them still works. */
 static void load_damaged(const uint8_t *bytes, size_t n)
 {
     struct engine_outcomes alerts;
@@ -147,8 +148,8 @@ static void seal(uint8_t *bytes, size_t n)
         bytes[n - 8 + i] = (uint8_t)(checksum >> (8 * i));
 }
 
-/* The checksum finds all of these. So that the checks behind it are tried as well, each damaged
- * form is sealed anew. Copies are of the exact size, so that the sanitizer sees one byte beyond. */
+/* The checksum finds all of these. Each damaged form gets a right checksum as well, to reach the
+ * other checks. Copies have the exact size, so that the sanitizer sees one byte beyond. */
 static void damaged_bytes_never_crash(void **state)
 {
     struct buf bytes;
@@ -182,8 +183,7 @@ static void damaged_bytes_never_crash(void **state)
     buf_close(&bytes);
 }
 
-/* Many keys, and room for some of them only: of two engines one is told what comes, and as often
- * what does not. */
+/* Many keys and room for some of them only, in two engines with different seeds. */
 
 enum { PROCESSES = 4000, RULES_MANY = 7, ROOM = 20000, MANY_STEPS = 60000 };
 

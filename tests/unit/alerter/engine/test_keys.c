@@ -1,3 +1,4 @@
+/* Tests the table of keys and its bounds. */
 #include "alerter/engine/keys.h"
 
 #include "tests/unit/unit.h"
@@ -65,7 +66,7 @@ static void only_families_that_were_touched_are_looked_at(void **state)
     keys_free(k);
 }
 
-/* The whole family goes, one of those that were touched. */
+/* The whole of a touched family goes. */
 static void a_family_that_went_is_forgotten(void **state)
 {
     struct keys *k = keys_new(0);
@@ -142,7 +143,7 @@ static void a_large_table_finds_what_an_array_holds(void **state)
         assert_int_equal(keys_counts(k).keys, m.n);
         assert_int_equal(keys_counts(k).times, m.n);
     }
-    for (size_t i = 0; i < NAMES; i++) /* those that are there first, so that none is added twice */
+    for (size_t i = 0; i < NAMES; i++) /* present keys first, so that none is added twice */
         if (m.last[i] != 0)
             put_number(k, &m, i, TOUCHES);
     for (size_t i = 0; i < NAMES; i++)
@@ -217,7 +218,7 @@ static void save_window(struct snapshot_writer *w)
     window_close(&window);
 }
 
-/* One key as keys_save writes it, but for what is wrong. */
+/* One key as keys_save writes it, with one fault. */
 static int load_name(const char *app, size_t app_len, const char *rule, uint64_t n_group,
                      size_t n_values, size_t value_len)
 {

@@ -1,3 +1,4 @@
+/* Tests the marks of lost lines. */
 #include "alerter/engine/losses.h"
 
 #include "tests/unit/unit.h"

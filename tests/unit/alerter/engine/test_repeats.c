@@ -1,3 +1,4 @@
+/* Tests the memory of Frame-Ids. */
 #include "alerter/engine/repeats.h"
 
 #include "tests/unit/unit.h"

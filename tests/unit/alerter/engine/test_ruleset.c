@@ -1,3 +1,4 @@
+/* Tests which rules take the same lines. */
 #include "alerter/engine/ruleset.h"
 
 #include "tests/unit/unit.h"

@@ -1,3 +1,4 @@
+/* Tests the form of a saved engine. */
 #include "alerter/engine/snapshot.h"
 #include "common/base/hash.h"
 

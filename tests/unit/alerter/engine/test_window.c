@@ -1,3 +1,4 @@
+/* Tests the counting of matches in a window. */
 #include "alerter/engine/window.h"
 
 #include "tests/unit/unit.h"
@@ -41,7 +42,7 @@ static void the_largest_interval_with_a_fresh_match_counts(void **state)
 
     (void)state;
     window_init(&w);
-    put(&w, 100, 50); /* a larger storm, out of reach of what comes */
+    put(&w, 100, 50); /* a larger storm, out of reach of later matches */
     put(&w, 10000, 2);
     put(&w, 10004, 3);
     put(&w, 10012, 1);
