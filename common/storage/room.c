@@ -69,11 +69,13 @@ static int64_t grow(const struct room *r, int which, int64_t bytes)
     int unit = (int)r->unit_bytes;
     sqlite3_int64 want = bytes;
 
-    if (file != NULL && size_of(r, which) < bytes) {
-        /* SQLite takes room ahead only for a file that grows in chunks. */
-        file->pMethods->xFileControl(file, SQLITE_FCNTL_CHUNK_SIZE, &unit);
+    if (file == NULL)
+        return 0;
+    /* SQLite takes room ahead, and keeps it in a checkpoint, only for a file that grows in chunks.
+     */
+    file->pMethods->xFileControl(file, SQLITE_FCNTL_CHUNK_SIZE, &unit);
+    if (size_of(r, which) < bytes)
         file->pMethods->xFileControl(file, SQLITE_FCNTL_SIZE_HINT, &want);
-    }
     return size_of(r, which);
 }
 
@@ -249,7 +251,7 @@ int room_open(struct room *r, struct sqlite3 *db, struct err *err)
 void room_take_ahead(struct room *r)
 {
     sqlite3_wal_hook(r->db, on_wal, r);
-    checkpoint(r); /* the WAL of an owner that was killed may be long */
+    set_file_bytes(r, grow(r, SQLITE_FCNTL_FILE_POINTER, 0));
     r->wal_bytes = grow(r, SQLITE_FCNTL_JOURNAL_POINTER, room_wal_limit(r));
     fit_file(r, r->unit_bytes / 2);
 }

@@ -731,6 +731,29 @@ static void test_a_full_disk_is_met_by_an_append(void **state)
     }
 }
 
+/* A checkpoint after a restart must keep the room that the last owner took ahead. */
+static void test_a_restart_on_a_full_disk_keeps_its_room(void **state)
+{
+    struct test *t = *state;
+
+    open_with(t, (struct journal_options){0});
+    append_text(t, "a");
+    scratch_copy(t->path, t->copy, ""); /* as after a kill: with a WAL */
+    scratch_copy(t->path, t->copy, "-wal");
+    close_it(t);
+    scratch_copy(t->copy, t->path, "");
+    scratch_copy(t->copy, t->path, "-wal");
+    failing_vfs_disk_full(true);
+    open_with(t, (struct journal_options){0});
+    for (int i = 0; i < 3000; i++) { /* a page each; 2036 make a checkpoint due */
+        OK(t, journal_begin(t->j, &t->err));
+        OK(t, journal_put(t->j, "value", &i, sizeof i, &t->err));
+        OK(t, journal_commit(t->j, &t->err));
+    }
+    assert_true(fill(t, 300, 5) >= 300);
+    failing_vfs_disk_full(false);
+}
+
 /* A record's bytes: its tag over and over, of a length that follows from the tag. */
 static size_t record_bytes(uint32_t tag, uint32_t out[RECORD_MAX / 4])
 {
@@ -1103,6 +1126,7 @@ int main(void)
         TEST(test_damage_met_late_is_set_aside_by_the_next_start),
         TEST(test_a_full_spool_comes_back_by_itself),
         TEST(test_a_full_disk_is_met_by_an_append),
+        TEST(test_a_restart_on_a_full_disk_keeps_its_room),
         TEST(test_each_operation_fails_once),
         TEST(test_each_operation_finds_the_disk_full),
         TEST(test_the_disk_is_gone_from_each_operation_on),
