@@ -4,6 +4,7 @@
 #include "common/app/args.h"
 #include "common/app/log.h"
 #include "common/app/process.h"
+#include "common/app/report.h"
 #include "common/base/err.h"
 #include "common/base/nearest.h"
 
@@ -104,13 +105,15 @@ static int serve(const struct commands *c, bool only_check)
     /* Before the rules are read: a SIGHUP that comes meanwhile would end the program. */
     if (!only_check && (signals = process_signals(&err)) < 0)
         return startup_cannot(c->program, signals, err.text);
-    exit_code = startup_configure(c->program, false, &config);
+    exit_code = startup_configure(c->program, &config);
     if (exit_code != STARTUP_OK)
         return exit_code;
-    if (only_check)
-        startup_report(c->program, &config);
-    else
+    if (only_check) {
+        exit_code = report_print(c->program, &config);
+    } else {
+        startup_log_notes(&config);
         exit_code = c->serve(&config, signals);
+    }
     startup_release(&config);
     return exit_code;
 }

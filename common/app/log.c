@@ -1,20 +1,27 @@
+/* Writes log lines; called by the shells of both programs, never by pure code. */
 #include "common/app/log.h"
 
+#include "common/app/clock.h"
 #include "common/app/process.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/base/text.h"
+#include "common/base/time.h"
 
 #include <assert.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { LINE_MAX_BYTES = 8192 };
 
 static struct {
     const char *program;
+    bool has_time;
     struct {
         const char *bytes;
         size_t len;
@@ -22,9 +29,24 @@ static struct {
     size_t n_secrets;
 } state = {.program = "drainwatch"};
 
+/* Whether standard error goes to systemd's journal: systemd.exec(5) names its device and inode. */
+static bool writes_to_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat out;
+    char own[64];
+
+    if (stream == NULL || fstat(STDERR_FILENO, &out) != 0)
+        return false;
+    snprintf(own, sizeof own, "%llu:%llu", (unsigned long long)out.st_dev,
+             (unsigned long long)out.st_ino);
+    return strcmp(stream, own) == 0;
+}
+
 void log_open(const char *program)
 {
     state.program = program;
+    state.has_time = getenv("DYNO") == NULL && !writes_to_journal();
 }
 
 void log_hide(const char *secret, size_t len)
@@ -76,6 +98,17 @@ static int append_quoted(struct buf *line, const char *text, size_t len)
     return text_append_printable(line, text + start, len - start);
 }
 
+/* "2026-05-07T08:06:12.123Z ", or nothing. */
+static int append_time(struct buf *line)
+{
+    char time[TIME_RFC3339_SIZE];
+
+    if (!state.has_time)
+        return 0;
+    time_format_rfc3339(clock_wall_us(), time);
+    return buf_printf(line, "%.23sZ ", time);
+}
+
 __attribute__((format(printf, 2, 0))) static void say(const char *level, const char *fmt,
                                                       va_list ap)
 {
@@ -87,10 +120,11 @@ __attribute__((format(printf, 2, 0))) static void say(const char *level, const c
     len = log_without_secrets(text, len);
     len = text_redact_token(text, len);
     buf_init(&line, LINE_MAX_BYTES * 4 + 256);
-    if (buf_printf(&line, "%s level=%s msg=\"", state.program, level) == 0 &&
+    if (append_time(&line) == 0 &&
+        buf_printf(&line, "%s level=%s msg=\"", state.program, level) == 0 &&
         append_quoted(&line, text, len) == 0 && buf_puts(&line, "\"\n") == 0) {
-        /* In one go, so that lines of two processes on one pipe do not mix. What cannot be said
-         * cannot be complained about either. */
+        /* One write a line, so that lines of two processes on one pipe do not mix. A failure is
+         * ignored: there is no other place to report it. */
         (void)process_write(STDERR_FILENO, line.data, line.len);
     }
     buf_close(&line);

@@ -1,26 +1,28 @@
-/* What the programs say: one logfmt line each on standard error.
+/* The log of both programs: one logfmt line for each event, on standard error.
  *
- * Every line begins with the program's name, which begins with "drainwatch": a drain may watch the
- * app that drainwatch itself runs in, and lines that begin so match no rule. Control bytes are
- * shown as \xNN, values of drain_token= and every registered secret as "…". */
+ * A line begins with the UTC time and the program's name. The time is left out under systemd's
+ * journal and on Heroku, which add their own. The name begins with "drainwatch", because a drain
+ * may watch the app that drainwatch runs in, and lines that begin so match no rule. Control bytes
+ * are shown as \xNN, values of drain_token= and every registered secret as "…". */
 #ifndef DRAINWATCH_COMMON_APP_LOG_H
 #define DRAINWATCH_COMMON_APP_LOG_H
 
 #include <stddef.h>
 
-/* `program` and every secret are borrowed and must outlive the last line. */
+/* `program` and every secret are borrowed and must outlive the last line. Reads the environment
+ * (JOURNAL_STREAM, DYNO) to decide about the time. */
 void log_open(const char *program);
 
-/* From now on these bytes are shown as "…" wherever they appear. At most LOG_SECRETS_MAX; secrets
- * shorter than 4 bytes are ignored, for they would eat every line. */
+/* From now on these bytes are shown as "…" wherever they appear. At most LOG_SECRETS_MAX. Secrets
+ * under 4 bytes are ignored, because they would replace half of every line. */
 enum { LOG_SECRETS_MAX = 40 };
 void log_hide(const char *secret, size_t len);
 void log_forget_secrets(void); /* before their memory goes */
-/* Takes them out of `text`, in place, for what is shown by other ways. Returns the new length,
- * which is never larger. */
+/* Replaces the secrets in `text`, in place, for text that is shown in other ways. Returns the new
+ * length, which is never larger. */
 size_t log_without_secrets(char *text, size_t len);
 
-/* Severities by consequence. info: as it should be. warning: it goes on, and somebody should look.
+/* Levels by consequence. info: all is well. warning: the program goes on, but somebody should look.
  * error: something that was asked for does not happen until somebody acts. */
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

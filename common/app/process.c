@@ -1,3 +1,4 @@
+/* The process and its operating system; called by the start of both programs and their loops. */
 #include "common/app/process.h"
 
 #include <errno.h>
@@ -14,7 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* LeakSanitizer stops its process with ptrace, which one that may not be dumped refuses. */
+/* LeakSanitizer stops its process with ptrace, which the kernel refuses if the process may not be
+ * dumped. */
 #if defined(__SANITIZE_ADDRESS__)
 #define UNDER_LEAK_SANITIZER 1
 #elif defined(__has_feature)
@@ -26,9 +28,9 @@
 #define UNDER_LEAK_SANITIZER 0
 #endif
 
-/* Whoever starts us may have closed them. Then the next file or socket would be standard output,
- * and what is printed would go there. For reading only: an alert that nobody can read is not to
- * count as printed. */
+/* A parent may have closed them. Then the next file or socket would get the number of standard
+ * output, and receipts would be written into it. They are opened for reading only, so that an alert
+ * that nobody can read does not count as printed. */
 static void open_standard_streams(void)
 {
     int fd = open("/dev/null", O_RDONLY);
@@ -45,8 +47,7 @@ void process_harden(void)
 
     open_standard_streams();
     setrlimit(RLIMIT_CORE, &none);
-    /* A core pattern that pipes to a program is asked even with a limit of 0; this one is heeded.
-     */
+    /* The kernel pipes a core to a program even with a limit of 0, but not of this process. */
     if (!UNDER_LEAK_SANITIZER)
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     umask(077);
@@ -149,6 +150,44 @@ int process_read_file(const char *path, struct buf *out, struct err *err)
     }
     close(fd);
     return rc;
+}
+
+/* Cuts a path to the nearest folder above that exists. False, with errno, if that fails. */
+static bool find_folder(char path[PATH_MAX], struct stat *found)
+{
+    while (stat(path, found) != 0) {
+        char *slash = strrchr(path, '/');
+
+        if (errno != ENOENT || strcmp(path, "/") == 0 || strcmp(path, ".") == 0)
+            return false;
+        if (slash == NULL)
+            memcpy(path, ".", 2);
+        else
+            slash[slash == path] = '\0'; /* "/" stays */
+    }
+    return true;
+}
+
+int process_check_folder(const char *path, struct err *err)
+{
+    char part[PATH_MAX];
+    struct stat found;
+    size_t n = strlen(path);
+    bool exists;
+
+    if (n >= sizeof part)
+        return err_set(err, ERR_INPUT, "\"%s\": %s", path, strerror(ENAMETOOLONG));
+    memcpy(part, path, n + 1);
+    if (!find_folder(part, &found))
+        return err_set(err, ERR_INPUT, "\"%s\": %s", path, strerror(errno));
+    exists = strcmp(part, path) == 0;
+    if (!S_ISDIR(found.st_mode))
+        errno = ENOTDIR;
+    else if (access(part, exists ? R_OK | W_OK | X_OK : W_OK | X_OK) == 0)
+        return 0;
+    return exists ? err_set(err, ERR_INPUT, "\"%s\": %s", path, strerror(errno))
+                  : err_set(err, ERR_INPUT, "\"%s\": cannot be made in %s: %s", path, part,
+                            strerror(errno));
 }
 
 int process_make_folder(const char *path, struct err *err)

@@ -34,6 +34,10 @@ uint64_t process_seed(void);
  * buffer's ceiling) or ERR_NOMEM. */
 int process_read_file(const char *path, struct buf *out, struct err *err);
 
+/* Whether process_make_folder could make the folder, or find it writable. Makes nothing. Returns 0
+ * or ERR_INPUT. */
+int process_check_folder(const char *path, struct err *err);
+
 /* Makes the folder with all above it, for the owner alone, unless it is there. Returns 0 or
  * ERR_INPUT. */
 int process_make_folder(const char *path, struct err *err);

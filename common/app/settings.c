@@ -1,6 +1,8 @@
+/* Reads the environment by one table of settings; called at the start of both programs. */
 #include "common/app/settings.h"
 
 #include "common/base/err.h"
+#include "common/base/nearest.h"
 #include "common/base/text.h"
 #include "common/base/time.h"
 #include "common/storage/journal.h"
@@ -19,7 +21,7 @@ static const char FLAG[] = "FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING";
 static const char SECRET[] = "HEROKU_LOG_DRAIN_HMAC_SECRET";
 
 struct row;
-/* Stores `value` (trimmed, never empty) or answers what would be right. `value` stays valid. */
+/* Stores `value` (trimmed, never empty; it stays valid), or returns what would be right. */
 typedef const char *set_fn(struct settings *s, const struct row *row, char *value);
 
 struct row {
@@ -48,7 +50,7 @@ static bool is_one_of(const char *value, const char *const words[4])
 static const char *const yes_words[4] = {"true", "1", "yes", "on"};
 static const char *const no_words[4] = {"false", "0", "no", "off"};
 
-/* The flag: what is not clearly on is off, for this is the switch of a rollback. */
+/* The flag is the switch of a rollback, so anything that is not clearly on is off. */
 static const char *set_flag(struct settings *s, const struct row *row, char *value)
 {
     *(bool *)field_of(s, row) = is_one_of(value, yes_words);
@@ -135,6 +137,7 @@ static const char *set_sync(struct settings *s, const struct row *row, char *val
 
 static const char *set_url(struct settings *s, const struct row *row, char *value)
 {
+    static const char method[] = "/chat.postMessage";
     size_t n = strlen(value);
     bool https = strncasecmp(value, "https://", 8) == 0;
 
@@ -143,6 +146,10 @@ static const char *set_url(struct settings *s, const struct row *row, char *valu
         return "an address such as https://slack.com/api";
     while (value[n - 1] == '/')
         value[--n] = '\0';
+    if (n >= sizeof method - 1 && strcasecmp(value + n - (sizeof method - 1), method) == 0)
+        return "the address without the method, such as https://slack.com/api: /chat.postMessage "
+               "is "
+               "appended";
     *(const char **)field_of(s, row) = value;
     return NULL;
 }
@@ -253,7 +260,13 @@ static int add_fault(struct buf *faults, const struct row *row, const char *valu
     return rc != 0 ? rc : buf_printf(faults, "\" is not valid (it must be %s)\n", remedy);
 }
 
-/* Reads one variable. `bad` rises by one where it is malformed. */
+/* Whether a value stands in quotes, which `docker --env-file` and systemd keep as they are. */
+static bool is_quoted(const char *value, size_t n)
+{
+    return n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n - 1] == value[0];
+}
+
+/* Reads one variable. `bad` rises by one if it is malformed. */
 static int read_row(struct settings *s, const struct row *row, struct buf *faults, int *bad)
 {
     const char *given = getenv(row->name);
@@ -267,7 +280,11 @@ static int read_row(struct settings *s, const struct row *row, struct buf *fault
     value = own(s, given);
     if (value == NULL)
         return ERR_NOMEM;
-    remedy = row->set(s, row, trim(value));
+    value = trim(value);
+    if (is_quoted(value, strlen(value)) && row->set != set_flag && row->set != set_secrets)
+        remedy = "without the quotes around it";
+    else
+        remedy = row->set(s, row, value);
     if (remedy == NULL)
         return 0;
     (*bad)++;
@@ -294,7 +311,7 @@ static bool has_short_secret(const struct settings *s)
     return false;
 }
 
-/* What one row cannot tell: a queue across a network hangs its keys on the secret. */
+/* A queue across a network derives its keys from the secret, so it needs a good one. */
 static int check_queue(const struct settings *s, struct buf *faults, int *bad)
 {
     if (strncmp(s->queue, "tcp://", 6) != 0)
@@ -316,7 +333,7 @@ static int check_queue(const struct settings *s, struct buf *faults, int *bad)
     return 0;
 }
 
-/* The flag is the switch of a rollback, so what it was read as is said with what it was. */
+/* Shows the value as well, because a misspelt "true" is off. */
 static int note_flag(const struct settings *s, struct buf *notes)
 {
     const char *given = getenv(FLAG);
@@ -334,23 +351,107 @@ static int note_flag(const struct settings *s, struct buf *notes)
                                  "is posted (true turns it on)\n");
 }
 
-static int add_notes(const struct settings *s, struct buf *notes)
+static int note_secrets(const struct settings *s, struct buf *notes)
 {
-    int rc = note_flag(s, notes);
+    int rc = 0;
 
-    if (rc == 0 && s->n_secrets == 0)
+    if (s->n_secrets == 0)
         rc = buf_printf(notes, "%s is unset: deliveries are answered 501\n", SECRET);
     if (rc == 0 && has_short_secret(s))
         rc = buf_printf(notes,
                         "%s has a secret under %d characters, which can be guessed (make "
                         "one with: openssl rand -hex 32)\n",
                         SECRET, SETTINGS_SECRET_SHORT);
+    for (size_t i = 0; rc == 0 && i < s->n_secrets; i++) {
+        if (is_quoted(s->secrets[i].bytes, s->secrets[i].len))
+            rc = buf_printf(notes,
+                            "%s stands in quotes, which count as part of the key: remove them "
+                            "unless the drains' HMACs were made with them\n",
+                            SECRET);
+    }
+    return rc;
+}
+
+static bool is_loopback(const char *host)
+{
+    static const char *const names[] = {"localhost", "127.", "[::1]"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strncasecmp(host, names[i], strlen(names[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int note_api_url(const struct settings *s, struct buf *notes)
+{
+    if (s->slack_api_url == NULL || strncasecmp(s->slack_api_url, "http://", 7) != 0 ||
+        is_loopback(s->slack_api_url + 7))
+        return 0;
+    return buf_puts(notes, "SLACK_API_URL begins with http://, so the token crosses the network in "
+                           "plain text (use https://, or an address of this machine)\n");
+}
+
+static bool is_setting(const char *name, size_t n)
+{
+    for (int i = 0; i < ROWS; i++) {
+        if (strlen(rows[i].name) == n && memcmp(rows[i].name, name, n) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Notes one variable with a prefix of ours whose name is no setting. */
+static int note_unknown(const char *name, size_t n, size_t prefix, struct buf *notes)
+{
+    struct nearest nearest;
+
+    nearest_begin(&nearest, name + prefix, n - prefix);
+    for (int i = 0; i < ROWS; i++) {
+        if (strncmp(rows[i].name, name, prefix) == 0)
+            nearest_offer(&nearest, rows[i].name + prefix);
+    }
+    if (nearest.best == NULL)
+        return buf_printf(notes, "%.*s is no setting and is ignored (--help lists them)\n", (int)n,
+                          name);
+    return buf_printf(notes, "%.*s is no setting and is ignored (did you mean %.*s%s?)\n", (int)n,
+                      name, (int)prefix, name, nearest.best);
+}
+
+/* A misspelt name would otherwise leave a setting at its default without a word. */
+static int note_misspelt(struct buf *notes)
+{
+    static const char *const prefixes[] = {"DRAINWATCH_", "HEROKU_LOG_DRAIN_",
+                                           "FLAG_CONSOLE_HEROKU_LOG_DRAIN_"};
+    int rc = 0;
+
+    for (char **variable = environ; rc == 0 && variable != NULL && *variable != NULL; variable++) {
+        size_t n = strcspn(*variable, "=");
+
+        for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+            size_t prefix = strlen(prefixes[i]);
+
+            if (strncmp(*variable, prefixes[i], prefix) == 0 && !is_setting(*variable, n))
+                rc = note_unknown(*variable, n, prefix, notes);
+        }
+    }
+    return rc;
+}
+
+static int add_notes(const struct settings *s, struct buf *notes)
+{
+    int rc = note_flag(s, notes);
+
+    if (rc == 0)
+        rc = note_secrets(s, notes);
+    if (rc == 0)
+        rc = note_api_url(s, notes);
     if (rc == 0 && s->spool_max_bytes > 0 && s->spool_max_bytes < JOURNAL_MAX_BYTES_LEAST)
         rc = buf_printf(notes,
                         "DRAINWATCH_SPOOL_MAX_BYTES is under %d KiB, the least that a journal can "
                         "be held to: it counts as that\n",
                         JOURNAL_MAX_BYTES_LEAST >> 10);
-    return rc;
+    return rc == 0 ? note_misspelt(notes) : rc;
 }
 
 int settings_read(struct settings *s, struct buf *faults, struct buf *notes)

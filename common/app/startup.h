@@ -1,4 +1,5 @@
-/* How both programs begin: arguments, settings, rules; and how they say what is wrong with them. */
+/* Reads the settings and rules that a program or command starts with, and prints their faults, each
+ * as "PROGRAM: FAULT" on standard error. Also the exit codes of both programs. */
 #ifndef DRAINWATCH_COMMON_APP_STARTUP_H
 #define DRAINWATCH_COMMON_APP_STARTUP_H
 
@@ -6,7 +7,7 @@
 #include "common/base/buf.h"
 #include "common/rules/rules.h"
 
-#include <stdbool.h>
+#include <stdio.h>
 
 enum startup_exit {
     STARTUP_OK = 0,
@@ -25,35 +26,36 @@ struct startup_config {
     struct settings settings;
     struct buf rules_text;
     const struct rules *rules;
+    struct buf notes; /* lines about values that work but that an operator should know */
 };
 
-/* Reads settings and rules. Every fault is printed on standard error as "PROGRAM: FAULT"; returns
- * STARTUP_OK, STARTUP_CONFIG, or STARTUP_FAILED where memory ran out. With `quiet` the notes (what
- * works and is worth knowing) are left out. */
-int startup_configure(const struct startup_program *program, bool quiet,
-                      struct startup_config *config);
+/* Reads settings and rules. Returns STARTUP_OK; STARTUP_CONFIG if there are faults; STARTUP_FAILED
+ * if memory ran out. startup_release is due after STARTUP_OK. */
+int startup_configure(const struct startup_program *program, struct startup_config *config);
+/* Logs the notes, each as a warning. */
+void startup_log_notes(struct startup_config *config);
 void startup_release(struct startup_config *config);
 
-/* Reads a rules file for a command. Every fault is printed on standard error as "PROGRAM: FAULT".
- * Returns STARTUP_OK with the text and the rules, which the caller closes and frees; STARTUP_CONFIG
- * or STARTUP_FAILED with nothing to close. */
+/* Reads a rules file for a command. Returns STARTUP_OK with the text and the rules, which the
+ * caller closes and frees; STARTUP_CONFIG or STARTUP_FAILED with nothing to close. */
 int startup_read_rules(const struct startup_program *program, const char *path, struct buf *text,
                        const struct rules **rules);
 
-/* Reads the rules file anew for a program that serves. Every fault is logged as an error, and that
+/* Reads the rules file again for a program that serves. It logs every fault as an error, and that
  * the old rules stay in force. Returns 0 with the text and the rules, which the caller closes and
  * frees, or ERR_* with nothing to close. */
 int startup_reload_rules(const char *path, struct buf *text, const struct rules **rules);
 
-/* The settings alone, for a command that needs no rules. Returns as startup_configure; the settings
- * are the caller's to close where it is STARTUP_OK. */
+/* Reads the settings alone, for a command that needs no rules. Returns as startup_configure does;
+ * after STARTUP_OK the caller closes the settings. */
 int startup_settings(const struct startup_program *program, struct settings *settings);
 
-/* --check: prints what was found. */
-void startup_report(const struct startup_program *program, const struct startup_config *config);
+/* Prints each line as "PROGRAM: LINE", without secrets, which an operator may have put into the
+ * wrong setting. */
+void startup_print(const struct startup_program *program, struct buf *lines, FILE *out);
 
-/* Prints why the program cannot begin to serve; a setting that only then shows to be wrong
- * (ERR_INPUT) is STARTUP_CONFIG, all else STARTUP_FAILED. */
+/* Prints why the program cannot begin to serve. Returns STARTUP_CONFIG for ERR_INPUT (a setting
+ * that only then proved wrong), else STARTUP_FAILED. */
 int startup_cannot(const struct startup_program *program, int rc, const char *text);
 
 /* Prints "PROGRAM: TEXT" on standard error and returns STARTUP_FAILED. */

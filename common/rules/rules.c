@@ -89,6 +89,20 @@ static void fill_from_slack(struct reader *r)
     }
 }
 
+/* Notes where the two values stand that a new user has to edit. */
+static void note_lines(struct reader *r, yaml_node_t *root)
+{
+    struct rules *rules = &r->out->rules;
+    yaml_node_t *app = yamldoc_find(&r->doc, root, "app");
+    yaml_node_t *slack = yamldoc_find(&r->doc, root, "slack"), *channel = NULL;
+
+    if (slack != NULL && slack->type == YAML_MAPPING_NODE)
+        channel = yamldoc_find(&r->doc, slack, "channel");
+    rules->channel = r->channel;
+    rules->app_line = app != NULL ? yamldoc_line(app) : 0;
+    rules->channel_line = channel != NULL ? yamldoc_line(channel) : 0;
+}
+
 static void check_names(struct reader *r)
 {
     struct reader_name *names = r->scratch;
@@ -126,6 +140,7 @@ static void read_file(struct reader *r)
                       "the file has neither \"app\" nor \"apps\" (add \"app: my-app\" as the name "
                       "of every drain, or \"apps: [{name: my-app, drain: my-app}]\" with a drain's "
                       "token or name for each app)");
+    note_lines(r, root);
     fill_from_slack(r);
     check_names(r);
     apps_check(r);

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import resource
 import shutil
 import signal
@@ -95,6 +96,38 @@ def test_check(site):
         assert part in text
     assert SECRET not in text and SLACK_TOKEN not in text
     assert not (s.folder / "state").exists()
+
+
+def test_the_example_values_are_named_while_they_stand(site):
+    s = site()
+    said = "alerts for every drain go to D0AJ7K184TV under the name raxx-console-prod, as shipped"
+    assert said in s.run(INGEST, "--check").stdout.decode()
+    assert s.ingest().said(said)
+    s.rules.write_text(s.rules.read_text().replace("raxx-console-prod", "shop").replace(
+        "D0AJ7K184TV", "C0123456789"))
+    assert b"as shipped" not in s.run(INGEST, "--check").stdout
+
+
+def test_check_tells_that_alerting_is_off(site):
+    done = site(FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING="").run(INGEST, "--check")
+    assert done.returncode == OK and b"alerting is OFF" in done.stdout
+    assert b"true turns it on" in done.stdout
+
+
+def test_a_log_line_begins_with_the_time(site):
+    line, = site().ingest().said("listening on port")
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z drainwatch-ingest level=info ", line)
+
+
+def test_heroku_adds_the_time_itself(site):
+    line, = site(DYNO="web.1").ingest().said("listening on port")
+    assert line.startswith("drainwatch-ingest level=info ")
+
+
+def test_a_misspelt_setting_is_guessed(site):
+    s = site(DRAINWATCH_STATEDIR="x")
+    assert b"did you mean DRAINWATCH_STATE_DIR?" in s.run(INGEST, "--check").stdout
+    assert s.ingest().said("did you mean DRAINWATCH_STATE_DIR?")
 
 
 def test_check_beside_a_running_one(site):

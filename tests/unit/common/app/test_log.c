@@ -3,7 +3,9 @@
 #include "common/app/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char SECRET[] = "0f1e2d3c4b5a";
@@ -60,6 +62,39 @@ static void test_a_line_is_logfmt(void **state)
                         "drainwatch-test level=info msg=\"listening on port 8080\"\n");
 }
 
+static void test_the_time_comes_first(void **state)
+{
+    const char *text;
+
+    (void)state;
+    unsetenv("DYNO");
+    log_open("drainwatch-test");
+    text = heard(say_plain);
+    assert_true(strspn(text, "0123456789-:.TZ") == 24 && text[10] == 'T' && text[23] == 'Z');
+    assert_string_equal(text + 24, " drainwatch-test level=info msg=\"listening on port 8080\"\n");
+}
+
+/* Both put a time before each line themselves. */
+static void test_the_time_is_left_to_the_journal_and_to_heroku(void **state)
+{
+    struct stat out;
+    char stream[64];
+
+    (void)state;
+    assert_int_equal(fstat(STDERR_FILENO, &out), 0);
+    snprintf(stream, sizeof stream, "%llu:%llu", (unsigned long long)out.st_dev,
+             (unsigned long long)out.st_ino);
+    setenv("JOURNAL_STREAM", stream, 1);
+    log_open("drainwatch-test");
+    assert_int_equal(strncmp(heard(say_plain), "drainwatch-test ", 16), 0);
+    setenv("JOURNAL_STREAM", "1:1", 1); /* standard error was sent elsewhere */
+    log_open("drainwatch-test");
+    assert_int_equal(strncmp(heard(say_plain), "20", 2), 0);
+    setenv("DYNO", "web.1", 1);
+    log_open("drainwatch-test");
+    assert_int_equal(strncmp(heard(say_plain), "drainwatch-test ", 16), 0);
+}
+
 static void test_what_comes_from_outside_stays_on_its_line(void **state)
 {
     (void)state;
@@ -97,11 +132,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_line_is_logfmt),
+        cmocka_unit_test(test_the_time_comes_first),
+        cmocka_unit_test(test_the_time_is_left_to_the_journal_and_to_heroku),
         cmocka_unit_test(test_what_comes_from_outside_stays_on_its_line),
         cmocka_unit_test(test_no_secret_is_said),
         cmocka_unit_test(test_a_long_line_is_cut),
     };
 
+    setenv("DYNO", "test.1", 1);
     log_open("drainwatch-test");
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

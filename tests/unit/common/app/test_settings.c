@@ -239,6 +239,69 @@ static void test_help_names_every_default(void **state)
     buf_close(&out);
 }
 
+/* `note` is "" if the environment is all right. */
+static void assert_note(const char *name, const char *value, const char *note)
+{
+    struct outcome o = read_env("FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING", "on",
+                                "HEROKU_LOG_DRAIN_HMAC_SECRET", KEY_A, name, value, NULL);
+
+    assert_int_equal(o.rc, 0);
+    assert_string_equal(buf_text(&o.notes), note);
+    done(&o);
+}
+
+static void test_unknown_names_are_guessed(void **state)
+{
+    (void)state;
+    assert_note("DRAINWATCH_RULE", "x",
+                "DRAINWATCH_RULE is no setting and is ignored (did you mean DRAINWATCH_RULES?)\n");
+    assert_note("DRAINWATCH_HISTORY_MAX_BYTE", "1",
+                "DRAINWATCH_HISTORY_MAX_BYTE is no setting and is ignored (did you mean "
+                "DRAINWATCH_HISTORY_MAX_BYTES?)\n");
+    assert_note("HEROKU_LOG_DRAIN_HMAC_SECRETS", "1",
+                "HEROKU_LOG_DRAIN_HMAC_SECRETS is no setting and is ignored (did you mean "
+                "HEROKU_LOG_DRAIN_HMAC_SECRET?)\n");
+    assert_note("FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTIN", "1",
+                "FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTIN is no setting and is ignored (did you mean "
+                "FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING?)\n");
+    assert_note("DRAINWATCH_COLOUR_OF_SHED", "1",
+                "DRAINWATCH_COLOUR_OF_SHED is no setting and is ignored (--help lists them)\n");
+    assert_note("HEROKU_APP_NAME", "x", "");
+}
+
+static void test_quotes_are_named(void **state)
+{
+    static const char *const names[] = {"SLACK_BOT_TOKEN", "DRAINWATCH_STATE_DIR",
+                                        "DRAINWATCH_RULES", "PORT", "SLACK_API_URL"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct outcome o = read_env(names[i], "\"value\"", NULL);
+
+        assert_int_equal(o.rc, ERR_INPUT);
+        assert_non_null(strstr(buf_text(&o.faults), "(it must be without the quotes around it)"));
+        done(&o);
+    }
+    assert_note("HEROKU_LOG_DRAIN_HMAC_SECRET", "'0123456789abcdef0123456789abcdef'",
+                "HEROKU_LOG_DRAIN_HMAC_SECRET stands in quotes, which count as part of the key: "
+                "remove them unless the drains' HMACs were made with them\n");
+}
+
+static void test_an_address_of_slack_that_cannot_be_right(void **state)
+{
+    struct outcome o = read_env("SLACK_API_URL", "https://slack.com/api/chat.postMessage/", NULL);
+
+    (void)state;
+    assert_int_equal(o.rc, ERR_INPUT);
+    assert_non_null(strstr(buf_text(&o.faults), "without the method"));
+    done(&o);
+    assert_note("SLACK_API_URL", "http://slack.example.com/api",
+                "SLACK_API_URL begins with http://, so the token crosses the network in plain text "
+                "(use https://, or an address of this machine)\n");
+    assert_note("SLACK_API_URL", "http://127.0.0.1:80/api", "");
+    assert_note("SLACK_API_URL", "http://[::1]/api", "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +315,9 @@ int main(void)
         cmocka_unit_test(test_tcp_needs_a_good_secret),
         cmocka_unit_test(test_a_spool_that_counts_as_a_larger_one_is_noted),
         cmocka_unit_test(test_help_names_every_default),
+        cmocka_unit_test(test_unknown_names_are_guessed),
+        cmocka_unit_test(test_quotes_are_named),
+        cmocka_unit_test(test_an_address_of_slack_that_cannot_be_right),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

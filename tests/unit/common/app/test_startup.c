@@ -3,6 +3,7 @@
 #include "common/app/startup.h"
 
 #include "common/app/log.h"
+#include "common/app/report.h"
 #include "common/base/err.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/unit.h"
@@ -31,6 +32,7 @@ static int set_up(void **state)
     setenv("DRAINWATCH_STATE_DIR", scratch_path(&f->scratch, "state", path), 1);
     setenv("FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING", "on", 1);
     setenv("HEROKU_LOG_DRAIN_HMAC_SECRET", "0123456789abcdef0123456789abcdef", 1);
+    setenv("DYNO", "test.1", 1); /* log lines without a time */
     log_open("drainwatch-test");
     *state = f;
     return 0;
@@ -94,10 +96,10 @@ static void assert_report(struct fixture *f, const char *rules, const char *want
 
     write_rules(f, rules);
     catch (f, stderr);
-    assert_int_equal(startup_configure(&program, true, &config), STARTUP_OK);
+    assert_int_equal(startup_configure(&program, &config), STARTUP_OK);
     assert_string_equal(caught(f), "");
     catch (f, stdout);
-    startup_report(&program, &config);
+    assert_int_equal(report_print(&program, &config), STARTUP_OK);
     startup_release(&config);
     said = strstr(caught(f), "rules.yaml: ");
     assert_non_null(said);
@@ -161,12 +163,47 @@ static void the_report_says_that_unlisted_drains_are_refused(void **state)
     buf_close(&want);
 }
 
+/* The one note of a file with this beginning; "" if there is none. */
+static const char *note_of(struct fixture *f, const char *head, char note[1000])
+{
+    struct startup_config config;
+    char text[1000];
+
+    snprintf(text, sizeof text, "%srules:\n" RULE, head);
+    write_rules(f, text);
+    assert_int_equal(startup_configure(&program, &config), STARTUP_OK);
+    snprintf(note, 1000, "%s", buf_text(&config.notes));
+    startup_release(&config);
+    return note;
+}
+
+static void the_values_of_the_example_are_named(void **state)
+{
+    struct fixture *f = *state;
+    char note[1000];
+
+    assert_non_null(
+        strstr(note_of(f, "app: raxx-console-prod\nslack:\n  channel: D0AJ7K184TV\n", note),
+               "alerts for every drain go to D0AJ7K184TV under the name "
+               "raxx-console-prod, as shipped: edit `app:` (line 1) and `slack: "
+               "channel:` (line 3) of "));
+    assert_non_null(strstr(note_of(f, "\napp: shop\nslack: {channel: D0AJ7K184TV}\n", note),
+                           "alerts for every drain go to D0AJ7K184TV, as shipped: edit `slack: "
+                           "channel:` (line 3) of "));
+    assert_non_null(strstr(note_of(f, "app: raxx-console-prod\nslack: {channel: C1}\n", note),
+                           "alerts for every drain go to your channel under the name "
+                           "raxx-console-prod, as shipped: edit `app:` (line 1) of "));
+    assert_string_equal(note_of(f, "app: shop\nslack: {channel: C1}\n", note), "");
+    assert_string_equal(note_of(f, "apps: [{name: x, drain: x}]\nslack: {channel: C1}\n", note),
+                        "");
+}
+
 static void assert_config_fault(struct fixture *f, const char *want)
 {
     struct startup_config config;
 
     catch (f, stderr);
-    assert_int_equal(startup_configure(&program, true, &config), STARTUP_CONFIG);
+    assert_int_equal(startup_configure(&program, &config), STARTUP_CONFIG);
     assert_string_equal(caught(f), want);
 }
 
@@ -218,7 +255,7 @@ static void a_state_folder_that_can_be_is_not_made(void **state)
     write_rules(f, "app: shop\n" SLACK RULE);
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
         setenv("DRAINWATCH_STATE_DIR", folders[i], 1);
-        assert_int_equal(startup_configure(&program, true, &config), STARTUP_OK);
+        assert_int_equal(startup_configure(&program, &config), STARTUP_OK);
         startup_release(&config);
         assert_int_equal(stat(folders[i], &there) == 0, strcmp(folders[i], ".") == 0);
     }
@@ -324,6 +361,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_report_names_what_there_is),
         TEST(the_report_says_that_unlisted_drains_are_refused),
+        TEST(the_values_of_the_example_are_named),
         TEST(a_state_folder_that_cannot_be_is_found),
         TEST(a_state_folder_that_can_be_is_not_made),
         TEST(a_command_reads_rules_of_its_own),

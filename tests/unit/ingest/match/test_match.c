@@ -434,6 +434,10 @@ static void test_own_lines(void **state)
     assert_true(r.own && r.n_rules == 0);
     r = judge(&f, NULL, NULL, "drainwatch-ingest: code=H12");
     assert_true(r.own && r.n_rules == 0);
+    r = judge(&f, "app", "web.1", "2026-05-07T08:06:12.123Z drainwatch-ingest level=info code=H12");
+    assert_true(r.own && r.n_rules == 0);
+    r = judge(&f, "app", "web.1", "2026-05-07 08:06:12.123Z drainwatch-ingest code=H12");
+    assert_true(!r.own && r.n_rules == 2);
     r = judge(&f, "app", "web.1", "see drainwatch code=H12");
     assert_true(!r.own && r.n_rules == 2);
     /* An H12 on our own path is an H12. */
