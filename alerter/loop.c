@@ -2,6 +2,7 @@
 
 #include "common/app/log.h"
 #include "common/app/process.h"
+#include "common/app/startup.h"
 #include "common/base/time.h"
 
 #include <signal.h>
@@ -114,6 +115,7 @@ int loop_serve(struct loop *d, struct err *err)
     int rc = 0;
 
     notices_begin(&d->notices, d->settings, d->fold.engine);
+    startup_log_notes(d->notes);
     while (rc == 0 && !is_done(d)) {
         rc = dispatch_wait(d->dispatch, fds, d->pause_until_us != 0 ? all - 1 : all, wait_ms(d),
                            err);
@@ -205,6 +207,7 @@ int loop_open(const struct loop_options *options, struct loop **out, struct err 
         return err_set(err, ERR_NOMEM, "out of memory");
     d->settings = options->settings;
     d->signals = options->signals;
+    d->notes = options->notes;
     rc = open_all(d, options, err);
     if (rc != 0) {
         loop_close(d);

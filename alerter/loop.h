@@ -14,7 +14,8 @@ struct loop_options {
     const struct settings *settings;
     const char *rules_text; /* validated; recorded where it differs from what the stream has */
     size_t rules_len;
-    int signals; /* process_signals */
+    int signals;             /* process_signals */
+    const struct buf *notes; /* of startup_config, borrowed: logged when it serves */
 };
 
 /* Opens the state folder's store, folds its stream, and binds the queue. Returns 0; ERR_BUSY

@@ -16,6 +16,7 @@
 
 struct loop {
     const struct settings *settings;
+    const struct buf *notes;
     int signals;
     struct clock_steady clock;
     struct storage *storage;

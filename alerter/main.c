@@ -56,7 +56,8 @@ static int serve(struct startup_config *config, int signals)
         rc = loop_open(&(struct loop_options){.settings = &config->settings,
                                               .rules_text = buf_text(&config->rules_text),
                                               .rules_len = config->rules_text.len,
-                                              .signals = signals},
+                                              .signals = signals,
+                                              .notes = &config->notes},
                        &loop, &err);
     if (rc == 0)
         rc = loop_serve(loop, &err);

@@ -4,6 +4,7 @@
 #include "common/app/clock.h"
 #include "common/app/log.h"
 #include "common/app/process.h"
+#include "common/app/startup.h"
 #include "common/base/time.h"
 #include "ingest/collect/rulebook.h"
 #include "ingest/http/auth.h"
@@ -26,6 +27,7 @@ static const int64_t CHILD_STOP_US = 28 * TIME_S;
 
 struct loop {
     const struct settings *settings;
+    const struct buf *notes;
     int signals;
     struct rulebook *book;
     struct reload reload;
@@ -250,6 +252,7 @@ int loop_serve(struct loop *l, struct err *err)
 
     snprintf(event, sizeof event, "listening on port %u", l->settings->port);
     notices_rules(event, rulebook_rules(l->book), l->settings->queue);
+    startup_log_notes(l->notes);
     /* Hyperscan's compiler leaves free memory behind: 1.5 of 3.8 MB with 2 rules, 3.3 of 9.3 with
      * 200. */
     malloc_trim(0);
@@ -334,6 +337,7 @@ int loop_open(const struct loop_options *options, struct loop **out, struct err 
     }
     l->settings = options->settings;
     l->signals = options->signals;
+    l->notes = options->notes;
     l->solo.start_again_us = INT64_MAX;
     reload_init(&l->reload);
     notices_init(&l->notices, clock_boot_us());

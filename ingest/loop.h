@@ -14,6 +14,7 @@ struct loop_options {
     const struct settings *settings; /* borrowed */
     const struct rules *rules;       /* the loop takes them over and frees them, also on failure */
     int signals;                     /* from process_signals */
+    const struct buf *notes;         /* of startup_config, borrowed: logged when it serves */
 };
 
 /* Opens the state folder's journal, connects to the alerter (with DRAINWATCH_SOLO starts it), and

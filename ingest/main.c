@@ -21,7 +21,8 @@ static int serve(struct startup_config *config, int signals)
     if (rc == 0) {
         rc = loop_open(&(struct loop_options){.settings = &config->settings,
                                               .rules = config->rules,
-                                              .signals = signals},
+                                              .signals = signals,
+                                              .notes = &config->notes},
                        &loop, &err);
         config->rules = NULL;
     }

@@ -108,12 +108,7 @@ static int serve(const struct commands *c, bool only_check)
     exit_code = startup_configure(c->program, &config);
     if (exit_code != STARTUP_OK)
         return exit_code;
-    if (only_check) {
-        exit_code = report_print(c->program, &config);
-    } else {
-        startup_log_notes(&config);
-        exit_code = c->serve(&config, signals);
-    }
+    exit_code = only_check ? report_print(c->program, &config) : c->serve(&config, signals);
     startup_release(&config);
     return exit_code;
 }

@@ -175,21 +175,18 @@ int startup_read_rules(const struct startup_program *program, const char *path, 
     return rc == ERR_NOMEM ? startup_fail(program, "out of memory") : STARTUP_CONFIG;
 }
 
-/* Each line ends in a line end. */
-static void log_faults(struct buf *lines)
+/* Calls `log` with each line, which ends in a line end. */
+static void log_lines(const struct buf *lines, void (*log)(const char *, ...))
 {
-    char *at = (char *)lines->data, *end;
+    const char *at = buf_text(lines), *end;
 
-    for (; lines->len > 0 && (end = strchr(at, '\n')) != NULL; at = end + 1)
-        log_error("%.*s", (int)(end - at), at);
+    for (; (end = strchr(at, '\n')) != NULL; at = end + 1)
+        log("%.*s", (int)(end - at), at);
 }
 
-void startup_log_notes(struct startup_config *config)
+void startup_log_notes(const struct buf *notes)
 {
-    char *at = (char *)config->notes.data, *end;
-
-    for (; config->notes.len > 0 && (end = strchr(at, '\n')) != NULL; at = end + 1)
-        log_warning("%.*s", (int)(end - at), at);
+    log_lines(notes, log_warning);
 }
 
 int startup_reload_rules(const char *path, struct buf *text, const struct rules **rules)
@@ -199,7 +196,7 @@ int startup_reload_rules(const char *path, struct buf *text, const struct rules 
 
     buf_init(&faults, RULES_FAULTS_MAX);
     rc = read_rules(path, "DRAINWATCH_RULES names the rules file", text, rules, &faults);
-    log_faults(&faults);
+    log_lines(&faults, log_error);
     if (rc == ERR_NOMEM)
         log_error("%s: out of memory", path);
     if (rc != 0)

@@ -33,7 +33,7 @@ struct startup_config {
  * if memory ran out. startup_release is due after STARTUP_OK. */
 int startup_configure(const struct startup_program *program, struct startup_config *config);
 /* Logs the notes, each as a warning. */
-void startup_log_notes(struct startup_config *config);
+void startup_log_notes(const struct buf *notes);
 void startup_release(struct startup_config *config);
 
 /* Reads a rules file for a command. Returns STARTUP_OK with the text and the rules, which the
