@@ -33,12 +33,26 @@ static bool from_heroku(const struct line *line, const char *process)
            text_is(line->process, process);
 }
 
+/* The length of the time that our log lines begin with outside of Heroku and systemd. */
+static size_t own_time_len(struct line_text message)
+{
+    static const char form[] = "0000-00-00T00:00:00.000Z ";
+    size_t i = 0;
+
+    while (i < sizeof form - 1 && i < message.len &&
+           (form[i] == '0' ? message.data[i] >= '0' && message.data[i] <= '9'
+                           : message.data[i] == form[i]))
+        i++;
+    return i == sizeof form - 1 ? i : 0;
+}
+
 bool special_is_ours(const struct line *line)
 {
-    struct line_text message = line->message;
+    size_t skip = own_time_len(line->message);
+    const char *message = line->message.data + skip;
+    size_t n = line->message.len - skip;
 
-    return starts_with(message.data, message.len, "heroku_log_drain:") ||
-           starts_with(message.data, message.len, "drainwatch");
+    return starts_with(message, n, "heroku_log_drain:") || starts_with(message, n, "drainwatch");
 }
 
 bool special_is_about_us(const struct line *line)

@@ -89,6 +89,7 @@ def test_refused_deliveries_have_no_receipt(site):
 OWN = [
     frame("heroku_log_drain: processed 3 lines from logplex delivery", "app", "web.1"),
     frame('drainwatch-ingest level=info msg="x"', "app", "web.1"),
+    frame('2026-05-07T08:06:12.123Z drainwatch-ingest level=info msg="x"', "app", "web.1"),
     frame("drainwatch alert: h12-request-timeout", "app", "worker.1"),
     frame(f'at=info method=POST path="{PATH}?drain_token={token(DRAIN)}" host=x status=204'),
     frame(f'at=info method=POST path={PATH} host=x status=204'),
@@ -144,8 +145,12 @@ def test_every_line_begins_as_ours(site, router):
         s.post_basic(body, name="evil\nlevel=error\r\nheroku[router]: code=H12", secret="x" * 40)
     assert program.stop() == 0
     assert program.lines and program.errors
-    for line in program.lines + program.errors:
-        assert line.startswith(("heroku_log_drain:", "drainwatch")), line
+    assert all(line.startswith("heroku_log_drain:") for line in program.lines)
+    for line in program.errors:
+        assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z drainwatch-ingest ", line), line
+    with_dyno = s.ingest(DYNO="web.1")
+    assert with_dyno.stop() == 0
+    assert all(line.startswith("drainwatch-ingest ") for line in with_dyno.errors)
 
 
 @pytest.mark.parametrize("out", ["closed", "full"])
