@@ -16,7 +16,7 @@ struct args_option {
 };
 
 /* Reads what follows argv[0], the command's name. Returns how many operands there are, which are
- * then the last of argv; or -1, after it printed what is wrong: leave with STARTUP_USAGE. */
+ * then the last of argv; or -1, after it printed the fault: leave with STARTUP_USAGE. */
 int args_read(const struct startup_program *program, int argc, char **argv,
               const struct args_option *options, int operands_max);
 

@@ -1,3 +1,4 @@
+/* Reads the clocks; called by the loops, the log and the commands. */
 #include "common/app/clock.h"
 
 #include <assert.h>

@@ -1,4 +1,4 @@
-/* The only caller of the clock. Pure modules get their times from the shell that called here. */
+/* Reads the machine's clocks. No other module does; pure modules get their times as arguments. */
 #ifndef DRAINWATCH_COMMON_APP_CLOCK_H
 #define DRAINWATCH_COMMON_APP_CLOCK_H
 
@@ -7,12 +7,12 @@
 /* Microseconds since the epoch, UTC, as the machine believes; may be wrong and may be stepped. */
 int64_t clock_wall_us(void);
 
-/* Microseconds since some start that never goes back and goes on while the machine sleeps
- * (CLOCK_BOOTTIME): for timeouts, and for what must not be rushed or frozen by a stepped clock. */
+/* Microseconds of a clock that never goes back and goes on while the machine sleeps
+ * (CLOCK_BOOTTIME): for timeouts, and for all that a stepped clock must not rush or freeze. */
 int64_t clock_boot_us(void);
 
-/* A clock for the times that the engine sees: begins at the wall clock, or at `not_before_us` where
- * that is later, and from then on only follows clock_boot_us. */
+/* A clock for the times that the engine gets. It begins at the wall clock, or at `not_before_us` if
+ * that is later, and then follows clock_boot_us alone. */
 struct clock_steady {
     int64_t offset_us;
 };

@@ -25,7 +25,7 @@ static int print_help(const struct commands *c)
            "  %s [--rules FILE]\n"
            "      serve; FILE stands for DRAINWATCH_RULES\n"
            "  %s --check [--rules FILE]\n"
-           "      read and validate settings and rules, say what was found\n"
+           "      read and validate settings and rules, print them\n"
            "  %s help [COMMAND] | --help | --version\n",
            name, c->program->summary, name, name, name);
     for (const struct command *command = c->list; command->name != NULL; command++)

@@ -1,4 +1,4 @@
-/* What a daemon owes its machine: limits, signals, files. */
+/* The process and its operating system: limits, signals, files. */
 #ifndef DRAINWATCH_COMMON_APP_PROCESS_H
 #define DRAINWATCH_COMMON_APP_PROCESS_H
 
@@ -9,22 +9,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* No core file and no debugger (both would show secrets), files only for the owner, a write to a
- * closed socket or beyond a limit is an error and no signal, standard streams that are there, and
- * as many descriptors as the machine lets us have. */
+/* Forbids core files and debuggers (both would show secrets), makes files for the owner alone,
+ * turns the signals of failed writes into errors, opens standard streams that are closed, and
+ * raises the limit of descriptors. */
 void process_harden(void);
 
-/* A descriptor that reads SIGTERM, SIGINT, SIGHUP and SIGCHLD, which from now on do nothing else.
- * Returns it, or ERR_IO. */
+/* Blocks SIGTERM, SIGINT, SIGHUP and SIGCHLD. Returns a descriptor to read them from, or ERR_IO. */
 int process_signals(struct err *err);
-/* Writes to standard output or error unless that would wait: a reader that has stopped reading must
- * not stop us. False, with errno, where it would (EAGAIN) or cannot be written; what did not fit is
- * dropped. */
+/* Writes to standard output or error without waiting, because a reader that stopped reading must
+ * not stop the program. Returns false, with errno, if it would have to wait (EAGAIN) or cannot
+ * write; the rest of the bytes is dropped. */
 bool process_write(int fd, const void *bytes, size_t n);
 
-/* The next signal that came, 0 if none did. */
+/* The next signal that came; 0: none. */
 int process_next_signal(int fd);
-/* Gives a child process, between fork and exec, its signals back. */
+/* Unblocks the signals in a child process, between fork and exec. */
 void process_unblock_signals(void);
 
 /* A random number that nobody outside can know, for hash tables. */

@@ -1,3 +1,4 @@
+/* Shows the progress of scan and replay; called for each piece that they read. */
 #include "common/app/progress.h"
 
 #include "common/app/clock.h"
@@ -9,9 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum {
-    WIDTH = 60
-}; /* of the line: it must fit a terminal, or "\r" does not get to its beginning */
+enum { WIDTH = 60 }; /* of the line: a line wider than the terminal cannot be rewritten by "\r" */
 
 static const int64_t FIRST_US = 2 * TIME_S;
 static const int64_t EACH_US = TIME_S;
@@ -53,8 +52,8 @@ static void write_size(uint64_t bytes, char *out, size_t size)
     snprintf(out, size, "%.1f %s", n, units[unit]);
 }
 
-/* "scan: 42 % of 3.5 GB, 12 s left" or, of an input whose end is not known, "scan: 1.5 GB". A file
- * may grow while it is read. */
+/* "scan: 42 % of 3.5 GB, 12 s left", or "scan: 1.5 GB" if the end is unknown. A file may grow while
+ * it is read. */
 static void write_state(const struct progress *p, int64_t now_us, char *out, size_t size)
 {
     uint64_t total = p->total > p->done ? p->total : p->done;
@@ -71,7 +70,7 @@ static void write_state(const struct progress *p, int64_t now_us, char *out, siz
     snprintf(out, size, "%s: %.0f %% of %s, %.0f s left", p->what, 100 * share, amount, left_s);
 }
 
-/* Nothing is waited for: a terminal that takes no more for now misses one of many lines. */
+/* A terminal that does not read misses a line; scan and replay do not wait for it. */
 static void show(struct progress *p, const char *text)
 {
     char line[WIDTH + 3];

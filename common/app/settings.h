@@ -1,8 +1,7 @@
-/* The settings, from environment variables: one table, read once at start.
+/* The settings, read once at start from environment variables by one table.
  *
- * Each variable has one row that says its default, its form and where it goes. A malformed value is
- * a fault that names the setting, the value (never a secret's) and what would be right; all faults
- * are reported at once. An empty value counts as unset. */
+ * A malformed value is a fault that names the setting, its value (never of a secret) and the
+ * remedy; all faults are reported at once. An empty value counts as unset. */
 #ifndef DRAINWATCH_COMMON_APP_SETTINGS_H
 #define DRAINWATCH_COMMON_APP_SETTINGS_H
 
@@ -15,7 +14,7 @@
 
 enum {
     SETTINGS_SECRETS_MAX = 16,
-    SETTINGS_SECRET_SHORT = 32, /* characters under which a secret is warned of: 128 bits in hex */
+    SETTINGS_SECRET_SHORT = 32, /* a shorter secret is noted: 128 bits in hex */
     SETTINGS_OWNED_MAX = 20,
     SETTINGS_FAULTS_MAX = 64 << 10,
 };
@@ -49,8 +48,8 @@ struct settings {
 };
 
 /* Reads the environment. Returns 0; ERR_INPUT with a line for each fault; or ERR_NOMEM. `notes`
- * gets a line for each thing that works and that an operator should know: the flag is off, a secret
- * is short, a bound counts as a larger one. settings_close is due in each case. */
+ * gets a line for each value that works but that an operator should know: the flag is off, a secret
+ * is short, a name is misspelt. settings_close is due in each case. */
 int settings_read(struct settings *s, struct buf *faults, struct buf *notes);
 void settings_close(struct settings *s); /* overwrites the secrets */
 

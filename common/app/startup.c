@@ -96,7 +96,7 @@ static int worse(int rc, int other)
     return rc;
 }
 
-/* The values of the rules.yaml that this repository ships: they are those of its first user. */
+/* The values of the rules.yaml that this repository ships: the values of its first user. */
 static const char EXAMPLE_APP[] = "raxx-console-prod";
 static const char EXAMPLE_CHANNEL[] = "D0AJ7K184TV";
 

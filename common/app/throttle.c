@@ -1,4 +1,4 @@
-/* Decides when a repeated event is said; called by all that log something which may come often. */
+/* Decides when a repeated event is logged; called before log lines that could come often. */
 #include "common/app/throttle.h"
 
 #include "common/base/time.h"

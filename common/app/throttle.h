@@ -1,6 +1,6 @@
-/* Says a thing at once the first time, and then once a period how often it came since. So an
- * operator hears of a new fault when it begins, and a lasting one costs a line a minute. Pure: the
- * caller passes the time. */
+/* Limits how often a repeated event is logged: at once the first time, then once a period with the
+ * number of events since. An operator hears of a new fault when it begins, and a lasting one costs
+ * a line a minute. Pure: the caller passes the time. */
 #ifndef DRAINWATCH_COMMON_APP_THROTTLE_H
 #define DRAINWATCH_COMMON_APP_THROTTLE_H
 
@@ -11,27 +11,27 @@
  */
 struct throttle {
     int64_t period_us; /* 0: a minute */
-    bool is_running;   /* something was said, and its period has not been closed */
+    bool is_running;   /* an event was logged, and throttle_is_over has not ended it */
     int64_t begin_us;  /* of the period */
-    int64_t last_us;   /* when the last event came */
-    uint64_t held;     /* events since the last that was said */
+    int64_t last_us;   /* of the last event */
+    uint64_t held;     /* events that are not logged yet */
 };
 
-/* Counts `n` events, which may be none. Returns how many to say now, with all that were held back:
- * 0 means to say nothing. Call it with 0 events to ask for what is due. */
+/* Counts `n` events, which may be 0. Returns how many to log now, held ones included; 0: log
+ * nothing. Call it with 0 events to ask for held ones that are due. */
 uint64_t throttle_add(struct throttle *t, uint64_t n, int64_t now_us);
 
-/* Returns all that is held back, due or not: for the end of a program. */
+/* Returns all held events, due or not: for the end of a program. */
 uint64_t throttle_flush(struct throttle *t);
 
-/* When events that are held back are due; INT64_MAX if none are. */
+/* When held events are due; INT64_MAX if there are none. */
 int64_t throttle_next_us(const struct throttle *t);
 
-/* True if nothing is held back and the next event would be said at once. */
+/* True if no event is held and the next one would be logged at once. */
 bool throttle_is_idle(const struct throttle *t, int64_t now_us);
 
-/* For a fault that lasts: true once if it was said and then did not come for `quiet_us`. The caller
- * then says that it is over; the next event is said at once. */
+/* For a fault that lasts: returns true once if it was logged and then did not come for `quiet_us`.
+ * The caller then logs that it is over; the next event is logged at once. */
 bool throttle_is_over(struct throttle *t, int64_t quiet_us, int64_t now_us);
 
 #endif

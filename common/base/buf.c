@@ -1,3 +1,4 @@
+/* A byte buffer with a ceiling; called everywhere. */
 #include "common/base/buf.h"
 
 #include "common/base/err.h"
@@ -37,9 +38,9 @@ int buf_reserve(struct buf *b, size_t n)
         return ERR_FULL;
     if (b->data != NULL && b->len + n < b->cap)
         return 0;
-    if (b->len + n > SIZE_MAX / 4) /* so that doubling ends */
+    if (b->len + n > SIZE_MAX / 4) /* so that doubling cannot overflow */
         return ERR_NOMEM;
-    while (cap <= b->len + n) /* one byte stays free for the zero behind the content */
+    while (cap <= b->len + n) /* one byte stays free for the zero after the content */
         cap *= 2;
     data = realloc(b->data, cap);
     if (data == NULL)

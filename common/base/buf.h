@@ -1,7 +1,7 @@
 /* A growing byte buffer with a ceiling.
  *
- * The ceiling is stated when the buffer is made, so that no input can make it grow without end.
- * An append that would pass it, or for which memory ran out, changes nothing and says so. */
+ * The ceiling is set when the buffer is made, so that no input can make it grow without end. An
+ * append that would pass it, or for which memory ran out, fails and changes nothing. */
 #ifndef DRAINWATCH_COMMON_BASE_BUF_H
 #define DRAINWATCH_COMMON_BASE_BUF_H
 
@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 struct buf {
-    uint8_t *data; /* NULL while nothing was ever appended */
+    uint8_t *data; /* NULL until something is appended */
     size_t len;
     size_t cap;
     size_t max_bytes;
@@ -26,12 +26,12 @@ int buf_append(struct buf *b, const void *bytes, size_t n);
 int buf_puts(struct buf *b, const char *text);
 int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Makes room for `n` more bytes behind `len` without changing it. Returns 0, ERR_FULL or ERR_NOMEM.
+/* Makes room for `n` more bytes after `len` without changing it. Returns 0, ERR_FULL or ERR_NOMEM.
  */
 int buf_reserve(struct buf *b, size_t n);
 
-/* The content as a string; stays owned by the buffer and valid until it is next touched.
- * A zero byte always stands behind the content once something was appended; "" before that. */
+/* The content as a string, owned by the buffer and valid until the buffer changes. A zero byte
+ * follows the content; an empty buffer gives "". */
 const char *buf_text(const struct buf *b);
 
 #endif

@@ -1,3 +1,4 @@
+/* Formats error messages; called everywhere. */
 #include "common/base/err.h"
 
 #include <stdarg.h>

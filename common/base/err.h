@@ -7,12 +7,12 @@
 
 enum err_code {
     ERR_NOMEM = -1,   /* memory ran out */
-    ERR_INPUT = -2,   /* what was given is malformed */
+    ERR_INPUT = -2,   /* the input is malformed */
     ERR_FULL = -3,    /* a stated bound was reached; nothing was changed */
     ERR_IO = -4,      /* the system or a library under us failed */
     ERR_BUSY = -5,    /* another owner holds it */
     ERR_VERSION = -6, /* written by a newer build, which this one must not read */
-    ERR_DAMAGED = -7, /* stored bytes are not what was written */
+    ERR_DAMAGED = -7, /* stored bytes have changed */
 };
 
 struct err {

@@ -1,6 +1,5 @@
+/* Hashes bytes; called for alert ids, snapshots and tables in memory. */
 #include "common/base/hash.h"
-
-#include "common/base/word.h"
 
 #include <string.h>
 
@@ -29,8 +28,8 @@ uint64_t hash_add_u64(uint64_t hash, uint64_t number)
     return hash_add(hash, bytes, sizeof bytes);
 }
 
-/* FNV's low bits hardly depend on the high bits of what came last; two rounds of xor-shift and
- * multiply by odd constants (each step a bijection, so nothing is lost) mend that. */
+/* FNV's low bits hardly depend on the high bits of the last byte. Two rounds of xor-shift and
+ * multiply mend that; each step is a bijection, so no two hashes become equal. */
 uint64_t hash_finish(uint64_t hash)
 {
     hash ^= hash >> 33;
@@ -41,8 +40,8 @@ uint64_t hash_finish(uint64_t hash)
     return hash;
 }
 
-/* Both halves of a product together: in the upper one each bit depends on all lower ones of both
- * factors, so that two words that differ in their highest bit alone differ in more than that. */
+/* XORs both halves of a product. Each bit of the upper half depends on all lower bits of both
+ * factors, so the highest bit of a word counts, too. */
 static uint64_t fold(uint64_t a, uint64_t b)
 {
     __extension__ unsigned __int128 product = (unsigned __int128)a * b;
@@ -50,8 +49,15 @@ static uint64_t fold(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* Eight bytes a step, where FNV waits for a multiplication after each one. The last word may hold
- * bytes of the one before it once more. */
+static uint64_t load_word(const uint8_t *bytes)
+{
+    uint64_t word;
+
+    memcpy(&word, bytes, sizeof word);
+    return word;
+}
+
+/* Takes eight bytes a step. The last word may overlap the word before it. */
 uint64_t hash_quick(uint64_t seed, const void *bytes, size_t n)
 {
     const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15);
@@ -60,8 +66,8 @@ uint64_t hash_quick(uint64_t seed, const void *bytes, size_t n)
 
     if (n >= 8) {
         for (size_t i = 0; i + 8 < n; i += 8)
-            hash = fold(hash ^ word_load(p + i), odd);
-        last = word_load(p + n - 8);
+            hash = fold(hash ^ load_word(p + i), odd);
+        last = load_word(p + n - 8);
     } else {
         for (size_t i = 0; i < n; i++)
             last = last << 8 | p[i];

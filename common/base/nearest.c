@@ -1,12 +1,12 @@
+/* Guesses a misspelt word; called for commands, options, settings, keys and apps. */
 #include "common/base/nearest.h"
 
 #include <assert.h>
 #include <string.h>
 
-enum { WORD_MAX = 32 }; /* longer words are compared with none: the time is the product of both */
+enum { WORD_MAX = 32 }; /* longer words are not compared: the time is the product of both lengths */
 
-/* How many letters must be put in, left out or exchanged to make `b` of `a` (Levenshtein), by rows
- * of the usual table. */
+/* The edit distance of Levenshtein, by rows of the usual table. */
 static size_t distance(const char *a, size_t a_len, const char *b, size_t b_len)
 {
     size_t row[WORD_MAX + 1];

@@ -1,4 +1,4 @@
-/* Which of some known words was most likely meant by one that is unknown. Pure. */
+/* Finds the known word that an unknown word was probably meant to be. Pure. */
 #ifndef DRAINWATCH_COMMON_BASE_NEAREST_H
 #define DRAINWATCH_COMMON_BASE_NEAREST_H
 
@@ -7,8 +7,8 @@
 struct nearest {
     const char *word;
     size_t len;
-    size_t least;     /* only a word that is nearer than this is taken */
-    const char *best; /* the nearest so far, of several the first; NULL: none is near */
+    size_t least;     /* a word must be nearer than this */
+    const char *best; /* the nearest so far; NULL: none is near */
 };
 
 /* The words are borrowed. */

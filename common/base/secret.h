@@ -1,4 +1,4 @@
-/* One secret: its bytes as the operator wrote them. Borrowed, not terminated. Pure. */
+/* One secret: its bytes as the operator wrote them, borrowed and without a final zero. Pure. */
 #ifndef DRAINWATCH_COMMON_BASE_SECRET_H
 #define DRAINWATCH_COMMON_BASE_SECRET_H
 

@@ -1,3 +1,4 @@
+/* Text from outside made fit to show; called by all that logs, posts or reads lines. */
 #include "common/base/text.h"
 
 #include "common/base/err.h"
@@ -6,9 +7,9 @@
 #include <string.h>
 #include <strings.h>
 
-/* The length of the well-formed UTF-8 character at `s`, 0 where there is none. The bounds of the
- * second byte are those of RFC 3629 section 4: they leave out overlong forms, surrogates and what
- * is beyond U+10FFFF. */
+/* The length of the well-formed UTF-8 character at `s`, 0 if there is none. The bounds of the
+ * second byte (RFC 3629 section 4) leave out overlong forms, surrogates and numbers above U+10FFFF.
+ */
 static size_t char_len(const uint8_t *s, size_t n)
 {
     uint8_t low = 0x80, high = 0xbf;
@@ -51,7 +52,7 @@ static size_t printable_len(const uint8_t *s, size_t n)
     return len;
 }
 
-/* Appends bytes that may be shown as they are; where not all fit, what fits. */
+/* Appends bytes that may be shown as they are; if not all fit, as many whole characters as fit. */
 static int append_plain(struct buf *out, const char *bytes, size_t n)
 {
     int rc = buf_append(out, bytes, n);
@@ -82,7 +83,7 @@ int text_append_printable(struct buf *out, const char *bytes, size_t n)
     while (rc == 0 && i < n) {
         size_t start = i, len;
 
-        do { /* nearly all there is to show is plain ASCII */
+        do { /* nearly all text is plain ASCII */
             while (i < n && s[i] >= 0x20 && s[i] < 0x7f)
                 i++;
             len = printable_len(s + i, n - i);
@@ -103,8 +104,8 @@ static bool ends_value(char c)
     return byte <= ' ' || byte == 0x7f || byte == '"' || byte == '\'' || byte == '&';
 }
 
-/* Writes what stands for a value of `n` bytes and returns its length. It is never longer than the
- * value, and a value that was redacted before stays as it is. */
+/* Writes the mark for a value of `n` bytes and returns the mark's length, which is at most `n`. A
+ * value that was redacted before stays as it is. */
 static size_t write_redacted(char *to, size_t n)
 {
     static const char ellipsis[] = "\xe2\x80\xa6";
@@ -117,7 +118,7 @@ static size_t write_redacted(char *to, size_t n)
     return n;
 }
 
-/* Where the value behind the next `drain_token=` begins, or `n`. Of any case: libmicrohttpd knows
+/* Where the value after the next `drain_token=` begins, or `n`. In any case: libmicrohttpd knows
  * an argument's name in each. */
 static size_t find_token(const char *bytes, size_t from, size_t n)
 {

@@ -1,7 +1,5 @@
-/* Text from outside, made fit to show.
- *
- * Lines, headers and answers of other programs may hold anything. These functions turn them into
- * one line of valid UTF-8 and take secrets out. */
+/* Makes text from outside fit to show: valid UTF-8 on one line, without secrets. Lines, headers and
+ * answers of other programs may hold anything. Pure. */
 #ifndef DRAINWATCH_COMMON_BASE_TEXT_H
 #define DRAINWATCH_COMMON_BASE_TEXT_H
 
@@ -16,7 +14,7 @@
 int text_append_printable(struct buf *out, const char *bytes, size_t n);
 
 /* Overwrites in place the value of each `drain_token=`, of any case, with "…" (a value shorter than
- * that with "*"): all behind it goes, up to white space, a control byte, a quote or "&". Returns
+ * that with "*"): all that follows goes, up to white space, a control byte, a quote or "&". Returns
  * the new length, which is never larger. */
 size_t text_redact_token(char *bytes, size_t n);
 

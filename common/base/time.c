@@ -1,12 +1,9 @@
+/* Reads and writes times and durations; called everywhere. */
 #include "common/base/time.h"
-
-#include "common/base/word.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { USUAL_LEN = 32 }; /* 2026-05-07T08:06:12.123456+00:00 */
 
 /* Days since 1970-01-01 of a proleptic Gregorian date in the years 0 to 10000. Years begin in
  * March, so that a leap day is the last day of its year, and are counted from 400 years before 0,
@@ -51,7 +48,7 @@ static int days_in_month(int y, int m)
     return m == 2 && leap ? 29 : days[m - 1];
 }
 
-/* Whole seconds since the epoch, where the date and the time of day are any. */
+/* Whole seconds since the epoch; false if there is no such date or time of day. */
 static bool to_seconds(const struct civil *c, int64_t *seconds)
 {
     if (c->y < 1970 || c->mo < 1 || c->mo > 12 || c->d < 1)
@@ -64,43 +61,7 @@ static bool to_seconds(const struct civil *c, int64_t *seconds)
     return true;
 }
 
-/* Of each two neighbouring bytes, that are digits, the number; `at` is that of the first. */
-static int pair_at(uint64_t digits, int at)
-{
-    return (int)((digits * 10 + (digits >> 8)) >> 8 * at & 0xff);
-}
-
-/* All times of Heroku's are of this form, and one is read for each match: eight bytes at once it
- * takes half of what it takes digit by digit. False: look again, in general. */
-static bool parse_usual(const char *text, int64_t *us)
-{
-    static const char form[] = "0000-00-00T00:00:00.000000+00:00";
-    /* To the value of a digit 0x76 may be added, and to what must be 0 0x7f, before bit 7 shows. */
-    static const char room[] = "vvvv\x7fvv\x7fvv\x7fvv\x7fvv\x7fvv\x7fvvvvvv"
-                               "\x7f\x7f\x7f\x7f\x7f\x7f";
-    uint64_t w[4], wrong = 0;
-    struct civil c;
-    int64_t seconds;
-
-    for (int i = 0; i < 4; i++) {
-        w[i] = word_load(text + 8 * i) ^ word_load(form + 8 * i);
-        wrong |= w[i] | (w[i] + word_load(room + 8 * i));
-    }
-    if (wrong & UINT64_C(0x8080808080808080))
-        return false;
-    c = (struct civil){.y = pair_at(w[0], 0) * 100 + pair_at(w[0], 2),
-                       .mo = pair_at(w[0], 5),
-                       .d = pair_at(w[1], 0),
-                       .h = pair_at(w[1], 3),
-                       .mi = pair_at(w[1], 6),
-                       .s = pair_at(w[2], 1)};
-    if (!to_seconds(&c, &seconds))
-        return false;
-    *us = seconds * TIME_S + pair_at(w[2], 4) * 10000 + pair_at(w[2], 6) * 100 + pair_at(w[3], 0);
-    return true;
-}
-
-/* Two digits; sets *bad where one is none. */
+/* Two digits; sets *bad if one is not a digit. */
 static int two_digits(const char *text, unsigned *bad)
 {
     unsigned tens = (unsigned)(text[0] - '0'), ones = (unsigned)(text[1] - '0');
@@ -127,7 +88,7 @@ static bool parse_date_time(const char *t, int64_t *seconds)
     return to_seconds(&c, seconds);
 }
 
-/* "Z", "z" or "+01:00", and nothing behind it, in seconds east of UTC. */
+/* "Z", "z" or "+01:00" and nothing more, in seconds east of UTC. */
 static bool parse_offset(const char *t, size_t len, int64_t *seconds)
 {
     unsigned bad = 0;
@@ -151,8 +112,6 @@ bool time_parse_rfc3339(const char *text, size_t len, int64_t *us)
     int64_t seconds, offset, fraction = 0, scale = 100000;
     size_t i = 19;
 
-    if (len == USUAL_LEN && parse_usual(text, us))
-        return true;
     if (len < 20 || !parse_date_time(text, &seconds))
         return false;
     if (text[i] == '.') {
@@ -214,7 +173,7 @@ static const struct unit {
 };
 enum { UNITS = sizeof units / sizeof units[0] };
 
-/* The unit at `text`, its letters ending where the text does or where a digit follows. */
+/* The unit at `text`; its letters end at a digit or at the end of the text. */
 static int unit_at(const char *text, size_t len, size_t *letters)
 {
     size_t n = 0;

@@ -23,7 +23,7 @@ enum {
 
 /* Reads a whole RFC 3339 time ("2026-05-07T08:06:12.123456+00:00", "…Z"; also a space or lower
  * case "t" for "T", RFC 3339 section 5.6). Digits beyond the microsecond are cut; a leap second
- * (":60") is read as the second after ":59". Years 1970 to 9999. False where `text` is anything
+ * (":60") is read as the second after ":59". Years 1970 to 9999. False if `text` is anything
  * else. */
 bool time_parse_rfc3339(const char *text, size_t len, int64_t *us);
 
@@ -34,12 +34,12 @@ void time_format_rfc3339(int64_t us, char out[TIME_RFC3339_SIZE]);
 void time_format_utc(int64_t us, char out[TIME_UTC_SIZE]);
 
 /* Reads a duration: whole numbers with a unit each, largest first: "5m", "90s", "1h30m", "1d",
- * "500ms". A number without a unit is refused, for it reads as seconds to one person and as minutes
- * to the next. False also for more than 1,000 days. */
+ * "500ms". A number without a unit is refused, because one person reads it as seconds and another
+ * as minutes. False also for more than 1,000 days. */
 bool time_parse_duration(const char *text, size_t len, int64_t *us);
 
 /* Writes a duration in words: "5 minutes", "1 hour 30 minutes", "90 seconds" reads "1 minute 30
- * seconds", "1 day". What is under a millisecond is cut. */
+ * seconds", "1 day". The part under a millisecond is cut. */
 void time_format_words(int64_t us, char out[TIME_WORDS_SIZE]);
 
 #endif

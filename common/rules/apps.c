@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-    DRAIN_MAX_BYTES = 511, /* what ingest takes as the name of Basic credentials */
+    DRAIN_MAX_BYTES = 511, /* the longest name of Basic credentials that ingest takes */
     SHOWN_MAX = 400,       /* bytes of the names of apps in a fault */
     COMPARED_MAX = 1000,   /* apps that an unknown one is compared with */
 };
@@ -69,7 +69,7 @@ static void read_drain_item(void *ctx, const struct yamlmap_key *key, yaml_node_
         shown[strcspn(shown, ":")] = '\0';
         yamldoc_fault(&r->doc, item,
                       "drain: \"%s\" is not a drain (write its token, or the name of its Basic "
-                      "credentials without the \":\" and what follows; several as a list, such as "
+                      "credentials without the \":\" and the password; several as a list, such as "
                       "\"drain: [d.1234, shop]\")",
                       shown);
         return;
@@ -94,7 +94,7 @@ static const struct yamlmap_key app_keys[] = {
 };
 enum { APP_KEYS = sizeof app_keys / sizeof app_keys[0] };
 
-/* The drains come before or behind the name, so they get it when both were read. */
+/* The drains may come before the name, so they get it once both were read. */
 static void read_one(void *ctx, const struct yamlmap_key *key, yaml_node_t *item)
 {
     struct reader *r = ctx;
@@ -206,7 +206,7 @@ static bool is_known(const struct reader *r, const char *name)
            bsearch(name, r->apps, r->n_apps, sizeof *r->apps, name_is) != NULL;
 }
 
-/* Writes the apps of the file, the one that was most likely meant first. */
+/* Writes the apps of the file; the nearest name comes first. */
 static void show_apps(const struct reader *r, const char *unknown, char out[SHOWN_MAX])
 {
     const struct rules_list *all = &r->out->rules.app_names;
@@ -223,7 +223,7 @@ static void show_apps(const struct reader *r, const char *unknown, char out[SHOW
     for (size_t i = 0; i < all->n; i++) {
         if (all->items[i] == nearest.best)
             continue;
-        if (len + strlen(all->items[i]) + 40 > SHOWN_MAX) /* the last line needs some, too */
+        if (len + strlen(all->items[i]) + 40 > SHOWN_MAX) /* the end needs room, too */
             break;
         len += (size_t)snprintf(out + len, SHOWN_MAX - len, "%s\"%s\"", shown > 0 ? ", " : "",
                                 all->items[i]);
@@ -245,7 +245,7 @@ static void report_unknown(struct reader *r, const char *name, size_t line)
         return;
     }
     known[0] = '\0';
-    if (r->doc.n_left_out == 0) /* else nobody sees it, and it takes its time */
+    if (r->doc.n_left_out == 0) /* else the list, which takes time, would not be shown */
         show_apps(r, name, known);
     yamldoc_fault_at(&r->doc, line,
                      "apps: \"%s\" is an app that the file does not name (write %s, or list the "
@@ -266,7 +266,7 @@ void apps_check(struct reader *r)
 {
     struct rules *rules = &r->out->rules;
 
-    list_apps(r); /* in the order of the file, so before they are sorted */
+    list_apps(r); /* in the order of the file, so before sorting */
     check_app_names(r);
     check_drains(r);
     qsort(r->out->drains, rules->n_drains, sizeof *r->out->drains, by_drain);

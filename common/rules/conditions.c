@@ -305,7 +305,7 @@ static bool is_pair(const char *text)
            memchr(text, '\'', (size_t)(equals - text)) == NULL;
 }
 
-/* Splits the text where it lies: its first "=" becomes the end of the key. */
+/* Splits the text in place: its first "=" becomes the end of the key. */
 static void read_field_item(void *ctx, const struct yamlmap_key *key, yaml_node_t *item)
 {
     struct reader *r = ctx;

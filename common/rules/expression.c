@@ -1,3 +1,4 @@
+/* Checks regular expressions with Hyperscan; called by the reader of rules and by match. */
 #include "common/rules/expression.h"
 
 #include <hs/hs.h>
@@ -6,17 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Hyperscan builds automata of up to 512 states, and about one for each byte of an expression,
- * times what its repeats multiply. Below half of that only hs_expression_info is asked. */
+/* Hyperscan builds automata of up to 512 states: about one for each byte of an expression,
+ * multiplied by its repeats. Below half of that, hs_expression_info alone is asked. */
 enum { SURELY_SMALL = 256 };
 
-/* What a person can do about a complaint of Hyperscan; the first part found in it counts. */
+/* The remedies for Hyperscan's complaints; the first row counts whose text stands in the complaint.
+ */
 static const struct {
     const char *complaint;
     const char *remedy;
 } remedies[] = {
-    {"Zero-width", "lookahead and lookbehind are not supported; write what stands there as part of "
-                   "the expression"},
+    {"Zero-width", "lookahead and lookbehind are not supported; write their text as part of the "
+                   "expression"},
     {"ack-reference", "write the repeated text out"},
     {"ack reference", "write the repeated text out"},
     {"Possessive", "leave out the \"+\" behind the repeat"},
@@ -44,8 +46,8 @@ static const char *remedy_for(const char *complaint)
     return "leave that construct out, or put a \"\\\" before a character that is meant as such";
 }
 
-/* Turns Hyperscan's answer into ours and frees its error. Running out of memory is told apart by
- * its message alone: the code is that of any bad expression (ue2/src/compiler/error.cpp). */
+/* Turns Hyperscan's result into ours and frees its error. Only the message tells that memory ran
+ * out: the code is the same as for any bad expression (ue2/src/compiler/error.cpp). */
 static int answer(hs_error_t rc, hs_compile_error_t *complaint, struct err *err)
 {
     const char *text = complaint != NULL ? complaint->message : "Hyperscan failed";
@@ -63,7 +65,7 @@ static int answer(hs_error_t rc, hs_compile_error_t *complaint, struct err *err)
     return code;
 }
 
-/* The largest number in the braces at `s`, cut at SURELY_SMALL; 1 where there is none. */
+/* The largest number in the braces at `s`, at most SURELY_SMALL; 1 if there is none. */
 static size_t repeat_at(const char *s)
 {
     size_t most = 1, n = 0;
@@ -78,8 +80,9 @@ static size_t repeat_at(const char *s)
     return most;
 }
 
-/* A bound from above: each byte makes one state at most, a bounded repeat of one character as many
- * as it counts, and one of a group multiplies what stands in the group, so at most everything. */
+/* Counts an upper bound: each byte makes at most one state, a bounded repeat of a character as many
+ * as its number, and a repeat of a group multiplies the states of the group, so at most all states.
+ */
 static bool is_surely_small(const char *expression)
 {
     size_t states = strlen(expression), times = 1;
@@ -119,12 +122,12 @@ static int try_info(const char *expression, enum expression_use use, struct err 
     if (rc != HS_SUCCESS)
         return answer(rc, complaint, err);
     min_width = info->min_width;
-    free(info); /* allocated with malloc while hs_set_misc_allocator is not called */
+    free(info); /* Hyperscan allocates it with malloc by default */
     return min_width > 0 ? 0 : err_set(err, ERR_INPUT, "%s", empty_faults[use]);
 }
 
-/* Finds what hs_expression_info does not: an automaton that would be too large. Measured: 1.2 ms
- * an expression against 0.03 ms, so it is asked only where that can be. */
+/* Compiles the expression, because hs_expression_info does not find an automaton that is too large.
+ * That takes 1.2 ms instead of 0.03 ms (measured), so small expressions are left out. */
 static int try_compile(const char *expression, enum expression_use use, struct err *err)
 {
     /* The two flags exclude each other. */
@@ -138,7 +141,7 @@ static int try_compile(const char *expression, enum expression_use use, struct e
     return answer(rc, complaint, err);
 }
 
-/* To know where a match begins takes states of its own, so for that use nothing is surely small. */
+/* A redaction needs more states, to know where a match begins, so it is always compiled. */
 static int try_both(const char *expression, enum expression_use use, struct err *err)
 {
     int rc = try_info(expression, use, err);
@@ -166,21 +169,21 @@ int expression_check(const char *expression, enum expression_use use, struct err
 {
     int rc;
 
-    if (strncmp(expression, "(*", 2) == 0) /* (*UTF8) would make it something else than bytes */
+    if (strncmp(expression, "(*", 2) == 0) /* (*UTF8) would match characters, not bytes */
         return err_set(err, ERR_INPUT,
                        "it begins with a control verb (leave it out, or write \"\\(\" for the "
                        "character)");
     if (use != EXPRESSION_VALUE)
         return try_both(expression, use, err);
-    /* By itself, too: the whole form of "a)(b" is well-formed. */
+    /* By itself, too, because the whole form of "a)(b" is well-formed. */
     rc = try_info(expression, use, err);
     return rc == 0 ? try_whole(expression, err) : rc;
 }
 
-/* What stands between the expression and the end of its group ends whatever the expression may have
- * left open: the \E a quotation (a stray one is nothing), and the line end a comment of (?x). Such
- * a comment swallows the first "(?#", which else makes the rest a comment; either way as many
- * parentheses are closed as are open. \z and not $, which would let a line end follow. */
+/* The tail closes all that the expression may leave open: \E ends a quotation (or does nothing),
+ * and the line end ends a comment of (?x). Such a comment swallows the first "(?#", which otherwise
+ * begins a comment itself; the parentheses balance in both cases. "$" would let a line end follow,
+ * \z does not. */
 int expression_append_whole(const char *expression, struct buf *out)
 {
     size_t before = out->len;

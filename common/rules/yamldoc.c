@@ -16,8 +16,8 @@ enum {
     DEPTH_MAX = 16,     /* our files nest 5 deep; libyaml's time is the square of the depth */
 };
 
-/* What a person can do about a complaint of libyaml. The first row counts that finds its part in
- * what libyaml was doing or in what it found. */
+/* The remedies for libyaml's complaints. The first row counts whose text stands in libyaml's
+ * context or problem. */
 static const struct {
     const char *complaint;
     const char *remedy;
@@ -38,7 +38,7 @@ static const struct {
      "its @"},
     {"could not find expected ':'", "a key is followed by \": \""},
     {"control characters", "write it as \\xNN in a double-quoted text, or remove it"},
-    {"document start", "a file holds one document: remove what stands behind its end"},
+    {"document start", "a file holds one document: remove all that follows its end"},
 };
 
 static const char *remedy_for(const yaml_parser_t *p)
@@ -55,7 +55,7 @@ static const char *remedy_for(const yaml_parser_t *p)
            "doubled";
 }
 
-/* Notes what an append answered. A buffer that is full is no failure: what is beyond is cut. */
+/* Notes the result of an append. A full buffer is no failure: the faults are cut there. */
 static void note(struct yamldoc *d, int rc)
 {
     if (rc == ERR_NOMEM)
@@ -84,7 +84,7 @@ __attribute__((format(printf, 3, 0))) static void report(struct yamldoc *d, size
     }
     vsnprintf(text, sizeof text, fmt, ap);
     append_line(d, line, text);
-    /* A line is shown whole or not at all; but the first one rather cut than not. */
+    /* A line is shown whole or not at all, except the first, which is cut. */
     if (d->n_faults > 1 && faults->max_bytes - faults->len < LEFT_OUT_ROOM) {
         d->n_left_out++;
         faults->len = before;
@@ -151,14 +151,14 @@ static bool is_tab_at(const char *text, size_t len, const yaml_mark_t *mark)
     return i < len && text[i] == '\t';
 }
 
-/* Reports why the parser stopped. libyaml's reader knows only an offset, its scanner a mark; what
- * was opened and never closed is best looked for where it was opened. */
+/* Reports why the parser stopped. libyaml's reader knows only an offset, its scanner a mark. For a
+ * quote or bracket that is never closed, the line that opens it is reported. */
 static void report_syntax(struct yamldoc *d, const yaml_parser_t *p, const char *text, size_t len)
 {
     const char *problem = p->problem;
     size_t line = p->problem_mark.line + 1;
 
-    /* libyaml's loader runs out of memory in places where it names no error at all. */
+    /* At some places libyaml's loader names no error if memory runs out. */
     if (p->error == YAML_MEMORY_ERROR || problem == NULL) {
         d->out_of_memory = true;
         return;
@@ -181,8 +181,8 @@ static void start_parser(yaml_parser_t *p, const char *text, size_t len)
     yaml_parser_set_input_string(p, (const unsigned char *)text, len);
 }
 
-/* Reports a token that would make the text mean something else than it shows. Returns whether it
- * is an alias, which would lead the walk to one node twice, or in circles. */
+/* Reports an alias, anchor or tag. Returns whether it is an alias, which would lead the walk to one
+ * node twice, or in circles. */
 static bool check_token(struct yamldoc *d, const yaml_token_t *token)
 {
     size_t line = token->start_mark.line + 1;
@@ -249,8 +249,8 @@ static bool check_each_token(struct yamldoc *d, yaml_parser_t *p)
     return can_load;
 }
 
-/* Looks at all tokens of a text up to its first syntax error, which the loader will report. Returns
- * whether the text may be loaded. */
+/* Checks all tokens up to the first syntax error, which the loader will report. Returns whether the
+ * text may be loaded. */
 static bool check_tokens(struct yamldoc *d, const char *text, size_t len)
 {
     bool can_load;
@@ -267,7 +267,7 @@ static bool check_tokens(struct yamldoc *d, const char *text, size_t len)
     return can_load && !d->out_of_memory;
 }
 
-/* What follows the document that was read must be nothing. */
+/* Reports a second document. */
 static void check_end(struct yamldoc *d, yaml_parser_t *p, const char *text, size_t len)
 {
     yaml_document_t next;
@@ -281,7 +281,7 @@ static void check_end(struct yamldoc *d, yaml_parser_t *p, const char *text, siz
     if (root != NULL)
         yamldoc_fault(d, root,
                       "a second document begins here (a file holds one: remove the \"---\" "
-                      "or what follows it)");
+                      "or all that follows it)");
     yaml_document_delete(&next);
 }
 
@@ -311,7 +311,7 @@ int yamldoc_open(struct yamldoc *d, const char *text, size_t len, const char *fi
 
     *d = (struct yamldoc){.file = file, .faults = faults};
     if (len >= 3 && memcmp(text, byte_order_mark, 3) == 0) {
-        /* An editor's mark, and no part of the first line: libyaml would indent that line by it. */
+        /* libyaml would indent the first line by the editor's mark. */
         text += 3;
         len -= 3;
     }

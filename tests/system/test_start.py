@@ -1,4 +1,4 @@
-"""How ingest starts and what it refuses; and what it must never show."""
+"""How ingest starts, its refusals, and the secrets that it must never show."""
 
 import base64
 import os
@@ -226,7 +226,7 @@ def test_what_is_off_is_said(site):
     assert s.ingest().said("alerting is off")
 
 
-# ---- what is in use ----
+# ---- ports and folders in use ----
 
 def test_a_port_in_use(site):
     with socket.socket() as taken:
@@ -268,7 +268,7 @@ def test_a_folder_is_made_for_its_owner_alone(site):
     assert all(f.stat().st_mode & 0o077 == 0 for f in folder.iterdir())
 
 
-# ---- what is never shown ----
+# ---- secrets ----
 
 def everything_goes_wrong(s):
     """Every kind of failure that a client can cause, with secrets in the wrong places."""
@@ -314,7 +314,7 @@ def hidden(said, *more):
 
 
 def test_no_secret_is_shown_while_serving(site):
-    """Each failure meets a new process, so that it is the one that is said at once."""
+    """Each failure meets a new process, so that it is logged at once."""
     s = site(HEROKU_LOG_DRAIN_HMAC_SECRET=f"{OTHER},{SECRET}", SLACK_BOT_TOKEN=SLACK_TOKEN,
              DRAINWATCH_MAX_BODY_BYTES="64 KiB")
     program = s.ingest()
@@ -394,7 +394,7 @@ def test_no_core_can_be_made(site):
 
 @pytest.mark.skipif(is_sanitized(), reason="LeakSanitizer needs what this test forbids")
 def test_nobody_looks_into_its_memory():
-    """Who may not be dumped may not be traced either, so its owner cannot read its environment."""
+    """A process that cannot be dumped cannot be traced either, so its owner cannot read its environment."""
     nobody = {"user": 65534, "group": 65534} if os.geteuid() == 0 else {}
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o777)

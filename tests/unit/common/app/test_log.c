@@ -1,3 +1,4 @@
+/* Log lines: their form, escapes, secrets and time. */
 #include "tests/unit/unit.h"
 
 #include "common/app/log.h"
@@ -11,7 +12,7 @@
 static const char SECRET[] = "0f1e2d3c4b5a";
 static const char TOKEN[] = "xoxb-17-abc";
 
-/* Runs `say` with standard error in a pipe and answers what came out. */
+/* Runs `say` with standard error in a pipe and returns the text. */
 static const char *heard(void (*say)(void))
 {
     static char text[64 << 10];

@@ -1,3 +1,4 @@
+/* Settings from the environment: defaults, faults and notes. */
 #include "tests/unit/unit.h"
 
 #include "common/app/settings.h"

@@ -1,5 +1,5 @@
-/* How settings and rules are read, and what is said of them. The streams are caught in files; the
- * programs' own tests (tests/system) look at the exit codes. */
+/* Reading settings and rules at a start, the report of --check, and faults. The streams are caught
+ * in files; tests/system tests the exit codes of the programs. */
 #include "common/app/startup.h"
 
 #include "common/app/log.h"
@@ -207,7 +207,7 @@ static void assert_config_fault(struct fixture *f, const char *want)
     assert_string_equal(caught(f), want);
 }
 
-/* All that is wrong is said in one go, whoever finds it. */
+/* All faults are printed at once, of settings and of rules. */
 static void a_state_folder_that_cannot_be_is_found(void **state)
 {
     struct fixture *f = *state;

@@ -1,3 +1,4 @@
+/* When repeated events are logged. */
 #include "tests/unit/unit.h"
 
 #include "common/app/throttle.h"

@@ -1,3 +1,4 @@
+/* Buffers: appends, ceilings, and running out of memory. */
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "tests/unit/unit.h"

@@ -1,3 +1,4 @@
+/* Hashes: stored values never change, and bits spread. */
 #include "common/base/hash.h"
 
 #include "tests/unit/unit.h"

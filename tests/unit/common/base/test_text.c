@@ -1,3 +1,4 @@
+/* Text made fit to show: UTF-8, escapes, tokens, terminal sequences. */
 #include "common/base/err.h"
 #include "common/base/text.h"
 #include "tests/unit/unit.h"
@@ -36,7 +37,7 @@ static void every_code_point_is_utf8(void **state)
     }
 }
 
-/* What is no encoding of a code point, is not UTF-8: all sequences of three bytes, and those of
+/* Only encodings of code points are UTF-8. Tried with all sequences of three bytes, and with all of
  * four that begin with a lead byte of four. */
 static bool is_some_code_point(const uint8_t *s, size_t len)
 {
@@ -134,7 +135,7 @@ static void assert_redacted(const char *text, const char *want)
     len = text_redact_token(bytes, n);
     assert_int_equal(len, strlen(want));
     assert_memory_equal(bytes, want, len);
-    assert_int_equal(bytes[n], '!'); /* what stands behind is not touched */
+    assert_int_equal(bytes[n], '!'); /* the next byte is untouched */
     assert_int_equal(text_redact_token(bytes, len), len);
     assert_memory_equal(bytes, want, len);
 }

@@ -1,3 +1,4 @@
+/* Times and durations, read and written. */
 #include "common/base/time.h"
 #include "tests/unit/unit.h"
 

@@ -1,5 +1,4 @@
-/* What the tests of the rules reader share: texts that must be read, and texts with their faults.
- */
+/* Shared by the tests of the rules reader: good texts, and texts with their faults. */
 #ifndef DRAINWATCH_TESTS_UNIT_COMMON_RULES_RULES_READING_H
 #define DRAINWATCH_TESTS_UNIT_COMMON_RULES_RULES_READING_H
 
@@ -44,7 +43,7 @@ static inline void assert_faults(const char *text, const char *want)
     assert_faults_n(text, strlen(text), want);
 }
 
-/* The faults of one rule with `lines` behind a good beginning. */
+/* The faults of one rule with `lines` after a good beginning. */
 static inline void assert_rule_faults(const char *lines, const char *want)
 {
     char text[2000];
@@ -53,7 +52,7 @@ static inline void assert_rule_faults(const char *lines, const char *want)
     assert_faults(text, want);
 }
 
-/* One rule with `lines` behind a good beginning has one fault, which says `part`. */
+/* One rule with `lines` after a good beginning has one fault, which contains `part`. */
 static inline void assert_rule_fault_has(const char *lines, const char *part)
 {
     const struct rules *rules;
@@ -65,11 +64,11 @@ static inline void assert_rule_fault_has(const char *lines, const char *part)
     assert_int_equal(rules_parse(text, strlen(text), "r.yaml", &rules, &faults), ERR_INPUT);
     if (strstr(buf_text(&faults), part) == NULL ||
         strchr(buf_text(&faults), '\n') != (const char *)faults.data + faults.len - 1)
-        fail_msg("%sis not said, but\n%s", part, buf_text(&faults));
+        fail_msg("no \"%s\" in\n%s", part, buf_text(&faults));
     buf_close(&faults);
 }
 
-/* The rules of one rule with `lines` behind a good beginning. */
+/* The rules of one rule with `lines` after a good beginning. */
 static inline const struct rules *read_rule(const char *lines)
 {
     char text[2000];

@@ -1,3 +1,4 @@
+/* Which expressions are refused for which use, and with which remedy. */
 #include "common/rules/expression.h"
 
 #include "tests/unit/unit.h"
@@ -57,7 +58,7 @@ static void bad_expressions_are_named_with_a_remedy(void **state)
     assert_refused(rows, sizeof rows / sizeof rows[0], EXPRESSION_VALUE);
 }
 
-/* Each use has its own words for an expression that asks for nothing. */
+/* Each use has its own message for an expression that can match an empty text. */
 static void the_use_is_named(void **state)
 {
     static const struct row line = {"a*", "an empty text, and so every line (let"};
@@ -71,7 +72,7 @@ static void the_use_is_named(void **state)
     assert_refused(&value, 1, EXPRESSION_VALUE);
 }
 
-/* What is well-formed only within the group that it is put into, or only without. */
+/* Expressions that are well-formed only inside the group of the whole form, or only outside. */
 static void a_value_is_tried_alone_and_whole(void **state)
 {
     static const struct row rows[] = {
@@ -112,7 +113,7 @@ static void an_expression_too_large_is_found(void **state)
 {
     char text[3000] = "(";
     struct row rows[] = {{text, "too large"}, {"(([ab][bc]){300})+c", "too large"}};
-    /* To know where a match begins takes more room than to know where it ends. */
+    /* The begin of a match takes more states than its end. */
     const struct row counted = {"a{1,300}b", "too large (use smaller repeats"};
     struct err err;
 
@@ -151,7 +152,8 @@ static bool is_found(const char *expression, const char *text, size_t n)
     return found;
 }
 
-/* Whatever an expression leaves open, its whole form matches the value and nothing around it. */
+/* An expression may leave a quotation or comment open: its whole form still matches just the value.
+ */
 static void the_whole_form_matches_all_of_a_value(void **state)
 {
     static const struct {

@@ -1,3 +1,4 @@
+/* The rules file as a whole: forms of YAML, faults and their lines, bounds. */
 #include "common/base/time.h"
 #include "tests/unit/common/rules/rules_reading.h"
 
@@ -383,7 +384,7 @@ static void what_is_no_single_plain_document_is_refused(void **state)
         "double-quoted text, or remove it)\n");
     assert_faults(HEAD RULE "---\nfoo: 1\n",
                   "r.yaml:6: a second document begins here (a file holds "
-                  "one: remove the \"---\" or what follows it)\n");
+                  "one: remove the \"---\" or all that follows it)\n");
 }
 
 static void aliases_anchors_and_tags_are_refused(void **state)
@@ -430,7 +431,7 @@ static double seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* Whatever a megabyte holds, reading it ends soon and reports no more than there is room for.
+/* Reading ends soon for any megabyte, and reports no more faults than there is room for.
  * Without a bound on depth the first ones take libyaml minutes. The bound on the time is wide: it
  * holds under sanitizers and on a busy machine. */
 static void large_texts_end_soon(void **state)

@@ -1,4 +1,4 @@
-/* Whom the drains belong to, and which apps a rule can name. */
+/* Which app a drain belongs to, and which apps a rule can name. */
 #include "tests/unit/common/rules/rules_reading.h"
 
 #define TAIL "slack: {channel: C1}\nrules:\n" RULE
@@ -165,7 +165,7 @@ static void a_rule_names_apps_of_the_file(void **state)
                   "r.yaml:5: apps: \"shop\" comes twice, first on line 4 (keep one of them)\n");
 }
 
-/* Where no app is known at all, that is the first thing to say. */
+/* If the file names no app at all, that is the only fault. */
 static void without_apps_a_rule_can_name_none(void **state)
 {
     (void)state;

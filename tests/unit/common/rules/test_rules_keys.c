@@ -1,4 +1,4 @@
-/* The keys of a rule, each good and bad. What is common to all keys is in test_rules.c. */
+/* The keys of a rule, each good and bad. test_rules.c tests the faults that all keys share. */
 #include "tests/unit/common/rules/rules_reading.h"
 
 static void a_rule_of_all_keys_is_read(void **state)

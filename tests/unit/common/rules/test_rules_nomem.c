@@ -1,8 +1,9 @@
-/* Fails every allocation of the rules reader once, in turn, with those of libyaml and Hyperscan: it
- * must say ERR_NOMEM or, where a library could do without, read the rules; and leak nothing.
+/* Fails every allocation of the rules reader once, in turn, also in libyaml and Hyperscan. The
+ * reader must return ERR_NOMEM, or read the rules if a library could do without the memory, and
+ * leak nothing.
  *
  * The functions below stand for the C library's in the whole process, as glibc allows. A sanitizer
- * has the same wish, so under one the rules are only read. */
+ * replaces the same functions, so under one the rules are only read. */
 #include "common/base/err.h"
 #include "common/rules/rules.h"
 #include "tests/unit/unit.h"
@@ -61,7 +62,7 @@ void *realloc(void *p, size_t n)
     return moved;
 }
 
-/* Only counted: hs_compile writes to what it gets from here without a look at it (5.4.0). */
+/* Never fails: hs_compile does not check this result (5.4.0). */
 int posix_memalign(void **out, size_t alignment, size_t n)
 {
     *out = counted(__libc_memalign(alignment, n));
@@ -121,7 +122,7 @@ static void fail_each(const char *text, int otherwise)
 {
     long n = 0;
 
-    read_with_failure(text, -1, otherwise); /* what the libraries keep for good, they get here */
+    read_with_failure(text, -1, otherwise); /* the libraries keep some memory for good */
     while (read_with_failure(text, n, otherwise))
         n++;
 #ifndef SANITIZED
