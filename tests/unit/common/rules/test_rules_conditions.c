@@ -132,8 +132,8 @@ static void expressions_are_tried_for_their_use(void **state)
     (void)state;
     assert_rule_faults("    match:\n    - fine\n    - 'a(?=b)'\n",
                        "r.yaml:9: match: \"a(?=b)\" cannot be used: Zero-width assertions are not "
-                       "supported (lookahead and lookbehind are not supported; write what stands "
-                       "there as part of the expression)\n");
+                       "supported (lookahead and lookbehind are not supported; write their text "
+                       "as part of the expression)\n");
     assert_rule_faults(
         "    field: [status=5(, status=.*, 'a=b)(c', fine=5..]\n    unless: ['a*', fine]\n"
         "    redact:\n    - 'b*'\n    - '(c'\n",
