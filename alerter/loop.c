@@ -1,3 +1,4 @@
+/* The alerter's loop: waits, takes a turn, sends, acks. main calls it. */
 #include "alerter/loop_impl.h"
 
 #include "common/app/log.h"
@@ -12,26 +13,25 @@
 
 /* A dyno gets 30 s from SIGTERM to SIGKILL. */
 static const int64_t STOP_US = 25 * TIME_S;
-/* An ingest that lives on is not waited for: what it still takes in waits in its journal. One that
- * was told to stop, too, may have a last delivery under way, which Logplex gives 5 s
- * (docs/facts.md). */
+/* How long a stopping alerter waits for records. An ingest that stops, too, may have a last
+ * delivery under way, which Logplex gives 5 s (docs/facts.md); one that goes on keeps its records
+ * in its journal. */
 static const int64_t STOP_IDLE_US = 5 * TIME_S;
-/* The pace of a channel is a message a second: what waits for no more than that is still sent. */
+/* A message that is due so soon is still sent: the pace of a channel is a message a second. */
 static const int64_t STOP_DUE_US = 1500 * TIME_MS;
 
 /* ---- the loop ---- */
 
-/* What would otherwise be written where nobody can read it again. */
+/* Stops the alerter if its folder is gone: nobody could read again what it writes there. */
 static int check_folder(struct loop *d, struct err *err)
 {
     if (d->now_us < d->look_us)
         return 0;
     d->look_us = d->now_us + TIME_S;
     return storage_is_gone(d->storage)
-               ? err_set(
-                     err, ERR_IO,
-                     "%s was removed or replaced while in use; starting again is all that helps",
-                     d->settings->state_dir)
+               ? err_set(err, ERR_IO,
+                         "%s was removed or replaced while in use; start the alerter again",
+                         d->settings->state_dir)
                : 0;
 }
 
@@ -52,8 +52,7 @@ static int unpark(struct loop *d, struct err *err)
     return rc;
 }
 
-/* A second signal changes nothing: in a dyno that runs solo there are two by nature, the platform's
- * and ingest's. */
+/* A second signal changes nothing: in a solo dyno both the platform and ingest send one. */
 static void ask_to_stop(struct loop *d)
 {
     if (d->stop_by_us != 0)
@@ -157,8 +156,8 @@ static int open_storage(struct loop *d, struct err *err)
     return rc;
 }
 
-/* In a large file damage only shows when it is read; then it is opened once more, which sets it
- * aside. */
+/* Damage in a large file shows only when it is read. Opening the file once more then sets it aside.
+ */
 static int open_folded(struct loop *d, struct err *err)
 {
     int rc = open_storage(d, err);

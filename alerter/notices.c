@@ -45,18 +45,19 @@ static void say_engine(struct notices *t, const struct engine *engine, int64_t n
 
     /* Both programs read the same file, unless one of them was not told that it changed. */
     if (n > 0)
-        log_error("%" PRIu64 " matches of rules that this alerter does not have count for nothing: "
-                  "send it SIGHUP, or restart it with the rules file that ingest has",
+        log_error("ignored %" PRIu64
+                  " matches of rules that this alerter does not know: its rules file "
+                  "is older than ingest's; send it SIGHUP, or restart it",
                   n);
     n = due(&t->groups_dropped, counts.groups_dropped, now_us);
     if (n > 0)
-        log_warning("%" PRIu64 " groups were forgotten to make room: a rule groups by something "
-                    "that has more than %d values (group by something with fewer)",
+        log_warning("%" PRIu64 " groups were forgotten to make room: a rule's group_by has more "
+                    "than %d values (group by a key with fewer)",
                     n, ENGINE_GROUPS_MAX);
     n = due(&t->losses, counts.losses, now_us);
     if (n > 0)
-        log_warning("%" PRIu64 " deliveries tell of lines that were lost on the way: counts that "
-                    "reach back to them are \"at least\"",
+        log_warning("%" PRIu64 " deliveries tell of lines that were lost on the way: alerts say "
+                    "\"at least\" while their window reaches back to them",
                     n);
 }
 
@@ -89,7 +90,8 @@ void notices_begin(struct notices *t, const struct settings *settings, const str
 void notices_turn_failed(struct notices *t, const struct err *why, int64_t now_us)
 {
     if (throttle_add(&t->failing, 1, now_us) > 0)
-        log_error("nothing is recorded or decided, ingest keeps it meanwhile: %s", why->text);
+        log_error("nothing is recorded or decided, and ingest keeps its records meanwhile: %s",
+                  why->text);
 }
 
 void notices_turn_went_well(struct notices *t, int64_t now_us)

@@ -229,8 +229,8 @@ static const struct row rows[] = {
     {"DRAINWATCH_SPOOL_MAX_BYTES", "256 MiB", set_size, FIELD(spool_max_bytes),
      "ingest's journal may grow to this while the alerter is away", false},
     {"DRAINWATCH_SYNC", "normal", set_sync, FIELD(sync_full),
-     "normal: a delivery answered 204 survives the death of any process; full: of\n"
-     "      the machine, too",
+     "normal: a delivery answered 204 survives the death of any process;\n"
+     "      full: of the machine, too",
      false},
     {"DRAINWATCH_HISTORY", "7d", set_duration, FIELD(history_us),
      "how long the alerter keeps the event stream for replay", false},
