@@ -98,7 +98,7 @@ static void what_comes_twice_is_a_fault(void **state)
 
 #define NOT_A_DRAIN                                                                                \
     " is not a drain (write its token, or the name of its Basic credentials without the \":\" "    \
-    "and what follows; several as a list, such as \"drain: [d.1234, shop]\")\n"
+    "and the password; several as a list, such as \"drain: [d.1234, shop]\")\n"
 #define QUOTE "; quote a text that begins with \"#\")\n"
 
 static void bad_apps_are_faults(void **state)
