@@ -5,13 +5,14 @@
 #include "common/base/err.h"
 #include "common/base/text.h"
 #include "ingest/collect/collect.h"
-#include "ingest/collect/records.h"
+#include "ingest/collect/delivery_records.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-static_assert((int)DELIVERY_FRAME_ID_MAX + 24 <= (int)RECORDS_ID_SIZE, "a Frame-Id is cut");
+static_assert((int)DELIVERY_FRAME_ID_MAX + 24 <= (int)DELIVERY_RECORDS_ID_SIZE,
+              "a Frame-Id is cut");
 
 struct delivery {
     const struct input_format *format;
@@ -31,7 +32,7 @@ struct delivery {
     struct delivery_counts counts; /* but for the parser's */
     delivery_record_fn *each_line; /* NULL: HTTP */
     void *ctx;
-    struct records records;
+    struct delivery_records records;
 };
 
 static input_lines_fn on_lines;
@@ -75,7 +76,7 @@ void delivery_free(struct delivery *d)
 {
     if (d == NULL)
         return;
-    records_close(&d->records);
+    delivery_records_close(&d->records);
     collect_free(d->collect);
     for (size_t i = 0; i < INPUT_FORMATS; i++)
         input_free(d->parsers[i]);
@@ -247,7 +248,7 @@ static int emit_line(struct delivery *d, const struct line *line, const struct c
         rc = collect_parts(d->collect, &parts, &n);
     whole.lost = d->counts.lost - lost_before;
     if (rc == 0)
-        rc = records_make(&d->records, &whole, parts, n);
+        rc = delivery_records_make(&d->records, &whole, parts, n);
     for (size_t i = 0; rc == 0 && i < d->records.n; i++)
         rc = d->each_line(d->ctx, &d->records.items[i]);
     return rc;
@@ -418,16 +419,17 @@ int delivery_finish(struct delivery *d, const struct wire_record **records, size
     counts = delivery_counts(d);
     rc = collect_parts(d->collect, &parts, &n_parts);
     if (rc == 0)
-        rc = records_make(&d->records,
-                          &(const struct wire_record){.received_us = d->received_us,
-                                                      .drain = buf_text(&d->drain),
-                                                      .frame_id = buf_text(&d->frame_id),
-                                                      .lines = counts.lines,
-                                                      .bytes = counts.bytes,
-                                                      .malformed = counts.malformed,
-                                                      .lost = counts.lost,
-                                                      .count_differs = counts.count_differs},
-                          parts, n_parts);
+        rc = delivery_records_make(
+            &d->records,
+            &(const struct wire_record){.received_us = d->received_us,
+                                        .drain = buf_text(&d->drain),
+                                        .frame_id = buf_text(&d->frame_id),
+                                        .lines = counts.lines,
+                                        .bytes = counts.bytes,
+                                        .malformed = counts.malformed,
+                                        .lost = counts.lost,
+                                        .count_differs = counts.count_differs},
+            parts, n_parts);
     if (rc != 0)
         return rc;
     *records = d->records.items;

@@ -1,19 +1,19 @@
 /* The wire records of one delivery, made from its parts. Pure. */
-#ifndef DRAINWATCH_INGEST_COLLECT_RECORDS_H
-#define DRAINWATCH_INGEST_COLLECT_RECORDS_H
+#ifndef DRAINWATCH_INGEST_COLLECT_DELIVERY_RECORDS_H
+#define DRAINWATCH_INGEST_COLLECT_DELIVERY_RECORDS_H
 
 #include "common/record/wire.h"
 #include "ingest/collect/parts.h"
 
 #include <stddef.h>
 
-enum { RECORDS_ID_SIZE = 160 }; /* of a Frame-Id with "#" and a number */
+enum { DELIVERY_RECORDS_ID_SIZE = 160 }; /* of a Frame-Id with "#" and a number */
 
 /* Zero it to begin. It keeps its memory for the next delivery. */
-struct records {
+struct delivery_records {
     struct wire_record *items;
     size_t n;
-    char (*ids)[RECORDS_ID_SIZE]; /* Frame-Ids of all records but the first */
+    char (*ids)[DELIVERY_RECORDS_ID_SIZE]; /* Frame-Ids of all records but the first */
     size_t cap;
 };
 
@@ -21,8 +21,8 @@ struct records {
  * and drain, a Frame-Id of their own ("ID#2") and counts of 0: so a repeat is still known as one,
  * and sums stay right. Without parts there is one record if `whole` reports a loss, else none. The
  * records point to the parts' matches and to the names of `whole`. Returns 0 or ERR_NOMEM. */
-int records_make(struct records *r, const struct wire_record *whole, const struct part *parts,
-                 size_t n_parts);
-void records_close(struct records *r);
+int delivery_records_make(struct delivery_records *r, const struct wire_record *whole,
+                          const struct part *parts, size_t n_parts);
+void delivery_records_close(struct delivery_records *r);
 
 #endif

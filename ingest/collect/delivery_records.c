@@ -1,15 +1,15 @@
 /* Makes wire records of a delivery's parts. The delivery calls it at its end. */
-#include "ingest/collect/records.h"
+#include "ingest/collect/delivery_records.h"
 
 #include "common/base/err.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-static int reserve(struct records *r, size_t n)
+static int reserve(struct delivery_records *r, size_t n)
 {
     struct wire_record *items;
-    char(*ids)[RECORDS_ID_SIZE];
+    char(*ids)[DELIVERY_RECORDS_ID_SIZE];
 
     if (n <= r->cap)
         return 0;
@@ -25,7 +25,7 @@ static int reserve(struct records *r, size_t n)
     return 0;
 }
 
-static const char *id_of(struct records *r, size_t i, const char *frame_id)
+static const char *id_of(struct delivery_records *r, size_t i, const char *frame_id)
 {
     if (*frame_id == '\0')
         return frame_id;
@@ -33,8 +33,8 @@ static const char *id_of(struct records *r, size_t i, const char *frame_id)
     return r->ids[i];
 }
 
-int records_make(struct records *r, const struct wire_record *whole, const struct part *parts,
-                 size_t n_parts)
+int delivery_records_make(struct delivery_records *r, const struct wire_record *whole,
+                          const struct part *parts, size_t n_parts)
 {
     size_t n = n_parts == 0 && whole->lost > 0 ? 1 : n_parts;
     int rc = reserve(r, n);
@@ -56,9 +56,9 @@ int records_make(struct records *r, const struct wire_record *whole, const struc
     return rc;
 }
 
-void records_close(struct records *r)
+void delivery_records_close(struct delivery_records *r)
 {
     free(r->ids);
     free(r->items);
-    *r = (struct records){0};
+    *r = (struct delivery_records){0};
 }
