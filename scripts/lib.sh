@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What several scripts share; sourced, never run. Bash 3.2 and up, so that an operator's Mac can
-# run those scripts that need no build.
+# Functions that several scripts share; sourced, never run. Bash 3.2 and up, so that an operator's
+# Mac can run the scripts that need no build.
 #
 # The HMAC secret lives in the shell variable SECRET and leaves it only through builtins and pipes:
 # an argument of any command would be readable by every user of the machine (ps).
@@ -27,26 +27,88 @@ print_help() { awk 'NR == 1 { next } !/^#/ { exit } { sub(/^# ?/, ""); print }' 
 
 # ---- building -----------------------------------------------------------------------------------
 
-# Builds the release into build/. A folder that is configured already, be it by hand and with
-# another generator, is kept as it is.
-build_release() {
-    local cores
+# Builds the release into build/. A folder that is configured already keeps its settings, also if
+# another generator made it.
+build_release() (
     cores=$(nproc)
-    cd "$ROOT" || return
+    cd "$ROOT" || exit
     if [ -f build/CMakeCache.txt ]; then
-        cmake -S . -B build --log-level=WARNING
+        cmake -S . -B build --log-level=WARNING || exit
     else
-        cmake --preset release --log-level=WARNING
+        cmake --preset release --log-level=WARNING || exit
     fi
     cmake --build build --parallel "$cores"
-}
+)
 
-# Absolute, whatever folder the caller was in.
+# absolute_path PATH [FOLDER]: a relative path is relative to FOLDER, by default the caller's.
 absolute_path() {
     case $1 in
     /*) printf '%s' "$1" ;;
-    *) printf '%s/%s' "$PWD" "$1" ;;
+    *) printf '%s/%s' "${2:-$PWD}" "$1" ;;
     esac
+}
+
+# ---- settings -----------------------------------------------------------------------------------
+
+# env_file_load FILE: exports each NAME=VALUE of the file, as foreman does, unless NAME is set
+# already. Single quotes keep the value as it is, double quotes know \n and \X for X; comments have
+# lines of their own. Relative paths are relative to the file. A builtin exports, so that ps shows
+# no value.
+env_file_load() {
+    local line name value n=0 folder
+    folder=$(cd "$(dirname "$1")" && pwd)
+    while IFS= read -r line || [ -n "$line" ]; do
+        n=$((n + 1))
+        line=$(trim "$line")
+        line=${line#export }
+        case $line in
+        '' | '#'*) continue ;;
+        esac
+        name=${line%%=*} value=${line#*=}
+        case $name in
+        "$line" | '' | [0-9]* | *[!A-Za-z0-9_]*)
+            say "$1:$n: ignored a line that is not NAME=VALUE"
+            continue
+            ;;
+        esac
+        if [ -n "${!name+set}" ] || [ "$name" = SECRET ]; then
+            continue
+        fi
+        case $value in
+        \'*\') value=${value#\'} value=${value%\'} ;;
+        \"*\")
+            value=${value#\"} value=${value%\"}
+            value=${value//\\n/$'\n'}
+            value=$(printf '%s' "$value" | sed 's/\\\(.\)/\1/g')
+            ;;
+        esac
+        case $name in
+        DRAINWATCH_RULES | DRAINWATCH_STATE_DIR)
+            [ -z "$value" ] || value=$(absolute_path "$value" "$folder")
+            ;;
+        esac
+        export "$name=$value"
+    done <"$1"
+}
+
+# The .env of the caller's folder, or else the checkout's.
+env_file() {
+    local file
+    for file in "$PWD/.env" "$ROOT/.env"; do
+        [ ! -f "$file" ] || break
+    done
+    [ -f "$file" ] || file=/dev/null
+    printf '%s' "$file"
+}
+
+EXAMPLE_APP=raxx-console-prod
+EXAMPLE_CHANNEL=D0AJ7K184TV
+
+# rules_of_example FILE: prints `FILE:LINE: TEXT` for the app and the channel in a rules file that
+# still name the shipped example's.
+rules_of_example() {
+    grep -nE "^(app:|[[:space:]]*channel:|slack:.*channel:).*($EXAMPLE_APP|$EXAMPLE_CHANNEL)" "$1" \
+        2>/dev/null | sed -E "s|^([0-9]+):[[:space:]]*|$1:\1: |; s|[[:space:]]+#.*||" || true
 }
 
 # ---- the secret ---------------------------------------------------------------------------------
@@ -74,10 +136,11 @@ secret_first() {
 }
 
 # secret_load local|remote: sets SECRET from the environment, else from the terminal, else from the
-# file that scripts/run keeps; for a local server the file comes before the terminal. The
+# file that scripts/run keeps; for a local server .env and the file come before the terminal. The
 # environment's variable is then unset, so that no command that is started later inherits it.
 secret_load() {
     local file where=$1
+    [ "$where" = remote ] || env_file_load "$(env_file)"
     file=$(secret_file)
     SECRET=$(secret_first "${HEROKU_LOG_DRAIN_HMAC_SECRET:-}")
     unset HEROKU_LOG_DRAIN_HMAC_SECRET
@@ -173,7 +236,7 @@ curl_quote() {
 }
 
 # http_ask OPTION VALUE …: one request by curl's long options. They go in by standard input, for
-# they hold tokens. Prints the status, 000 where no server answered; the answer's body goes to the
+# they hold tokens. Prints the status, 000 if no server answered; the answer's body goes to the
 # file ANSWER_BODY if that is set.
 http_ask() {
     {

@@ -67,16 +67,22 @@ class Terminal:
 
 
 class Answers:
-    """A server that gives each request the next of some answers."""
+    """A server that gives each delivery the next of some answers, and so each /healthz."""
 
-    def __init__(self, *statuses):
-        left = list(statuses)
+    def __init__(self, *statuses, health=()):
+        left, health_left = list(statuses), list(health)
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 self.rfile.read(int(self.headers["Content-Length"]))
                 self.send_response(left.pop(0))
                 self.end_headers()
+
+            def do_GET(self):
+                status, reason = health_left.pop(0)
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(reason.encode())
 
             def log_message(self, *args):
                 pass

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -10,8 +11,12 @@ import time
 
 import pytest
 
-from drainwatch import ALERTER, BIN, INGEST, Program, free_port, token
+from drainwatch import ALERTER, BIN, INGEST, ROOT, SECRET, Program, free_port, token, wait_for
 from scripting import SCRIPTS, Answers, Terminal, environment, script, told
+
+
+# A developer's .env may hold a token of Slack.
+NO_ENV = ("--env", "/dev/null")
 
 
 @pytest.fixture
@@ -19,10 +24,10 @@ def run(tmp_path):
     """Starts scripts/run on a state folder and port of its own."""
     started = []
 
-    def start(*args, **settings):
+    def start(*args, cwd="/", **settings):
         env = environment(**{"DRAINWATCH_BIN": BIN, "PORT": free_port(),
                              "DRAINWATCH_STATE_DIR": tmp_path / "state", **settings})
-        program = Program([SCRIPTS / "run", *args], env, "/")
+        program = Program([SCRIPTS / "run", *(args or NO_ENV)], env, cwd)
         program.port = env["PORT"]
         started.append(program)
         return program
@@ -55,7 +60,7 @@ def test_run_stops_in_order(run):
 
 
 def test_run_on_ctrl_c_stops_ingest_first(tmp_path):
-    terminal = Terminal("run", DRAINWATCH_BIN=BIN, PORT=free_port(), DRAINWATCH_STATE_DIR=tmp_path)
+    terminal = Terminal("run", *NO_ENV, DRAINWATCH_BIN=BIN, PORT=free_port(), DRAINWATCH_STATE_DIR=tmp_path)
     terminal.wait_for("curl -i ")
     ingest = int(re.search(r"drainwatch-ingest, pid (\d+)", terminal.text)[1])
     alerter = int(re.search(r"drainwatch-alerter, pid (\d+)", terminal.text)[1])
@@ -105,6 +110,105 @@ def test_run_passes_on_a_fault_of_the_settings(run):
     program = run(DRAINWATCH_SYNC="sometimes")
     assert program.wait() == 78
     assert program.said("by itself with code 78") and not program.said("with 0")
+
+
+def test_run_takes_relative_paths_from_the_callers_folder(run, tmp_path):
+    rules = (ROOT / "rules.yaml").read_text().replace("raxx-console-prod", "my-own-app")
+    (tmp_path / "my.yaml").write_text(rules)
+    program = run(*NO_ENV, cwd=tmp_path, DRAINWATCH_RULES="my.yaml", DRAINWATCH_STATE_DIR="here")
+    curl = program.wait_said("curl -i ")[0]
+    for _ in range(4):
+        subprocess.run(["sh", "-c", curl], capture_output=True, timeout=60, check=True)
+    assert "my-own-app" in program.wait_said("drainwatch alert:")[0]
+    assert (tmp_path / "here" / "secret").exists()
+
+
+def test_run_reads_env_as_foreman_does(run, slack, tmp_path):
+    (tmp_path / ".env").write_text(
+        "# settings\n"
+        f"export SLACK_BOT_TOKEN='{slack.token}'\n"
+        f'SLACK_API_URL="{slack.url}"\r\n'
+        "DRAINWATCH_RULES=rules/my.yaml\n"
+        "not a setting\n"
+        "PORT=1\n"
+        f"HEROKU_LOG_DRAIN_HMAC_SECRET={SECRET}")
+    (tmp_path / "rules").mkdir()
+    shutil.copy(ROOT / "rules.yaml", tmp_path / "rules" / "my.yaml")
+    program = run("--env", tmp_path / ".env")
+    curl = program.wait_said("curl -i ")[0]
+    assert token("d.test") in curl  # and the port is the environment's, or it were not ready
+    for _ in range(4):
+        subprocess.run(["sh", "-c", curl], capture_output=True, timeout=60, check=True)
+    slack.wait_for(1)
+    assert program.said(".env:5: ignored") and not program.said("not a setting")
+    for pid in re.findall(r", pid (\d+)", "\n".join(program.lines)):
+        assert slack.token.encode() not in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_run_finds_env_in_the_callers_folder(run, tmp_path):
+    (tmp_path / ".env").write_text("DRAINWATCH_SYNC=sometimes\n")
+    program = Program([SCRIPTS / "run"], environment(DRAINWATCH_BIN=BIN), tmp_path)
+    assert program.wait() == 78
+    assert program.said(f"settings from {tmp_path}/.env")
+
+
+def test_run_warns_of_the_examples_app_and_channel(run, tmp_path):
+    program = run()
+    program.wait_said("curl -i ")
+    assert [line.split("yaml:")[1].split(": ", 1)[1] for line in program.said("warning: ")
+            if "example's" in line] == [
+        "app: raxx-console-prod: this is the example's; put your own there",
+        "channel: D0AJ7K184TV: this is the example's; put your own there"]
+    mine = tmp_path / "mine.yaml"
+    mine.write_text((ROOT / "rules.yaml").read_text().replace("raxx-console-prod", "mine")
+                    .replace("D0AJ7K184TV", "C0123456789"))
+    program = run(DRAINWATCH_RULES=mine, DRAINWATCH_STATE_DIR=tmp_path / "other")
+    program.wait_said("curl -i ")
+    assert not program.said("the example's; put")
+
+
+def test_killed_with_no_chance_to_clean_up_the_programs_stop(run):
+    program = run()
+    program.wait_said("curl -i ")
+    pids = re.findall(r", pid (\d+)", "\n".join(program.lines))
+    program.kill()
+    wait_for(lambda: not [pid for pid in pids if os.path.exists(f"/proc/{pid}")], "the end of both")
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of the script with a setup and a cmake of its own."""
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "bin").mkdir()
+    for name in ("run", "lib.sh"):
+        shutil.copy(SCRIPTS / name, tmp_path / "scripts" / name)
+
+    def put(name, text):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+
+    def run_it(setup, cmake):
+        put("scripts/setup", setup)
+        put("bin/cmake", cmake)
+        return subprocess.run(
+            [tmp_path / "scripts" / "run", *NO_ENV], cwd="/", capture_output=True, text=True,
+            env=environment(PATH=f"{tmp_path}/bin:{os.environ['PATH']}"), timeout=60)
+    return run_it
+
+
+def test_a_build_that_fails_shows_its_output(checkout, tmp_path):
+    result = checkout("echo installing", "echo 'error: no such header' >&2; exit 2")
+    log = tmp_path / "build" / "run.log"
+    assert result.returncode == 2 and f"this output is in {log}" in result.stderr
+    assert result.stdout.endswith("installing\nerror: no such header\n")
+    assert log.read_text() == "installing\nerror: no such header\n"
+
+
+def test_a_build_that_works_is_one_line(checkout, tmp_path):
+    result = checkout("seq 1000; sleep 1.5", "seq 1000")
+    assert result.stdout == f"installing and building (log: {tmp_path}/build/run.log)\n"
+    assert result.stderr.splitlines() == [
+        f"run: there is no {tmp_path}/build/bin/drainwatch-ingest"]
 
 
 def test_demo_shows_an_alert_and_never_posts(slack):

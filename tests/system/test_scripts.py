@@ -13,9 +13,10 @@ import pytest
 from drainwatch import ALERTER, INGEST, PATH, ROOT, SECRET, free_port, token, wait_for
 from scripting import SCRIPTS, Answers, Terminal, script, told
 
-NAMES = sorted(p.name for p in SCRIPTS.iterdir() if os.access(p, os.X_OK))
+NAMES = sorted(p.name for p in SCRIPTS.iterdir() if p.is_file() and os.access(p, os.X_OK))
 # All that the scripts for operators call.
-TOOLS = "awk bash cat curl cut date dirname head heroku mktemp od readlink rm sha256sum tr".split()
+TOOLS = ("awk bash cat curl cut date dirname grep head heroku jq mktemp od readlink rm sed sha256sum "
+         "sleep tr").split()
 
 
 # ---- all of them ---------------------------------------------------------------------------------
@@ -181,7 +182,9 @@ def spied(tmp_path):
 
 def test_no_argument_holds_the_secret_or_a_token(site, spied, heroku):
     here = site()
+    here.alerter()
     here.ingest()
+    here.wait_healthy()
     settings = {**heroku.settings, "PATH": spied.path, "HEROKU_LOG_DRAIN_HMAC_SECRET": SECRET}
     address = f"http://127.0.0.1:{here.port}"
     for name, *args in (("drain-token", "console"), ("smoke", "--no-alert", address),
@@ -211,16 +214,37 @@ def test_smoke_passes_and_an_alert_comes(site):
     result = smoke(here)
     assert result.returncode == 0, told(result)
     assert re.findall(r"^(PASS|FAIL|NOTE)  (\d+)", result.stdout, re.M) == [
-        ("PASS", "204"), ("PASS", "401"), ("PASS", "200"), ("PASS", "204")]
+        ("PASS", "204"), ("PASS", "401"), ("PASS", "200"), ("PASS", "204"), ("PASS", "200")]
     alerter.wait_said("drainwatch alert:")
 
 
 def test_smoke_takes_an_address_in_any_form(site):
     here = site()
+    here.alerter()
     here.ingest()
+    here.wait_healthy()
     for address in ("", "/", PATH):
         result = smoke(here, "--no-alert", f"http://127.0.0.1:{here.port}{address}", PORT=1)
         assert result.returncode == 0, told(result)
+
+
+def test_smoke_fails_while_the_alerter_is_away(site):
+    here = site()
+    here.ingest()
+    wait_for(lambda: here.health()[0] == 503, "a red /healthz")
+    result = smoke(here)
+    assert result.returncode == 1, told(result)
+    assert f"FAIL  503 /healthz: {here.health()[1]}" in result.stdout
+    assert "H12" not in result.stdout
+
+
+def test_smoke_finds_a_slack_that_refuses():
+    """It learns that after the storm, when the alerter has tried."""
+    health = [(200, "ok"), (200, "ok"), (503, "1 alert kept: invalid_auth")]
+    with Answers(204, 401, 204, health=health) as here:
+        result = smoke(here)
+    assert result.returncode == 1, told(result)
+    assert "FAIL  503 /healthz: 1 alert kept: invalid_auth" in result.stdout
 
 
 def test_smoke_finds_the_flag_off(site):
@@ -333,6 +357,22 @@ def test_register_replaces_what_an_older_secret_made(heroku, server):
     assert heroku.urls() == [*kept, drain_url(server.port)]
     order = [c["argv"][0] for c in heroku.calls() if c["argv"][0] != "drains"]
     assert order == ["drains:add", "drains:remove", "drains:remove"]
+
+
+def test_register_warns_of_the_examples_channel(heroku, server, tmp_path):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(f"app: {APP}\nslack: {{channel: D0AJ7K184TV}}\n")
+    result = register(heroku, server.address, DRAINWATCH_RULES=rules)
+    assert result.returncode == 0
+    assert "rules.yaml:2: slack: {channel: D0AJ7K184TV} is the example's" in result.stderr
+    rules.write_text(f"app: {APP}\nslack: {{channel: C0123}}\n")
+    assert "example's" not in register(heroku, server.address, DRAINWATCH_RULES=rules).stderr
+
+
+def test_register_without_jq(heroku, server, spied):
+    (spied.path / "jq").unlink()
+    result = register(heroku, server.address, PATH=spied.path)
+    assert result.returncode == 1 and "brew install jq" in result.stderr
 
 
 def test_register_under_a_name_of_its_own(heroku, server):
