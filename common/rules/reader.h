@@ -49,7 +49,7 @@ struct reader {
 int reader_open(struct reader *r);
 /* Frees the arrays. The rules in r->out stay; reader_free_rules frees them. */
 void reader_close(struct reader *r);
-void reader_free_rules(struct reader_rules *rules);
+void reader_free_rules(struct reader_rules *o);
 
 /* Adds a text, with its line, to the list that is being read. */
 void reader_take(struct reader *r, const char *text, size_t line);
