@@ -1,5 +1,5 @@
-# Two stages: one that builds, one that holds the two programs and the libraries that they load.
-# What each needs is listed in scripts/setup and nowhere else.
+# Two stages: one builds, the other holds the two programs and the libraries that they load.
+# scripts/setup lists the packages of both.
 
 FROM debian:12-slim AS build
 WORKDIR /src
@@ -13,13 +13,13 @@ FROM debian:12-slim
 WORKDIR /app
 COPY scripts/setup scripts/lib.sh scripts/
 RUN scripts/setup --runtime && rm -rf /var/lib/apt/lists/*
-# Heroku runs the container under a user id of its own choosing, so that any must be able to write
-# the state folder.
+# Heroku runs the container under a user id that it chooses, so any user must be able to write the
+# state folder.
 RUN useradd --system --no-create-home --home-dir /app drainwatch && install -d -m 1777 state
 COPY --from=build /src/build/bin/ build/bin/
 COPY rules.yaml ./
 USER drainwatch
-# A container is one process type; with a second one for the alerter set this to false.
+# Ingest starts the alerter beside itself. Set this to false if the alerter has a container of its own.
 ENV DRAINWATCH_SOLO=true
 EXPOSE 8080
 CMD ["build/bin/drainwatch-ingest"]

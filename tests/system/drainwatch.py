@@ -1,8 +1,7 @@
 """Starts the real programs and speaks to them as a user would.
 
-A Site is a state folder with settings; it starts ingest and alerter on it, collects what they
-print, and stops them. Nothing here waits longer than it must: wait_for asks until the answer is
-there, for a bounded time.
+A Site is a state folder with settings; it starts ingest and alerter on it, collects their output,
+and stops them. wait_for asks again until a condition holds, for a bounded time.
 """
 
 import base64
@@ -34,8 +33,8 @@ PATIENCE = 30
 
 
 def wait_for(condition, what, timeout=PATIENCE):
-    """Asks `condition` until it answers something true, and returns that. `what`, or what it
-    answers, says what was waited for."""
+    """Calls `condition` until its result is true, and returns that. `what`, a text or a function that
+    returns one, names the condition in the error."""
     end = time.monotonic() + timeout
     while True:
         answer = condition()
@@ -107,7 +106,7 @@ class Program:
         self.lines = []
         self.errors = []
         self._reading = threading.Lock()
-        self.times = {}  # a line: when it was said first, by time.monotonic()
+        self.times = {}  # of each line: its first appearance, by time.monotonic()
         self.process = subprocess.Popen(
             [str(a) for a in argv], env=env, cwd=cwd, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -122,7 +121,7 @@ class Program:
         rest, more = b"", True
         while more:
             select.select([stream], [], [])
-            with self._reading:  # so that what has left the pipe is in the list
+            with self._reading:  # bytes that left the pipe are in the list
                 data = os.read(stream.fileno(), 1 << 16)
                 more = bool(data)
                 *whole, rest = (rest + data).split(b"\n")
@@ -132,7 +131,7 @@ class Program:
                     lines.append(line)
 
     def _catch_up(self):
-        """Waits until what is in the pipes is read: it was said before whatever it did next."""
+        """Waits until the pipes are empty."""
         end = time.monotonic() + PATIENCE
         pipes = (self.process.stdout, self.process.stderr)
         while any(struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"    "))[0]
