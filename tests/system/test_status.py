@@ -6,7 +6,7 @@ import json
 import pytest
 
 from alerting import H12_RULE, SHIPPED, TIMEOUT_RULE, Both
-from drainwatch import ALERTER, h12, wait_for
+from drainwatch import ALERTER, h12, now, wait_for
 
 WIDTH = 80
 
@@ -102,3 +102,15 @@ def test_status_shows_the_largest_groups(site):
     assert found["more_groups"] == 0
     shown = text(both.site)
     assert "/sl07" in shown and "/sl02" not in shown and "  and 3 more, see --format json" in shown
+
+
+def test_lines_that_arrive_hours_late_are_marked(site, slack):
+    both = Both(site(rules=SHIPPED), slack)
+    both.post(b"".join(h12(1, at=now(-3600 * hours)) for hours in (5, 4, 3, 2)))
+    (message,) = both.wait_messages(1)
+    assert "4 in 5 minutes (limit 3; arrived late)" in message.text
+    assert "Matches arrived late, from" in message.everything
+    (row,) = both.outbox(H12_RULE)
+    assert row["arrived_late"] is True
+    shown = both.site.run(ALERTER, "outbox").stdout
+    assert b"(more than 3; arrived late)" in shown
