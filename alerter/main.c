@@ -15,8 +15,8 @@
     "      list the alerts that wait, were delivered, failed or expired\n"
 #define STATUS_USAGE                                                                               \
     "  drainwatch-alerter status [--format text|json]\n"                                           \
-    "      show how each rule and group stands, the last delivery of each app, the queue\n"        \
-    "      and the delivery of alerts; works beside the running programs\n"
+    "      show how each rule and group stands, the last delivery of each app and\n"               \
+    "      how alerts are delivered; works beside the running programs or alone\n"
 #define EXPORT_USAGE                                                                               \
     "  drainwatch-alerter export [--since DURATION]\n"                                             \
     "      write the recorded event stream to standard output: all of it, or from the\n"           \
