@@ -1,3 +1,4 @@
+/* Reads the rules file again and describes the change. Called by turn. */
 #include "alerter/rulesfile.h"
 
 #include "alerter/engine/ruleset.h"
@@ -7,7 +8,7 @@
 
 #include <stdio.h>
 
-/* What an operator wants confirmed: which windows go on. */
+/* Tells the operator how many rules keep their windows. */
 static void describe(struct rulesfile *f, const struct engine *engine, const struct rules *next)
 {
     const struct rules *old = engine_rules(engine);
@@ -21,7 +22,7 @@ static void describe(struct rulesfile *f, const struct engine *engine, const str
         kept += before != NULL;
     }
     snprintf(f->change, sizeof f->change,
-             "%zu rule%s, %zu new, %zu gone; the windows of %zu start empty, those of %zu go on",
+             "%zu rule%s, %zu new, %zu gone; %zu start with empty windows, %zu keep theirs",
              next->n, next->n == 1 ? "" : "s", added, (old != NULL ? old->n : 0) - kept,
              added + changed, kept - changed);
 }
@@ -35,7 +36,7 @@ void rulesfile_read(struct rulesfile *f, const char *path, const struct engine *
         return;
     rulesfile_close(f);
     if (engine_has_rules_text(engine, buf_text(&text), text.len)) {
-        log_info("%s was read anew: nothing has changed", path);
+        log_info("%s was read again: nothing has changed", path);
         buf_close(&text);
     } else {
         describe(f, engine, rules);
@@ -49,7 +50,7 @@ void rulesfile_in_force(struct rulesfile *f)
 {
     if (!f->is_new)
         return;
-    log_info("the rules were read anew: %s", f->change);
+    log_info("the rules were read again: %s", f->change);
     rulesfile_close(f);
 }
 

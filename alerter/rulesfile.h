@@ -1,4 +1,4 @@
-/* The rules file, read anew while the alerter serves, until it is in force. */
+/* The rules file, read again while the alerter serves, until its rules are in force. */
 #ifndef DRAINWATCH_ALERTER_RULESFILE_H
 #define DRAINWATCH_ALERTER_RULESFILE_H
 
@@ -9,16 +9,16 @@
 
 /* All zeros before the first read. */
 struct rulesfile {
-    bool is_new;     /* the text is to be fed to the engine */
+    bool is_new;     /* the text waits for the engine */
     struct buf text; /* good rules */
     char change[160];
 };
 
-/* Reads the file. Where it is good and is not what the engine has already, it is new; where it is
- * bad each fault is logged, and what was new before stays so. */
+/* Reads the file. If it is good and differs from the engine's rules, it becomes the new text. If it
+ * has faults, they are logged and nothing changes. */
 void rulesfile_read(struct rulesfile *f, const char *path, const struct engine *engine);
 
-/* The text is recorded and fed: says so. Nothing where there is none. */
+/* Logs that a new text, if there is one, is recorded and in force. */
 void rulesfile_in_force(struct rulesfile *f);
 
 void rulesfile_close(struct rulesfile *f);

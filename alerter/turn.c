@@ -1,278 +1,366 @@
-#include "alerter/loop_impl.h"
+/* Stores, decides and commits what a turn received, and starts over if that fails. Called by loop.
+ */
+#include "alerter/turn.h"
 
 #include "alerter/commands/show.h"
 #include "common/app/log.h"
 #include "common/base/time.h"
 
-#include <assert.h>
+#include <stdio.h>
 
-/* How much a start has to fold again at the most. */
+/* The most of the stream that a start has to read again. */
 static const int64_t SNAPSHOT_US = 10 * TIME_MINUTE;
-/* After a turn that failed: the disk may need a moment, and ingest keeps everything meanwhile. */
+/* After a failed turn: the disk may need a moment, and ingest keeps everything meanwhile. */
 static const int64_t FAILED_PAUSE_US = 500 * TIME_MS;
-/* How long after the last record nobody is taken to wait. Between two alerts of a storm there are
- * turns with nothing to store, when Slack answers: the disk, asked for then, kept the next alert
- * waiting for 2 to 6 ms, and was asked three times as often (30 syncs in 600 alerts, now 9). */
-static const int64_t REST_AFTER_US = 500 * TIME_MS;
+/* Time after the last record until the store may wait for the disk. During a storm an idle turn
+ * lies between any two alerts. Waiting for the disk in those delayed alerts by 2 to 6 ms. */
+static const int64_t MAINTAIN_AFTER_US = 500 * TIME_MS;
 
-/* ---- what a turn stores ---- */
+/* ---- storing ---- */
 
-static int need_transaction(struct loop *d, struct err *err)
+static int need_transaction(struct turn *t, struct err *err)
 {
-    int rc = d->in_transaction ? 0 : storage_begin(d->storage, err);
+    int rc = t->in_transaction ? 0 : storage_begin(t->storage, err);
 
     if (rc == 0)
-        d->in_transaction = true;
+        t->in_transaction = true;
     return rc;
+}
+
+static int commit(struct turn *t, struct err *err)
+{
+    if (!t->in_transaction)
+        return 0;
+    t->in_transaction = false;
+    return outbox_commit(t->outbox, err);
 }
 
 static int last_taken(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t *taken,
                       struct err *err)
 {
-    struct loop *d = ctx;
+    struct turn *t = ctx;
 
-    return storage_get_sequence(d->storage, sender, taken, err);
+    return storage_get_sequence(t->storage, sender, taken, err);
 }
 
 static int set_taken(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t taken,
                      struct err *err)
 {
-    struct loop *d = ctx;
-    int rc = need_transaction(d, err);
+    struct turn *t = ctx;
+    int rc = need_transaction(t, err);
 
-    return rc != 0 ? rc : storage_put_sequence(d->storage, sender, taken, d->now_us, err);
+    return rc != 0 ? rc : storage_put_sequence(t->storage, sender, taken, t->now_us, err);
 }
 
-static int put_alert(struct loop *d, const struct wire_alert *alert, struct err *err)
+static int put_alert(struct turn *t, const struct wire_alert *alert, struct err *err)
 {
-    /* An alert that is decided while alerting is off must not go out when somebody turns it on. */
-    const char *refusal = d->settings->enabled ? NULL : "alerting was switched off";
-    int rc = outbox_put(d->outbox, alert, refusal, err);
+    /* An alert decided while alerting is off must not go out when somebody turns it on. */
+    const char *refusal = t->settings->enabled ? NULL : "alerting was switched off";
+    int rc = outbox_put(t->outbox, alert, refusal, err);
 
     if (rc == 0)
         show_decided(alert);
     return rc;
 }
 
-/* Append, then decide: what the engine was fed is in the stream, in the same transaction. */
+/* Appends, then decides: every event of the engine is in the stream, in the same transaction. */
 static int take(void *ctx, struct wire_bytes bytes, const struct wire_record *record,
                 struct err *err)
 {
-    struct loop *d = ctx;
-    const struct wire_entry entry = {d->now_us, WIRE_INPUT_RECORD, bytes};
-    const struct engine_event event = engine_record_event(record, d->now_us);
+    struct turn *t = ctx;
+    const struct wire_entry entry = {t->now_us, WIRE_INPUT_RECORD, bytes};
+    const struct engine_event event = engine_record_event(record, t->now_us);
     struct engine_outcomes outcomes;
-    int rc = need_transaction(d, err);
+    int rc = need_transaction(t, err);
 
-    d->busy_us = d->now_us;
+    t->last_record_us = t->now_us;
     if (rc == 0)
-        rc = storage_append(d->storage, &entry, NULL, err);
-    if (rc == ERR_FULL && d->taken > 0)
-        return RECEIVER_NOT_NOW; /* the disk is full: room is made for the next turn */
-    d->taken++;
+        rc = storage_append(t->storage, &entry, NULL, err);
+    if (rc == ERR_FULL && t->taken > 0)
+        return RECEIVER_NOT_NOW; /* the disk is full: the next turn makes room */
+    t->taken++;
     if (rc == 0)
-        rc = fold_event(&d->fold, &event, &outcomes, err);
+        rc = fold_event(&t->fold, &event, &outcomes, err);
     for (size_t i = 0; rc == 0 && i < outcomes.n_alerts; i++)
-        rc = put_alert(d, &outcomes.alerts[i], err);
+        rc = put_alert(t, &outcomes.alerts[i], err);
     for (size_t i = 0; rc == 0 && i < outcomes.n_cooled; i++)
-        show_cooled(&outcomes.cooled[i], d->now_us);
+        show_cooled(&outcomes.cooled[i], t->now_us);
     return rc;
 }
 
 static int set_aside(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t sequence,
                      struct wire_bytes bytes, const char *why, struct err *err)
 {
-    struct loop *d = ctx;
-    int rc = need_transaction(d, err);
+    struct turn *t = ctx;
+    int rc = need_transaction(t, err);
 
-    log_error("a record of %zu bytes from ingest can never be read and is set aside: %s", bytes.len,
+    log_error("a record of %zu bytes from ingest is unreadable and is set aside: %s", bytes.len,
               why);
     return rc != 0 ? rc
-                   : storage_put_refused(d->storage, sender, sequence, bytes, why, d->now_us, err);
+                   : storage_put_refused(t->storage, sender, sequence, bytes, why, t->now_us, err);
 }
 
-struct receiver_calls loop_inbox_calls(struct loop *d)
+/* Rules are an event like any other: recorded, then fed. */
+static int feed_rules(struct turn *t, const char *text, size_t len, struct err *err)
 {
-    return (struct receiver_calls){.ctx = d,
-                                   .last_taken = last_taken,
-                                   .take = take,
-                                   .set_aside = set_aside,
-                                   .set_taken = set_taken};
+    const struct wire_entry entry = {t->now_us, WIRE_INPUT_RULES, {(const uint8_t *)text, len}};
+    struct engine_outcomes none;
+    int rc = need_transaction(t, err);
+
+    if (rc == 0)
+        rc = storage_append(t->storage, &entry, NULL, err);
+    return rc != 0 ? rc : fold_entry(&t->fold, &entry, &none, err);
 }
 
-static bool snapshot_due(const struct loop *d)
+/* Rules that were read again come before the turn's records. They are kept until they are
+ * committed, so a turn that fails leaves the old ones in force, and the next turn tries again. */
+static int feed_new_rules(struct turn *t, struct err *err)
 {
-    return d->fold.since_saved > 0 &&
-           (d->snapshot_wanted || d->now_us - d->fold.saved_us >= SNAPSHOT_US);
+    int rc;
+
+    if (!t->rules.is_new)
+        return 0;
+    rc = feed_rules(t, buf_text(&t->rules.text), t->rules.text.len, err);
+    if (rc != ERR_INPUT)
+        return rc;
+    /* The reader accepted them, so the engine should; a fault of ours must not hold up records. */
+    log_error("the new rules are refused, the old ones stay in force: %s", err->text);
+    rulesfile_close(&t->rules);
+    return 0;
 }
 
-/* What is not a delivery's but goes along with its transaction: a snapshot, trimming, the marks of
- * what was posted. */
-static int keep_house(struct loop *d, struct err *err)
+static bool snapshot_due(const struct turn *t)
 {
-    const struct settings *s = d->settings;
+    return t->fold.since_saved > 0 &&
+           (t->snapshot_wanted || t->now_us - t->fold.saved_us >= SNAPSHOT_US);
+}
+
+/* Adds to the transaction the work that belongs to no record: a snapshot, trimming, and the results
+ * of posts. */
+static int keep_house(struct turn *t, struct err *err)
+{
+    const struct settings *s = t->settings;
     enum storage_trimmed next = STORAGE_TRIM_DONE;
     int rc = 0;
 
-    if (snapshot_due(d) || outbox_unsaved(d->outbox) ||
-        storage_trim_due(d->storage, d->now_us, s->history_us, s->history_max_bytes))
-        rc = need_transaction(d, err);
-    if (rc == 0 && snapshot_due(d))
-        rc = fold_save(&d->fold, d->storage, d->now_us, err);
-    if (rc == ERR_FULL) /* nothing was changed, and no record is held up for it */
+    if (snapshot_due(t) || outbox_unsaved(t->outbox) ||
+        storage_trim_due(t->storage, t->now_us, s->history_us, s->history_max_bytes))
+        rc = need_transaction(t, err);
+    if (rc == 0 && snapshot_due(t))
+        rc = fold_save(&t->fold, t->storage, t->now_us, err);
+    if (rc == ERR_FULL) /* the snapshot changed nothing; records go on */
         rc = 0;
-    if (rc == 0 && d->in_transaction)
-        rc = storage_trim(d->storage, d->now_us, s->history_us, s->history_max_bytes, &next, err);
-    d->snapshot_wanted = next == STORAGE_TRIM_NEEDS_SNAPSHOT;
+    if (rc == 0 && t->in_transaction)
+        rc = storage_trim(t->storage, t->now_us, s->history_us, s->history_max_bytes, &next, err);
+    t->snapshot_wanted = next == STORAGE_TRIM_NEEDS_SNAPSHOT;
     return rc;
-}
-
-/* Rules are an input like any other: recorded, then fed. */
-int loop_feed_rules(struct loop *d, const char *text, size_t len, struct err *err)
-{
-    const struct wire_entry entry = {
-        d->now_us,
-        WIRE_INPUT_RULES,
-        {(const uint8_t *)text, len},
-    };
-    struct engine_outcomes none;
-    int rc = need_transaction(d, err);
-
-    if (rc == 0)
-        rc = storage_append(d->storage, &entry, NULL, err);
-    return rc != 0 ? rc : fold_entry(&d->fold, &entry, &none, err);
-}
-
-int loop_commit(struct loop *d, struct err *err)
-{
-    if (!d->in_transaction)
-        return 0;
-    d->in_transaction = false;
-    return outbox_commit(d->outbox, err);
 }
 
 /* ---- a turn that fails ---- */
 
-/* A snapshot in a transaction of its own, if there is anything new and room for it. */
-static int save_now(struct loop *d, bool *saved, struct err *err)
+/* Takes a snapshot in a transaction of its own, if there is anything new and room for it. */
+static int save_now(struct turn *t, bool *saved, struct err *err)
 {
     struct err full;
     int rc = 0;
 
     *saved = false;
-    if (d->fold.since_saved == 0)
+    if (t->fold.since_saved == 0 || storage_begin(t->storage, &full) != 0)
         return 0;
-    if (storage_begin(d->storage, &full) != 0)
-        return 0;
-    if (fold_save(&d->fold, d->storage, d->now_us, &full) != 0)
-        outbox_rollback(d->outbox);
+    if (fold_save(&t->fold, t->storage, t->now_us, &full) != 0)
+        outbox_rollback(t->outbox);
     else
-        *saved = outbox_commit(d->outbox, &full) == 0;
+        *saved = outbox_commit(t->outbox, &full) == 0;
     if (!*saved)
-        rc = fold_restore(&d->fold, d->storage, err);
+        rc = fold_restore(&t->fold, t->storage, err);
     return rc;
 }
 
-/* On a full disk history goes first. What lies behind the newest snapshot cannot go; so each time
- * that some room was won a new one is taken of it, and all before that can go the next time. */
-static int make_room(struct loop *d, struct err *err)
+/* On a full disk history goes first. The part after the newest snapshot cannot go, so a new
+ * snapshot is taken whenever there is room for one; then the part before it can go next time. */
+static int make_room(struct turn *t, struct err *err)
 {
     struct err full;
-    bool saved, won = storage_free_room(d->storage, &full) == 0;
-    int rc = save_now(d, &saved, err);
+    bool saved, won = storage_free_room(t->storage, &full) == 0;
+    int rc = save_now(t, &saved, err);
 
     if (rc != 0)
         return rc;
     if (!won && saved)
-        won = storage_free_room(d->storage, &full) == 0;
+        won = storage_free_room(t->storage, &full) == 0;
     if (won) {
-        log_warning("the disk is full: the oldest history was dropped to go on");
-        d->pause_until_us = 0;
+        log_warning("the disk is full: dropped the oldest history to go on (free some space, or "
+                    "lower DRAINWATCH_HISTORY_MAX_BYTES)");
+        t->pause_until_us = 0;
     }
     return 0;
 }
 
-/* The engine has seen what was not kept: it is thrown away and folded anew. Nobody was acked, so
- * ingest sends it all again. */
-static int start_over(struct loop *d, int why, struct err *err)
+/* The engine has seen records that were not stored, so it is built anew from the stream. Nobody was
+ * acked, so ingest sends the records again. */
+static int start_over(struct turn *t, int why, struct err *err)
 {
     int rc;
 
-    if (d->in_transaction)
-        outbox_rollback(d->outbox);
-    d->in_transaction = false;
-    receiver_rollback(d->receiver);
-    notices_turn_failed(&d->notices, err, d->now_us);
-    d->pause_until_us = d->now_us + FAILED_PAUSE_US;
+    if (t->in_transaction)
+        outbox_rollback(t->outbox);
+    t->in_transaction = false;
+    receiver_rollback(t->receiver);
+    notices_turn_failed(t->notices, err, t->now_us);
+    t->pause_until_us = t->now_us + FAILED_PAUSE_US;
     if (why == ERR_DAMAGED) /* the next start sets the file aside */
         return why;
-    rc = fold_restore(&d->fold, d->storage, err);
-    return rc == 0 && why == ERR_FULL ? make_room(d, err) : rc;
+    rc = fold_restore(&t->fold, t->storage, err);
+    return rc == 0 && why == ERR_FULL ? make_room(t, err) : rc;
 }
 
-/* Rules that were read anew come before the turn's records. They wait in the driver until they are
- * committed, so a turn that fails leaves the old ones in force and the next one tries again. */
-static int feed_new_rules(struct loop *d, struct err *err)
-{
-    int rc;
+/* ---- a turn ---- */
 
-    if (!d->rules.is_new)
-        return 0;
-    rc = loop_feed_rules(d, buf_text(&d->rules.text), d->rules.text.len, err);
-    if (rc != ERR_INPUT)
-        return rc;
-    /* The reader took them, so the engine does, too; but a fault of ours is to hold up nothing. */
-    log_error("the new rules are refused, the old ones stay in force: %s", err->text);
-    rulesfile_close(&d->rules);
-    return 0;
-}
-
-/* receive → append → step → outbox → commit */
-int loop_take_turn(struct loop *d, enum turn *turn, struct err *err)
+int turn_take(struct turn *t, int64_t now_us, enum turn_result *result, struct err *err)
 {
     bool stored;
     int rc;
 
-    *turn = TURN_NONE;
-    if (d->now_us < d->pause_until_us)
+    *result = TURN_NONE;
+    t->now_us = now_us;
+    if (now_us < t->pause_until_us)
         return 0;
-    d->pause_until_us = 0;
-    d->taken = 0;
-    rc = feed_new_rules(d, err);
+    t->pause_until_us = 0;
+    t->taken = 0;
+    rc = feed_new_rules(t, err);
     if (rc == 0)
-        rc = receiver_receive(d->receiver, d->now_us, err);
+        rc = receiver_receive(t->receiver, now_us, err);
     if (rc == 0)
-        rc = keep_house(d, err);
-    stored = d->in_transaction;
+        rc = keep_house(t, err);
+    stored = t->in_transaction;
     if (rc == 0)
-        rc = loop_commit(d, err);
+        rc = commit(t, err);
     if (rc != 0)
-        return start_over(d, rc, err);
-    *turn = stored ? TURN_STORED : TURN_IDLE;
+        return start_over(t, rc, err);
+    *result = stored ? TURN_STORED : TURN_IDLE;
     return 0;
 }
 
 /* Tells ingest's /healthz why alerts are not delivered; "" if they are. */
-static const char *trouble_of(struct loop *d)
+static const char *trouble_of(struct turn *t)
 {
     struct delivery_health health;
     struct err err;
 
-    if (outbox_health(d->outbox, &health, &err) != 0)
+    if (outbox_health(t->outbox, &health, &err) != 0)
         return "";
-    delivery_health_text(&health, d->trouble, sizeof d->trouble);
-    return d->trouble;
+    delivery_health_text(&health, t->trouble, sizeof t->trouble);
+    return t->trouble;
 }
 
-/* An alert that the turn decided on is on its way by now: it waits for none of this. */
-void loop_end_turn(struct loop *d, enum turn turn)
+void turn_end(struct turn *t, enum turn_result result)
 {
-    if (turn == TURN_NONE)
+    if (result == TURN_NONE)
         return;
-    receiver_ack(d->receiver, trouble_of(d));
-    if (turn == TURN_STORED) { /* a turn that had nothing to store shows nothing */
-        notices_turn_went_well(&d->notices, d->now_us);
-        rulesfile_in_force(&d->rules);
+    receiver_ack(t->receiver, trouble_of(t));
+    if (result == TURN_STORED) { /* an idle turn does not show that storing works again */
+        notices_turn_went_well(t->notices, t->now_us);
+        rulesfile_in_force(&t->rules);
     }
-    storage_maintain(d->storage, turn == TURN_IDLE && d->now_us - d->busy_us >= REST_AFTER_US);
+    storage_maintain(t->storage,
+                     result == TURN_IDLE && t->now_us - t->last_record_us >= MAINTAIN_AFTER_US);
+}
+
+bool turn_is_pending(struct turn *t)
+{
+    return t->rules.is_new || receiver_pending(t->receiver) || outbox_unsaved(t->outbox);
+}
+
+void turn_read_rules(struct turn *t)
+{
+    rulesfile_read(&t->rules, t->settings->rules_path, t->fold.engine);
+}
+
+int turn_unpark(struct turn *t, struct err *err)
+{
+    size_t n = 0;
+    int rc = storage_begin(t->storage, err);
+
+    if (rc == 0)
+        rc = outbox_unpark(t->outbox, &n, err);
+    if (rc == 0)
+        rc = outbox_commit(t->outbox, err);
+    else
+        outbox_rollback(t->outbox);
+    if (rc == 0 && n > 0)
+        log_info("retrying %zu kept alert%s", n, n == 1 ? "" : "s");
+    return rc;
+}
+
+/* ---- start and end ---- */
+
+static int open_storage(struct turn *t, struct err *err)
+{
+    char path[4096], aside[512];
+    int rc;
+
+    snprintf(path, sizeof path, "%s/alerter.db", t->settings->state_dir);
+    rc = storage_open(
+        &(struct storage_options){.location = path, .sync_full = t->settings->sync_full},
+        &t->storage, aside, err);
+    if (rc == 0 && aside[0] != '\0')
+        log_error("the journal was damaged and is set aside as %s: windows and cooldowns start "
+                  "empty, alerts that waited are lost",
+                  aside);
+    return rc;
+}
+
+/* In a large file damage may show only when it is read. It is then opened once more, which sets it
+ * aside. */
+static int open_folded(struct turn *t, struct err *err)
+{
+    int rc = open_storage(t, err);
+
+    if (rc == 0)
+        rc = fold_restore(&t->fold, t->storage, err);
+    if (rc != ERR_DAMAGED)
+        return rc;
+    log_error("%s", err->text);
+    storage_close(t->storage);
+    t->storage = NULL;
+    rc = open_storage(t, err);
+    return rc != 0 ? rc : fold_restore(&t->fold, t->storage, err);
+}
+
+int turn_open(struct turn *t, const struct settings *settings, struct notices *notices,
+              const char *rules_text, size_t rules_len, struct err *err)
+{
+    const struct queue_options queue = {settings->queue, settings->secrets, settings->n_secrets};
+    const struct receiver_calls calls = {.ctx = t,
+                                         .last_taken = last_taken,
+                                         .take = take,
+                                         .set_aside = set_aside,
+                                         .set_taken = set_taken};
+    int rc;
+
+    t->settings = settings;
+    t->notices = notices;
+    rc = open_folded(t, err);
+    if (rc == 0)
+        rc = outbox_open(t->storage, &t->outbox, err);
+    if (rc != 0)
+        return rc;
+    t->clock = clock_steady_start(t->fold.last_us);
+    t->now_us = clock_steady_us(&t->clock);
+    if (!engine_has_rules_text(t->fold.engine, rules_text, rules_len))
+        rc = feed_rules(t, rules_text, rules_len, err);
+    if (rc == 0)
+        rc = commit(t, err);
+    if (rc == 0)
+        rc = turn_unpark(t, err);
+    return rc != 0 ? rc : receiver_open(&queue, &calls, &t->receiver, err);
+}
+
+void turn_close(struct turn *t)
+{
+    receiver_close(t->receiver);
+    fold_close(&t->fold);
+    rulesfile_close(&t->rules);
+    outbox_close(t->outbox);
+    storage_close(t->storage);
 }

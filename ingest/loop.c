@@ -136,7 +136,7 @@ static void take_rules(struct loop *l)
     server_set_book(l->server, book);
     rulebook_release(l->book);
     l->book = book;
-    snprintf(event, sizeof event, "%s was read anew", l->settings->rules_path);
+    snprintf(event, sizeof event, "%s was read again", l->settings->rules_path);
     notices_rules(event, rulebook_rules(l->book), l->settings->queue);
     malloc_trim(0); /* as after the start */
 }

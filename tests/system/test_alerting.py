@@ -625,7 +625,7 @@ def test_records_that_this_build_cannot_take(site, tmp_path):
         assert "level=error" in alerter.wait_said("records are NOT taken", timeout=5)[0]
         ack = push(2, b"\xff\xff")
         assert ack.taken == 2 and ack.refused == ""
-        assert "level=error" in alerter.wait_said("can never be read and is set aside")[0]
+        assert "level=error" in alerter.wait_said("is unreadable and is set aside")[0]
         assert push(3, record(1, 3)).taken == 3
     alerter.kill()  # in order it would wait until this ingest is silent for long enough
 

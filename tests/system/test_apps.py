@@ -1,4 +1,4 @@
-"""Whose drain is whose, rules that are read anew while ingest runs, and drains that send what is
+"""Whose drain is whose, rules that are read again while ingest runs, and drains that send what is
 damaged."""
 
 import gzip
@@ -86,7 +86,7 @@ def test_the_ready_line_names_the_apps(site):
     assert "a7 and 94 more apps, other drains" in line
 
 
-# ---- rules read anew ----
+# ---- rules read again ----
 
 def version(n, more=""):
     """Rules that say of each match which version of them it went through."""
@@ -98,7 +98,7 @@ def storm(n=1):
     return frame("STORM") * n
 
 
-def rewrite(s, program, text, said="was read anew"):
+def rewrite(s, program, text, said="was read again"):
     before = len(program.said(said))
     s.rules.write_text(text)
     program.signal(signal.SIGHUP)
@@ -117,7 +117,7 @@ def test_what_begins_after_a_reload_uses_the_new_rules(site, router):
     rewrite(s, program, version(2, "  - {name: also, match: T.RM, more_than: 0, within: 1m}\n"))
     assert s.post(storm(3)) == 204
     assert rules_of(r.wait_for(2)) == [{"v1": 1}, {"v2": 3, "also": 3}]
-    said, = program.said("was read anew")
+    said, = program.said("was read again")
     assert str(s.rules) in said and "2 rules for a;" in said
     assert program.stop() == 0
 
@@ -208,7 +208,7 @@ def test_deliveries_go_on_while_rules_are_compiled(site, router):
     s.rules.write_text(version(2, slow_rules()))
     program.signal(signal.SIGHUP)
     posted = 0
-    while not program.said("was read anew"):
+    while not program.said("was read again"):
         assert s.post(storm()) == 204
         posted += 1
     assert s.post(storm()) == 204
@@ -229,7 +229,7 @@ def test_the_file_changes_once_more_while_it_is_compiled(site, router):
     (s.folder / "next.yaml").write_text(version(3))
     (s.folder / "next.yaml").replace(s.rules)  # never half written, because it may be read right now
     program.signal(signal.SIGHUP)
-    wait_for(lambda: len(program.said("was read anew")) == 2, "both reloads")
+    wait_for(lambda: len(program.said("was read again")) == 2, "both reloads")
     assert s.post(storm()) == 204
     assert rules_of(r.wait_for(3)) == [{"v1": 1}, {"v1": 1}, {"v3": 1}]
     s.rules.write_text(version(4, slow_rules()))

@@ -8,7 +8,7 @@ import pytest
 
 from drainwatch import ALERTER, INGEST, frame, h12, wait_for
 
-IN_FORCE = "the rules were read anew"
+IN_FORCE = "the rules were read again"
 
 
 def rules(more_than=3, match="field: code=H12", more="", cooldown="5m"):
@@ -53,7 +53,7 @@ class Both:
         self.alerter.signal(signal.SIGHUP)
         wait_for(lambda: text.encode() in self.recorded(), "the new rules in the stream")
 
-    def reload(self, text, alerter=IN_FORCE, ingest="was read anew"):
+    def reload(self, text, alerter=IN_FORCE, ingest="was read again"):
         """The alerter first: it takes what the old rules matched as well as the new."""
         self.write(text)
         for program, said in (self.alerter, alerter), (self.ingest, ingest):
@@ -73,7 +73,7 @@ def test_windows_stay_warm(both):
     assert both.s.post(h12(1)) == 204
     both.wait_alerts(("h12", 4))
     said, = both.alerter.said(IN_FORCE)
-    assert "2 rules, 1 new, 0 gone; the windows of 1 start empty, those of 1 go on" in said
+    assert "2 rules, 1 new, 0 gone; 1 start with empty windows, 1 keep theirs" in said
     assert both.s.post(frame("OTHER")) == 204
     both.wait_alerts(("h12", 4), ("other", 1))
 
@@ -140,7 +140,7 @@ def test_a_signal_while_the_first_rules_are_read(site, program):
         (s.folder / "new").write_text(whole)
         (s.folder / "new").rename(s.rules)
         file.write(whole)
-    started.wait_said("was read anew")
+    started.wait_said("was read again")
 
 
 def test_killed_right_after_it_was_said(both):
@@ -211,7 +211,7 @@ def test_new_rules_wait_for_a_disk_that_is_full(site, small_disk):
     disk.free()
     wait_for(lambda: len(alerter.said(IN_FORCE)) > said, "the new rules")
     ingest.signal(signal.SIGHUP)
-    ingest.wait_said("was read anew")
+    ingest.wait_said("was read again")
     assert s.post(h12(2) + frame("OTHER")) == 204
     alerter.wait_said("other: 1 ")
     assert alerter.said("h12: 2 ")

@@ -152,7 +152,7 @@ def test_a_hangup_is_passed_on(site, slack):
     both.wait_outbox(lambda row: row["delivery"]["state"] == "failed", "a failed alert")
     both.ingest.signal(signal.SIGHUP)
     both.wait_messages(1)
-    both.ingest.wait_said("1 alert that could not be delivered is tried again")
+    both.ingest.wait_said("retrying 1 kept alert")
     assert both.ingest.process.poll() is None
 
 
