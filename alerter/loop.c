@@ -7,6 +7,7 @@
 #include "common/app/clock.h"
 #include "common/app/log.h"
 #include "common/app/process.h"
+#include "common/app/startup.h"
 #include "common/base/time.h"
 
 #include <signal.h>
@@ -24,6 +25,7 @@ static const int64_t STOP_DUE_US = 1500 * TIME_MS;
 struct loop {
     const struct settings *settings;
     int signals;
+    const struct buf *notes; /* borrowed */
     struct notices notices;
     struct turn turn;
     struct dispatch *dispatch;
@@ -134,6 +136,7 @@ int loop_serve(struct loop *l, struct err *err)
     const unsigned all = sizeof fds / sizeof fds[0];
     int rc = 0;
 
+    startup_log_notes(l->notes);
     notices_begin(&l->notices, l->settings, t->fold.engine);
     while (rc == 0 && !is_done(l)) {
         unsigned n = t->pause_until_us != 0 ? all - 1 : all;
@@ -161,6 +164,7 @@ int loop_open(const struct loop_options *options, struct loop **out, struct err 
         return err_set(err, ERR_NOMEM, "out of memory");
     l->settings = options->settings;
     l->signals = options->signals;
+    l->notes = options->notes;
     rc =
         turn_open(&l->turn, l->settings, &l->notices, options->rules_text, options->rules_len, err);
     if (rc == 0)
