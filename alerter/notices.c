@@ -29,7 +29,7 @@ static void say_refused(struct notices *t, struct receiver *receiver, int64_t no
 static void say_strangers(struct notices *t, struct receiver *receiver, const char *queue,
                           int64_t now_us)
 {
-    uint64_t n = due(&t->strangers, receiver_queue_counts(receiver).failed, now_us);
+    uint64_t n = due(&t->strangers, receiver_strangers(receiver), now_us);
 
     if (n > 0)
         log_warning("%" PRIu64 " connections to the queue were refused: %s", n,

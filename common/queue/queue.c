@@ -2,9 +2,8 @@
 #include "common/queue/queue.h"
 
 #include "common/base/time.h"
+#include "common/queue/queue_curve.h"
 #include "common/queue/queue_endpoint.h"
-#include "common/queue/queue_keys.h"
-#include "common/queue/queue_zap.h"
 #include "common/record/wire.h"
 
 #include <assert.h>
@@ -52,7 +51,8 @@ struct queue {
     int64_t redial_us;  /* INT64_MAX: not due */
     int64_t redial_wait_us;
     zmq_msg_t message; /* the last received; always initialised */
-    struct queue_counts counts;
+    uint64_t epoch;    /* connections so far */
+    uint64_t failed;   /* handshakes */
 };
 
 static bool set_int(void *socket, int option, int value)
@@ -324,7 +324,7 @@ static void plan_redial(struct queue *q, int64_t now_us)
 
 static void connected(struct queue *q, int64_t now_us)
 {
-    q->counts.connected++;
+    q->epoch++;
     q->up = true;
     q->dialled_us = now_us;
     q->redial_us = INT64_MAX;
@@ -354,7 +354,7 @@ static void read_monitor(struct queue *q, int64_t now_us)
         if (event & ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
             connected(q, now_us);
         } else if (event & HANDSHAKE_FAILED) {
-            q->counts.failed++;
+            q->failed++;
             plan_redial(q, now_us);
         } else if (event & ZMQ_EVENT_DISCONNECTED) {
             q->up = false;
@@ -378,7 +378,7 @@ static void redial(struct queue *q, int64_t now_us)
 void queue_tend(struct queue *q, int64_t now_us)
 {
     if (q->zap != NULL)
-        q->counts.denied += queue_zap_answer(q->zap, q->keys, q->n_keys);
+        queue_zap_answer(q->zap, q->keys, q->n_keys);
     read_monitor(q, now_us);
     if (q->server)
         return;
@@ -455,7 +455,6 @@ static int drop_rest(struct queue *q)
             return rc;
         whole = 0;
     }
-    q->counts.malformed += !whole;
     return whole;
 }
 
@@ -476,7 +475,7 @@ int queue_receive(struct queue *q, struct queue_peer *peer, const void **bytes, 
 
 uint64_t queue_epoch(const struct queue *q)
 {
-    return q->counts.connected;
+    return q->epoch;
 }
 
 void queue_linger(struct queue *q, int ms)
@@ -484,9 +483,9 @@ void queue_linger(struct queue *q, int ms)
     set_int(q->socket, ZMQ_LINGER, ms);
 }
 
-struct queue_counts queue_counts(const struct queue *q)
+uint64_t queue_failed(const struct queue *q)
 {
-    return q->counts;
+    return q->failed;
 }
 
 const char *queue_endpoint(const struct queue *q)

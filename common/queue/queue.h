@@ -35,13 +35,6 @@ struct queue_peer {
     uint8_t id[QUEUE_PEER_MAX];
 };
 
-struct queue_counts {
-    uint64_t connected; /* handshakes that succeeded */
-    uint64_t failed;    /* that failed: another secret, another protocol, rubbish */
-    uint64_t denied;    /* of these, clients that know our public key but hold no secret of ours */
-    uint64_t malformed; /* messages with several parts */
-};
-
 /* Checks an endpoint: ipc://PATH or tcp://HOST:PORT; the alerter's HOST may be a star. Returns 0,
  * or ERR_INPUT with the fault and the remedy. */
 int queue_check_endpoint(const char *endpoint, struct err *err);
@@ -60,7 +53,7 @@ void queue_close(struct queue *q); /* drops unsent messages; NULL is fine */
 int queue_fd(const struct queue *q);
 bool queue_pending(struct queue *q);
 
-/* Serves handshakes: admits clients, counts, reconnects, tries the next secret. Call it after each
+/* Serves handshakes: admits clients, reconnects, tries the next secret. Call it after each
  * wake-up and at queue_wake_us at the latest. */
 void queue_tend(struct queue *q, int64_t now_us);
 int64_t queue_wake_us(const struct queue *q); /* INT64_MAX: nothing is due */
@@ -77,7 +70,8 @@ uint64_t queue_epoch(const struct queue *q);
 bool queue_writable(struct queue *q); /* of a DEALER: a send would succeed now */
 /* Lets queue_close wait up to `ms` until sent messages have left this process. */
 void queue_linger(struct queue *q, int ms);
-struct queue_counts queue_counts(const struct queue *q);
+/* How many handshakes failed: another secret, another protocol, rubbish. */
+uint64_t queue_failed(const struct queue *q);
 const char *queue_endpoint(const struct queue *q);
 
 #endif

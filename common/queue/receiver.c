@@ -1,3 +1,4 @@
+/* Takes records from the ingests and acks them; called by the alerter's loop. */
 #include "common/queue/receiver.h"
 
 #include "common/base/buf.h"
@@ -10,13 +11,13 @@
 
 struct known_sender {
     uint8_t id[WIRE_SENDER_BYTES];
-    uint64_t taken;     /* with what this turn took */
-    uint64_t committed; /* without */
+    uint64_t taken;     /* the last sequence, with this turn */
+    uint64_t committed; /* without this turn */
     bool heard;         /* in this turn: an ack is due */
-    bool again;         /* in this turn: something did not follow */
+    bool again;         /* in this turn: a record did not follow */
     bool goodbye;
     int64_t heard_us;
-    struct queue_peer peer; /* whom to answer: where it was last heard */
+    struct queue_peer peer; /* its last connection */
     char refused[RECEIVER_REFUSED_SIZE];
     UT_hash_handle hh;
 };
@@ -30,16 +31,21 @@ struct receiver {
     struct buf ack;
     size_t turn_records;
     size_t turn_bytes;
-    struct receiver_counts counts;
 };
 
-enum receiver_verdict receiver_judge(uint64_t taken, uint64_t base, uint64_t sequence)
+enum verdict {
+    VERDICT_TAKE,
+    VERDICT_SEEN,
+    VERDICT_GAP,
+};
+
+/* A record is taken if it follows the last one taken from its sender, or is the sender's oldest
+ * (`base`) beyond that. */
+static enum verdict judge(uint64_t taken, uint64_t base, uint64_t sequence)
 {
     if (sequence <= taken)
-        return RECEIVER_SEEN;
-    if (sequence == taken + 1 || sequence == base)
-        return RECEIVER_TAKE;
-    return RECEIVER_GAP;
+        return VERDICT_SEEN;
+    return sequence == taken + 1 || sequence == base ? VERDICT_TAKE : VERDICT_GAP;
 }
 
 int receiver_open(const struct queue_options *options, const struct receiver_calls *calls,
@@ -85,7 +91,7 @@ void receiver_close(struct receiver *i)
 
 /* ---- Senders ---- */
 
-/* Makes room for one more. Whoever was heard in this turn stays: its ack is due. */
+/* Makes room for one more. A sender that was heard in this turn stays, because its ack is due. */
 static void forget_stalest(struct receiver *i)
 {
     struct known_sender *s, *next, *stalest = NULL;
@@ -144,11 +150,10 @@ static int hear(struct receiver *i, const uint8_t id[WIRE_SENDER_BYTES],
 
 /* ---- Records ---- */
 
-static void refuse(struct receiver *i, struct known_sender *s, const char *why)
+static void refuse(struct known_sender *s, const char *why)
 {
     struct buf shown;
 
-    i->counts.refused++;
     buf_init(&shown, sizeof s->refused - 1);
     (void)text_append_printable(&shown, why, strlen(why));
     memcpy(s->refused, buf_text(&shown), shown.len);
@@ -168,16 +173,6 @@ static int read_record(struct receiver *i, const struct known_sender *s, uint64_
     return rc;
 }
 
-static void note_taken(struct receiver *i, struct known_sender *s, uint64_t sequence)
-{
-    const uint64_t mask = (UINT64_C(1) << WIRE_SEQUENCE_BITS) - 1;
-
-    /* A new sender begins anywhere; what a known one skips was lost. */
-    i->counts.holes += s->taken != 0 && (sequence & mask) != (s->taken & mask) + 1;
-    s->taken = sequence;
-    s->refused[0] = '\0';
-}
-
 /* Takes one record whose turn it is. False in *taken: it must stay with its sender. */
 static int take(struct receiver *i, struct known_sender *s, uint64_t sequence,
                 struct wire_bytes bytes, bool *taken, struct err *err)
@@ -190,7 +185,6 @@ static int take(struct receiver *i, struct known_sender *s, uint64_t sequence,
     switch (rc) {
     case 0:
         rc = i->calls.take(i->calls.ctx, bytes, &record, err);
-        i->counts.records += rc == 0;
         if (rc == RECEIVER_NOT_NOW) {
             s->again = true;
             return 0;
@@ -198,17 +192,18 @@ static int take(struct receiver *i, struct known_sender *s, uint64_t sequence,
         break;
     case ERR_INPUT:
         rc = i->calls.set_aside(i->calls.ctx, s->id, sequence, bytes, why.text, err);
-        i->counts.set_aside += rc == 0;
         break;
     case ERR_VERSION:
-        refuse(i, s, why.text);
+        refuse(s, why.text);
         return 0;
     default:
         return err_set(err, rc, "%s", why.text);
     }
     *taken = rc == 0;
-    if (rc == 0)
-        note_taken(i, s, sequence);
+    if (rc == 0) {
+        s->taken = sequence;
+        s->refused[0] = '\0';
+    }
     return rc;
 }
 
@@ -227,16 +222,15 @@ static int take_run(struct receiver *i, struct known_sender *s, const struct wir
 static int take_records(struct receiver *i, struct known_sender *s, const struct wire_push *push,
                         struct err *err)
 {
+    enum verdict verdict = VERDICT_TAKE;
     uint64_t before = s->taken;
     size_t k = 0;
     int rc = 0;
 
-    for (; k < push->n_records; k++, i->counts.seen++)
-        if (receiver_judge(s->taken, push->base, push->first + k) != RECEIVER_SEEN)
-            break;
-    if (k < push->n_records &&
-        receiver_judge(s->taken, push->base, push->first + k) == RECEIVER_GAP) {
-        i->counts.gaps++;
+    while (k < push->n_records &&
+           (verdict = judge(s->taken, push->base, push->first + k)) == VERDICT_SEEN)
+        k++;
+    if (k < push->n_records && verdict == VERDICT_GAP) {
         s->again = true;
         return 0;
     }
@@ -263,13 +257,11 @@ static int refuse_push(struct receiver *i, const struct wire_push *push,
     struct known_sender *s;
     int rc;
 
-    if (is_nobody(push->sender)) {
-        i->counts.malformed++;
+    if (is_nobody(push->sender))
         return 0;
-    }
     rc = hear(i, push->sender, peer, now_us, &s, err);
     if (rc == 0)
-        refuse(i, s, why);
+        refuse(s, why);
     return rc;
 }
 
@@ -285,10 +277,8 @@ static int take_push(struct receiver *i, const struct queue_peer *peer, const vo
         return refuse_push(i, &push, peer, now_us, why.text, err);
     if (rc == ERR_NOMEM)
         return err_set(err, rc, "%s", why.text);
-    if (rc != 0 || push.first > UINT64_MAX - push.n_records) {
-        i->counts.malformed++;
+    if (rc != 0 || push.first > UINT64_MAX - push.n_records)
         return 0;
-    }
     rc = hear(i, push.sender, peer, now_us, &s, err);
     if (rc != 0)
         return rc;
@@ -380,12 +370,7 @@ const char *receiver_refused(const struct receiver *i)
     return "";
 }
 
-struct receiver_counts receiver_counts(const struct receiver *i)
+uint64_t receiver_strangers(const struct receiver *i)
 {
-    return i->counts;
-}
-
-struct queue_counts receiver_queue_counts(const struct receiver *i)
-{
-    return queue_counts(i->queue);
+    return queue_failed(i->queue);
 }

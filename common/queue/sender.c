@@ -5,7 +5,6 @@
 #include "common/base/buf.h"
 #include "common/base/text.h"
 #include "common/base/time.h"
-#include "common/queue/batch.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -38,6 +37,15 @@ enum {
 struct flight {
     int64_t last;
     size_t bytes;
+};
+
+/* Consecutive records, gathered for one message. */
+struct batch {
+    int64_t position;  /* of the first record in the journal */
+    uint64_t sequence; /* of the first record; each further one is one more */
+    size_t n;
+    size_t lens[SENDER_PUSH_RECORDS];
+    struct buf bytes;
 };
 
 /* Positions; only `sent` ever goes back:
@@ -77,7 +85,6 @@ struct sender {
     bool said_goodbye;
     char refused[SENDER_TEXT_SIZE]; /* as the last ack said */
     char trouble[SENDER_TEXT_SIZE]; /* likewise */
-    struct sender_counts counts;
 };
 
 /* ---- Positions and sequences ------------------------------------------------------------------
@@ -123,6 +130,48 @@ static int sequence_at(struct sender *s, int64_t position, uint64_t *sequence, s
     return rc < 0 ? rc : 0;
 }
 
+/* ---- Batches ----------------------------------------------------------------------------------
+ */
+
+static void clear_batch(struct batch *b)
+{
+    b->n = 0;
+    buf_clear(&b->bytes);
+}
+
+/* Adds a copy. Returns false if the record does not follow the last one or does not fit. */
+static bool add_to_batch(struct batch *b, int64_t position, uint64_t sequence, const void *bytes,
+                         size_t n)
+{
+    if (b->n > 0 && (b->n == SENDER_PUSH_RECORDS || b->bytes.len + n > SENDER_PUSH_BYTES ||
+                     sequence != b->sequence + b->n))
+        return false;
+    if (buf_append(&b->bytes, bytes, n) != 0)
+        return false;
+    if (b->n == 0) {
+        b->position = position;
+        b->sequence = sequence;
+    }
+    b->lens[b->n++] = n;
+    return true;
+}
+
+static int pack_batch(struct sender *s, const struct batch *b)
+{
+    struct wire_bytes records[SENDER_PUSH_RECORDS];
+    struct wire_push push = {
+        .base = s->base, .first = b->sequence, .records = records, .n_records = b->n};
+    const uint8_t *at = b->bytes.data;
+
+    memcpy(push.sender, s->sender, sizeof push.sender);
+    for (size_t i = 0; i < b->n; i++) {
+        records[i] = (struct wire_bytes){.data = at, .len = b->lens[i]};
+        at += b->lens[i];
+    }
+    buf_clear(&s->packed);
+    return wire_pack_push(&push, &s->packed);
+}
+
 /* ---- Sending ----------------------------------------------------------------------------------
  */
 
@@ -151,18 +200,15 @@ static int send_packed(struct sender *s, int64_t now_us)
 static bool send_batch(struct sender *s, const struct batch *b, int64_t now_us)
 {
     int64_t last = b->position + (int64_t)b->n - 1;
-    int64_t again = (last < s->sent_ever ? last : s->sent_ever) - b->position + 1;
 
     if (b->n == 0 || !window_open(s) || !may_follow(s, b->sequence))
         return false;
-    buf_clear(&s->packed);
-    if (batch_pack(b, s->sender, s->base, &s->packed) != 0 || send_packed(s, now_us) != 0)
+    if (pack_batch(s, b) != 0 || send_packed(s, now_us) != 0)
         return false;
     if (s->n_flights == 0)
         s->resend_us = now_us + s->patience_us;
     s->flights[s->n_flights++] = (struct flight){.last = last, .bytes = b->bytes.len};
     s->flight_bytes += b->bytes.len;
-    s->counts.resent += again > 0 ? (uint64_t)again : 0;
     s->sent = last;
     s->sent_sequence = b->sequence + b->n - 1;
     if (s->sent_ever < last)
@@ -193,7 +239,7 @@ static int read_one(void *ctx, int64_t position, const void *bytes, size_t n)
     rc = sequence_here(s, position, bytes, n, &sequence);
     if (rc != 0)
         return rc;
-    return batch_add(&s->read, position, sequence, bytes, n) ? 0 : 1;
+    return add_to_batch(&s->read, position, sequence, bytes, n) ? 0 : 1;
 }
 
 static int send_stored(struct sender *s, int64_t now_us, struct err *err)
@@ -201,7 +247,7 @@ static int send_stored(struct sender *s, int64_t now_us, struct err *err)
     while (s->sent < s->last && window_open(s) && queue_writable(s->queue)) {
         int rc;
 
-        batch_clear(&s->read);
+        clear_batch(&s->read);
         rc = journal_read(s->journal, s->sent + 1, read_one, s, err);
         if (rc < 0)
             return rc;
@@ -250,7 +296,6 @@ static int advance(struct sender *s, int64_t position, int64_t now_us, struct er
     if (s->acked == s->trimmed)
         s->acked_us = now_us;
     s->base = base;
-    s->counts.acked += (uint64_t)(position - s->acked);
     s->acked = position;
     if (s->sent < position)
         s->sent = position;
@@ -305,17 +350,14 @@ static int take_ack(struct sender *s, const void *bytes, size_t n, int64_t now_u
     struct wire_ack ack;
     int rc = wire_unpack_ack(s->wire, bytes, n, &ack, &(struct err){0});
 
-    if (rc != 0 || memcmp(ack.sender, s->sender, sizeof ack.sender) != 0) {
-        s->counts.ignored_acks++;
+    if (rc != 0 || memcmp(ack.sender, s->sender, sizeof ack.sender) != 0)
         return 0;
-    }
     note_text(s->refused, ack.refused); /* before the next unpack, which frees both texts */
     note_text(s->trouble, ack.trouble);
     rc = names_sent(s, ack.taken, err);
     if (rc < 0)
         return rc;
     if (rc == 0) {
-        s->counts.ignored_acks++;
         if (ack.taken >= sequence_of(s->starts, s->last + 1))
             note_text(s->refused, AHEAD_OF_US);
         return 0;
@@ -400,8 +442,8 @@ int sender_open(const struct queue_options *options, struct journal *journal, in
     s->patience_us = SENDER_RESEND_US;
     s->sent_us = now_us - SENDER_PING_US; /* ask at once */
     s->answer_us = s->progress_us = s->again_us = now_us;
-    batch_init(&s->turn);
-    batch_init(&s->read);
+    buf_init(&s->turn.bytes, SENDER_PUSH_BYTES + WIRE_RECORD_MAX);
+    buf_init(&s->read.bytes, SENDER_PUSH_BYTES + WIRE_RECORD_MAX);
     buf_init(&s->packed, WIRE_MESSAGE_MAX);
     s->wire = wire_new();
     rc = s->wire == NULL ? err_set(err, ERR_NOMEM, "no memory for the sender") : 0;
@@ -426,8 +468,8 @@ void sender_close(struct sender *s)
     queue_close(s->queue);
     wire_free(s->wire);
     buf_close(&s->packed);
-    batch_close(&s->read);
-    batch_close(&s->turn);
+    buf_close(&s->read.bytes);
+    buf_close(&s->turn.bytes);
     free(s);
 }
 
@@ -452,10 +494,9 @@ int sender_append(struct sender *s, struct wire_record *record, struct err *err)
     if (rc != 0)
         return rc;
     assert(appended == position);
-    s->counts.appended++;
     /* The batch holds the turn's records from the first on, without a gap. */
     if (position == s->last + 1 + (int64_t)s->turn.n)
-        (void)batch_add(&s->turn, position, record->sequence, s->packed.data, s->packed.len);
+        (void)add_to_batch(&s->turn, position, record->sequence, s->packed.data, s->packed.len);
     return 0;
 }
 
@@ -488,13 +529,13 @@ int sender_push(struct sender *s, int64_t now_us, struct err *err)
     s->trimming = 0;
     if (s->turn.n > 0 && s->turn.position == s->sent + 1)
         (void)send_batch(s, &s->turn, now_us);
-    batch_clear(&s->turn);
+    clear_batch(&s->turn);
     return send_stored(s, now_us, err);
 }
 
 void sender_rollback(struct sender *s)
 {
-    batch_clear(&s->turn);
+    clear_batch(&s->turn);
     s->trimming = 0;
 }
 
@@ -524,7 +565,6 @@ int sender_timer(struct sender *s, int64_t now_us, struct err *err)
     int rc;
 
     if (s->n_flights > 0 && now_us >= s->resend_us) {
-        s->counts.silences++;
         s->patience_us = 2 * s->patience_us;
         if (s->patience_us > SENDER_RESEND_MAX_US)
             s->patience_us = SENDER_RESEND_MAX_US;
@@ -612,14 +652,4 @@ void sender_health(const struct sender *s, int64_t now_us, struct sender_health 
         snprintf(out->reason, sizeof out->reason,
                  "no answer from the alerter at %s for %s, %s deliver%s", queue_endpoint(s->queue),
                  words, count, out->waiting == 1 ? "y waits" : "ies wait");
-}
-
-const char *sender_refused(const struct sender *s)
-{
-    return s->refused;
-}
-
-struct sender_counts sender_counts(const struct sender *s)
-{
-    return s->counts;
 }

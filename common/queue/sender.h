@@ -40,14 +40,6 @@ enum {
 
 struct sender;
 
-struct sender_counts {
-    uint64_t appended; /* since this start */
-    uint64_t acked;
-    uint64_t resent;
-    uint64_t silences;     /* timeouts while waiting for an ack */
-    uint64_t ignored_acks; /* malformed, for another sender, or for a record never sent */
-};
-
 struct sender_health {
     bool ok;                         /* the alerter answers and takes the records */
     uint64_t waiting;                /* records without an ack */
@@ -94,8 +86,5 @@ void sender_goodbye(struct sender *s);
 
 uint64_t sender_waiting(const struct sender *s); /* committed and not acked */
 void sender_health(const struct sender *s, int64_t now_us, struct sender_health *out);
-/* The alerter's reason to refuse the oldest record; "" if it takes it. */
-const char *sender_refused(const struct sender *s);
-struct sender_counts sender_counts(const struct sender *s);
 
 #endif

@@ -46,8 +46,9 @@ static const char *channel_remedy(const char *text)
         return "is a webhook's address (write the channel's id, such as C0123456789, and set "
                "SLACK_BOT_TOKEN; alerts are posted by a bot)";
     if (*text == '@')
-        return "names a person (write the id of the direct message, such as D0123456789: it is "
-               "the last part of the conversation's link)";
+        return "names a person (write a channel's id, such as C0123456789, or the person's user "
+               "id, "
+               "such as U0123456789; a bot cannot post to a direct message between two people)";
     if (strpbrk(text, " \t") != NULL)
         return "holds a space (write one channel's id, or its name as '#name')";
     if (strpbrk(text, "/<>:@,\"'") != NULL || strcmp(text, "#") == 0)

@@ -1,3 +1,4 @@
+/* Captures that are written, cut, damaged and read in pieces. */
 #include "tests/unit/unit.h"
 
 #include "common/record/capture.h"

@@ -1,3 +1,4 @@
+/* Every message there and back, its bytes, and messages that are refused. */
 #include "tests/unit/unit.h"
 
 #include "common/record/arena.h"
@@ -266,7 +267,7 @@ static void test_entry_round_trip(void **state)
     static const struct wire_entry entries[] = {
         {1, WIRE_INPUT_NONE, {NULL, 0}},
         {-5, WIRE_INPUT_RECORD, {(const uint8_t *)"re\0cord", 7}},
-        {3, WIRE_INPUT_RULES, {(const uint8_t *)"rules: []\n, and what is not part of it", 10}},
+        {3, WIRE_INPUT_RULES, {(const uint8_t *)"rules: []\n, and a part too many", 10}},
         {4, WIRE_INPUT_RULES, {NULL, 0}},
         {INT64_MAX, WIRE_INPUT_SNAPSHOT, {(const uint8_t *)"\0\1\2", 3}},
     };
@@ -402,7 +403,7 @@ static void assert_alert_is(struct fixture *f, const struct wire_alert *in, int 
 static void test_alert_bounds(void **state)
 {
     static struct wire_group group[WIRE_GROUP_MAX + 1];
-    static const char *mentions[600]; /* more than what the stack's scratch holds, too */
+    static const char *mentions[600]; /* the stack's scratch does not hold so many, either */
     struct wire_alert in = bare_alert;
 
     for (size_t i = 0; i < sizeof group / sizeof group[0]; i++)

@@ -77,7 +77,9 @@ static void channels_that_slack_would_refuse_are_named(void **state)
     static const struct {
         const char *channel, *remedy;
     } rows[] = {
-        {"'@anna'", "names a person (write the id of the direct message, such as D0123456789: "},
+        {"'@anna'",
+         "names a person (write a channel's id, such as C0123456789, or the person's user id, "
+         "such as U0123456789; "},
         {"${SLACK_CHANNEL}",
          "is not replaced by a variable's value (write the channel's id itself"},
         {"$CHANNEL", "is not replaced by a variable's value (write the channel's id itself"},

@@ -1,9 +1,10 @@
-/* The queue's CURVE keys, derived from an HMAC secret (HKDF-SHA256, RFC 5869). Part of queue.
+/* The queue's CURVE keys, derived from an HMAC secret (HKDF-SHA256, RFC 5869), and the answers to
+ * ZeroMQ's questions which clients may connect (ZAP, ZeroMQ RFC 27). Part of queue.
  *
  * One secret, known to both programs, makes two key pairs, so that nothing else must be handed out:
  * one that the alerter proves itself with, one for every ingest. */
-#ifndef DRAINWATCH_COMMON_QUEUE_QUEUE_KEYS_H
-#define DRAINWATCH_COMMON_QUEUE_QUEUE_KEYS_H
+#ifndef DRAINWATCH_COMMON_QUEUE_QUEUE_CURVE_H
+#define DRAINWATCH_COMMON_QUEUE_QUEUE_CURVE_H
 
 #include "common/base/err.h"
 #include "common/base/secret.h"
@@ -24,12 +25,17 @@ struct queue_keys {
     uint8_t client_public_bytes[QUEUE_KEY_BYTES];
 };
 
-/* Those of each secret, in their order. Returns 0, or as queue_keys_derive, or ERR_NOMEM. */
+/* Derives the keys of each secret, in their order. Returns 0, ERR_IO (OpenSSL or ZeroMQ cannot) or
+ * ERR_NOMEM. */
 int queue_keys_new(const struct secret *secrets, size_t n, struct queue_keys **out,
                    struct err *err);
 void queue_keys_free(struct queue_keys *keys, size_t n); /* overwrites them; NULL is fine */
 
-/* Returns 0 or ERR_IO (OpenSSL or ZeroMQ cannot). The caller overwrites the keys in the end. */
-int queue_keys_derive(const char *secret, size_t len, struct queue_keys *out, struct err *err);
+#define QUEUE_ZAP_DOMAIN "drainwatch"
+
+/* Opens the socket for the questions. Call it before the server binds. Returns NULL on failure. */
+void *queue_zap_open(void *zmq_context);
+/* Answers all waiting questions on the caller's thread: yes to the client keys in `keys`. */
+void queue_zap_answer(void *socket, const struct queue_keys *keys, size_t n_keys);
 
 #endif
