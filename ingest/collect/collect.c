@@ -1,4 +1,5 @@
-/* Groups the matches of a delivery. The delivery adds each matching line and takes the parts. */
+/* Groups the matches of a delivery. The delivery adds each matching line and takes the matches.
+ */
 #define HASH_NONFATAL_OOM 1
 #include "ingest/collect/collect.h"
 
@@ -41,7 +42,6 @@ struct group {
 
 struct collect {
     const struct rules *rules;
-    int64_t received_us;
     uint64_t seed;
     struct group **groups; /* `n_made` of them exist; those behind `n_groups` wait for later */
     size_t n_groups;
@@ -49,14 +49,9 @@ struct collect {
     size_t cap_groups;
     struct group *table; /* the groups by key */
     size_t n_matches;
-    struct buf source; /* of the last line, as it is shown */
-    struct buf process;
-    struct buf values; /* of the match that is being added */
-    char key[KEY_MAX];
-    size_t key_len;
+    struct buf key; /* of the match that is being added */
     struct excerpt excerpt;
     struct wire_matches *matches; /* of each group */
-    struct parts parts;
 };
 
 struct collect *collect_new(uint64_t seed)
@@ -66,9 +61,7 @@ struct collect *collect_new(uint64_t seed)
     if (t == NULL)
         return NULL;
     t->seed = seed;
-    buf_init(&t->source, COLLECT_NAME_MAX);
-    buf_init(&t->process, COLLECT_NAME_MAX);
-    buf_init(&t->values, VALUES_MAX);
+    buf_init(&t->key, KEY_MAX);
     excerpt_init(&t->excerpt);
     return t;
 }
@@ -86,7 +79,6 @@ static void free_groups(struct collect *t)
     t->groups = NULL;
     t->matches = NULL;
     t->n_made = t->cap_groups = 0;
-    parts_close(&t->parts);
 }
 
 void collect_free(struct collect *t)
@@ -96,72 +88,57 @@ void collect_free(struct collect *t)
     HASH_CLEAR(hh, t->table);
     free_groups(t);
     excerpt_close(&t->excerpt);
-    buf_close(&t->values);
-    buf_close(&t->process);
-    buf_close(&t->source);
+    buf_close(&t->key);
     free(t);
 }
 
-void collect_begin(struct collect *t, const struct rulebook *book, int64_t received_us)
+void collect_begin(struct collect *t, const struct rulebook *book)
 {
     HASH_CLEAR(hh, t->table);
     if (t->n_made > KEEP_GROUPS || t->n_matches > KEEP_TIMES)
         free_groups(t);
     t->n_groups = t->n_matches = 0;
     t->rules = rulebook_rules(book);
-    t->received_us = received_us;
     excerpt_begin(&t->excerpt, book);
 }
 
 /* ---- keys ---- */
 
-static void put(struct collect *t, const void *bytes, size_t n)
+/* A name that is too long is cut. */
+static int append_name(struct buf *key, struct line_text name)
 {
-    assert(n <= sizeof t->key - t->key_len);
-    memcpy(t->key + t->key_len, bytes, n);
-    t->key_len += n;
-}
+    size_t n = name.len < COLLECT_NAME_MAX ? name.len : COLLECT_NAME_MAX;
+    int rc;
 
-/* Puts a name into the key as it is shown. Mostly it is the last line's, which saves the work. */
-static int put_name(struct collect *t, struct buf *shown, struct line_text text)
-{
-    size_t n = text.len < COLLECT_NAME_MAX ? text.len : COLLECT_NAME_MAX;
-
-    if (text.len != shown->len || memcmp(text.data, buf_text(shown), text.len) != 0) {
-        buf_clear(shown);
-        if (text_append_printable(shown, text.data, n) == ERR_NOMEM)
-            return ERR_NOMEM;
-    }
-    put(t, buf_text(shown), shown->len + 1);
-    return 0;
+    key->max_bytes = key->len + COLLECT_NAME_MAX;
+    rc = text_append_printable(key, name.data, n);
+    key->max_bytes = KEY_MAX;
+    return rc == ERR_NOMEM ? rc : buf_append(key, "", 1);
 }
 
 static int make_key(struct collect *t, const struct line *line, uint32_t rule)
 {
     int rc;
 
-    t->key_len = 0;
-    put(t, &rule, sizeof rule);
-    rc = put_name(t, &t->source, line->source);
+    buf_clear(&t->key);
+    rc = buf_append(&t->key, &rule, sizeof rule);
     if (rc == 0)
-        rc = put_name(t, &t->process, line->process);
-    if (rc != 0 || t->rules->rules[rule].group_by.n == 0)
-        return rc;
-    rc = excerpt_values(&t->excerpt, rule, line->message, &t->values);
-    put(t, buf_text(&t->values), t->values.len);
-    return rc;
+        rc = append_name(&t->key, line->source);
+    if (rc == 0)
+        rc = append_name(&t->key, line->process);
+    return rc == 0 ? excerpt_append_values(&t->excerpt, rule, line->message, &t->key) : rc;
 }
 
 /* Makes the key of the group that takes all further matches of a rule. */
 static int make_overflow_key(struct collect *t, uint32_t rule)
 {
-    int rc = excerpt_no_values(&t->rules->rules[rule], &t->values);
+    int rc;
 
-    t->key_len = 0;
-    put(t, &rule, sizeof rule);
-    put(t, "\0", 2);
-    put(t, buf_text(&t->values), t->values.len);
-    return rc;
+    buf_clear(&t->key);
+    rc = buf_append(&t->key, &rule, sizeof rule);
+    if (rc == 0)
+        rc = buf_append(&t->key, "\0", 2);
+    return rc == 0 ? excerpt_append_no_values(&t->rules->rules[rule], &t->key) : rc;
 }
 
 /* ---- groups ---- */
@@ -223,7 +200,7 @@ static int add_group(struct collect *t, uint32_t rule, unsigned hash, struct gro
         return rc;
     g = t->groups[t->n_groups];
     buf_clear(&g->key);
-    rc = buf_append(&g->key, t->key, t->key_len);
+    rc = buf_append(&g->key, t->key.data, t->key.len);
     if (rc != 0)
         return rc;
     g->rule = rule;
@@ -244,8 +221,8 @@ static struct group *find_group(struct collect *t, unsigned *hash)
 {
     struct group *g;
 
-    *hash = (unsigned)hash_quick(t->seed, t->key, t->key_len);
-    HASH_FIND_BYHASHVALUE(hh, t->table, t->key, t->key_len, *hash, g);
+    *hash = (unsigned)hash_quick(t->seed, t->key.data, t->key.len);
+    HASH_FIND_BYHASHVALUE(hh, t->table, t->key.data, t->key.len, *hash, g);
     return g;
 }
 
@@ -326,19 +303,13 @@ int collect_keep_samples(struct collect *t)
     return rc;
 }
 
-size_t collect_matches(const struct collect *t)
+int collect_matches(struct collect *t, const struct wire_matches **matches, size_t *n)
 {
-    return t->n_matches;
-}
-
-int collect_parts(struct collect *t, const struct part **parts, size_t *n)
-{
-    int rc;
+    int rc = collect_keep_samples(t);
 
     for (size_t i = 0; i < t->n_groups; i++) {
         const struct group *g = t->groups[i];
 
-        assert(g->last.data == NULL);
         t->matches[i] = (struct wire_matches){
             .rule = t->rules->rules[g->rule].name,
             .source = g->source,
@@ -350,8 +321,7 @@ int collect_parts(struct collect *t, const struct part **parts, size_t *n)
             .n_group = g->n_pairs,
         };
     }
-    rc = parts_split(&t->parts, t->matches, t->n_groups, t->received_us);
-    *parts = t->parts.parts;
-    *n = t->parts.n_parts;
+    *n = t->n_groups;
+    *matches = t->matches;
     return rc;
 }

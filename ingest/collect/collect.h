@@ -8,7 +8,7 @@
 #ifndef DRAINWATCH_INGEST_COLLECT_COLLECT_H
 #define DRAINWATCH_INGEST_COLLECT_COLLECT_H
 
-#include "ingest/collect/parts.h"
+#include "common/record/wire.h"
 #include "ingest/collect/rulebook.h"
 #include "ingest/input/line.h"
 
@@ -32,11 +32,11 @@ struct collect;
 struct collect *collect_new(uint64_t seed);
 void collect_free(struct collect *t);
 
-/* Forgets all and begins anew. The book must be held while the parts are used. */
-void collect_begin(struct collect *t, const struct rulebook *book, int64_t received_us);
+/* Forgets all and begins anew. The book must be held while the matches are used. */
+void collect_begin(struct collect *t, const struct rulebook *book);
 
 /* Counts a line that matched these rules, once for each. Returns 0, ERR_FULL (COLLECT_MATCHES_MAX)
- * or ERR_NOMEM. The line's bytes must stay until collect_keep_samples. */
+ * or ERR_NOMEM. The line's bytes must stay until collect_keep_samples or collect_matches. */
 int collect_add(struct collect *t, const struct line *line, int64_t time_us, const uint32_t *rules,
                 size_t n_rules);
 
@@ -44,10 +44,8 @@ int collect_add(struct collect *t, const struct line *line, int64_t time_us, con
  * Returns 0 or ERR_NOMEM. */
 int collect_keep_samples(struct collect *t);
 
-size_t collect_matches(const struct collect *t);
-
-/* Everything that was added since begin, in parts that fit a record each; no part if nothing was
- * added. Valid until the next begin. Returns 0 or ERR_NOMEM. */
-int collect_parts(struct collect *t, const struct part **parts, size_t *n);
+/* Keeps the samples and gets everything that was added since begin, valid until the next begin.
+ * Returns 0 or ERR_NOMEM. */
+int collect_matches(struct collect *t, const struct wire_matches **matches, size_t *n);
 
 #endif

@@ -139,7 +139,7 @@ static int begin(struct delivery *d, const struct input_format *format, const st
 
     if (rc != 0)
         return rc;
-    collect_begin(d->collect, book, received_us);
+    collect_begin(d->collect, book);
     d->book = book;
     d->match = rulebook_match(book);
     d->received_us = received_us;
@@ -236,19 +236,17 @@ static int emit_line(struct delivery *d, const struct line *line, const struct c
         .lines = 1,
         .bytes = len,
     };
-    const struct part *parts;
+    const struct wire_matches *matches;
     size_t n;
     int rc;
 
-    collect_begin(d->collect, d->book, d->received_us);
+    collect_begin(d->collect, d->book);
     rc = take_line(d, line, candidate);
-    if (rc == 0)
-        rc = collect_keep_samples(d->collect);
-    if (rc == 0)
-        rc = collect_parts(d->collect, &parts, &n);
     whole.lost = d->counts.lost - lost_before;
     if (rc == 0)
-        rc = delivery_records_make(&d->records, &whole, parts, n);
+        rc = collect_matches(d->collect, &matches, &n);
+    if (rc == 0)
+        rc = delivery_records_make(&d->records, &whole, matches, n);
     for (size_t i = 0; rc == 0 && i < d->records.n; i++)
         rc = d->each_line(d->ctx, &d->records.items[i]);
     return rc;
@@ -408,8 +406,9 @@ struct delivery_counts delivery_counts(const struct delivery *d)
 int delivery_finish(struct delivery *d, const struct wire_record **records, size_t *n)
 {
     struct delivery_counts counts;
-    const struct part *parts;
-    size_t n_parts;
+    struct wire_record whole;
+    const struct wire_matches *matches;
+    size_t n_matches;
     int rc = input_finish(d->parser);
 
     *records = NULL;
@@ -417,22 +416,20 @@ int delivery_finish(struct delivery *d, const struct wire_record **records, size
     if (rc != 0 || d->each_line != NULL)
         return rc;
     counts = delivery_counts(d);
-    rc = collect_parts(d->collect, &parts, &n_parts);
+    whole = (struct wire_record){.received_us = d->received_us,
+                                 .drain = buf_text(&d->drain),
+                                 .frame_id = buf_text(&d->frame_id),
+                                 .lines = counts.lines,
+                                 .bytes = counts.bytes,
+                                 .malformed = counts.malformed,
+                                 .lost = counts.lost,
+                                 .count_differs = counts.count_differs};
+    rc = collect_matches(d->collect, &matches, &n_matches);
     if (rc == 0)
-        rc = delivery_records_make(
-            &d->records,
-            &(const struct wire_record){.received_us = d->received_us,
-                                        .drain = buf_text(&d->drain),
-                                        .frame_id = buf_text(&d->frame_id),
-                                        .lines = counts.lines,
-                                        .bytes = counts.bytes,
-                                        .malformed = counts.malformed,
-                                        .lost = counts.lost,
-                                        .count_differs = counts.count_differs},
-            parts, n_parts);
-    if (rc != 0)
-        return rc;
-    *records = d->records.items;
-    *n = d->records.n;
-    return 0;
+        rc = delivery_records_make(&d->records, &whole, matches, n_matches);
+    if (rc == 0) {
+        *records = d->records.items;
+        *n = d->records.n;
+    }
+    return rc;
 }

@@ -203,7 +203,8 @@ static void find_pairs(const struct buf *message, const char *const *keys, size_
     }
 }
 
-int excerpt_values(struct excerpt *e, uint32_t index, struct line_text message, struct buf *out)
+int excerpt_append_values(struct excerpt *e, uint32_t index, struct line_text message,
+                          struct buf *out)
 {
     const struct rule *rule = &e->rules->rules[index];
     struct logfmt_pair found[RULES_GROUP_BY_MAX];
@@ -211,24 +212,22 @@ int excerpt_values(struct excerpt *e, uint32_t index, struct line_text message, 
     size_t n = excerpt_keys(rule, keys);
     int rc;
 
-    buf_clear(out);
     if (n == 0)
         return 0;
     rc = read_message(e, index, message);
     if (rc != 0)
-        return rc == ERR_NOMEM ? rc : excerpt_no_values(rule, out);
+        return rc == ERR_NOMEM ? rc : excerpt_append_no_values(rule, out);
     find_pairs(&e->message, keys, n, found);
     for (size_t i = 0; rc == 0 && i < n; i++)
         rc = append_pair(e, rule, keys[i], &found[i], out);
     return rc;
 }
 
-int excerpt_no_values(const struct rule *rule, struct buf *out)
+int excerpt_append_no_values(const struct rule *rule, struct buf *out)
 {
     const char *keys[RULES_GROUP_BY_MAX];
     int rc = 0;
 
-    buf_clear(out);
     for (size_t n = excerpt_keys(rule, keys); rc == 0 && n > 0; n--)
         rc = buf_append(out, ellipsis, sizeof ellipsis);
     return rc;

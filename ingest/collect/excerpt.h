@@ -44,14 +44,15 @@ int excerpt_sample(struct excerpt *e, uint32_t rule, struct line_text message, s
  * their number. */
 size_t excerpt_keys(const struct rule *rule, const char *keys[RULES_GROUP_BY_MAX]);
 
-/* Writes one value for each of these keys, as printable text with a zero byte after it: the
+/* Appends one value for each of these keys, as printable text with a zero byte after it: the
  * content of the first pair with the key, of `path` without the query and with its ids folded if
  * the rule says so. It is "" if there is no such pair or its end is not known, and "…" if it must
  * not be shown. A longer value than WIRE_GROUP_TEXT_MAX is cut and ends in "…" and a hash of all of
  * it, so that values which differ stay different. Returns 0 or ERR_NOMEM. */
-int excerpt_values(struct excerpt *e, uint32_t rule, struct line_text message, struct buf *out);
+int excerpt_append_values(struct excerpt *e, uint32_t rule, struct line_text message,
+                          struct buf *out);
 
-/* Writes "…" for each of them. Returns 0 or ERR_NOMEM. */
-int excerpt_no_values(const struct rule *rule, struct buf *out);
+/* Appends "…" for each of them. Returns 0 or ERR_NOMEM. */
+int excerpt_append_no_values(const struct rule *rule, struct buf *out);
 
 #endif

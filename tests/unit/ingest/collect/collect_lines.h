@@ -1,4 +1,4 @@
-/* Lines for a collect, and its parts. */
+/* Lines for a collect, and its records. */
 #ifndef DRAINWATCH_TESTS_UNIT_INGEST_COLLECT_COLLECT_LINES_H
 #define DRAINWATCH_TESTS_UNIT_INGEST_COLLECT_COLLECT_LINES_H
 
@@ -6,6 +6,7 @@
 
 #include "common/base/err.h"
 #include "ingest/collect/collect.h"
+#include "ingest/collect/delivery_records.h"
 
 #include <string.h>
 
@@ -32,13 +33,18 @@ static inline int add(struct collect *t, const char *source, const char *process
     return collect_add(t, &line, time_us, which, n);
 }
 
-static inline const struct part *parts_of(struct collect *t, size_t *n)
+/* Valid until the next call. */
+static inline const struct wire_record *records_of(struct collect *t, int64_t received_us,
+                                                   size_t *n)
 {
-    const struct part *parts;
+    static struct delivery_records records;
+    const struct wire_record whole = {.received_us = received_us, .drain = "", .frame_id = ""};
+    const struct wire_matches *matches;
 
-    assert_int_equal(collect_keep_samples(t), 0);
-    assert_int_equal(collect_parts(t, &parts, n), 0);
-    return parts;
+    assert_int_equal(collect_matches(t, &matches, n), 0);
+    assert_int_equal(delivery_records_make(&records, &whole, matches, *n), 0);
+    *n = records.n;
+    return records.items;
 }
 
 #endif

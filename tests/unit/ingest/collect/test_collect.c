@@ -1,4 +1,4 @@
-/* Tests of groups, samples and parts of a delivery. */
+/* Tests of groups, samples and records of a delivery. */
 #include "tests/unit/ingest/collect/collect_lines.h"
 
 #include "common/base/text.h"
@@ -24,39 +24,47 @@ static int free_book(void **state)
     return 0;
 }
 
-static size_t packed_size(const struct part *part, int64_t received_us)
+static size_t packed_size(const struct wire_record *record)
 {
-    struct wire_record record = {.received_us = received_us,
-                                 .drain = "",
-                                 .frame_id = "",
-                                 .matches = part->matches,
-                                 .n_matches = part->n};
     struct buf out;
     size_t n;
 
     buf_init(&out, WIRE_MESSAGE_MAX);
-    assert_int_equal(wire_pack_record(&record, &out), 0);
+    assert_int_equal(wire_pack_record(record, &out), 0);
     n = out.len;
     buf_close(&out);
     return n;
 }
 
+/* The matches of all groups. */
+static uint64_t count_matches(struct collect *t)
+{
+    const struct wire_matches *m;
+    uint64_t sum = 0;
+    size_t n;
+
+    assert_int_equal(collect_matches(t, &m, &n), 0);
+    for (size_t i = 0; i < n; i++)
+        sum += m[i].n_times;
+    return sum;
+}
+
 static void test_grouping(void **state)
 {
     struct collect *t = collect_new(1);
-    const struct part *parts;
+    const struct wire_record *records;
     const struct wire_matches *m;
     size_t n;
 
-    collect_begin(t, *state, 100);
+    collect_begin(t, *state);
     assert_int_equal(add(t, "heroku", "router", "one", 101, both, 2), 0);
     assert_int_equal(add(t, "heroku", "router", "two", 99, &first, 1), 0);
     assert_int_equal(add(t, "herok", "urouter", "three", 102, &first, 1), 0);
-    assert_int_equal(collect_matches(t), 4);
-    parts = parts_of(t, &n);
+    assert_int_equal(count_matches(t), 4);
+    records = records_of(t, 0, &n);
     assert_int_equal(n, 1);
-    assert_int_equal(parts[0].n, 3);
-    m = parts[0].matches;
+    assert_int_equal(records[0].n_matches, 3);
+    m = records[0].matches;
     assert_string_equal(m[0].rule, "first");
     assert_string_equal(m[0].source, "heroku");
     assert_string_equal(m[0].process, "router");
@@ -68,8 +76,8 @@ static void test_grouping(void **state)
     assert_string_equal(m[1].rule, "second");
     assert_memory_equal(m[1].sample.data, "one", 3);
     assert_string_equal(m[2].process, "urouter");
-    collect_begin(t, *state, 100);
-    parts_of(t, &n);
+    collect_begin(t, *state);
+    records_of(t, 0, &n);
     assert_int_equal(n, 0);
     collect_free(t);
 }
@@ -78,19 +86,19 @@ static void test_names_are_made_fit(void **state)
 {
     char longest[200];
     struct collect *t = collect_new(1);
-    const struct part *parts;
+    const struct wire_record *records;
     size_t n;
 
     memset(longest, 'p', sizeof longest - 1);
     longest[sizeof longest - 1] = 0;
-    collect_begin(t, *state, 0);
+    collect_begin(t, *state);
     assert_int_equal(add(t, "a\nb\xff", longest, "x", 0, &first, 1), 0);
     assert_int_equal(add(t, "", "", "", 0, &first, 1), 0);
-    parts = parts_of(t, &n);
-    assert_string_equal(parts[0].matches[0].source, "a\\x0ab\\xff");
-    assert_int_equal(strlen(parts[0].matches[0].process), COLLECT_NAME_MAX);
-    assert_string_equal(parts[0].matches[1].source, "");
-    assert_int_equal(parts[0].matches[1].sample.len, 0);
+    records = records_of(t, 0, &n);
+    assert_string_equal(records[0].matches[0].source, "a\\x0ab\\xff");
+    assert_int_equal(strlen(records[0].matches[0].process), COLLECT_NAME_MAX);
+    assert_string_equal(records[0].matches[1].source, "");
+    assert_int_equal(records[0].matches[1].sample.len, 0);
     collect_free(t);
 }
 
@@ -99,7 +107,7 @@ static void test_samples_are_cut_and_redacted(void **state)
     static const char token[] = "POST /x?drain_token=0123456789abcdef&a=b ";
     static char message[5000];
     struct collect *t = collect_new(1);
-    const struct part *parts;
+    const struct wire_record *records;
     struct wire_bytes sample;
     size_t n;
 
@@ -107,10 +115,10 @@ static void test_samples_are_cut_and_redacted(void **state)
     memcpy(message, token, sizeof token - 1);
     memcpy(message + 990, "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac", 15);
     memcpy(message + 1995, "drain_token=0123456789abcdef", 28);
-    collect_begin(t, *state, 0);
+    collect_begin(t, *state);
     assert_int_equal(add(t, "a", "p", message, 0, &first, 1), 0);
-    parts = parts_of(t, &n);
-    sample = parts[0].matches[0].sample;
+    records = records_of(t, 0, &n);
+    sample = records[0].matches[0].sample;
     assert_true(sample.len <= WIRE_SAMPLE_MAX && sample.len > WIRE_SAMPLE_MAX - 4);
     assert_null(memmem(sample.data, sample.len, "012345", 6));
     assert_non_null(memmem(sample.data, sample.len, "drain_token=\xe2\x80\xa6&a=b", 19));
@@ -123,10 +131,10 @@ static void test_groups_are_bounded(void **state)
 {
     enum { NAMES = 3 * COLLECT_GROUPS_MAX };
     struct collect *t = collect_new(1);
-    const struct part *parts;
+    const struct wire_record *records;
     size_t n, groups = 0, matches = 0, folded = 0;
 
-    collect_begin(t, *state, 1000);
+    collect_begin(t, *state);
     for (int i = 0; i < NAMES; i++) {
         static char message[WIRE_SAMPLE_MAX + 1];
         char process[32];
@@ -135,13 +143,13 @@ static void test_groups_are_bounded(void **state)
         snprintf(process, sizeof process, "web.%d", i);
         assert_int_equal(add(t, "app", process, message, 1000 + i, both, 2), 0);
     }
-    parts = parts_of(t, &n);
+    records = records_of(t, 1000, &n);
     assert_true(n > 1); /* the samples alone are 4 MB */
     for (size_t i = 0; i < n; i++) {
-        assert_true(packed_size(&parts[i], 1000) <= PARTS_RECORD_BYTES);
-        groups += parts[i].n;
-        for (size_t j = 0; j < parts[i].n; j++) {
-            const struct wire_matches *m = &parts[i].matches[j];
+        assert_true(packed_size(&records[i]) <= DELIVERY_RECORDS_BYTES);
+        groups += records[i].n_matches;
+        for (size_t j = 0; j < records[i].n_matches; j++) {
+            const struct wire_matches *m = &records[i].matches[j];
 
             matches += m->n_times;
             folded += m->process[0] == 0 ? m->n_times : 0;
@@ -149,32 +157,32 @@ static void test_groups_are_bounded(void **state)
         }
     }
     assert_int_equal(matches, 2 * NAMES);
-    assert_int_equal(collect_matches(t), 2 * NAMES);
+    assert_int_equal(count_matches(t), 2 * NAMES);
     assert_true(groups <= COLLECT_GROUPS_MAX + 4 + n);
     assert_true(folded > NAMES);
     collect_free(t);
 }
 
 /* What is too much for one record becomes several, time for time. */
-static void test_parts_hold_every_time(void **state)
+static void test_records_hold_every_time(void **state)
 {
     enum { LINES = 400000 };
     struct collect *t = collect_new(1);
-    const struct part *parts;
+    const struct wire_record *records;
     size_t n, seen[2] = {0};
 
-    collect_begin(t, *state, 0);
+    collect_begin(t, *state);
     for (int64_t i = 0; i < LINES; i++) /* far apart, back and forth: five bytes each */
         assert_int_equal(add(t, "a", "p", "m", i % 2 ? i : -3600000000 + i, both, 2), 0);
-    parts = parts_of(t, &n);
+    records = records_of(t, 0, &n);
     assert_in_range(n, 4, 5);
     for (size_t i = 0; i < n; i++) {
-        size_t size = packed_size(&parts[i], 0);
+        size_t size = packed_size(&records[i]);
 
-        assert_true(size <= PARTS_RECORD_BYTES);
-        assert_true(i + 1 == n || size > PARTS_RECORD_BYTES - 4096);
-        for (size_t j = 0; j < parts[i].n; j++) {
-            const struct wire_matches *m = &parts[i].matches[j];
+        assert_true(size <= DELIVERY_RECORDS_BYTES);
+        assert_true(i + 1 == n || size > DELIVERY_RECORDS_BYTES - 4096);
+        for (size_t j = 0; j < records[i].n_matches; j++) {
+            const struct wire_matches *m = &records[i].matches[j];
             size_t which = strcmp(m->rule, "first") == 0 ? 0 : 1;
 
             for (size_t k = 0; k < m->n_times; k++) {
@@ -211,7 +219,7 @@ static void test_each_match_is_in_its_group(void **state)
     static struct buf shown[NAMES];
     static uint8_t of_line[LINES][3];
     struct collect *t = collect_new(1);
-    const struct part *parts;
+    const struct wire_record *records;
     size_t n, n_times = 0;
     uint64_t seed = 99;
 
@@ -221,7 +229,7 @@ static void test_each_match_is_in_its_group(void **state)
                                     strlen(names[i]) < COLLECT_NAME_MAX ? strlen(names[i])
                                                                         : COLLECT_NAME_MAX);
     }
-    collect_begin(t, *state, 0);
+    collect_begin(t, *state);
     for (size_t i = 0; i < LINES; i++) {
         for (size_t k = 0; k < 3; k++) {
             seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
@@ -231,10 +239,10 @@ static void test_each_match_is_in_its_group(void **state)
                              &both[of_line[i][2]], 1),
                          0);
     }
-    parts = parts_of(t, &n);
+    records = records_of(t, 0, &n);
     assert_int_equal(n, 1);
-    for (size_t i = 0; i < parts[0].n; i++) {
-        const struct wire_matches *m = &parts[0].matches[i];
+    for (size_t i = 0; i < records[0].n_matches; i++) {
+        const struct wire_matches *m = &records[0].matches[i];
 
         for (size_t k = 0; k < m->n_times; k++) {
             const uint8_t *of = of_line[m->times_us[k]];
@@ -263,14 +271,14 @@ static void test_matches_are_bounded(void **state)
     struct collect *t = collect_new(1);
 
     assert_non_null(which);
-    collect_begin(t, *state, 0);
+    collect_begin(t, *state);
     for (int i = 0; i < COLLECT_MATCHES_MAX / MANY; i++)
         assert_int_equal(add(t, "a", "p", "m", 0, which, MANY), 0);
     assert_int_equal(add(t, "a", "p", "m", 0, which, 1), ERR_FULL);
-    assert_int_equal(collect_matches(t), COLLECT_MATCHES_MAX);
-    collect_begin(t, *state, 0);
+    assert_int_equal(count_matches(t), COLLECT_MATCHES_MAX);
+    collect_begin(t, *state);
     assert_int_equal(add(t, "a", "p", "m", 0, which, 1), 0);
-    assert_int_equal(collect_matches(t), 1);
+    assert_int_equal(count_matches(t), 1);
     collect_free(t);
     free(which);
 }
@@ -282,7 +290,7 @@ int main(void)
         cmocka_unit_test(test_names_are_made_fit),
         cmocka_unit_test(test_samples_are_cut_and_redacted),
         cmocka_unit_test(test_groups_are_bounded),
-        cmocka_unit_test(test_parts_hold_every_time),
+        cmocka_unit_test(test_records_hold_every_time),
         cmocka_unit_test(test_each_match_is_in_its_group),
         cmocka_unit_test(test_matches_are_bounded),
     };

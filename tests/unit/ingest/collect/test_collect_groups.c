@@ -37,8 +37,8 @@ struct fixture {
     struct rules rules;
     struct rulebook *book;
     struct collect *collect;
-    const struct part *parts;
-    size_t n_parts;
+    const struct wire_record *records;
+    size_t n_records;
 };
 
 static void setup(struct fixture *f, const struct rule *of, size_t n, struct rules_list redacts)
@@ -47,7 +47,7 @@ static void setup(struct fixture *f, const struct rule *of, size_t n, struct rul
     f->book = book_of(&f->rules);
     f->collect = collect_new(1);
     assert_non_null(f->collect);
-    collect_begin(f->collect, f->book, 0);
+    collect_begin(f->collect, f->book);
 }
 
 static void teardown(struct fixture *f)
@@ -64,10 +64,10 @@ static void add_all(struct fixture *f, const char *message)
 /* All matches, which must fit one record. */
 static const struct wire_matches *matches_of(struct fixture *f, size_t n)
 {
-    f->parts = parts_of(f->collect, &f->n_parts);
-    assert_int_equal(f->n_parts, 1);
-    assert_int_equal(f->parts[0].n, n);
-    return f->parts[0].matches;
+    f->records = records_of(f->collect, 0, &f->n_records);
+    assert_int_equal(f->n_records, 1);
+    assert_int_equal(f->records[0].n_matches, n);
+    return f->records[0].matches;
 }
 
 static void assert_pair(const struct wire_matches *m, size_t i, const char *key, const char *value)
@@ -116,7 +116,7 @@ static void test_each_rule_groups_by_its_own_keys(void **state)
     assert_pair(&m[5], 0, "path", "/b");
     assert_int_equal(m[5].n_times, 1);
     assert_pair(&m[6], 1, "path", "/b");
-    collect_begin(f.collect, f.book, 0); /* and nothing of it stays */
+    collect_begin(f.collect, f.book); /* and nothing of it stays */
     add_all(&f, "nothing");
     m = matches_of(&f, 4);
     assert_pair(&m[1], 0, "path", "");
@@ -302,7 +302,7 @@ static void test_failed_redaction_shows_nothing(void **state)
     (void)state;
     setup(&f, redacted, 2, (struct rules_list){of_file, 1});
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
-        collect_begin(f.collect, f.book, 0);
+        collect_begin(f.collect, f.book);
         add_all(&f, "path=/a user=u sid=12");
         assert_int_equal(collect_keep_samples(f.collect), 0);
         redact_fails = reasons[i];
@@ -343,11 +343,11 @@ static void test_values_are_bounded(void **state)
         snprintf(message, sizeof message, "path=/%d", (int)i);
         assert_int_equal(add(f.collect, "app", "web.1", message, i, each + 1, 2), 0);
     }
-    f.parts = parts_of(f.collect, &f.n_parts);
-    for (size_t i = 0; i < f.n_parts; i++) {
-        groups += f.parts[i].n;
-        for (size_t j = 0; j < f.parts[i].n; j++) {
-            const struct wire_matches *m = &f.parts[i].matches[j];
+    f.records = records_of(f.collect, 0, &f.n_records);
+    for (size_t i = 0; i < f.n_records; i++) {
+        groups += f.records[i].n_matches;
+        for (size_t j = 0; j < f.records[i].n_matches; j++) {
+            const struct wire_matches *m = &f.records[i].matches[j];
             size_t n = strcmp(m->rule, "path") == 0 ? 1 : 3;
             char path[32];
 
@@ -397,21 +397,23 @@ static void test_wide_groups_fit_their_records(void **state)
         snprintf(message, sizeof message, "a=%s b=%s c=%s d=%s", value, value, value, value);
         assert_int_equal(add(f.collect, "app", "web.1", message, i, each, 1), 0);
     }
-    f.parts = parts_of(f.collect, &f.n_parts);
-    assert_true(f.n_parts > 1);
+    f.records = records_of(f.collect, 0, &f.n_records);
+    assert_true(f.n_records > 1);
     buf_init(&out, WIRE_MESSAGE_MAX);
-    for (size_t i = 0; i < f.n_parts; i++) {
-        struct wire_record record = {
-            .drain = "", .frame_id = "", .matches = f.parts[i].matches, .n_matches = f.parts[i].n};
+    for (size_t i = 0; i < f.n_records; i++) {
+        struct wire_record record = {.drain = "",
+                                     .frame_id = "",
+                                     .matches = f.records[i].matches,
+                                     .n_matches = f.records[i].n_matches};
 
         buf_clear(&out);
         assert_int_equal(wire_pack_record(&record, &out), 0);
-        assert_true(out.len <= PARTS_RECORD_BYTES);
-        assert_true(i + 1 == f.n_parts || out.len > PARTS_RECORD_BYTES / 2);
+        assert_true(out.len <= DELIVERY_RECORDS_BYTES);
+        assert_true(i + 1 == f.n_records || out.len > DELIVERY_RECORDS_BYTES / 2);
         assert_int_equal(wire_unpack_record(w, out.data, out.len, &back, &err), 0);
         for (size_t j = 0; j < back.n_matches; j++) {
             matches += back.matches[j].n_times;
-            assert_pair(&back.matches[j], 3, "d", f.parts[i].matches[j].group[3].value);
+            assert_pair(&back.matches[j], 3, "d", f.records[i].matches[j].group[3].value);
         }
     }
     assert_int_equal(matches, 2 * COLLECT_GROUPS_MAX);

@@ -93,7 +93,8 @@ static struct line_text text(const char *s)
 static void assert_values(struct fixture *f, uint32_t rule, const char *message, const char *want,
                           size_t len)
 {
-    assert_int_equal(excerpt_values(&f->excerpt, rule, text(message), &f->values), 0);
+    buf_clear(&f->values);
+    assert_int_equal(excerpt_append_values(&f->excerpt, rule, text(message), &f->values), 0);
     if (f->values.len != len || (len > 0 && memcmp(f->values.data, want, len) != 0))
         fail_msg("%s: %s (%zu bytes, expected %s)", message, buf_text(&f->values), f->values.len,
                  want);
@@ -127,10 +128,12 @@ static void test_one_value_a_key(void **state)
                   sizeof found);
     assert_values(&f, ALL, "process=x", none, sizeof none);
     assert_values(&f, PLAIN, "path=/a", "", 0);
-    assert_int_equal(excerpt_no_values(&rules[ALL], &f.values), 0);
+    buf_clear(&f.values);
+    assert_int_equal(excerpt_append_no_values(&rules[ALL], &f.values), 0);
     assert_int_equal(f.values.len, sizeof hidden);
     assert_memory_equal(f.values.data, hidden, sizeof hidden);
-    assert_int_equal(excerpt_no_values(&rules[PLAIN], &f.values), 0);
+    buf_clear(&f.values);
+    assert_int_equal(excerpt_append_no_values(&rules[PLAIN], &f.values), 0);
     assert_int_equal(f.values.len, 0);
     teardown(&f);
 }
@@ -185,20 +188,23 @@ static void test_long_values_are_told_apart_by_a_hash_of_the_whole(void **state)
     memset(message + 6, 'v', VALUE_MAX - 1);
     assert_value(&f, PATH, message, message + 5); /* as long as may be */
     memcpy(message + 5 + VALUE_MAX, "a", 2);
-    assert_int_equal(excerpt_values(&f.excerpt, PATH, text(message), &f.values), 0);
+    buf_clear(&f.values);
+    assert_int_equal(excerpt_append_values(&f.excerpt, PATH, text(message), &f.values), 0);
     len = f.values.len;
     assert_true(len <= sizeof first);
     memcpy(first, f.values.data, len);
     assert_memory_equal(first, message + 5, len - 20);
     assert_memory_equal(first + len - 20, "…", 3);
     message[5 + VALUE_MAX] = 'b';
-    assert_int_equal(excerpt_values(&f.excerpt, PATH, text(message), &f.values), 0);
+    buf_clear(&f.values);
+    assert_int_equal(excerpt_append_values(&f.excerpt, PATH, text(message), &f.values), 0);
     assert_int_equal(f.values.len, len);
     assert_memory_not_equal(f.values.data, first, len);
     message[5 + VALUE_MAX] = 'a';
     assert_values(&f, PATH, message, first, len);
     memcpy(message + 5 + VALUE_MAX - 20, "€€€€€€€", 22); /* nor is it cut within a character */
-    assert_int_equal(excerpt_values(&f.excerpt, PATH, text(message), &f.values), 0);
+    buf_clear(&f.values);
+    assert_int_equal(excerpt_append_values(&f.excerpt, PATH, text(message), &f.values), 0);
     assert_true(text_is_utf8(buf_text(&f.values), f.values.len));
     teardown(&f);
 }
@@ -382,7 +388,8 @@ static void test_failed_redaction_hides_all(void **state)
         assert_value(&f, PATH, "path=/a email=a@b and more", "/a"); /* it needs none */
     }
     redact_fails = ERR_NOMEM;
-    assert_int_equal(excerpt_values(&f.excerpt, EMAIL, text("x"), &f.values), ERR_NOMEM);
+    buf_clear(&f.values);
+    assert_int_equal(excerpt_append_values(&f.excerpt, EMAIL, text("x"), &f.values), ERR_NOMEM);
     assert_int_equal(excerpt_sample(&f.excerpt, EMAIL, text("x"), &f.sample), ERR_NOMEM);
     redact_fails = 0;
     teardown(&f);
