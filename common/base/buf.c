@@ -29,18 +29,14 @@ void buf_clear(struct buf *b)
         b->data[0] = 0;
 }
 
-int buf_reserve(struct buf *b, size_t n)
+static int grow(struct buf *b, size_t len)
 {
     size_t cap = b->cap ? b->cap : FIRST_CAP;
     uint8_t *data;
 
-    if (n > b->max_bytes || b->len > b->max_bytes - n)
-        return ERR_FULL;
-    if (b->data != NULL && b->len + n < b->cap)
-        return 0;
-    if (b->len + n > SIZE_MAX / 4) /* so that doubling cannot overflow */
+    if (len > SIZE_MAX / 4) /* so that doubling cannot overflow */
         return ERR_NOMEM;
-    while (cap <= b->len + n) /* one byte stays free for the zero after the content */
+    while (cap <= len) /* one byte stays free for the zero after the content */
         cap *= 2;
     data = realloc(b->data, cap);
     if (data == NULL)
@@ -48,6 +44,13 @@ int buf_reserve(struct buf *b, size_t n)
     b->data = data;
     b->cap = cap;
     return 0;
+}
+
+int buf_reserve(struct buf *b, size_t n)
+{
+    if (n > b->max_bytes || b->len > b->max_bytes - n)
+        return ERR_FULL;
+    return b->len + n < b->cap ? 0 : grow(b, b->len + n);
 }
 
 int buf_append(struct buf *b, const void *bytes, size_t n)

@@ -32,7 +32,7 @@ static inline bool line_is_digit(char c)
 static inline enum line_known line_pri(const char *s, size_t n, size_t *len)
 {
     static const char tail[] = ">1 ";
-    size_t i = 1, end;
+    size_t i = 1;
 
     if (n == 0)
         return LINE_MORE;
@@ -42,10 +42,9 @@ static inline enum line_known line_pri(const char *s, size_t n, size_t *len)
         i++;
     if (i == 1 && n > 1)
         return LINE_NO;
-    end = i + 3;
-    if (n < end) /* is it right so far? */
+    *len = i + 3;
+    if (n < *len) /* is it right so far? */
         return memcmp(s + i, tail, n - i) == 0 ? LINE_MORE : LINE_NO;
-    *len = end;
     return memcmp(s + i, tail, 3) == 0 ? LINE_YES : LINE_NO;
 }
 
@@ -69,27 +68,20 @@ struct head {
 static inline enum line_known head_at(const char *s, size_t n, struct head *head)
 {
     size_t sign = n > 0 && (s[0] == '+' || s[0] == '-');
-    size_t most = n < sign + HEAD_DIGITS_MAX + 1 ? n : sign + HEAD_DIGITS_MAX + 1;
     size_t i = sign, length = 0, pri;
-    enum line_known known;
 
-    for (; i < most && line_is_digit(s[i]); i++)
-        length =
-            length * 10 + (size_t)(s[i] - '0'); /* may wrap: so many digits are refused below */
+    while (i < n && i <= sign + HEAD_DIGITS_MAX && line_is_digit(s[i]))
+        length = length * 10 + (size_t)(s[i++] - '0'); /* may wrap: so many digits are no length */
     if (i > sign + HEAD_DIGITS_MAX)
         return LINE_NO;
     if (i == n)
         return LINE_MORE;
     if (i == sign || s[i] != ' ')
         return LINE_NO;
-    known = line_pri(s + i + 1, n - i - 1, &pri);
-    if (known == LINE_YES) {
-        bool good = sign == 0 && s[0] != '0' && i <= HEAD_DIGITS_GOOD;
-
-        head->len = i + 1;
-        head->length = good && length <= LINE_BYTES_MAX ? length : 0;
-    }
-    return known;
+    head->len = i + 1;
+    head->length =
+        sign == 0 && s[0] != '0' && i <= HEAD_DIGITS_GOOD && length <= LINE_BYTES_MAX ? length : 0;
+    return line_pri(s + i + 1, n - i - 1, &pri);
 }
 
 #endif
