@@ -41,7 +41,7 @@ static int check_folder(struct loop *l, struct err *err)
     if (l->now_us < l->look_us)
         return 0;
     l->look_us = l->now_us + TIME_S;
-    return storage_is_gone(l->turn.storage)
+    return l->turn.storage->ops->is_gone(l->turn.storage)
                ? err_set(err, ERR_IO, "%s was removed or replaced while in use (start again)",
                          l->settings->state_dir)
                : 0;

@@ -1,11 +1,16 @@
 /* Logs what an operator should know while the alerter serves; the loop calls it each turn. */
 #include "alerter/notices.h"
 
+#include "alerter/deliver/wording.h"
 #include "common/app/log.h"
+#include "common/base/time.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Bytes: a rule's name and most groups are whole. */
+enum { SUBJECT_MAX = 600, NAME_MAX_BYTES = 300 };
 
 /* Takes a counter's new value. Returns how many of it to log now, 0 if none. */
 static uint64_t due(struct notices_count *c, uint64_t count, int64_t now_us)
@@ -106,4 +111,44 @@ void notices_say(struct notices *t, struct receiver *receiver, const struct engi
     say_refused(t, receiver, now_us);
     say_strangers(t, receiver, queue, now_us);
     say_engine(t, engine, now_us);
+}
+
+/* ---- outcomes of the engine ---- */
+
+void notices_alert(const struct wire_alert *alert)
+{
+    struct draft about;
+
+    draft_init(&about, DRAFT_PRINT);
+    wording_subject(&about, alert, alert->rule, SUBJECT_MAX);
+    log_info("alert %s: %s: %s%" PRIu64 " (more than %" PRIu64 ") in %s, %" PRIu64 " suppressed",
+             alert->id, buf_text(&about.text), wording_qualifier(alert), alert->count,
+             alert->threshold, alert->app, alert->suppressed);
+    draft_close(&about);
+}
+
+/* "05:55:10 UTC", with the date if that is a day or more away. */
+static void say_until(struct draft *d, int64_t until_us, int64_t now_us)
+{
+    char text[TIME_UTC_SIZE];
+    const size_t date = sizeof "2026-05-07 " - 1;
+
+    time_format_utc(until_us, text);
+    draft_say(d, until_us - now_us < 24 * TIME_HOUR ? text + date : text);
+}
+
+void notices_cooled(const struct engine_cooled *cooled, int64_t now_us)
+{
+    const struct wire_alert alert = {
+        .rule = cooled->rule, .group = cooled->group, .n_group = cooled->n_group};
+    struct draft line;
+
+    draft_init(&line, DRAFT_PRINT);
+    draft_show(&line, cooled->app, NAME_MAX_BYTES);
+    draft_say(&line, ": ");
+    wording_subject(&line, &alert, cooled->rule, SUBJECT_MAX);
+    draft_say(&line, " breached again, in cooldown until ");
+    say_until(&line, cooled->until_us, now_us);
+    log_info("%s", buf_text(&line.text));
+    draft_close(&line);
 }

@@ -38,4 +38,8 @@ void notices_turn_went_well(struct notices *t, int64_t now_us);
 void notices_say(struct notices *t, struct receiver *receiver, const struct engine *engine,
                  const char *queue, int64_t now_us);
 
+/* Log an alert that was just decided, and a breach within a cooldown. */
+void notices_alert(const struct wire_alert *alert);
+void notices_cooled(const struct engine_cooled *cooled, int64_t now_us);
+
 #endif

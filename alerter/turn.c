@@ -1,9 +1,10 @@
-/* Stores, decides and commits what a turn received, and starts over if that fails. Called by loop.
- */
+/* Stores, decides and commits what a turn received, reads the rules again, and starts over if a
+ * turn fails. Called by loop. */
 #include "alerter/turn.h"
 
-#include "alerter/commands/show.h"
+#include "alerter/engine/ruleset.h"
 #include "common/app/log.h"
+#include "common/app/startup.h"
 #include "common/base/time.h"
 
 #include <stdio.h>
@@ -20,19 +21,12 @@ static const int64_t MAINTAIN_AFTER_US = 500 * TIME_MS;
 
 static int need_transaction(struct turn *t, struct err *err)
 {
-    int rc = t->in_transaction ? 0 : storage_begin(t->storage, err);
-
-    if (rc == 0)
-        t->in_transaction = true;
-    return rc;
+    return storage_in_transaction(t->storage) ? 0 : storage_begin(t->storage, err);
 }
 
 static int commit(struct turn *t, struct err *err)
 {
-    if (!t->in_transaction)
-        return 0;
-    t->in_transaction = false;
-    return outbox_commit(t->outbox, err);
+    return storage_in_transaction(t->storage) ? outbox_commit(t->outbox, err) : 0;
 }
 
 static int last_taken(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t *taken,
@@ -40,7 +34,7 @@ static int last_taken(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64
 {
     struct turn *t = ctx;
 
-    return storage_get_sequence(t->storage, sender, taken, err);
+    return t->storage->ops->get_sequence(t->storage, sender, taken, err);
 }
 
 static int set_taken(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t taken,
@@ -49,7 +43,7 @@ static int set_taken(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_
     struct turn *t = ctx;
     int rc = need_transaction(t, err);
 
-    return rc != 0 ? rc : storage_put_sequence(t->storage, sender, taken, t->now_us, err);
+    return rc != 0 ? rc : t->storage->ops->put_sequence(t->storage, sender, taken, t->now_us, err);
 }
 
 static int put_alert(struct turn *t, const struct wire_alert *alert, struct err *err)
@@ -59,7 +53,7 @@ static int put_alert(struct turn *t, const struct wire_alert *alert, struct err 
     int rc = outbox_put(t->outbox, alert, refusal, err);
 
     if (rc == 0)
-        show_decided(alert);
+        notices_alert(alert);
     return rc;
 }
 
@@ -84,7 +78,7 @@ static int take(void *ctx, struct wire_bytes bytes, const struct wire_record *re
     for (size_t i = 0; rc == 0 && i < outcomes.n_alerts; i++)
         rc = put_alert(t, &outcomes.alerts[i], err);
     for (size_t i = 0; rc == 0 && i < outcomes.n_cooled; i++)
-        show_cooled(&outcomes.cooled[i], t->now_us);
+        notices_cooled(&outcomes.cooled[i], t->now_us);
     return rc;
 }
 
@@ -97,7 +91,64 @@ static int set_aside(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_
     log_error("a record of %zu bytes from ingest is unreadable and is set aside: %s", bytes.len,
               why);
     return rc != 0 ? rc
-                   : storage_put_refused(t->storage, sender, sequence, bytes, why, t->now_us, err);
+                   : t->storage->ops->put_refused(t->storage, sender, sequence, bytes, why,
+                                                  t->now_us, err);
+}
+
+/* ---- rules ---- */
+
+static void drop_new_rules(struct turn *t)
+{
+    if (t->has_new_rules)
+        buf_close(&t->new_rules);
+    t->has_new_rules = false;
+}
+
+/* Tells the operator how many rules keep their windows. */
+static void describe_change(struct turn *t, const struct rules *next)
+{
+    const struct rules *old = engine_rules(t->fold.engine);
+    size_t added = 0, changed = 0, kept = 0;
+
+    for (size_t i = 0; i < next->n; i++) {
+        const struct rule *before = engine_rule(t->fold.engine, next->rules[i].name);
+
+        added += before == NULL;
+        changed += before != NULL && !ruleset_same_matching(before, &next->rules[i]);
+        kept += before != NULL;
+    }
+    snprintf(t->change, sizeof t->change,
+             "%zu rule%s, %zu new, %zu gone; %zu start with empty windows, %zu keep theirs",
+             next->n, next->n == 1 ? "" : "s", added, (old != NULL ? old->n : 0) - kept,
+             added + changed, kept - changed);
+}
+
+void turn_read_rules(struct turn *t)
+{
+    const char *path = t->settings->rules_path;
+    const struct rules *rules;
+    struct buf text;
+
+    if (startup_reload_rules(path, &text, &rules) != 0)
+        return;
+    drop_new_rules(t);
+    if (engine_has_rules_text(t->fold.engine, buf_text(&text), text.len)) {
+        log_info("%s was read again: nothing has changed", path);
+        buf_close(&text);
+    } else {
+        describe_change(t, rules);
+        t->new_rules = text;
+        t->has_new_rules = true;
+    }
+    rules_free(rules);
+}
+
+static void log_rules_in_force(struct turn *t)
+{
+    if (!t->has_new_rules)
+        return;
+    log_info("the rules were read again: %s", t->change);
+    drop_new_rules(t);
 }
 
 /* Rules are an event like any other: recorded, then fed. */
@@ -118,16 +169,18 @@ static int feed_new_rules(struct turn *t, struct err *err)
 {
     int rc;
 
-    if (!t->rules.is_new)
+    if (!t->has_new_rules)
         return 0;
-    rc = feed_rules(t, buf_text(&t->rules.text), t->rules.text.len, err);
+    rc = feed_rules(t, buf_text(&t->new_rules), t->new_rules.len, err);
     if (rc != ERR_INPUT)
         return rc;
     /* The reader accepted them, so the engine should; a fault of ours must not hold up records. */
     log_error("the new rules are refused, the old ones stay in force: %s", err->text);
-    rulesfile_close(&t->rules);
+    drop_new_rules(t);
     return 0;
 }
+
+/* ---- upkeep ---- */
 
 static bool snapshot_due(const struct turn *t)
 {
@@ -150,7 +203,7 @@ static int keep_house(struct turn *t, struct err *err)
         rc = fold_save(&t->fold, t->storage, t->now_us, err);
     if (rc == ERR_FULL) /* the snapshot changed nothing; records go on */
         rc = 0;
-    if (rc == 0 && t->in_transaction)
+    if (rc == 0 && storage_in_transaction(t->storage))
         rc = storage_trim(t->storage, t->now_us, s->history_us, s->history_max_bytes, &next, err);
     t->snapshot_wanted = next == STORAGE_TRIM_NEEDS_SNAPSHOT;
     return rc;
@@ -202,9 +255,8 @@ static int start_over(struct turn *t, int why, struct err *err)
 {
     int rc;
 
-    if (t->in_transaction)
+    if (storage_in_transaction(t->storage))
         outbox_rollback(t->outbox);
-    t->in_transaction = false;
     receiver_rollback(t->receiver);
     notices_turn_failed(t->notices, err, t->now_us);
     t->pause_until_us = t->now_us + FAILED_PAUSE_US;
@@ -232,7 +284,7 @@ int turn_take(struct turn *t, int64_t now_us, enum turn_result *result, struct e
         rc = receiver_receive(t->receiver, now_us, err);
     if (rc == 0)
         rc = keep_house(t, err);
-    stored = t->in_transaction;
+    stored = storage_in_transaction(t->storage);
     if (rc == 0)
         rc = commit(t, err);
     if (rc != 0)
@@ -260,20 +312,15 @@ void turn_end(struct turn *t, enum turn_result result)
     receiver_ack(t->receiver, trouble_of(t));
     if (result == TURN_STORED) { /* an idle turn does not show that storing works again */
         notices_turn_went_well(t->notices, t->now_us);
-        rulesfile_in_force(&t->rules);
+        log_rules_in_force(t);
     }
-    storage_maintain(t->storage,
-                     result == TURN_IDLE && t->now_us - t->last_record_us >= MAINTAIN_AFTER_US);
+    t->storage->ops->maintain(t->storage, result == TURN_IDLE &&
+                                              t->now_us - t->last_record_us >= MAINTAIN_AFTER_US);
 }
 
 bool turn_is_pending(struct turn *t)
 {
-    return t->rules.is_new || receiver_pending(t->receiver) || outbox_unsaved(t->outbox);
-}
-
-void turn_read_rules(struct turn *t)
-{
-    rulesfile_read(&t->rules, t->settings->rules_path, t->fold.engine);
+    return t->has_new_rules || receiver_pending(t->receiver) || outbox_unsaved(t->outbox);
 }
 
 int turn_unpark(struct turn *t, struct err *err)
@@ -360,7 +407,7 @@ void turn_close(struct turn *t)
 {
     receiver_close(t->receiver);
     fold_close(&t->fold);
-    rulesfile_close(&t->rules);
+    drop_new_rules(t);
     outbox_close(t->outbox);
     storage_close(t->storage);
 }

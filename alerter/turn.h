@@ -9,7 +9,6 @@
 #include "alerter/deliver/health.h"
 #include "alerter/deliver/outbox.h"
 #include "alerter/notices.h"
-#include "alerter/rulesfile.h"
 #include "alerter/stream/fold.h"
 #include "common/app/clock.h"
 #include "common/app/settings.h"
@@ -36,10 +35,11 @@ struct turn {
     struct fold fold;
     struct clock_steady clock; /* begins at the wall clock or at the stream's last stamp */
     struct receiver *receiver;
-    struct rulesfile rules; /* read again, and not yet in force */
-    int64_t now_us;         /* of this turn */
-    bool in_transaction;    /* begun with the first thing to store */
-    size_t taken;           /* records in this turn */
+    bool has_new_rules; /* the next two: read again, and not yet in force */
+    struct buf new_rules;
+    char change[160]; /* for the log */
+    int64_t now_us;   /* of this turn */
+    size_t taken;     /* records in this turn */
     bool snapshot_wanted;
     int64_t pause_until_us;             /* 0: the last turn succeeded */
     int64_t last_record_us;             /* 0: none since the start */

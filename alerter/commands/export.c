@@ -46,7 +46,9 @@ static int write_entry(void *ctx, int64_t position, const struct wire_entry *ent
 static int write_stream(struct export *e, struct storage *storage, int64_t since_us)
 {
     int64_t from = 0;
-    int rc = since_us == 0 ? 0 : storage_find_snapshot(storage, since_us, INT64_MAX, &from, e->err);
+    int rc = since_us == 0
+                 ? 0
+                 : storage->ops->find_snapshot(storage, since_us, INT64_MAX, &from, e->err);
 
     if (rc == 0 && capture_write_header(&e->out) != 0)
         rc = err_set(e->err, ERR_NOMEM, "out of memory");

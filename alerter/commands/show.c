@@ -79,44 +79,6 @@ int show_alert(const struct wire_alert *alert, bool json, struct err *err)
     return show_line(&line, err);
 }
 
-void show_decided(const struct wire_alert *alert)
-{
-    struct draft about;
-
-    draft_init(&about, DRAFT_PRINT);
-    wording_subject(&about, alert, alert->rule, SUBJECT_MAX);
-    log_info("alert %s: %s: %s%" PRIu64 " (more than %" PRIu64 ") in %s, %" PRIu64 " suppressed",
-             alert->id, buf_text(&about.text), wording_qualifier(alert), alert->count,
-             alert->threshold, alert->app, alert->suppressed);
-    draft_close(&about);
-}
-
-/* "05:55:10 UTC", with the date if that is a day or more away. */
-static void say_until(struct draft *d, int64_t until_us, int64_t now_us)
-{
-    char text[TIME_UTC_SIZE];
-    const size_t date = sizeof "2026-05-07 " - 1;
-
-    time_format_utc(until_us, text);
-    draft_say(d, until_us - now_us < 24 * TIME_HOUR ? text + date : text);
-}
-
-void show_cooled(const struct engine_cooled *cooled, int64_t now_us)
-{
-    const struct wire_alert alert = {
-        .rule = cooled->rule, .group = cooled->group, .n_group = cooled->n_group};
-    struct draft line;
-
-    draft_init(&line, DRAFT_PRINT);
-    draft_show(&line, cooled->app, NAME_MAX_BYTES);
-    draft_say(&line, ": ");
-    wording_subject(&line, &alert, cooled->rule, SUBJECT_MAX);
-    draft_say(&line, " breached again, in cooldown until ");
-    say_until(&line, cooled->until_us, now_us);
-    log_info("%s", buf_text(&line.text));
-    draft_close(&line);
-}
-
 int show_open_storage(const struct settings *settings, struct storage **out, struct err *err)
 {
     char path[4096], aside[512];

@@ -73,11 +73,11 @@ int outbox_put(struct outbox *o, const struct wire_alert *alert, const char *ref
         return err_set(err, rc, "alert %s: cannot be packed: %s", alert->id,
                        rc == ERR_FULL ? "it is too large" : "out of memory");
     o->is_stale = true;
-    rc = storage_outbox_put(o->storage, alert->channel,
-                            (struct wire_bytes){o->packed.data, o->packed.len}, alert->at_us, &row,
-                            err);
+    rc = o->storage->ops->outbox_put(o->storage, alert->channel,
+                                     (struct wire_bytes){o->packed.data, o->packed.len},
+                                     alert->at_us, &row, err);
     if (rc == 0 && refusal != NULL)
-        rc = storage_outbox_mark_expired(o->storage, row, alert->at_us, refusal, err);
+        rc = o->storage->ops->outbox_mark_expired(o->storage, row, alert->at_us, refusal, err);
     return rc;
 }
 
@@ -128,11 +128,12 @@ static int refresh(struct outbox *o, struct err *err)
     if (!o->is_stale)
         return 0;
     o->n_heads = 0;
-    rc = storage_outbox_heads(o->storage, read_head, &(struct walk){.o = o, .err = err}, err);
+    rc = o->storage->ops->outbox_heads(o->storage, read_head, &(struct walk){.o = o, .err = err},
+                                       err);
     if (o->n_heads > 1)
         qsort(o->heads, o->n_heads, sizeof *o->heads, compare_heads);
     if (rc == 0)
-        rc = storage_outbox_oldest(o->storage, &o->oldest_us, err);
+        rc = o->storage->ops->outbox_oldest(o->storage, &o->oldest_us, err);
     o->is_stale = rc != 0;
     return rc;
 }
@@ -189,7 +190,7 @@ int outbox_due(struct outbox *o, int64_t now_us, outbox_fn *fn, void *ctx, struc
     rc = refresh(o, err);
     for (size_t i = 0; i < o->n_heads && rc == 0; i++)
         if (o->heads[i].next_us <= now_us && outbox_find_post(o, o->heads[i].row) == NULL)
-            rc = storage_outbox_load(o->storage, o->heads[i].row, hand_out, &w, err);
+            rc = o->storage->ops->outbox_load(o->storage, o->heads[i].row, hand_out, &w, err);
     return rc;
 }
 
@@ -288,8 +289,9 @@ static int save_post(struct outbox *o, const struct post *post, struct err *err)
     const int64_t now_us = post->facts.last_try_us;
 
     if (post->state == OUTBOX_EXPIRED)
-        return storage_outbox_mark_expired(o->storage, post->row, now_us, post->answer, err);
-    return storage_outbox_mark(
+        return o->storage->ops->outbox_mark_expired(o->storage, post->row, now_us, post->answer,
+                                                    err);
+    return o->storage->ops->outbox_mark(
         o->storage, post->row,
         &(struct storage_outbox_mark){.state = post->state,
                                       .now_us = now_us,
@@ -380,20 +382,21 @@ int outbox_expire(struct outbox *o, int64_t before_us, int64_t now_us, outbox_fn
 
     if (rc != 0 || o->oldest_us > before_us)
         return rc;
-    return storage_outbox_expirable(o->storage, before_us, OUTBOX_EXPIRE_ROWS, expire_one, &w, err);
+    return o->storage->ops->outbox_expirable(o->storage, before_us, OUTBOX_EXPIRE_ROWS, expire_one,
+                                             &w, err);
 }
 
 int outbox_unpark(struct outbox *o, size_t *n, struct err *err)
 {
     o->is_stale = o->is_health_stale = true;
-    return storage_outbox_unpark(o->storage, n, err);
+    return o->storage->ops->outbox_unpark(o->storage, n, err);
 }
 
 int outbox_list(struct outbox *o, outbox_fn *fn, void *ctx, struct err *err)
 {
     struct walk w = {.o = o, .fn = fn, .ctx = ctx, .err = err};
 
-    return storage_outbox_list(o->storage, hand_out, &w, err);
+    return o->storage->ops->outbox_list(o->storage, hand_out, &w, err);
 }
 
 int outbox_health(struct outbox *o, struct delivery_health *health, struct err *err)
@@ -401,8 +404,8 @@ int outbox_health(struct outbox *o, struct delivery_health *health, struct err *
     int rc = 0;
 
     if (o->is_health_stale) {
-        rc = storage_outbox_parked(o->storage, &o->health.n_kept, o->health.reason,
-                                   sizeof o->health.reason, err);
+        rc = o->storage->ops->outbox_parked(o->storage, &o->health.n_kept, o->health.reason,
+                                            sizeof o->health.reason, err);
         o->is_health_stale = rc != 0;
     }
     *health = o->health;

@@ -150,7 +150,7 @@ int fold_restore(struct fold *f, struct storage *storage, struct err *err)
     int rc;
 
     do {
-        rc = storage_find_snapshot(storage, INT64_MAX, before, &from, err);
+        rc = storage->ops->find_snapshot(storage, INT64_MAX, before, &from, err);
         if (rc == 0)
             rc = restore_from(f, storage, from, err);
         if (from == 0 || !snapshot_failed(f, rc))
@@ -160,7 +160,7 @@ int fold_restore(struct fold *f, struct storage *storage, struct err *err)
         before = from;
     } while (true);
     if (rc == ERR_DAMAGED)
-        storage_mark_damaged(storage);
+        storage->ops->mark_damaged(storage);
     return rc;
 }
 

@@ -1,13 +1,19 @@
-/* Hands each storage call to the backing, packs entries, and keeps the state of the transaction.
- * Called by the alerter's loop, its outbox and its commands. */
+/* Opens the storage, packs the stream's entries, trims its old end, and keeps the state of the
+ * transaction, on any backing. Called by the alerter's turn, its outbox and its commands. */
 #include "common/storage/storage.h"
 
-#include "common/storage/history.h"
-#include "common/storage/storage_backing.h"
-
+#include <assert.h>
 #include <string.h>
 
-enum { PACKED_KEPT_MAX = 64 << 10 }; /* bytes of memory kept for packing from entry to entry */
+enum {
+    PACKED_KEPT_MAX = 64 << 10, /* bytes of memory kept for packing from entry to entry */
+    FREE_ROOM_ENTRIES = 2000,
+    FREE_ROOM_BYTES = 8 << 20, /* freed by one storage_free_room, if there is so much */
+    /* This part of max_bytes must lie behind a snapshot before another one is asked for. */
+    SNAPSHOT_SHARE = 8,
+};
+
+#define UNKNOWN_SIZE INT64_MAX
 
 /* The first one whose scheme a location begins with is used. */
 static const struct storage_ops *const backings[] = {&storage_sqlite};
@@ -26,6 +32,30 @@ static int no_memory(struct err *err)
     return err_set(err, ERR_NOMEM, "no memory for the storage");
 }
 
+/* Reads which snapshots lie at the start and next behind it. */
+static int read_snapshots(struct storage *s, struct err *err)
+{
+    struct storage_history *h = &s->history;
+    int64_t at;
+    int rc = s->ops->next_snapshot(s, h->start - 1, &at, &h->start_us, err);
+
+    if (at != h->start || at == 0)
+        h->start_us = 0;
+    return rc != 0 ? rc : s->ops->next_snapshot(s, h->start, &h->next, &h->next_us, err);
+}
+
+static int open_history(struct storage *s, struct err *err)
+{
+    int rc;
+
+    s->history = (struct storage_history){.has_old_rows = true, .since_snapshot = UNKNOWN_SIZE};
+    rc = s->ops->get_start(s, &s->history.start, err);
+    if (rc == 0)
+        rc = read_snapshots(s, err);
+    s->committed = s->history;
+    return rc;
+}
+
 static int open_once(const struct storage_options *options, struct storage **out,
                      char set_aside[512], struct err *err)
 {
@@ -41,7 +71,7 @@ static int open_once(const struct storage_options *options, struct storage **out
     if (rc == 0 && s->wire == NULL)
         rc = no_memory(err);
     if (rc == 0)
-        rc = history_open(s, err);
+        rc = open_history(s, err);
     if (rc == 0)
         *out = s;
     else
@@ -69,16 +99,6 @@ void storage_close(struct storage *s)
     wire_free(s->wire);
     buf_close(&s->packed);
     s->ops->close(s);
-}
-
-bool storage_is_gone(const struct storage *s)
-{
-    return s->ops->is_gone(s);
-}
-
-void storage_mark_damaged(struct storage *s)
-{
-    s->ops->mark_damaged(s);
 }
 
 int storage_begin(struct storage *s, struct err *err)
@@ -117,36 +137,24 @@ bool storage_in_transaction(const struct storage *s)
     return s->in_transaction;
 }
 
-void storage_maintain(struct storage *s, bool is_idle)
-{
-    s->ops->maintain(s, is_idle);
-}
-
-int storage_get_sequence(struct storage *s, const uint8_t sender[WIRE_SENDER_BYTES],
-                         uint64_t *sequence, struct err *err)
-{
-    return s->ops->get_sequence(s, sender, sequence, err);
-}
-
-int storage_put_sequence(struct storage *s, const uint8_t sender[WIRE_SENDER_BYTES],
-                         uint64_t sequence, int64_t now_us, struct err *err)
-{
-    return s->ops->put_sequence(s, sender, sequence, now_us, err);
-}
-
-int storage_put_refused(struct storage *s, const uint8_t sender[WIRE_SENDER_BYTES],
-                        uint64_t sequence, struct wire_bytes bytes, const char *why, int64_t now_us,
-                        struct err *err)
-{
-    return s->ops->put_refused(s, sender, sequence, bytes, why, now_us, err);
-}
-
-int storage_count_refused(struct storage *s, int64_t *n, struct err *err)
-{
-    return s->ops->count_refused(s, n, err);
-}
-
 /* ---- The event stream ---- */
+
+static void note_append(struct storage *s, bool is_snapshot, int64_t position, int64_t step_us,
+                        size_t n)
+{
+    struct storage_history *h = &s->history;
+
+    if (!is_snapshot) {
+        if (h->since_snapshot < UNKNOWN_SIZE)
+            h->since_snapshot += (int64_t)n;
+        return;
+    }
+    h->since_snapshot = 0;
+    if (h->next != 0)
+        return;
+    h->next = position;
+    h->next_us = step_us;
+}
 
 int storage_append(struct storage *s, const struct wire_entry *entry, int64_t *position,
                    struct err *err)
@@ -167,7 +175,7 @@ int storage_append(struct storage *s, const struct wire_entry *entry, int64_t *p
     if (rc == 0 && is_snapshot)
         rc = s->ops->put_snapshot(s, at, entry->step_us, err);
     if (rc == 0)
-        history_appended(s, is_snapshot, at, entry->step_us, s->packed.len);
+        note_append(s, is_snapshot, at, entry->step_us, s->packed.len);
     if (s->packed.cap > PACKED_KEPT_MAX)
         buf_close(&s->packed);
     if (position != NULL)
@@ -199,7 +207,7 @@ static int read_entry(void *ctx, int64_t position, const void *bytes, size_t n)
         return w->fn(w->ctx, position, &entry, (struct wire_bytes){bytes, n});
     if (rc == ERR_INPUT) {
         rc = ERR_DAMAGED;
-        storage_mark_damaged(w->s);
+        w->s->ops->mark_damaged(w->s);
     }
     return err_set(w->err, rc, "entry %lld of the event stream: %.600s%s", (long long)position,
                    why.text, rc == ERR_DAMAGED ? " (start again: the file is then set aside)" : "");
@@ -213,81 +221,136 @@ int storage_read(struct storage *s, int64_t from, storage_entry_fn *fn, void *ct
     return s->ops->read(s, w.next, read_entry, &w, err);
 }
 
-int storage_find_snapshot(struct storage *s, int64_t at_us, int64_t before, int64_t *position,
-                          struct err *err)
+/* ---- Trimming ----
+ *
+ * The position at which the stream begins is stored. To trim is to move it to a later snapshot in
+ * one small transaction, and then to delete the entries before it, a few hundred a turn. */
+
+static int move_start(struct storage *s, int64_t position, struct err *err)
 {
-    return s->ops->find_snapshot(s, at_us, before, position, err);
+    int rc = s->ops->put_start(s, position, err);
+
+    s->history.start = position;
+    s->history.has_old_rows = true;
+    return rc != 0 ? rc : read_snapshots(s, err);
 }
 
-int64_t storage_bytes(const struct storage *s)
+static bool has_old_entries(const struct storage *s)
 {
-    return s->ops->bytes(s);
+    int64_t first = s->ops->first(s);
+
+    return first != 0 && first < s->history.start;
 }
 
-int64_t storage_last(const struct storage *s)
+static int trim_entries(struct storage *s, int n, struct err *err)
 {
-    return s->ops->last(s);
+    int64_t to = s->ops->first(s) + n - 1;
+
+    return s->ops->trim(s, to < s->history.start ? to : s->history.start - 1, err);
 }
 
-/* ---- The outbox's rows ---- */
-
-int storage_outbox_put(struct storage *s, const char *channel, struct wire_bytes alert,
-                       int64_t decided_us, int64_t *row, struct err *err)
+static int trim_rows(struct storage *s, int n, struct err *err)
 {
-    return s->ops->outbox_put(s, channel, alert, decided_us, row, err);
+    int64_t before_us = s->history.start_us;
+    int messages = 0, refused = 0;
+    int rc = s->ops->outbox_trim(s, before_us, n, &messages, err);
+
+    if (rc == 0)
+        rc = s->ops->trim_refused(s, before_us, n, &refused, err);
+    if (rc == 0 && messages < n && refused < n)
+        s->history.has_old_rows = false;
+    return rc;
 }
 
-int storage_outbox_heads(struct storage *s, storage_outbox_fn *fn, void *ctx, struct err *err)
+static bool is_too_large(const struct storage *s, int64_t max_bytes)
 {
-    return s->ops->outbox_heads(s, fn, ctx, err);
+    return s->ops->bytes(s) > max_bytes;
 }
 
-int storage_outbox_oldest(struct storage *s, int64_t *decided_us, struct err *err)
+/* Too large with nothing to trim; but one snapshot after the other would not make it smaller. */
+static bool needs_snapshot(const struct storage *s, int64_t max_bytes)
 {
-    return s->ops->outbox_oldest(s, decided_us, err);
+    return s->history.next == 0 && is_too_large(s, max_bytes) &&
+           s->history.since_snapshot > max_bytes / SNAPSHOT_SHARE;
 }
 
-int storage_outbox_parked(struct storage *s, uint64_t *n, char *answer, size_t size,
-                          struct err *err)
+static bool is_next_due(const struct storage *s, int64_t now_us, int64_t keep_us, int64_t max_bytes)
 {
-    return s->ops->outbox_parked(s, n, answer, size, err);
+    const struct storage_history *h = &s->history;
+
+    return h->next != 0 && (h->next_us <= now_us - keep_us || is_too_large(s, max_bytes));
 }
 
-int storage_outbox_load(struct storage *s, int64_t row, storage_outbox_fn *fn, void *ctx,
-                        struct err *err)
+bool storage_trim_due(const struct storage *s, int64_t now_us, int64_t keep_us, int64_t max_bytes)
 {
-    return s->ops->outbox_load(s, row, fn, ctx, err);
+    return has_old_entries(s) || s->history.has_old_rows ||
+           is_next_due(s, now_us, keep_us, max_bytes) || needs_snapshot(s, max_bytes);
 }
 
-int storage_outbox_list(struct storage *s, storage_outbox_fn *fn, void *ctx, struct err *err)
+/* For its age the stream begins with the newest snapshot that is old enough; for its size it goes
+ * on to the next one, as often as needed. */
+static int advance(struct storage *s, int64_t now_us, int64_t keep_us, struct err *err)
 {
-    return s->ops->outbox_list(s, fn, ctx, err);
+    int64_t to = 0;
+    int rc = s->ops->find_snapshot(s, now_us - keep_us, INT64_MAX, &to, err);
+
+    if (rc != 0)
+        return rc;
+    return move_start(s, to > s->history.start ? to : s->history.next, err);
 }
 
-int storage_outbox_expirable(struct storage *s, int64_t before_us, int n, storage_outbox_fn *fn,
-                             void *ctx, struct err *err)
+int storage_trim(struct storage *s, int64_t now_us, int64_t keep_us, int64_t max_bytes,
+                 enum storage_trimmed *next, struct err *err)
 {
-    return s->ops->outbox_expirable(s, before_us, n, fn, ctx, err);
+    int rc = 0;
+
+    assert(s->in_transaction);
+    /* The size falls only once old entries are deleted, so the start does not move before that. */
+    if (has_old_entries(s))
+        rc = trim_entries(s, STORAGE_TRIM_ENTRIES, err);
+    else if (is_next_due(s, now_us, keep_us, max_bytes))
+        rc = advance(s, now_us, keep_us, err);
+    else if (s->history.has_old_rows)
+        rc = trim_rows(s, STORAGE_TRIM_ENTRIES, err);
+    else if (needs_snapshot(s, max_bytes)) {
+        *next = STORAGE_TRIM_NEEDS_SNAPSHOT;
+        return 0;
+    }
+    *next = storage_trim_due(s, now_us, keep_us, max_bytes) ? STORAGE_TRIM_MORE : STORAGE_TRIM_DONE;
+    return rc;
 }
 
-int storage_outbox_mark(struct storage *s, int64_t row, const struct storage_outbox_mark *mark,
-                        struct err *err)
+/* One step of storage_free_room; *left is false if there was nothing to do. */
+static int free_some(struct storage *s, bool *left, struct err *err)
 {
-    return s->ops->outbox_mark(s, row, mark, err);
+    *left = true;
+    if (has_old_entries(s))
+        return trim_entries(s, FREE_ROOM_ENTRIES, err);
+    if (s->history.next != 0)
+        return move_start(s, s->history.next, err);
+    *left = s->history.has_old_rows;
+    return trim_rows(s, FREE_ROOM_ENTRIES, err);
 }
 
-int storage_outbox_mark_expired(struct storage *s, int64_t row, int64_t now_us, const char *answer,
-                                struct err *err)
+int storage_free_room(struct storage *s, struct err *err)
 {
-    return s->ops->outbox_mark_expired(s, row, now_us, answer, err);
-}
+    int64_t before = s->ops->bytes(s);
+    bool left = true;
+    int rc = 0;
 
-int storage_outbox_unpark(struct storage *s, size_t *n, struct err *err)
-{
-    return s->ops->outbox_unpark(s, n, err);
-}
-
-int storage_outbox_trim(struct storage *s, int64_t before_us, int n, int *trimmed, struct err *err)
-{
-    return s->ops->outbox_trim(s, before_us, n, trimmed, err);
+    while (rc == 0 && left && before - s->ops->bytes(s) < FREE_ROOM_BYTES) {
+        rc = storage_begin(s, err);
+        if (rc != 0)
+            return rc;
+        rc = free_some(s, &left, err);
+        if (rc == 0)
+            rc = storage_commit(s, err);
+        else
+            storage_rollback(s);
+    }
+    if (rc == 0 && s->ops->bytes(s) >= before)
+        rc = err_set(err, ERR_FULL,
+                     "the disk is full, and there is no history left to forget "
+                     "(free some space on it)");
+    return rc;
 }

@@ -1,12 +1,15 @@
 /* Everything that the alerter keeps durably: the event stream, the last sequence of each sender,
- * refused records, and the outbox's rows. A backing holds it (storage_backing.h); today that is
- * SQLite on a local disk.
+ * refused records, and the outbox's rows. All that one turn changes is one transaction. The stream
+ * begins at its very start or with a snapshot, at every commit, also while a long trim is under
+ * way.
  *
- * All that one turn changes is one transaction. The stream begins at its very start or with a
- * snapshot, at every commit, also while a long trim is under way. */
+ * A backing is one file that fills a struct storage_ops, and one line in the table of storage.c;
+ * today that is SQLite on a local disk. Callers use the storage_ functions for transactions and the
+ * stream, and the table for the rest: s->ops->outbox_put(s, …). */
 #ifndef DRAINWATCH_COMMON_STORAGE_STORAGE_H
 #define DRAINWATCH_COMMON_STORAGE_STORAGE_H
 
+#include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/record/wire.h"
 
@@ -22,92 +25,12 @@ struct storage_options {
     bool sync_full;       /* every commit waits for the disk (DRAINWATCH_SYNC=full) */
 };
 
-/* Returns 0; ERR_BUSY (another process owns it), ERR_VERSION (a newer build's, which is left
- * alone), ERR_IO (also for a reader if no alerter has kept anything yet) or ERR_NOMEM. Damaged
- * contents are renamed, `set_aside` gets the new name ("" otherwise), and the storage starts empty;
- * a reader gets ERR_DAMAGED instead. */
-int storage_open(const struct storage_options *options, struct storage **out, char set_aside[512],
-                 struct err *err);
-void storage_close(struct storage *s); /* rolls back an open transaction; NULL is fine */
-/* True if the files were removed or replaced under their owner: nobody can read new commits. */
-bool storage_is_gone(const struct storage *s);
-/* The caller found wrong contents: the next storage_open sets them aside. */
-void storage_mark_damaged(struct storage *s);
-
-/* begin returns ERR_BUSY if another program holds the storage. After a commit that returns ERR_FULL
- * or ERR_IO nothing of the transaction was kept. A rollback cannot fail. */
-int storage_begin(struct storage *s, struct err *err);
-int storage_commit(struct storage *s, struct err *err);
-void storage_rollback(struct storage *s);
-bool storage_in_transaction(const struct storage *s);
-/* Between transactions, when nobody waits for a commit: prepares the disk for later commits.
- * `is_idle` says that there is time to wait for the disk. */
-void storage_maintain(struct storage *s, bool is_idle);
-
-/* ---- Senders ---- */
-
-/* The last sequence taken from a sender, 0 if there is none. It outlives the record. */
-int storage_get_sequence(struct storage *s, const uint8_t sender[WIRE_SENDER_BYTES],
-                         uint64_t *sequence, struct err *err);
-int storage_put_sequence(struct storage *s, const uint8_t sender[WIRE_SENDER_BYTES],
-                         uint64_t sequence, int64_t now_us, struct err *err);
-
-/* Keeps a record that cannot be read, until the history of its time is trimmed. */
-int storage_put_refused(struct storage *s, const uint8_t sender[WIRE_SENDER_BYTES],
-                        uint64_t sequence, struct wire_bytes bytes, const char *why, int64_t now_us,
-                        struct err *err);
-int storage_count_refused(struct storage *s, int64_t *n, struct err *err);
-
-/* ---- The event stream ---- */
-
-/* Within a transaction; step times must not fall. ERR_FULL: the disk is full, nothing was changed,
- * and storage_free_room may help. ERR_INPUT: the entry is too large. `position` may be NULL. */
-int storage_append(struct storage *s, const struct wire_entry *entry, int64_t *position,
-                   struct err *err);
-
-/* Calls `fn` for each entry from position `from` on (0: from the stream's beginning), in order and
- * in short transactions. A value other than 0 from `fn` ends the walk and is returned. `raw` is the
- * entry as stored, with fields of newer builds. `fn` may append, and must not read the stream.
- * ERR_VERSION: an entry that only a newer build can read. ERR_BUSY: the owner trimmed entries that
- * this reader had not reached. */
-typedef int storage_entry_fn(void *ctx, int64_t position, const struct wire_entry *entry,
-                             struct wire_bytes raw);
-int storage_read(struct storage *s, int64_t from, storage_entry_fn *fn, void *ctx, struct err *err);
-
-/* The position of the newest snapshot with a step time of at most `at_us` and a position below
- * `before`, 0 if there is none. INT64_MAX for both: the newest of all. */
-int storage_find_snapshot(struct storage *s, int64_t at_us, int64_t before, int64_t *position,
-                          struct err *err);
-
-enum storage_trimmed {
-    STORAGE_TRIM_DONE,
-    STORAGE_TRIM_MORE, /* call again in the next turn */
-    /* The stream is larger than `max_bytes` and already begins with its newest snapshot: append
-     * another snapshot, then trim. */
-    STORAGE_TRIM_NEEDS_SNAPSHOT,
-};
-enum { STORAGE_TRIM_ENTRIES = 500 }; /* at most, in one storage_trim */
-
-/* Within a transaction, once a turn: deletes history that is older than `keep_us` or beyond
- * `max_bytes`, up to a snapshot, in small steps. Finished outbox rows and refused records go with
- * the history of their time. storage_trim_due tells without a query if there is anything to do. */
-int storage_trim(struct storage *s, int64_t now_us, int64_t keep_us, int64_t max_bytes,
-                 enum storage_trimmed *next, struct err *err);
-bool storage_trim_due(const struct storage *s, int64_t now_us, int64_t keep_us, int64_t max_bytes);
-
-/* After ERR_FULL and a rollback: deletes some megabytes of the oldest history, in transactions of
- * its own. ERR_FULL if there is none before the newest snapshot. */
-int storage_free_room(struct storage *s, struct err *err);
-
-int64_t storage_bytes(const struct storage *s); /* that the contents take */
-int64_t storage_last(const struct storage *s);  /* position of the newest entry, 0: none ever was */
-
 /* ---- The outbox's rows ---- */
 
 /* Stored; a number keeps its meaning. */
 enum outbox_state {
     OUTBOX_WAITING = 0,
-    OUTBOX_FAILED = 1, /* parked until storage_outbox_unpark */
+    OUTBOX_FAILED = 1, /* parked until outbox_unpark */
     OUTBOX_DELIVERED = 2,
     OUTBOX_EXPIRED = 3,
 };
@@ -131,27 +54,6 @@ struct storage_outbox_row {
 /* A value other than 0 ends the walk and is returned. `fn` must not change the outbox's rows. */
 typedef int storage_outbox_fn(void *ctx, const struct storage_outbox_row *row);
 
-/* Within a transaction: adds a waiting row. */
-int storage_outbox_put(struct storage *s, const char *channel, struct wire_bytes alert,
-                       int64_t decided_us, int64_t *row, struct err *err);
-/* The oldest waiting row of each channel, in the order of the channels' names. Its cost does not
- * grow with the number of waiting rows. */
-int storage_outbox_heads(struct storage *s, storage_outbox_fn *fn, void *ctx, struct err *err);
-/* The earliest decision among waiting and parked rows, INT64_MAX if there is none. */
-int storage_outbox_oldest(struct storage *s, int64_t *decided_us, struct err *err);
-/* The number of parked rows, and the last answer of the one that was tried last, cut to `size`
- * bytes with the zero at its end; "" if there is none. */
-int storage_outbox_parked(struct storage *s, uint64_t *n, char *answer, size_t size,
-                          struct err *err);
-/* Calls `fn` for one row, if it exists. */
-int storage_outbox_load(struct storage *s, int64_t row, storage_outbox_fn *fn, void *ctx,
-                        struct err *err);
-/* All rows in the order of decision, in short transactions. */
-int storage_outbox_list(struct storage *s, storage_outbox_fn *fn, void *ctx, struct err *err);
-/* Waiting and parked rows decided at `before_us` or earlier, the oldest first, at most `n`. */
-int storage_outbox_expirable(struct storage *s, int64_t before_us, int n, storage_outbox_fn *fn,
-                             void *ctx, struct err *err);
-
 struct storage_outbox_mark {
     enum outbox_state state;
     int64_t now_us;
@@ -161,16 +63,166 @@ struct storage_outbox_mark {
     const char *answer;
 };
 
-/* Within a transaction: stores one more try of a row and of its channel, or that a row is given up
- * (which is no try; an empty answer keeps the last one). */
-int storage_outbox_mark(struct storage *s, int64_t row, const struct storage_outbox_mark *mark,
-                        struct err *err);
-int storage_outbox_mark_expired(struct storage *s, int64_t row, int64_t now_us, const char *answer,
-                                struct err *err);
-/* Within a transaction: parked rows wait again, as if never tried. */
-int storage_outbox_unpark(struct storage *s, size_t *n, struct err *err);
-/* Within a transaction: deletes at most `n` delivered and expired rows decided before `before_us`.
- */
-int storage_outbox_trim(struct storage *s, int64_t before_us, int n, int *trimmed, struct err *err);
+/* ---- What a backing provides ---- */
+
+typedef int storage_bytes_fn(void *ctx, int64_t position, const void *bytes, size_t n);
+
+struct storage_ops {
+    const char *scheme; /* of a location "scheme:…"; "": any location */
+
+    /* True if the files were removed or replaced under their owner: nobody can read new commits. */
+    bool (*is_gone)(const struct storage *s);
+    /* The caller found wrong contents: the next storage_open sets them aside. */
+    void (*mark_damaged)(struct storage *s);
+    /* Between transactions, when nobody waits for a commit: prepares the disk for later commits.
+     * `is_idle` says that there is time to wait for the disk. */
+    void (*maintain)(struct storage *s, bool is_idle);
+
+    /* The last sequence taken from a sender, 0 if there is none. It outlives the record. */
+    int (*get_sequence)(struct storage *s, const uint8_t sender[WIRE_SENDER_BYTES],
+                        uint64_t *sequence, struct err *err);
+    int (*put_sequence)(struct storage *s, const uint8_t sender[WIRE_SENDER_BYTES],
+                        uint64_t sequence, int64_t now_us, struct err *err);
+    /* Keeps a record that cannot be read, until the history of its time is trimmed. */
+    int (*put_refused)(struct storage *s, const uint8_t sender[WIRE_SENDER_BYTES],
+                       uint64_t sequence, struct wire_bytes bytes, const char *why, int64_t now_us,
+                       struct err *err);
+
+    /* The position of the newest snapshot with a step time of at most `at_us` and a position below
+     * `before`, 0 if there is none. INT64_MAX for both: the newest of all. */
+    int (*find_snapshot)(struct storage *s, int64_t at_us, int64_t before, int64_t *position,
+                         struct err *err);
+    int64_t (*bytes)(const struct storage *s); /* that the contents take */
+
+    /* Within a transaction: adds a waiting row. */
+    int (*outbox_put)(struct storage *s, const char *channel, struct wire_bytes alert,
+                      int64_t decided_us, int64_t *row, struct err *err);
+    /* The oldest waiting row of each channel, in the order of the channels' names. Its cost does
+     * not grow with the number of waiting rows. */
+    int (*outbox_heads)(struct storage *s, storage_outbox_fn *fn, void *ctx, struct err *err);
+    /* The earliest decision among waiting and parked rows, INT64_MAX if there is none. */
+    int (*outbox_oldest)(struct storage *s, int64_t *decided_us, struct err *err);
+    /* The number of parked rows, and the last answer of the one that was tried last, cut to `size`
+     * bytes with the zero at its end; "" if there is none. */
+    int (*outbox_parked)(struct storage *s, uint64_t *n, char *answer, size_t size,
+                         struct err *err);
+    /* Calls `fn` for one row, if it exists. */
+    int (*outbox_load)(struct storage *s, int64_t row, storage_outbox_fn *fn, void *ctx,
+                       struct err *err);
+    /* All rows in the order of decision, in short transactions. */
+    int (*outbox_list)(struct storage *s, storage_outbox_fn *fn, void *ctx, struct err *err);
+    /* Waiting and parked rows decided at `before_us` or earlier, the oldest first, at most `n`. */
+    int (*outbox_expirable)(struct storage *s, int64_t before_us, int n, storage_outbox_fn *fn,
+                            void *ctx, struct err *err);
+    /* Within a transaction: stores one more try of a row and of its channel, or that a row is given
+     * up (which is no try; an empty answer keeps the last one). */
+    int (*outbox_mark)(struct storage *s, int64_t row, const struct storage_outbox_mark *mark,
+                       struct err *err);
+    int (*outbox_mark_expired)(struct storage *s, int64_t row, int64_t now_us, const char *answer,
+                               struct err *err);
+    /* Within a transaction: parked rows wait again, as if never tried. */
+    int (*outbox_unpark)(struct storage *s, size_t *n, struct err *err);
+
+    /* The rest is for storage.c. open fills *out even if it fails, unless there was no memory: the
+     * caller closes it. */
+    int (*open)(const struct storage_options *options, struct storage **out, char set_aside[512],
+                struct err *err);
+    void (*close)(struct storage *s);
+    int (*begin)(struct storage *s, struct err *err);
+    int (*commit)(struct storage *s, struct err *err);
+    void (*rollback)(struct storage *s);
+    /* Positions have no holes. read calls `fn` for packed entries. trim deletes all up to and with
+     * `position`. */
+    int (*append)(struct storage *s, struct wire_bytes packed, int64_t *position, struct err *err);
+    int (*read)(struct storage *s, int64_t from, storage_bytes_fn *fn, void *ctx, struct err *err);
+    int (*trim)(struct storage *s, int64_t position, struct err *err);
+    int64_t (*first)(const struct storage *s); /* position of the oldest stored entry, 0: none */
+    /* The index of snapshots. next_snapshot finds the oldest one behind `position` (0: none). */
+    int (*put_snapshot)(struct storage *s, int64_t position, int64_t step_us, struct err *err);
+    int (*next_snapshot)(struct storage *s, int64_t position, int64_t *next, int64_t *step_us,
+                         struct err *err);
+    /* Where the stream begins, 0 at first. put_start deletes snapshots before it from the index. */
+    int (*get_start)(struct storage *s, int64_t *position, struct err *err);
+    int (*put_start)(struct storage *s, int64_t position, struct err *err);
+    /* Delete at most `n` rows older than `before_us`: refused records, delivered and expired
+     * alerts. */
+    int (*trim_refused)(struct storage *s, int64_t before_us, int n, int *trimmed, struct err *err);
+    int (*outbox_trim)(struct storage *s, int64_t before_us, int n, int *trimmed, struct err *err);
+};
+
+extern const struct storage_ops storage_sqlite;
+
+/* The history's state, kept to save queries. */
+struct storage_history {
+    int64_t start;    /* position at which the stream begins; older entries may still be stored */
+    int64_t start_us; /* step time of the snapshot there, 0: it begins at the very start */
+    int64_t next;     /* the oldest snapshot after it, 0: none */
+    int64_t next_us;
+    bool has_old_rows;      /* there may be outbox rows or refused records older than the start */
+    int64_t since_snapshot; /* bytes appended behind the newest one; INT64_MAX: unknown */
+};
+
+/* A backing's own struct begins with this one. Callers use `ops` alone. */
+struct storage {
+    const struct storage_ops *ops;
+    struct wire *wire;
+    struct buf packed;
+    bool in_transaction;
+    struct storage_history history;
+    struct storage_history committed;
+};
+
+/* ---- Open and close, transactions ---- */
+
+/* Returns 0; ERR_BUSY (another process owns it), ERR_VERSION (a newer build's, which is left
+ * alone), ERR_IO (also for a reader if no alerter has kept anything yet) or ERR_NOMEM. Damaged
+ * contents are renamed, `set_aside` gets the new name ("" otherwise), and the storage starts empty;
+ * a reader gets ERR_DAMAGED instead. */
+int storage_open(const struct storage_options *options, struct storage **out, char set_aside[512],
+                 struct err *err);
+void storage_close(struct storage *s); /* rolls back an open transaction; NULL is fine */
+
+/* begin returns ERR_BUSY if another program holds the storage. After a commit that returns ERR_FULL
+ * or ERR_IO nothing of the transaction was kept. A rollback cannot fail. */
+int storage_begin(struct storage *s, struct err *err);
+int storage_commit(struct storage *s, struct err *err);
+void storage_rollback(struct storage *s);
+bool storage_in_transaction(const struct storage *s);
+
+/* ---- The event stream ---- */
+
+/* Within a transaction; step times must not fall. ERR_FULL: the disk is full, nothing was changed,
+ * and storage_free_room may help. ERR_INPUT: the entry is too large. `position` may be NULL. */
+int storage_append(struct storage *s, const struct wire_entry *entry, int64_t *position,
+                   struct err *err);
+
+/* Calls `fn` for each entry from position `from` on (0: from the stream's beginning), in order and
+ * in short transactions. A value other than 0 from `fn` ends the walk and is returned. `raw` is the
+ * entry as stored, with fields of newer builds. `fn` may append, and must not read the stream.
+ * ERR_VERSION: an entry that only a newer build can read. ERR_BUSY: the owner trimmed entries that
+ * this reader had not reached. */
+typedef int storage_entry_fn(void *ctx, int64_t position, const struct wire_entry *entry,
+                             struct wire_bytes raw);
+int storage_read(struct storage *s, int64_t from, storage_entry_fn *fn, void *ctx, struct err *err);
+
+enum storage_trimmed {
+    STORAGE_TRIM_DONE,
+    STORAGE_TRIM_MORE, /* call again in the next turn */
+    /* The stream is larger than `max_bytes` and already begins with its newest snapshot: append
+     * another snapshot, then trim. */
+    STORAGE_TRIM_NEEDS_SNAPSHOT,
+};
+enum { STORAGE_TRIM_ENTRIES = 500 }; /* at most, in one storage_trim */
+
+/* Within a transaction, once a turn: deletes history that is older than `keep_us` or beyond
+ * `max_bytes`, up to a snapshot, in small steps. Finished outbox rows and refused records go with
+ * the history of their time. storage_trim_due tells without a query if there is anything to do. */
+int storage_trim(struct storage *s, int64_t now_us, int64_t keep_us, int64_t max_bytes,
+                 enum storage_trimmed *next, struct err *err);
+bool storage_trim_due(const struct storage *s, int64_t now_us, int64_t keep_us, int64_t max_bytes);
+
+/* After ERR_FULL and a rollback: deletes some megabytes of the oldest history, in transactions of
+ * its own. ERR_FULL if there is none before the newest snapshot. */
+int storage_free_room(struct storage *s, struct err *err);
 
 #endif

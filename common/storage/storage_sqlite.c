@@ -2,7 +2,7 @@
  * by storage.c through the table at the end. */
 #include "common/base/text.h"
 #include "common/storage/journal.h"
-#include "common/storage/storage_backing.h"
+#include "common/storage/storage.h"
 
 #include <sqlite3.h>
 #include <stdlib.h>
@@ -34,7 +34,6 @@ enum statement {
     GET_SEQUENCE,
     PUT_SEQUENCE,
     PUT_REFUSED,
-    COUNT_REFUSED,
     TRIM_REFUSED,
     PUT_SNAPSHOT,
     FIND_SNAPSHOT,
@@ -67,7 +66,6 @@ static const char *const sql[STATEMENTS] = {
                      "ON CONFLICT (sender) DO UPDATE SET taken = ?2, seen_us = ?3",
     [PUT_REFUSED] = "INSERT INTO refused (sender, sequence, bytes, reason, at_us) "
                     "VALUES (?1, ?2, ?3, ?4, ?5)",
-    [COUNT_REFUSED] = "SELECT count(*) FROM refused",
     [TRIM_REFUSED] = "DELETE FROM refused WHERE row IN "
                      "(SELECT row FROM refused WHERE at_us < ?1 ORDER BY row LIMIT ?2)",
     [PUT_SNAPSHOT] = "INSERT INTO snapshots (position, step_us) VALUES (?1, ?2)",
@@ -310,11 +308,6 @@ static int sqlite_put_refused(struct storage *s, const uint8_t sender[WIRE_SENDE
     return run(s, PUT_REFUSED, "cannot set a record aside", err);
 }
 
-static int sqlite_count_refused(struct storage *s, int64_t *n, struct err *err)
-{
-    return ask(s, COUNT_REFUSED, n, NULL, "cannot count what was refused", err);
-}
-
 /* Runs a bound statement "older than ?1, at most ?2 rows". */
 static int trim_older(struct storage *s, enum statement which, int64_t before_us, int n,
                       int *trimmed, const char *doing, struct err *err)
@@ -356,11 +349,6 @@ static int sqlite_trim(struct storage *s, int64_t position, struct err *err)
 static int64_t sqlite_first(const struct storage *s)
 {
     return journal_first(journal_of(s));
-}
-
-static int64_t sqlite_last(const struct storage *s)
-{
-    return journal_last(journal_of(s));
 }
 
 static int64_t sqlite_bytes(const struct storage *s)
@@ -612,13 +600,11 @@ const struct storage_ops storage_sqlite = {
     .get_sequence = sqlite_get_sequence,
     .put_sequence = sqlite_put_sequence,
     .put_refused = sqlite_put_refused,
-    .count_refused = sqlite_count_refused,
     .trim_refused = sqlite_trim_refused,
     .append = sqlite_append,
     .read = sqlite_read,
     .trim = sqlite_trim,
     .first = sqlite_first,
-    .last = sqlite_last,
     .bytes = sqlite_bytes,
     .put_snapshot = sqlite_put_snapshot,
     .find_snapshot = sqlite_find_snapshot,

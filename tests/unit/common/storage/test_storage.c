@@ -57,6 +57,38 @@ static void open_it(struct test *t)
        storage_open(&(struct storage_options){.location = t->path}, &t->s, t->set_aside, &t->err));
 }
 
+static int64_t count_refused(const struct test *t)
+{
+    sqlite3_stmt *stmt = NULL;
+    sqlite3 *db = NULL;
+    int64_t n;
+
+    assert_int_equal(sqlite3_open_v2(t->path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    sqlite3_prepare_v2(db, "SELECT count(*) FROM refused", -1, &stmt, NULL);
+    assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+    n = sqlite3_column_int64(stmt, 0);
+    sqlite3_finalize(stmt);
+    sqlite3_close(db);
+    return n;
+}
+
+static int see_position(void *ctx, int64_t position, const struct wire_entry *entry,
+                        struct wire_bytes raw)
+{
+    (void)entry, (void)raw;
+    *(int64_t *)ctx = position;
+    return 0;
+}
+
+/* Of the newest entry, 0 if there is none. */
+static int64_t last_position(struct test *t, struct storage *s)
+{
+    int64_t position = 0;
+
+    OK(t, storage_read(s, 0, see_position, &position, &t->err));
+    return position;
+}
+
 static void reopen(struct test *t)
 {
     storage_close(t->s);
@@ -81,7 +113,7 @@ static void assert_taken(struct test *t, const uint8_t who[WIRE_SENDER_BYTES], u
 {
     uint64_t taken = 77;
 
-    OK(t, storage_get_sequence(t->s, who, &taken, &t->err));
+    OK(t, t->s->ops->get_sequence(t->s, who, &taken, &t->err));
     assert_true(taken == expected);
 }
 
@@ -92,13 +124,13 @@ static void test_what_was_taken_is_remembered(void **state)
     open_it(t);
     assert_taken(t, sender, 0);
     begin(t);
-    OK(t, storage_put_sequence(t->s, sender, 5, 1, &t->err));
-    OK(t, storage_put_sequence(t->s, sender, 6, 2, &t->err));
-    OK(t, storage_put_sequence(t->s, other_sender, UINT64_MAX, 2, &t->err));
+    OK(t, t->s->ops->put_sequence(t->s, sender, 5, 1, &t->err));
+    OK(t, t->s->ops->put_sequence(t->s, sender, 6, 2, &t->err));
+    OK(t, t->s->ops->put_sequence(t->s, other_sender, UINT64_MAX, 2, &t->err));
     assert_taken(t, sender, 6);
     commit(t);
     begin(t);
-    OK(t, storage_put_sequence(t->s, sender, 7, 3, &t->err));
+    OK(t, t->s->ops->put_sequence(t->s, sender, 7, 3, &t->err));
     storage_rollback(t->s);
     reopen(t);
     assert_taken(t, sender, 6);
@@ -109,18 +141,15 @@ static void test_what_cannot_be_read_is_kept(void **state)
 {
     struct test *t = *state;
     struct wire_bytes bytes = {(const uint8_t *)"junk", 4};
-    int64_t n = 9;
 
     open_it(t);
-    OK(t, storage_count_refused(t->s, &n, &t->err));
-    assert_int_equal(n, 0);
+    assert_int_equal(count_refused(t), 0);
     begin(t);
-    OK(t, storage_put_refused(t->s, sender, 1, bytes, "no record", 1, &t->err));
-    OK(t, storage_put_refused(t->s, sender, 2, (struct wire_bytes){0}, "no record", 1, &t->err));
+    OK(t, t->s->ops->put_refused(t->s, sender, 1, bytes, "no record", 1, &t->err));
+    OK(t, t->s->ops->put_refused(t->s, sender, 2, (struct wire_bytes){0}, "no record", 1, &t->err));
     commit(t);
     reopen(t);
-    OK(t, storage_count_refused(t->s, &n, &t->err));
-    assert_int_equal(n, 2);
+    assert_int_equal(count_refused(t), 2);
 }
 
 /* ---- The stream -------------------------------------------------------------------------------
@@ -178,7 +207,7 @@ static void test_the_stream_is_folded_from_a_snapshot(void **state)
     int64_t position = 9;
 
     open_it(t);
-    OK(t, storage_find_snapshot(t->s, INT64_MAX, INT64_MAX, &position, &t->err));
+    OK(t, t->s->ops->find_snapshot(t->s, INT64_MAX, INT64_MAX, &position, &t->err));
     assert_int_equal(position, 0);
     begin(t);
     append(t, WIRE_INPUT_RULES, 10, "rules");
@@ -191,18 +220,18 @@ static void test_the_stream_is_folded_from_a_snapshot(void **state)
     reopen(t);
     assert_string_equal(fold(t, t->s, 0).text,
                         "1:t10=rules 2:r20=a 3:S20=one 4:r30=b 5:S40=two 6:r50=c ");
-    OK(t, storage_find_snapshot(t->s, INT64_MAX, INT64_MAX, &position, &t->err));
+    OK(t, t->s->ops->find_snapshot(t->s, INT64_MAX, INT64_MAX, &position, &t->err));
     assert_int_equal(position, 5);
     assert_string_equal(fold(t, t->s, position).text, "5:S40=two 6:r50=c ");
-    OK(t, storage_find_snapshot(t->s, INT64_MAX, position, &position, &t->err));
+    OK(t, t->s->ops->find_snapshot(t->s, INT64_MAX, position, &position, &t->err));
     assert_int_equal(position, 3);
-    OK(t, storage_find_snapshot(t->s, INT64_MAX, position, &position, &t->err));
+    OK(t, t->s->ops->find_snapshot(t->s, INT64_MAX, position, &position, &t->err));
     assert_int_equal(position, 0);
-    OK(t, storage_find_snapshot(t->s, 39, INT64_MAX, &position, &t->err));
+    OK(t, t->s->ops->find_snapshot(t->s, 39, INT64_MAX, &position, &t->err));
     assert_int_equal(position, 3);
-    OK(t, storage_find_snapshot(t->s, 19, INT64_MAX, &position, &t->err));
+    OK(t, t->s->ops->find_snapshot(t->s, 19, INT64_MAX, &position, &t->err));
     assert_int_equal(position, 0);
-    assert_int_equal(storage_last(t->s), 6);
+    assert_int_equal(last_position(t, t->s), 6);
 }
 
 /* A snapshot and `n` records each minute, a turn each. */
@@ -294,14 +323,14 @@ static void test_history_goes_by_size(void **state)
 
     open_it(t);
     live(t, 30, 200, TIME_HOUR);
-    size = storage_bytes(t->s);
+    size = t->s->ops->bytes(t->s);
     trim(t, TIME_HOUR, TIME_DAY, size / 2, &next);
     assert_int_equal(next, STORAGE_TRIM_DONE);
-    assert_in_range(storage_bytes(t->s), size / 3, size / 2);
+    assert_in_range(t->s->ops->bytes(t->s), size / 3, size / 2);
     assert_false(storage_trim_due(t->s, TIME_HOUR, TIME_DAY, size / 2));
     /* Much behind the last snapshot and nothing before it: a new one is asked for, once. */
     trim(t, TIME_HOUR, TIME_DAY, size / 30, &next);
-    last = storage_last(t->s);
+    last = last_position(t, t->s);
     begin(t);
     for (int i = 0; i < 1000; i++)
         append(t, WIRE_INPUT_RECORD, 2 * TIME_HOUR, "some text to make it larger, and larger");
@@ -376,7 +405,7 @@ static int put_row(struct test *t, const char *channel, int64_t decided_us)
     int64_t row;
     struct wire_bytes alert = {(const uint8_t *)"alert", 5};
 
-    return storage_outbox_put(t->s, channel, alert, decided_us, &row, &t->err);
+    return t->s->ops->outbox_put(t->s, channel, alert, decided_us, &row, &t->err);
 }
 
 /* One row as a line. */
@@ -399,7 +428,7 @@ static struct listing rows_of(struct test *t, struct storage *s)
 {
     struct listing l = {.n = 0};
 
-    OK(t, storage_outbox_list(s, note_row, &l, &t->err));
+    OK(t, s->ops->outbox_list(s, note_row, &l, &t->err));
     return l;
 }
 
@@ -410,7 +439,7 @@ static void mark(struct test *t, int64_t row, enum outbox_state state, int64_t n
                                     .ended_us = state == OUTBOX_DELIVERED ? now_us : 0,
                                     .answer = "an answer"};
 
-    OK(t, storage_outbox_mark(t->s, row, &m, &t->err));
+    OK(t, t->s->ops->outbox_mark(t->s, row, &m, &t->err));
 }
 
 static void test_what_is_over_goes_with_the_history(void **state)
@@ -419,7 +448,6 @@ static void test_what_is_over_goes_with_the_history(void **state)
     struct wire_bytes bytes = {(const uint8_t *)"junk", 4};
     struct listing l;
     enum storage_trimmed next;
-    int64_t n;
 
     open_it(t);
     live(t, 1, 1, TIME_HOUR);
@@ -428,9 +456,9 @@ static void test_what_is_over_goes_with_the_history(void **state)
     OK(t, put_row(t, "A", TIME_HOUR + 2));
     OK(t, put_row(t, "A", TIME_HOUR + 3));
     OK(t, put_row(t, "A", 2 * TIME_HOUR + 3));
-    OK(t, storage_put_refused(t->s, sender, 1, bytes, "no record", TIME_HOUR + 5, &t->err));
-    OK(t, storage_put_refused(t->s, sender, 2, bytes, "no record", 2 * TIME_HOUR + 5, &t->err));
-    OK(t, storage_put_sequence(t->s, sender, 3, TIME_HOUR, &t->err));
+    OK(t, t->s->ops->put_refused(t->s, sender, 1, bytes, "no record", TIME_HOUR + 5, &t->err));
+    OK(t, t->s->ops->put_refused(t->s, sender, 2, bytes, "no record", 2 * TIME_HOUR + 5, &t->err));
+    OK(t, t->s->ops->put_sequence(t->s, sender, 3, TIME_HOUR, &t->err));
     mark(t, 1, OUTBOX_DELIVERED, 3 * TIME_HOUR);
     mark(t, 2, OUTBOX_FAILED, 3 * TIME_HOUR);
     mark(t, 4, OUTBOX_DELIVERED, 3 * TIME_HOUR);
@@ -441,8 +469,7 @@ static void test_what_is_over_goes_with_the_history(void **state)
     assert_string_equal(l.text, "2 A state 1 tries 1 next 0 ended 0 an answer\n"
                                 "3 A state 0 tries 0 next 0 ended 0 \n"
                                 "4 A state 2 tries 1 next 0 ended 10800000000 an answer\n");
-    OK(t, storage_count_refused(t->s, &n, &t->err));
-    assert_int_equal(n, 1);
+    assert_int_equal(count_refused(t), 1);
     assert_taken(t, sender, 3);
     begin(t);
     OK(t, put_row(t, "A", 3 * TIME_HOUR));
@@ -524,7 +551,7 @@ static void test_a_damaged_file_is_set_aside(void **state)
         open_it(t);
         snprintf(name, sizeof name, "alerter.db.damaged-%d", i + 1);
         assert_string_equal(t->set_aside, scratch_path(&t->scratch, name, expected));
-        assert_int_equal(storage_last(t->s), 0);
+        assert_int_equal(last_position(t, t->s), 0);
         live(t, 1, 1, TIME_HOUR);
         reopen(t);
         storage_close(t->s);
@@ -589,7 +616,7 @@ static int append_turn(struct test *t, int64_t step_us)
     if (rc == 0)
         rc = storage_append(t->s, &entry, NULL, &t->err);
     if (rc == 0)
-        rc = storage_put_sequence(t->s, sender, (uint64_t)step_us, step_us, &t->err);
+        rc = t->s->ops->put_sequence(t->s, sender, (uint64_t)step_us, step_us, &t->err);
     if (rc == 0)
         return storage_commit(t->s, &t->err);
     storage_rollback(t->s);
@@ -640,7 +667,7 @@ static int whole_turn(struct test *t, int64_t n)
     if (rc == 0)
         rc = storage_append(t->s, &entry, NULL, &t->err);
     if (rc == 0)
-        rc = storage_put_sequence(t->s, sender, (uint64_t)n, n, &t->err);
+        rc = t->s->ops->put_sequence(t->s, sender, (uint64_t)n, n, &t->err);
     if (rc == 0)
         rc = put_row(t, "A", n);
     if (rc == 0)
@@ -656,11 +683,11 @@ static void assert_belongs_together(struct test *t, struct storage *s, int64_t n
     struct listing l = fold(t, s, 0), rows = rows_of(t, s);
     uint64_t taken;
 
-    OK(t, storage_get_sequence(s, sender, &taken, &t->err));
+    OK(t, s->ops->get_sequence(s, sender, &taken, &t->err));
     assert_int_equal(taken, n);
     assert_int_equal(l.last_step_us, n);
     assert_int_equal(rows.n, n);
-    assert_int_equal(storage_last(s), n);
+    assert_int_equal(last_position(t, s), n);
     assert_true(n < 8 || l.first == WIRE_INPUT_SNAPSHOT);
 }
 
