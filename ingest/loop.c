@@ -90,7 +90,7 @@ static void take_deliveries(struct loop *l)
     int rc;
 
     server_run(l->server, clock_wall_us());
-    waiting = server_waiting(l->server);
+    waiting = requests_waiting(server_requests(l->server));
     if (waiting == NULL)
         return;
     rc = spool_record(&l->spool, waiting, &err);
@@ -133,7 +133,7 @@ static void take_rules(struct loop *l)
 
     if (book == NULL)
         return;
-    server_set_book(l->server, book);
+    requests_set_book(server_requests(l->server), book);
     rulebook_release(l->book);
     l->book = book;
     snprintf(event, sizeof event, "%s was read again", l->settings->rules_path);
@@ -229,7 +229,7 @@ static bool is_done(const struct loop *l)
     if (l->stop_by_us == 0)
         return false;
     return clock_boot_us() >= l->stop_by_us ||
-           (server_open_requests(l->server) == 0 && sender_waiting(l->spool.sender) == 0);
+           (requests_open(server_requests(l->server)) == 0 && sender_waiting(l->spool.sender) == 0);
 }
 
 static void say_goodbye(struct loop *l)

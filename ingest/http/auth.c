@@ -1,6 +1,7 @@
 /* Checks credentials; called by ingest/http/request for every delivery. */
 #include "ingest/http/auth.h"
 
+#include <ctype.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -68,28 +69,6 @@ bool auth_add_secret(struct auth *a, const char *secret, size_t len)
     return true;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool read_hex(const char *hex, unsigned char mac[MAC_BYTES])
-{
-    if (strlen(hex) != AUTH_HEX)
-        return false;
-    for (size_t i = 0; i < MAC_BYTES; i++) {
-        int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
-
-        if (high < 0 || low < 0)
-            return false;
-        mac[i] = (unsigned char)(high << 4 | low);
-    }
-    return true;
-}
-
 static bool compute(EVP_MAC_CTX *ctx, const char *name, unsigned char mac[MAC_BYTES])
 {
     size_t n;
@@ -99,12 +78,14 @@ static bool compute(EVP_MAC_CTX *ctx, const char *name, unsigned char mac[MAC_BY
            EVP_MAC_final(ctx, mac, &n, MAC_BYTES) == 1 && n == MAC_BYTES;
 }
 
-bool auth_check(struct auth *a, const char *name, const char *hex)
+/* Whether `hex` (in either case) is the HMAC of `name` under any of the secrets. */
+static bool is_token_of(struct auth *a, const char *name, const char *hex)
 {
     unsigned char given[MAC_BYTES], right[MAC_BYTES];
+    size_t n;
     int ok = 0;
 
-    if (!read_hex(hex, given))
+    if (strlen(hex) != AUTH_HEX || !OPENSSL_hexstr2buf_ex(given, sizeof given, &n, hex, '\0'))
         return false;
     for (size_t i = 0; i < a->n; i++) {
         if (compute(a->secrets[i], name, right))
@@ -131,7 +112,10 @@ static bool read_base64(const char *text, char out[PAIR_SIZE])
     return strlen(out) == n;
 }
 
-bool auth_check_basic(struct auth *a, const char *header, char name[AUTH_NAME_SIZE])
+/* Whether an Authorization header holds Basic credentials (RFC 7617) NAME:T with a T that is right.
+ * The scheme is of any case (RFC 9110 section 11.1), unlike in libmicrohttpd 0.9.75. `name` becomes
+ * the name that was claimed, "" if none can be read. */
+static bool is_right_basic(struct auth *a, const char *header, char name[AUTH_NAME_SIZE])
 {
     static const char scheme[] = "basic";
     const size_t len = sizeof scheme - 1;
@@ -147,7 +131,7 @@ bool auth_check_basic(struct auth *a, const char *header, char name[AUTH_NAME_SI
     colon = strchr(pair, ':');
     if (colon != NULL && colon > pair && colon - pair < AUTH_NAME_SIZE) {
         *colon = '\0';
-        ok = auth_check(a, pair, colon + 1);
+        ok = is_token_of(a, pair, colon + 1);
         strcpy(name, pair);
     }
     OPENSSL_cleanse(pair, sizeof pair);
@@ -164,11 +148,11 @@ const char *auth_refusal(struct auth *a, const struct auth_claim *claim, char na
     const char *drain = or_empty(claim->drain), *credentials = or_empty(claim->credentials);
 
     if (claim->token != NULL && *drain != '\0' && strlen(drain) < AUTH_NAME_SIZE &&
-        auth_check(a, drain, claim->token)) {
+        is_token_of(a, drain, claim->token)) {
         strcpy(name, drain);
         return NULL;
     }
-    if (auth_check_basic(a, credentials, name))
+    if (is_right_basic(a, credentials, name))
         return NULL;
     if (*credentials != '\0')
         return "the Basic credentials are not NAME:HMAC-SHA256(secret, NAME)";
@@ -184,6 +168,6 @@ bool auth_may_show(const char *text)
     size_t digits = 0;
 
     for (; *text != '\0' && digits < AUTH_HEX; text++)
-        digits = hex_digit(*text) < 0 ? 0 : digits + 1;
+        digits = isxdigit((unsigned char)*text) ? digits + 1 : 0;
     return digits < AUTH_HEX;
 }

@@ -36,14 +36,6 @@ struct auth_claim {
  */
 const char *auth_refusal(struct auth *a, const struct auth_claim *claim, char name[AUTH_NAME_SIZE]);
 
-/* Whether `hex` (lower- or upper-case) is the HMAC of `name` under any of the secrets. */
-bool auth_check(struct auth *a, const char *name, const char *hex);
-
-/* Whether an Authorization header holds Basic credentials (RFC 7617) NAME:T with a T that is right.
- * The scheme is of any case (RFC 9110 section 11.1), unlike in libmicrohttpd 0.9.75. `name` becomes
- * the name that was claimed, "" if none can be read. */
-bool auth_check_basic(struct auth *a, const char *header, char name[AUTH_NAME_SIZE]);
-
 /* False for a text that may hold a token, put in the wrong place by mistake. */
 bool auth_may_show(const char *text);
 

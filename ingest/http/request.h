@@ -7,7 +7,6 @@
 #include "ingest/collect/rulebook.h"
 #include "ingest/http/answer.h"
 #include "ingest/http/auth.h"
-#include "ingest/http/headers.h"
 #include "ingest/http/refusals.h"
 
 #include <stdbool.h>
@@ -29,6 +28,21 @@ struct requests_options {
      * malformed, or its gzip body was. */
     void (*on_damage)(void *ctx, const char *drain, uint64_t frames, bool body);
     void *ctx;
+};
+
+/* The parts of a request's head that a delivery needs. Each is NULL if the request has none. Of
+ * several with one name the first counts. All are valid until the answer is sent. */
+struct headers {
+    const char *drain;       /* Logplex-Drain-Token */
+    const char *credentials; /* Authorization */
+    const char *token;       /* drain_token in the URL */
+    const char *type;        /* Content-Type */
+    const char *encoding;    /* Content-Encoding */
+    const char *length;      /* Content-Length */
+    const char *frame_id;
+    const char *msg_count;
+    const char *drop_count;
+    const char *lost_count;
 };
 
 /* `refusals` is borrowed. NULL: no memory. */

@@ -1,7 +1,6 @@
 /* Finds the endpoint of a request by its path and method; called by the server for each head. */
 #include "ingest/http/routes.h"
 
-#include "ingest/http/headers.h"
 #include "ingest/input/input.h"
 
 #include <string.h>
@@ -24,10 +23,31 @@ struct endpoint {
     endpoint_fn *begin;
 };
 
+static const char *header(struct MHD_Connection *connection, const char *name)
+{
+    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+static struct headers read_headers(struct MHD_Connection *connection)
+{
+    return (struct headers){
+        .token = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "drain_token"),
+        .credentials = header(connection, MHD_HTTP_HEADER_AUTHORIZATION),
+        .type = header(connection, MHD_HTTP_HEADER_CONTENT_TYPE),
+        .encoding = header(connection, MHD_HTTP_HEADER_CONTENT_ENCODING),
+        .length = header(connection, MHD_HTTP_HEADER_CONTENT_LENGTH),
+        .drain = header(connection, "Logplex-Drain-Token"),
+        .frame_id = header(connection, "Logplex-Frame-Id"),
+        .msg_count = header(connection, "Logplex-Msg-Count"),
+        .drop_count = header(connection, "Logplex-Drop-Count"),
+        .lost_count = header(connection, "Logplex-Lost-Count"),
+    };
+}
+
 static struct request *begin_delivery(const struct routes *routes, const struct call *call,
                                       struct answer *answer)
 {
-    const struct headers headers = headers_read(call->connection);
+    const struct headers headers = read_headers(call->connection);
 
     return requests_begin(routes->requests, call->path, &headers, call->now_us, answer);
 }

@@ -1,8 +1,8 @@
 /* The HTTP server of ingest, on libmicrohttpd without a thread of its own.
  *
  * It works in turns. server_run takes all that is ready. Deliveries with something to record then
- * wait (server_waiting) until the caller has journalled them and decided each; server_answer sends
- * the answers. All other requests are answered within server_run and cost no disk. */
+ * wait (requests_waiting) until the caller has journalled them and decided each; server_answer
+ * sends the answers. All other requests are answered within server_run and cost no disk. */
 #ifndef DRAINWATCH_INGEST_HTTP_SERVER_H
 #define DRAINWATCH_INGEST_HTTP_SERVER_H
 
@@ -28,8 +28,8 @@ int server_open(const struct server_options *options, struct server **out, struc
 /* Ends all connections at once; open requests get no answer. NULL is fine. */
 void server_close(struct server *s);
 
-/* Deliveries that begin from now on use this book; the others end with the one they began with. */
-void server_set_book(struct server *s, struct rulebook *book);
+/* The deliveries of this server. Only requests_set_book, _open and _waiting are for the caller. */
+struct requests *server_requests(struct server *s);
 
 int server_fd(const struct server *s); /* readable: call server_run */
 /* Call server_run after so long at the latest, and at least once a second. -1: any time will do. */
@@ -37,14 +37,11 @@ int server_timeout_ms(const struct server *s);
 /* `now_us`: the wall clock, with which deliveries are stamped. */
 void server_run(struct server *s, int64_t now_us);
 
-/* The first delivery that waits to be recorded, NULL if none does. Decide each of them with
- * request_set_accepted; they are valid until server_answer. */
-struct request *server_waiting(struct server *s);
-/* Answers them. More may have come meanwhile: ask server_waiting again before sleeping. */
+/* Answers the deliveries of requests_waiting, each of which was decided with request_set_accepted.
+ * More may have come meanwhile: ask requests_waiting again before sleeping. */
 void server_answer(struct server *s, int64_t now_us);
 
 /* Takes no further connections and closes each with its next answer. */
 void server_stop(struct server *s);
-size_t server_open_requests(const struct server *s); /* deliveries begun and not answered */
 
 #endif

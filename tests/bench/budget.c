@@ -90,7 +90,8 @@ static void authenticate(struct budget *b)
     char name[AUTH_NAME_SIZE];
 
     /* A wrong one costs what a right one does. */
-    if (auth_check_basic(b->auth, header, name) || strcmp(name, "console") != 0)
+    if (auth_refusal(b->auth, &(struct auth_claim){.credentials = header}, name) == NULL ||
+        strcmp(name, "console") != 0)
         abort();
 }
 

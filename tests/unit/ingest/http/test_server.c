@@ -136,7 +136,8 @@ static size_t pending(struct fixture *f)
 {
     size_t n = 0;
 
-    for (struct request *r = server_waiting(f->server); r != NULL; r = request_next(r))
+    for (struct request *r = requests_waiting(server_requests(f->server)); r != NULL;
+         r = request_next(r))
         n++;
     return n;
 }
@@ -150,7 +151,8 @@ static void run_until_pending(struct fixture *f, size_t n)
 
 static void answer_all(struct fixture *f, bool accepted)
 {
-    for (struct request *r = server_waiting(f->server); r != NULL; r = request_next(r))
+    for (struct request *r = requests_waiting(server_requests(f->server)); r != NULL;
+         r = request_next(r))
         request_set_accepted(r, accepted);
     server_answer(f->server, 1);
 }
@@ -195,7 +197,7 @@ static void test_a_waiting_delivery_is_answered_once_it_is_decided(void **state)
     assert_int_equal(await_answer(f, fd), 204);
     assert_int_equal(f->receipts, 1);
     run_until_pending(f, 0);
-    assert_int_equal(server_open_requests(f->server), 0);
+    assert_int_equal(requests_open(server_requests(f->server)), 0);
     close(fd);
 }
 
@@ -248,8 +250,9 @@ static void test_a_client_that_leaves_takes_its_waiting_delivery_along(void **st
     }
     leave(fds[1]);
     run_until_pending(f, 2);
-    assert_int_equal(server_open_requests(f->server), 2);
-    for (struct request *r = server_waiting(f->server); r != NULL; r = request_next(r)) {
+    assert_int_equal(requests_open(server_requests(f->server)), 2);
+    for (struct request *r = requests_waiting(server_requests(f->server)); r != NULL;
+         r = request_next(r)) {
         assert_non_null(request_records(r, &n));
         assert_int_equal(n, 1);
     }
@@ -271,9 +274,9 @@ static void test_a_client_that_leaves_once_it_is_decided_harms_nobody(void **sta
     run_until_pending(f, 1);
     leave(fd);
     answer_all(f, true);
-    for (int i = 0; i < RUNS_MAX && server_open_requests(f->server) > 0; i++)
+    for (int i = 0; i < RUNS_MAX && requests_open(server_requests(f->server)) > 0; i++)
         run(f);
-    assert_int_equal(server_open_requests(f->server), 0);
+    assert_int_equal(requests_open(server_requests(f->server)), 0);
 }
 
 static void test_the_end_waits_for_no_delivery(void **state)
