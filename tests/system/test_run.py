@@ -147,7 +147,8 @@ def test_run_reads_env_as_foreman_does(run, slack, tmp_path):
 
 def test_run_finds_env_in_the_callers_folder(run, tmp_path):
     (tmp_path / ".env").write_text("DRAINWATCH_SYNC=sometimes\n")
-    program = Program([SCRIPTS / "run"], environment(DRAINWATCH_BIN=BIN), tmp_path)
+    program = Program([SCRIPTS / "run"],
+                      environment(DRAINWATCH_BIN=BIN, DRAINWATCH_STATE_DIR=tmp_path / "state"), tmp_path)
     assert program.wait() == 78
     assert program.said(f"settings from {tmp_path}/.env")
 

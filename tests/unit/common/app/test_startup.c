@@ -246,8 +246,8 @@ static void a_state_folder_that_cannot_be_is_found(void **state)
 
 static void a_state_folder_that_can_be_is_not_made(void **state)
 {
-    static const char *const folders[] = {"drainwatch-not-there", "deep/er//state/", "/tmp/a/b",
-                                          "."};
+    static const char *const folders[] = {"drainwatch-not-there", "deep/er//state/",
+                                          "/tmp/drainwatch-not-there/b", "."};
     struct fixture *f = *state;
     struct startup_config config;
     struct stat there;
