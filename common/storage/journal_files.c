@@ -43,8 +43,10 @@ int journal_files_lock(const char *path, int *fd, struct err *err)
     if (*fd < 0)
         return err_set(err, ERR_IO, "%s: %s (check the rights on its folder)", name,
                        strerror(errno));
-    if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
+    if (flock(*fd, LOCK_EX | LOCK_NB) == 0) {
+        (void)fcntl(*fd, F_OFD_SETLK, &(struct flock){.l_type = F_WRLCK}); /* for the query below */
         return 0;
+    }
     if (errno != EWOULDBLOCK)
         return err_set(err, ERR_IO, "%s: cannot lock: %s (use a folder on a local disk)", name,
                        strerror(errno));
@@ -52,6 +54,24 @@ int journal_files_lock(const char *path, int *fd, struct err *err)
                    "%s: another process uses this journal (stop it, or set DRAINWATCH_STATE_DIR to "
                    "a folder of its own)",
                    name);
+}
+
+/* flock has no query, and a lock taken to find out would refuse an owner that starts meanwhile. */
+bool journal_files_are_owned(const char *path)
+{
+    struct flock lock = {.l_type = F_RDLCK};
+    char name[PATH_SIZE];
+    struct err ignored;
+    bool owned;
+    int fd;
+
+    if (join(name, path, ".lock", &ignored) != 0)
+        return false;
+    fd = open(name, O_RDONLY | O_CLOEXEC);
+    owned = fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    if (fd >= 0)
+        close(fd);
+    return owned;
 }
 
 void journal_files_mark_suspect(const char *path)

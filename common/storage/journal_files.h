@@ -12,6 +12,8 @@
 /* Locks the journal; close(*fd) gives it up. Returns 0, ERR_BUSY (another process has it) or
  * ERR_IO. */
 int journal_files_lock(const char *path, int *fd, struct err *err);
+/* True if a process has the lock. It takes no lock itself, so it never gets in an owner's way. */
+bool journal_files_are_owned(const char *path);
 /* True if the lock's file was removed or replaced. */
 bool journal_files_are_gone(const char *path, int lock_fd);
 

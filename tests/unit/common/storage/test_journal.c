@@ -2,6 +2,7 @@
 #include "tests/unit/unit.h"
 
 #include "common/storage/journal.h"
+#include "common/storage/journal_files.h"
 #include "tests/unit/common/storage/failing_vfs.h"
 #include "tests/unit/scratch.h"
 
@@ -1105,6 +1106,29 @@ static void test_a_killed_owner_loses_nothing(void **state)
     }
 }
 
+/* `status` asks while an alerter starts. */
+static void test_asking_for_the_owner_refuses_no_owner(void **state)
+{
+    struct test *t = *state;
+    pid_t child;
+    int fd, status;
+
+    assert_false(journal_files_are_owned(t->path));
+    open_with(t, (struct journal_options){0});
+    assert_true(journal_files_are_owned(t->path));
+    close_it(t);
+    assert_false(journal_files_are_owned(t->path));
+    child = fork();
+    while (child == 0)
+        (void)journal_files_are_owned(t->path);
+    for (int i = 0; i < 20000; i++) {
+        OK(t, journal_files_lock(t->path, &fd, &t->err));
+        close(fd);
+    }
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -1135,6 +1159,7 @@ int main(void)
         TEST(test_only_synced_commits_wait_for_the_disk),
         TEST(test_rest_empties_the_wal),
         TEST(test_a_killed_owner_loses_nothing),
+        TEST(test_asking_for_the_owner_refuses_no_owner),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
