@@ -1,9 +1,5 @@
 /* drainwatch-alerter: counts what ingest found, decides, and tells Slack. */
-#include "alerter/commands/export.h"
-#include "alerter/commands/outbox.h"
-#include "alerter/commands/replay.h"
-#include "alerter/commands/ruletest.h"
-#include "alerter/commands/status.h"
+#include "alerter/commands/commands.h"
 #include "alerter/loop.h"
 #include "common/app/commands.h"
 #include "common/app/process.h"
@@ -42,8 +38,8 @@ static const struct startup_program program = {
 
 static const struct command list[] = {
     {"outbox", outbox_command, OUTBOX_USAGE}, {"status", status_command, STATUS_USAGE},
-    {"export", export_stream, EXPORT_USAGE},  {"replay", replay_stream, REPLAY_USAGE},
-    {"test", ruletest_files, TEST_USAGE},     {0},
+    {"export", export_command, EXPORT_USAGE},  {"replay", replay_command, REPLAY_USAGE},
+    {"test", test_command, TEST_USAGE},     {0},
 };
 
 static int serve(struct startup_config *config, int signals)

@@ -1,7 +1,7 @@
 /* `drainwatch-alerter export`: writes the stream as a capture. */
-#include "alerter/commands/export.h"
+#include "alerter/commands/commands.h"
 
-#include "alerter/commands/show.h"
+#include "alerter/commands/output.h"
 #include "common/app/args.h"
 #include "common/app/clock.h"
 #include "common/base/buf.h"
@@ -17,6 +17,7 @@
 
 struct export
 {
+    int64_t since_us; /* 0: from the stream's beginning */
     struct buf out;
     struct err *err;
 };
@@ -34,72 +35,50 @@ static int write_entry(void *ctx, int64_t position, const struct wire_entry *ent
 {
     struct export *e = ctx;
 
-    (void)entry;
-    (void)position;
+    (void)entry, (void)position;
     if (capture_write(&e->out, raw) != 0)
         return err_set(e->err, ERR_NOMEM, "no memory for an entry of %zu bytes", raw.len);
     return write_out(e);
 }
 
-/* Begins at the newest snapshot that is old enough, so that a replay decides as the alerter did;
- * with `since_us` 0 at the beginning of the stream. */
-static int write_stream(struct export *e, struct storage *storage, int64_t since_us)
+/* Begins at the newest snapshot that is old enough, so that a replay decides as the alerter did. */
+static int write_stream(void *ctx, const struct settings *settings, struct storage *storage,
+                        struct err *err)
 {
+    struct export *e = ctx;
     int64_t from = 0;
-    int rc = since_us == 0
-                 ? 0
-                 : storage->ops->find_snapshot(storage, since_us, INT64_MAX, &from, e->err);
+    int rc = 0;
 
+    (void)settings;
+    e->err = err;
+    buf_init(&e->out, (size_t)CAPTURE_ENTRY_MAX + CAPTURE_OVERHEAD_MAX);
+    if (e->since_us != 0)
+        rc = storage->ops->find_snapshot(storage, e->since_us, INT64_MAX, &from, err);
     if (rc == 0 && capture_write_header(&e->out) != 0)
-        rc = err_set(e->err, ERR_NOMEM, "out of memory");
+        rc = err_set(err, ERR_NOMEM, "out of memory");
     if (rc == 0)
         rc = write_out(e);
     if (rc == 0)
-        rc = storage_read(storage, from, write_entry, e, e->err);
-    if (rc == 0 && fflush(stdout) != 0)
-        rc = err_set(e->err, ERR_IO, "cannot write: %s", strerror(errno));
+        rc = storage_read(storage, from, write_entry, e, err);
+    buf_close(&e->out);
     return rc;
 }
 
-static int run(const struct settings *settings, int64_t since_us, struct err *err)
+int export_command(const struct startup_program *program, int argc, char **argv)
 {
-    struct export e = {.err = err};
-    struct storage *storage;
-    int rc = show_open_storage(settings, &storage, err);
-
-    if (rc != 0)
-        return rc;
-    buf_init(&e.out, (size_t)CAPTURE_ENTRY_MAX + CAPTURE_OVERHEAD_MAX);
-    rc = write_stream(&e, storage, since_us);
-    buf_close(&e.out);
-    storage_close(storage);
-    return rc;
-}
-
-int export_stream(const struct startup_program *program, int argc, char **argv)
-{
-    struct settings settings;
-    struct err err;
+    struct export e = {0};
     const char *since = NULL;
     const struct args_option options[] = {{"since", &since, NULL}, {0}};
-    int64_t since_us = 0;
-    int code;
 
     if (args_read(program, argc, argv, options, 0) < 0)
         return STARTUP_USAGE;
     if (since != NULL) {
-        if (!time_parse_duration(since, strlen(since), &since_us))
+        if (!time_parse_duration(since, strlen(since), &e.since_us))
             return args_wrong(program, "--since takes a duration such as 2h, not", since);
-        since_us = clock_wall_us() - since_us;
+        e.since_us = clock_wall_us() - e.since_us;
     }
     if (isatty(STDOUT_FILENO))
         return startup_fail(program, "a capture is binary: send it to a file or a pipe "
                                      "(drainwatch-alerter export > stream.capture)");
-    code = startup_settings(program, &settings);
-    if (code != STARTUP_OK)
-        return code;
-    if (run(&settings, since_us, &err) != 0)
-        code = startup_fail(program, err.text);
-    settings_close(&settings);
-    return code;
+    return output_from_storage(program, write_stream, &e);
 }

@@ -1,5 +1,5 @@
 /* `drainwatch-alerter test`: reads test files, runs their tests and prints the differences. */
-#include "alerter/commands/ruletest.h"
+#include "alerter/commands/commands.h"
 
 #include "alerter/commands/ruletest_diff.h"
 #include "alerter/commands/ruletest_file.h"
@@ -202,7 +202,7 @@ static int sum_up(const struct tester *t, int code)
     return worse(code, STARTUP_FAILED);
 }
 
-int ruletest_files(const struct startup_program *program, int argc, char **argv)
+int test_command(const struct startup_program *program, int argc, char **argv)
 {
     struct tester t = {.program = program};
     const struct args_option options[] = {{"rules", &t.rules, NULL}, {0}};

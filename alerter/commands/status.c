@@ -1,21 +1,146 @@
-/* `drainwatch-alerter status`: prints how the rules, the queue and the delivery stand. */
-#include "alerter/commands/status.h"
+/* `drainwatch-alerter status`: prints how the rules, the queue and the delivery stand. Called by
+ * main. */
+#include "alerter/commands/commands.h"
 
-#include "alerter/commands/show.h"
-#include "alerter/commands/standing.h"
-#include "alerter/deliver/draft.h"
+#include "alerter/commands/output.h"
+#include "alerter/deliver/outbox.h"
+#include "alerter/stream/fold.h"
 #include "common/app/args.h"
+#include "common/app/clock.h"
 #include "common/base/time.h"
+#include "common/storage/journal_files.h"
 
-#include <errno.h>
-#include <jansson.h>
-#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Of a rule's groups and of the apps, those shown; bytes of names, so that a line has 80 columns.
  */
 enum { TEXT_GROUPS = 5, JSON_GROUPS = 100, APPS = 20, APP_BYTES = 24, VALUE_BYTES = 32 };
+
+struct key_state {
+    struct engine_key at;
+    const char *values[RULES_GROUP_BY_MAX];
+};
+
+struct app_state {
+    const char *name;
+    int64_t arrived_us; /* step time of its newest delivery with a match, ENGINE_NEVER: not known */
+};
+
+struct status {
+    bool json;
+    int64_t now_us;
+    struct fold fold;
+    const struct rules *rules; /* in force; NULL: none were ever recorded */
+    struct buf key_bytes;      /* the memory of `keys` */
+    bool no_memory;
+    struct key_state *keys; /* by rule in the file's order, then the largest count first */
+    size_t n_keys;
+    struct app_state *apps; /* of the rules and of keys, by name */
+    size_t n_apps;
+    uint64_t outbox[OUTBOX_EXPIRED + 1]; /* messages in each enum outbox_state */
+    int64_t next_try_us;                 /* of waiting messages the earliest, 0: at once */
+    struct delivery_health delivery;
+    bool alerter_runs;
+    bool ingest_runs; /* on the same state folder */
+};
+
+/* ---- reading the state ---- */
+
+static void add_key(void *ctx, const struct engine_key *key)
+{
+    struct key_state state = {.at = *key};
+    struct status *s = ctx;
+
+    memcpy(state.values, key->values, key->rule->group_by.n * sizeof *key->values);
+    if (buf_append(&s->key_bytes, &state, sizeof state) != 0)
+        s->no_memory = true;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct app_state *x = a, *y = b;
+
+    return strcmp(x->name, y->name);
+}
+
+static int by_rule_and_count(const void *a, const void *b)
+{
+    const struct key_state *x = a, *y = b;
+
+    if (x->at.rule != y->at.rule)
+        return x->at.rule < y->at.rule ? -1 : 1;
+    if (x->at.count != y->at.count)
+        return x->at.count > y->at.count ? -1 : 1;
+    if (x->at.alerted_us != y->at.alerted_us)
+        return x->at.alerted_us > y->at.alerted_us ? -1 : 1;
+    return strcmp(x->at.app, y->at.app);
+}
+
+/* One app for each name among the rules and the keys, with its newest delivery. */
+static int gather_apps(struct status *s)
+{
+    const size_t n_named = s->rules->app_names.n, n = n_named + s->n_keys;
+    size_t kept = 0;
+
+    s->apps = calloc(n + 1, sizeof *s->apps);
+    if (s->apps == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < n_named; i++)
+        s->apps[i] = (struct app_state){s->rules->app_names.items[i], ENGINE_NEVER};
+    for (size_t i = 0; i < s->n_keys; i++)
+        s->apps[n_named + i] = (struct app_state){s->keys[i].at.app, s->keys[i].at.arrived_us};
+    qsort(s->apps, n, sizeof *s->apps, by_name);
+    for (size_t i = 0; i < n; i++) {
+        if (kept == 0 || strcmp(s->apps[kept - 1].name, s->apps[i].name) != 0)
+            s->apps[kept++] = s->apps[i];
+        else if (s->apps[i].arrived_us > s->apps[kept - 1].arrived_us)
+            s->apps[kept - 1].arrived_us = s->apps[i].arrived_us;
+    }
+    s->n_apps = kept;
+    return 0;
+}
+
+static int gather_keys(struct status *s, struct err *err)
+{
+    s->rules = engine_rules(s->fold.engine);
+    if (s->rules == NULL)
+        return 0;
+    engine_each_key(s->fold.engine, s->now_us, add_key, s);
+    s->keys = (void *)s->key_bytes.data;
+    s->n_keys = s->key_bytes.len / sizeof *s->keys;
+    if (s->no_memory || gather_apps(s) != 0)
+        return err_set(err, ERR_NOMEM, "no memory for the state of the keys");
+    if (s->n_keys > 0)
+        qsort(s->keys, s->n_keys, sizeof *s->keys, by_rule_and_count);
+    return 0;
+}
+
+static int count_message(void *ctx, const struct outbox_message *message)
+{
+    struct status *s = ctx;
+
+    s->outbox[message->state]++;
+    if (message->state == OUTBOX_WAITING && message->next_try_us < s->next_try_us)
+        s->next_try_us = message->next_try_us;
+    return 0;
+}
+
+static int gather_outbox(struct status *s, struct storage *storage, struct err *err)
+{
+    struct outbox *outbox;
+    int rc = outbox_open(storage, &outbox, err);
+
+    if (rc != 0)
+        return rc;
+    s->next_try_us = INT64_MAX;
+    rc = outbox_list(outbox, count_message, s, err);
+    if (rc == 0)
+        rc = outbox_health(outbox, &s->delivery, err);
+    outbox_close(outbox);
+    return rc;
+}
 
 /* ---- text ---- */
 
@@ -38,10 +163,10 @@ static int print_rule(const struct rule *rule, struct err *err)
     draft_say_number(&d, rule->more_than);
     draft_say(&d, " in ");
     say_duration(&d, rule->within_us);
-    return show_line(&d, err);
+    return output_line(&d, err);
 }
 
-static int print_key(const struct standing *s, const struct standing_key *key, struct err *err)
+static int print_key(const struct status *s, const struct key_state *key, struct err *err)
 {
     const struct rule *rule = key->at.rule;
     struct draft d;
@@ -64,18 +189,18 @@ static int print_key(const struct standing *s, const struct standing_key *key, s
         draft_say(&d, ", cooldown left ");
         say_duration(&d, key->at.cooldown_end_us - s->now_us);
     }
-    return show_line(&d, err);
+    return output_line(&d, err);
 }
 
 /* The keys of a rule stand together from `from` on; returns the index after them. */
-static size_t end_of_rule(const struct standing *s, const struct rule *rule, size_t from)
+static size_t end_of_rule(const struct status *s, const struct rule *rule, size_t from)
 {
     while (from < s->n_keys && s->keys[from].at.rule == rule)
         from++;
     return from;
 }
 
-static int print_rules(const struct standing *s, struct err *err)
+static int print_rules(const struct status *s, struct err *err)
 {
     size_t from = 0;
     int rc = 0;
@@ -96,7 +221,7 @@ static int print_rules(const struct standing *s, struct err *err)
     return rc;
 }
 
-static int print_apps(const struct standing *s, struct err *err)
+static int print_apps(const struct status *s, struct err *err)
 {
     int rc = 0;
 
@@ -113,21 +238,21 @@ static int print_apps(const struct standing *s, struct err *err)
             draft_say(&d, ": last match delivered ");
             draft_say_time(&d, arrived_us);
         }
-        rc = show_line(&d, err);
+        rc = output_line(&d, err);
     }
     if (s->n_apps > APPS)
         printf("and %zu more apps\n", s->n_apps - APPS);
     return rc;
 }
 
-static void print_programs(const struct standing *s)
+static void print_programs(const struct status *s)
 {
     printf("alerter: %s\n", s->alerter_runs ? "running" : "NOT running on this state folder");
     printf("queue: ingest is %s\n",
            s->ingest_runs ? "running" : "not running on this state folder");
 }
 
-static int print_outbox(const struct standing *s, struct err *err)
+static int print_outbox(const struct status *s, struct err *err)
 {
     char text[DELIVERY_HEALTH_SIZE];
     struct draft d;
@@ -151,10 +276,10 @@ static int print_outbox(const struct standing *s, struct err *err)
         draft_say(&d, "\n  ");
         draft_show(&d, text, sizeof text);
     }
-    return show_line(&d, err);
+    return output_line(&d, err);
 }
 
-static int print_text(const struct standing *s, struct err *err)
+static int print_text(const struct status *s, struct err *err)
 {
     int rc;
 
@@ -167,17 +292,7 @@ static int print_text(const struct standing *s, struct err *err)
 
 /* ---- JSON ---- */
 
-static json_t *time_or_null(int64_t us)
-{
-    char text[TIME_RFC3339_SIZE];
-
-    if (us == ENGINE_NEVER)
-        return json_null();
-    time_format_rfc3339(us, text);
-    return json_string(text);
-}
-
-static json_t *group_json(const struct standing_key *key)
+static json_t *group_json(const struct key_state *key)
 {
     json_t *group = json_object();
 
@@ -186,7 +301,7 @@ static json_t *group_json(const struct standing_key *key)
     return group;
 }
 
-static json_t *key_json(const struct standing *s, const struct standing_key *key)
+static json_t *key_json(const struct status *s, const struct key_state *key)
 {
     const bool cools = key->at.cooldown_end_us > s->now_us;
     const int64_t left_us = cools ? key->at.cooldown_end_us - s->now_us : 0;
@@ -195,10 +310,10 @@ static json_t *key_json(const struct standing *s, const struct standing_key *key
         "{s:s, s:o, s:I, s:I, s:f, s:o, s:o}", "app", key->at.app, "group", group_json(key),
         "count", (json_int_t)key->at.count, "suppressed", (json_int_t)key->at.suppressed,
         "cooldown_left_s", (double)left_us / (double)TIME_S, "last_alert",
-        time_or_null(key->at.alerted_us), "last_delivery", time_or_null(key->at.arrived_us));
+        output_time(key->at.alerted_us), "last_delivery", output_time(key->at.arrived_us));
 }
 
-static json_t *rules_json(const struct standing *s)
+static json_t *rules_json(const struct status *s)
 {
     json_t *rules = json_array();
     size_t from = 0;
@@ -222,17 +337,17 @@ static json_t *rules_json(const struct standing *s)
     return rules;
 }
 
-static json_t *apps_json(const struct standing *s)
+static json_t *apps_json(const struct status *s)
 {
     json_t *apps = json_array();
 
     for (size_t i = 0; i < s->n_apps; i++)
         json_array_append_new(apps, json_pack("{s:s, s:o}", "app", s->apps[i].name, "last_delivery",
-                                              time_or_null(s->apps[i].arrived_us)));
+                                              output_time(s->apps[i].arrived_us)));
     return apps;
 }
 
-static json_t *outbox_json(const struct standing *s)
+static json_t *outbox_json(const struct status *s)
 {
     const bool waits = s->outbox[OUTBOX_WAITING] > 0;
     char text[DELIVERY_HEALTH_SIZE];
@@ -242,42 +357,58 @@ static json_t *outbox_json(const struct standing *s)
         "{s:I, s:I, s:I, s:I, s:o, s:s}", "waiting", (json_int_t)s->outbox[OUTBOX_WAITING],
         "failed", (json_int_t)s->outbox[OUTBOX_FAILED], "delivered",
         (json_int_t)s->outbox[OUTBOX_DELIVERED], "expired", (json_int_t)s->outbox[OUTBOX_EXPIRED],
-        "next_try", time_or_null(waits && s->next_try_us > 0 ? s->next_try_us : ENGINE_NEVER),
-        "problem", text);
+        "next_try", output_time(waits ? s->next_try_us : 0), "problem", text);
 }
 
-static int print_json(const struct standing *s, struct err *err)
+static int print_json(const struct status *s, struct err *err)
 {
-    return show_object(json_pack("{s:o, s:{s:b}, s:{s:b}, s:o, s:o, s:o}", "at",
-                                 time_or_null(s->now_us), "alerter", "running", s->alerter_runs,
-                                 "queue", "ingest_running", s->ingest_runs, "outbox",
-                                 outbox_json(s), "apps", apps_json(s), "rules", rules_json(s)),
-                       err);
+    return output_object(json_pack("{s:o, s:{s:b}, s:{s:b}, s:o, s:o, s:o}", "at",
+                                   output_time(s->now_us), "alerter", "running", s->alerter_runs,
+                                   "queue", "ingest_running", s->ingest_runs, "outbox",
+                                   outbox_json(s), "apps", apps_json(s), "rules", rules_json(s)),
+                         err);
+}
+
+/* ---- the command ---- */
+
+/* A program that serves owns its journal. */
+static bool is_running(const struct settings *settings, const char *journal)
+{
+    char path[4096];
+
+    snprintf(path, sizeof path, "%s/%s", settings->state_dir, journal);
+    return journal_files_are_owned(path);
+}
+
+static int print_status(void *ctx, const struct settings *settings, struct storage *storage,
+                        struct err *err)
+{
+    struct status *s = ctx;
+    int rc = fold_restore(&s->fold, storage, err);
+
+    s->now_us = clock_wall_us();
+    buf_init(&s->key_bytes, ENGINE_KEYS_MAX * sizeof *s->keys);
+    if (rc == 0)
+        rc = gather_keys(s, err);
+    if (rc == 0)
+        rc = gather_outbox(s, storage, err);
+    s->alerter_runs = is_running(settings, "alerter.db");
+    s->ingest_runs = is_running(settings, "ingest.db");
+    if (rc == 0)
+        rc = s->json ? print_json(s, err) : print_text(s, err);
+    free(s->apps);
+    buf_close(&s->key_bytes);
+    fold_close(&s->fold);
+    return rc;
 }
 
 int status_command(const struct startup_program *program, int argc, char **argv)
 {
     const char *format = "text";
     const struct args_option options[] = {{"format", &format, NULL}, {0}};
-    struct settings settings;
-    struct standing s;
-    struct err err;
-    bool json;
-    int code, rc;
+    struct status s = {0};
 
-    if (args_read(program, argc, argv, options, 0) < 0 || !show_format(program, format, &json))
+    if (args_read(program, argc, argv, options, 0) < 0 || !output_format(program, format, &s.json))
         return STARTUP_USAGE;
-    code = startup_settings(program, &settings);
-    if (code != STARTUP_OK)
-        return code;
-    rc = standing_read(&s, &settings, &err);
-    if (rc == 0)
-        rc = json ? print_json(&s, &err) : print_text(&s, &err);
-    if (rc == 0 && (fflush(stdout) != 0 || ferror(stdout)))
-        rc = err_set(&err, ERR_IO, "cannot write to standard output: %s", strerror(errno));
-    if (rc != 0)
-        code = startup_fail(program, err.text);
-    standing_close(&s);
-    settings_close(&settings);
-    return code;
+    return output_from_storage(program, print_status, &s);
 }

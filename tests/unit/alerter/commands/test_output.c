@@ -1,7 +1,7 @@
 /* Alerts as JSON: fields, order, times. */
 #include "tests/unit/unit.h"
 
-#include "alerter/deliver/alertjson.h"
+#include "alerter/commands/output.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +29,7 @@ static const struct wire_alert ALERT = {
 
 static void assert_json(const struct wire_alert *alert, const char *expected)
 {
-    json_t *object = alertjson_new(alert);
+    json_t *object = output_json(alert);
     char *text;
 
     assert_non_null(object);
@@ -108,7 +108,7 @@ static void test_a_long_value_is_whole(void **state)
     memset(value, '"', WIRE_GROUP_TEXT_MAX);
     alert.group = &group;
     alert.n_group = 1;
-    object = alertjson_new(&alert);
+    object = output_json(&alert);
     assert_non_null(object);
     assert_string_equal(
         json_string_value(json_object_get(json_object_get(object, "group"), "path")), value);
@@ -117,7 +117,7 @@ static void test_a_long_value_is_whole(void **state)
 
 static void test_an_object_can_be_added_to(void **state)
 {
-    json_t *object = alertjson_new(&ALERT);
+    json_t *object = output_json(&ALERT);
     const char *key, *last = "";
     json_t *value;
 
@@ -162,7 +162,7 @@ static void test_without_memory_there_is_no_object_and_no_leak(void **state)
     json_set_alloc_funcs(sparing_malloc, counting_free);
     for (n = 0; object == NULL && n < 1000; n++) {
         until_failure = n;
-        object = alertjson_new(&alert);
+        object = output_json(&alert);
         if (object == NULL)
             assert_int_equal(held, 0);
     }
