@@ -100,15 +100,10 @@ static bool take_time(struct rest *r, struct line *out)
     return true;
 }
 
-static bool is(const struct line_text *t, const char *word)
-{
-    return t->len == strlen(word) && memcmp(t->data, word, t->len) == 0;
-}
-
 /* RFC 5424's NILVALUE reads as empty. */
 static struct line_text nil_is_empty(struct line_text t)
 {
-    if (is(&t, "-"))
+    if (line_text_is(t, "-"))
         t.len = 0;
     return t;
 }
@@ -174,9 +169,9 @@ static bool take_names_alone(struct rest *r, struct line *out)
     struct line_text msgid;
 
     if (!take_token(&after, false, &out->source) ||
-        !(is(&out->source, "heroku") || is(&out->source, "app")) ||
+        !(line_text_is(out->source, "heroku") || line_text_is(out->source, "app")) ||
         !take_token(&after, false, &out->process) || !take_token(&after, true, &msgid) ||
-        !is(&msgid, "-"))
+        !line_text_is(msgid, "-"))
         return false;
     *r = after;
     skip_structured_data(r);
@@ -252,7 +247,7 @@ static bool read_viewer(struct rest r, struct line *out)
     struct rest after = r;
     struct line_text host;
 
-    if (take_token(&after, false, &host) && is(&host, "host"))
+    if (take_token(&after, false, &host) && line_text_is(host, "host"))
         r = after;
     if (!take_names_alone(&r, out))
         return false;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum {
     /* Logplex cuts a line at 10,000 bytes (logplex.app.src) and its header is under 600. A longer
@@ -28,6 +29,11 @@ struct line_text {
     const char *data;
     size_t len;
 };
+
+static inline bool line_text_is(struct line_text text, const char *other)
+{
+    return text.len == strlen(other) && memcmp(text.data, other, text.len) == 0;
+}
 
 struct line {
     enum line_form form;

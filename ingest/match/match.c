@@ -6,7 +6,6 @@
 #include "ingest/match/criteria.h"
 #include "ingest/match/expressions.h"
 #include "ingest/match/logfmt.h"
-#include "ingest/match/origin.h"
 #include "ingest/match/pass.h"
 #include "ingest/match/special.h"
 
@@ -31,6 +30,18 @@ struct progress {
     unsigned passed; /* the parts of the rule that the line passed */
 };
 
+/* The scanned chunk and its reports. */
+struct chunk {
+    const char *bytes;
+    size_t n; /* its length; 0: none was scanned */
+    size_t n_hits;
+    bool sorted; /* expressions of different kinds report in turns */
+    uint64_t
+        hits[MATCH_HITS_MAX]; /* offset of a match's last byte << 32 | what the pass reported */
+    uint32_t ends[MATCH_HITS_MAX]; /* the offsets alone */
+    struct candidate found[LINE_BATCH_MAX];
+};
+
 struct match {
     const struct rules *rules;
     struct criteria criteria;
@@ -45,13 +56,8 @@ struct match {
     struct progress *progress; /* of each rule */
     uint32_t *matched;         /* rules that match the line */
     size_t n_matched;
-    struct candidates candidates;
+    struct chunk chunk;
 };
-
-const struct rules *match_rules(const struct match *m)
-{
-    return m->rules;
-}
 
 bool match_is_line_by_line(const struct match *m)
 {
@@ -163,32 +169,97 @@ void match_free(struct match *m)
 
 /* ---- a chunk ---- */
 
+static int on_hit(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
+                  void *context)
+{
+    struct chunk *c = context;
+    uint64_t hit = (to - 1) << 32 | id;
+
+    (void)from, (void)flags;
+    if (to == 0)
+        return 0;
+    if (c->n_hits == MATCH_HITS_MAX)
+        return 1;
+    c->sorted &= c->n_hits == 0 || c->hits[c->n_hits - 1] <= hit;
+    c->hits[c->n_hits++] = hit;
+    return 0;
+}
+
+static int compare_hits(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+
+    return (a > b) - (a < b);
+}
+
+/* A match within a line ends within it, and the pass reports every end (no SINGLEMATCH). So each
+ * line has a report for everything that it may match, whatever stands beside it. */
 int match_scan(struct match *m, const char *bytes, size_t n, const uint32_t **ends, size_t *n_ends)
 {
-    int rc;
+    struct chunk *c = &m->chunk;
+    hs_error_t rc;
 
     *ends = NULL;
-    *n_ends = 0;
-    match_forget(m);
+    *n_ends = c->n = c->n_hits = 0;
+    c->sorted = true;
     if (match_is_line_by_line(m) || n == 0 || n > UINT32_MAX)
         return 0;
-    rc = candidates_scan(&m->candidates, m->pass.db, m->scratch, bytes, n);
-    if (rc == 0) {
-        *ends = m->candidates.ends;
-        *n_ends = m->candidates.n_hits;
-    }
-    return rc == ERR_FULL ? 0 : rc;
+    rc = hs_scan(m->pass.db, bytes, (unsigned)n, 0, m->scratch, on_hit, c);
+    if (rc != HS_SUCCESS)
+        return rc == HS_SCAN_TERMINATED ? 0 : ERR_IO;
+    if (!c->sorted)
+        qsort(c->hits, c->n_hits, sizeof *c->hits, compare_hits);
+    for (size_t i = 0; i < c->n_hits; i++)
+        c->ends[i] = (uint32_t)(c->hits[i] >> 32);
+    c->bytes = bytes;
+    c->n = n;
+    *ends = c->ends;
+    *n_ends = c->n_hits;
+    return 0;
 }
 
 void match_forget(struct match *m)
 {
-    candidates_forget(&m->candidates);
+    m->chunk.n = 0;
+}
+
+/* Whether this byte lies in the scanned chunk. */
+static bool covers(const struct chunk *c, const char *at)
+{
+    return c->n > 0 && (uintptr_t)at >= (uintptr_t)c->bytes &&
+           (uintptr_t)at - (uintptr_t)c->bytes < c->n;
+}
+
+static size_t find_all(struct chunk *c, size_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        c->found[i] = (struct candidate){.line = i};
+    return n;
 }
 
 size_t match_candidates(struct match *m, const char *region, const struct line_span *lines,
                         size_t n, const struct candidate **out)
 {
-    return candidates_find(&m->candidates, region, lines, n, out);
+    struct chunk *c = &m->chunk;
+    size_t at, line = 0, n_found = 0;
+
+    assert(n <= LINE_BATCH_MAX);
+    *out = c->found;
+    if (!covers(c, region))
+        return find_all(c, n);
+    at = (size_t)(region - c->bytes);
+    for (uint32_t i = 0; i < c->n_hits && line < n; i++) {
+        if (c->ends[i] < at)
+            continue;
+        while (line < n && c->ends[i] - at >= (size_t)lines[line].start + lines[line].len)
+            line++;
+        if (line == n || c->ends[i] - at < lines[line].start)
+            continue; /* it ends between two lines */
+        if (n_found == 0 || c->found[n_found - 1].line != line)
+            c->found[n_found++] = (struct candidate){.line = (uint32_t)line, .first = i};
+        c->found[n_found - 1].n++;
+    }
+    return n_found;
 }
 
 /* ---- one criterion ---- */
@@ -210,69 +281,76 @@ static void pass_part(struct match *m, uint32_t index, unsigned part)
         m->matched[m->n_matched++] = index;
 }
 
+/* The first place that an expression matches. */
+struct place {
+    bool found;
+    size_t end;
+};
+
 static int on_found(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
                     void *context)
 {
-    (void)id, (void)from, (void)to, (void)flags;
-    *(bool *)context = true;
+    (void)id, (void)from, (void)flags;
+    *(struct place *)context = (struct place){.found = true, .end = (size_t)to};
     return 1; /* no need to look further */
 }
 
-static int scan(struct match *m, const struct hs_database *db, const char *text, size_t len,
-                bool *found)
+static int scan(struct match *m, uint32_t index, const char *text, size_t len, struct place *out)
 {
     hs_error_t rc;
 
     assert(len <= UINT32_MAX);
-    rc = hs_scan(db, text, (unsigned)len, 0, m->scratch, on_found, found);
+    rc = hs_scan(m->trials[index].db, text, (unsigned)len, 0, m->scratch, on_found, out);
     return rc == HS_SUCCESS || rc == HS_SCAN_TERMINATED ? 0 : ERR_IO;
 }
 
-/* Whether the expression matches some value of the key, without its quotes. */
-static int scan_values(struct match *m, uint32_t index, struct line_text message, bool *found)
+/* Finds the first pair that meets the criterion. */
+static int find_pair(struct match *m, uint32_t index, struct line_text message, struct place *out)
 {
-    const char *key = m->criteria.items[index].key;
-    size_t key_len = strlen(key), at = 0;
+    const struct criterion *c = &m->criteria.items[index];
     struct logfmt_pair pair;
+    size_t at = 0;
     int rc = 0;
 
-    while (rc == 0 && !*found && logfmt_next(message.data, message.len, &at, &pair)) {
-        if (pair.cut || pair.key_len != key_len || memcmp(pair.key, key, key_len) != 0)
+    while (rc == 0 && !out->found && logfmt_next(message.data, message.len, &at, &pair)) {
+        if (pair.cut || !line_text_is((struct line_text){pair.key, pair.key_len}, c->key))
             continue;
-        rc = scan(m, m->trials[index].db, pair.content, pair.content_len, found);
+        if (c->kind == CRITERION_FIELD)
+            out->found = logfmt_is(&pair, c->text);
+        else
+            rc = scan(m, index, pair.content, pair.content_len, out);
+        out->end = (size_t)(pair.value + pair.value_len - message.data);
     }
     return rc;
 }
 
-static int try_criterion(struct match *m, uint32_t index, struct line_text message, bool *passed)
+/* Finds the first place in the message that meets the criterion. */
+static int find_criterion(struct match *m, uint32_t index, struct line_text message,
+                          struct place *out)
 {
-    const struct criterion *criterion = &m->criteria.items[index];
+    enum criterion_kind kind = m->criteria.items[index].kind;
     struct err err;
 
-    *passed = false;
-    if (criterion->kind == CRITERION_FIELD) {
-        *passed = logfmt_has(message.data, message.len, criterion->key, criterion->text);
-        return 0;
-    }
-    if (compile_trial(m, index, &err) != 0)
+    *out = (struct place){0};
+    if (kind != CRITERION_FIELD && compile_trial(m, index, &err) != 0)
         return ERR_IO;
-    if (criterion->kind == CRITERION_VALUE)
-        return scan_values(m, index, message, passed);
-    return scan(m, m->trials[index].db, message.data, message.len, passed);
+    if (kind != CRITERION_EXPRESSION)
+        return find_pair(m, index, message, out);
+    return scan(m, index, message.data, message.len, out);
 }
 
 /* Whether the line meets the criterion. It is tried once a line, however many rules ask. */
 static int meets(struct match *m, uint32_t index, struct line_text message, bool *passed)
 {
     struct trial *trial = &m->trials[index];
-    bool settled = m->pass.settled[index] > 0;
+    struct place place = {.found = trial->named == m->serial};
     int rc = 0;
 
     if (trial->tried != m->serial) {
         trial->tried = m->serial;
-        trial->passed = settled && trial->named == m->serial;
-        if (!settled)
-            rc = try_criterion(m, index, message, &trial->passed);
+        if (m->pass.settled[index] == 0)
+            rc = find_criterion(m, index, message, &place);
+        trial->passed = place.found;
     }
     *passed = trial->passed;
     return rc;
@@ -305,10 +383,10 @@ static int on_named(unsigned id, unsigned long long from, unsigned long long to,
  * too. */
 static void name_found(struct match *m, struct line_text message, const struct candidate *candidate)
 {
-    const struct candidates *c = &m->candidates;
+    const struct chunk *c = &m->chunk;
     size_t begin = (size_t)(message.data - c->bytes);
 
-    assert(candidates_cover(c, message.data));
+    assert(covers(c, message.data));
     for (size_t i = candidate->first; i < candidate->first + candidate->n; i++) {
         uint32_t id = (uint32_t)c->hits[i];
         size_t settled = id < m->criteria.n ? m->pass.settled[id] : 0;
@@ -374,6 +452,33 @@ static int meets_unless(struct match *m, uint32_t rule, struct line_text message
     return rc;
 }
 
+/* "web.*" stands for "web." and anything. */
+static bool process_is(struct line_text name, const char *item)
+{
+    size_t len = strlen(item);
+
+    if (len >= 2 && strcmp(item + len - 2, ".*") == 0)
+        return name.len >= len - 1 && memcmp(name.data, item, len - 1) == 0;
+    return line_text_is(name, item);
+}
+
+static bool is_listed(const struct rules_list *list, struct line_text name,
+                      bool (*is)(struct line_text name, const char *item))
+{
+    for (size_t i = 0; i < list->n; i++) {
+        if (is(name, list->items[i]))
+            return true;
+    }
+    return list->n == 0;
+}
+
+/* Whether the line's source and process pass the rule. A bare line, which names neither, passes. */
+static bool passes_origin(const struct rule *rule, const struct line *line)
+{
+    return line->form == LINE_BARE || (is_listed(&rule->sources, line->source, line_text_is) &&
+                                       is_listed(&rule->processes, line->process, process_is));
+}
+
 /* Keeps the listed rules that also take the line's source and process and whose `unless` does not
  * match. `unless` comes last, so that it is tried for these rules only. */
 static int keep_rules(struct match *m, const struct line *line)
@@ -387,7 +492,7 @@ static int keep_rules(struct match *m, const struct line *line)
         const struct rule *rule = &m->rules->rules[index];
         bool excepted;
 
-        if (!origin_passes(rule, line))
+        if (!passes_origin(rule, line))
             continue;
         rc = meets_unless(m, index, line->message, &excepted);
         if (rc == 0 && !excepted)
@@ -448,50 +553,6 @@ int match_line(struct match *m, const struct line *line, const struct candidate 
 
 /* ---- the place of a match ---- */
 
-static int on_place(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
-                    void *context)
-{
-    (void)id, (void)from, (void)flags;
-    *(size_t *)context = (size_t)to;
-    return 1;
-}
-
-/* The end of the first pair that meets the criterion, or 0. */
-static size_t find_pair(struct match *m, uint32_t index, struct line_text message)
-{
-    const struct criterion *c = &m->criteria.items[index];
-    struct logfmt_pair pair;
-    size_t at = 0;
-
-    while (logfmt_next(message.data, message.len, &at, &pair)) {
-        bool found = c->kind == CRITERION_FIELD && logfmt_is(&pair, c->text);
-
-        if (pair.cut || !criterion_is_on(c, c->kind, pair.key, pair.key_len))
-            continue;
-        if (c->kind == CRITERION_VALUE &&
-            scan(m, m->trials[index].db, pair.content, pair.content_len, &found) != 0)
-            return 0;
-        if (found)
-            return (size_t)(pair.value + pair.value_len - message.data);
-    }
-    return 0;
-}
-
-/* The end of the first place that meets the criterion, or 0. */
-static size_t find_criterion(struct match *m, uint32_t index, struct line_text message)
-{
-    struct err err;
-    size_t end = 0;
-
-    if (m->criteria.items[index].kind != CRITERION_FIELD && compile_trial(m, index, &err) != 0)
-        return 0;
-    if (m->criteria.items[index].kind != CRITERION_EXPRESSION)
-        return find_pair(m, index, message);
-    hs_scan(m->trials[index].db, message.data, (unsigned)message.len, 0, m->scratch, on_place,
-            &end);
-    return end;
-}
-
 static bool has_user(const struct criteria *c, size_t index, uint32_t rule)
 {
     for (uint32_t i = 0; i < c->items[index].n_users; i++) {
@@ -503,14 +564,14 @@ static bool has_user(const struct criteria *c, size_t index, uint32_t rule)
 
 bool match_find(struct match *m, uint32_t rule, const char *message, size_t len, size_t *end)
 {
-    assert(len <= UINT32_MAX);
     *end = 0;
     for (uint32_t i = 0; i < m->criteria.n; i++) {
-        size_t found = has_user(&m->criteria, i, rule)
-                           ? find_criterion(m, i, (struct line_text){message, len})
-                           : 0;
+        struct place place;
 
-        *end = found > *end ? found : *end;
+        if (has_user(&m->criteria, i, rule) &&
+            find_criterion(m, i, (struct line_text){message, len}, &place) == 0 && place.found &&
+            place.end > *end)
+            *end = place.end;
     }
     return *end > 0;
 }

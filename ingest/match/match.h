@@ -8,11 +8,14 @@
 #include "common/base/err.h"
 #include "common/rules/rules.h"
 #include "ingest/input/line.h"
-#include "ingest/match/candidates.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Reports that are kept of one chunk. A chunk from libmicrohttpd holds about a hundred lines; with
+ * more reports than this most of its lines are candidates anyway. */
+enum { MATCH_HITS_MAX = 2048 };
 
 struct match;
 
@@ -25,9 +28,6 @@ int match_new_bounded(const struct rules *rules, size_t whole_max, struct match 
                       struct err *err);
 void match_free(struct match *m); /* NULL is fine */
 
-/* The rules it was made from. */
-const struct rules *match_rules(const struct match *m);
-
 /* Whether every line has to be judged by itself: right, but several times slower. The reason is an
  * expression that the pass cannot hold, in UTF-8 mode or one that matches an empty line ("^$"). */
 bool match_is_line_by_line(const struct match *m);
@@ -39,7 +39,16 @@ bool match_is_line_by_line(const struct match *m);
 int match_scan(struct match *m, const char *bytes, size_t n, const uint32_t **ends, size_t *n_ends);
 void match_forget(struct match *m);
 
-/* Finds the lines that may match: see candidates_find. */
+/* A line that may match. */
+struct candidate {
+    uint32_t line;  /* its index */
+    uint32_t n;     /* how many reports lie in it; 0: its chunk was not scanned */
+    uint32_t first; /* the first of these reports */
+};
+
+/* Finds the candidates among up to LINE_BATCH_MAX lines, in order, each once. All lines are
+ * candidates if their region does not lie in the scanned chunk. Returns their number; `*out` is
+ * valid until the next call. */
 size_t match_candidates(struct match *m, const char *region, const struct line_span *lines,
                         size_t n, const struct candidate **out);
 

@@ -15,11 +15,6 @@ const char *const special_expressions[SPECIAL_EXPRESSIONS] = {
     "drain", /* heroku_log_drain:, drainwatch, /heroku-log-drain */
 };
 
-static bool text_is(struct line_text text, const char *other)
-{
-    return text.len == strlen(other) && memcmp(text.data, other, text.len) == 0;
-}
-
 static bool starts_with(const char *bytes, size_t n, const char *start)
 {
     size_t len = strlen(start);
@@ -29,8 +24,8 @@ static bool starts_with(const char *bytes, size_t n, const char *start)
 
 static bool from_heroku(const struct line *line, const char *process)
 {
-    return line->form != LINE_BARE && text_is(line->source, "heroku") &&
-           text_is(line->process, process);
+    return line->form != LINE_BARE && line_text_is(line->source, "heroku") &&
+           line_text_is(line->process, process);
 }
 
 /* The length of the time that our log lines begin with outside of Heroku and systemd. */
@@ -64,7 +59,7 @@ bool special_is_about_us(const struct line *line)
     if (!from_heroku(line, "router"))
         return false;
     while (logfmt_next(message.data, message.len, &at, &pair)) {
-        if (pair.key_len == 4 && memcmp(pair.key, "path", 4) == 0)
+        if (line_text_is((struct line_text){pair.key, pair.key_len}, "path"))
             return starts_with(pair.content, pair.content_len, own_path);
     }
     return false;

@@ -860,7 +860,7 @@ static void test_a_report_in_the_header_does_not_count(void **state)
 static void test_a_scan_with_too_many_reports(void **state)
 {
     static const struct sketch rules[] = {{.matches = {"ab"}}}, empty[] = {{.matches = {"^$"}}};
-    static char bytes[(CANDIDATES_HITS_MAX + 1) * 2];
+    static char bytes[(MATCH_HITS_MAX + 1) * 2];
     const struct line_span lines[] = {{0, 1}, {2, 5}};
     const struct candidate *found;
     const uint32_t *ends;
@@ -872,7 +872,7 @@ static void test_a_scan_with_too_many_reports(void **state)
         bytes[i] = "ab"[i % 2];
     setup(&f, rules, 1);
     assert_int_equal(match_scan(f.match, bytes, sizeof bytes - 2, &ends, &n_ends), 0);
-    assert_true(ends != NULL && n_ends == CANDIDATES_HITS_MAX);
+    assert_true(ends != NULL && n_ends == MATCH_HITS_MAX);
     assert_int_equal(match_scan(f.match, bytes, sizeof bytes, &ends, &n_ends), 0);
     assert_null(ends);
     assert_int_equal(match_candidates(f.match, bytes, lines, 2, &found), 2);
