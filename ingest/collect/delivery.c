@@ -8,6 +8,7 @@
 #include "ingest/collect/delivery_records.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,19 +98,11 @@ static uint64_t add(uint64_t a, uint64_t b)
 /* A header's number: digits and nothing else. One that is too large is no number. */
 static bool read_count(const char *text, uint64_t *out)
 {
-    uint64_t n = 0;
-
-    if (text == NULL || *text == '\0')
+    if (text == NULL || *text == '\0' || text[strspn(text, "0123456789")] != '\0')
         return false;
-    for (; *text != '\0'; text++) {
-        uint64_t digit = (uint64_t)(*text - '0');
-
-        if (*text < '0' || *text > '9' || n > (UINT64_MAX - digit) / 10)
-            return false;
-        n = n * 10 + digit;
-    }
-    *out = n;
-    return true;
+    errno = 0;
+    *out = strtoull(text, NULL, 10);
+    return errno == 0;
 }
 
 static int show(struct buf *out, const char *text)

@@ -4,7 +4,6 @@
 #include "common/base/err.h"
 #include "common/base/hash.h"
 #include "common/base/text.h"
-#include "ingest/collect/path.h"
 #include "ingest/match/logfmt.h"
 
 #include <assert.h>
@@ -16,6 +15,8 @@ enum {
     /* Of a message in which every other byte became a "…" of three, twice. */
     MESSAGE_MAX = 4 * LINE_BYTES_MAX + 8,
     KEEP_BYTES = 32 << 10, /* Logplex cuts a line at 10,000 bytes (logplex.app.src) */
+    UUID_BYTES = 36,
+    HEX_MIN = 16,
 };
 
 static const char ellipsis[] = "\xe2\x80\xa6"; /* "…" */
@@ -161,16 +162,63 @@ static int append_value(struct excerpt *e, const char *bytes, size_t n, struct b
     return buf_append(out, buf_text(&e->value), e->value.len + 1);
 }
 
+static size_t count_of(const char *bytes, size_t n, const char *set)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < n; i++)
+        count += bytes[i] != '\0' && strchr(set, bytes[i]) != NULL;
+    return count;
+}
+
+static bool is_uuid(const char *s, size_t n, size_t n_hex)
+{
+    return n == UUID_BYTES && n_hex == n - 4 && s[8] == '-' && s[13] == '-' && s[18] == '-' &&
+           s[23] == '-';
+}
+
+/* Whether the segment is a number, a UUID, or 16 and more hex digits of which one is 0 to 9. */
+static bool is_id(const char *s, size_t n)
+{
+    size_t digits = count_of(s, n, "0123456789");
+    size_t hex = digits + count_of(s, n, "abcdefABCDEF");
+
+    if (n == 0 || digits == 0)
+        return false;
+    return digits == n || (hex == n && n >= HEX_MIN) || is_uuid(s, n, hex);
+}
+
+/* Appends the path with ":id" in the place of each segment that is an id. */
+static int append_folded(const char *path, size_t n, struct buf *out)
+{
+    size_t start = 0;
+    int rc = 0;
+
+    while (rc == 0 && start < n) {
+        const char *slash = memchr(path + start, '/', n - start);
+        size_t end = slash != NULL ? (size_t)(slash - path) : n;
+
+        rc = is_id(path + start, end - start) ? buf_puts(out, ":id")
+                                              : buf_append(out, path + start, end - start);
+        if (rc == 0 && slash != NULL)
+            rc = buf_append(out, "/", 1);
+        start = end + 1;
+    }
+    return rc;
+}
+
+/* A path counts without its query, which differs from one visitor to the next. */
 static int append_path(struct excerpt *e, const struct rule *rule, const char *path, size_t n,
                        struct buf *out)
 {
+    const char *query = memchr(path, '?', n);
     int rc;
 
-    n = path_len(path, n);
+    n = query != NULL ? (size_t)(query - path) : n;
     if (!rule->fold_ids)
         return append_value(e, path, n, out);
     buf_clear(&e->copy);
-    rc = path_append_folded(path, n, &e->copy);
+    rc = append_folded(path, n, &e->copy);
     return rc == 0 ? append_value(e, buf_text(&e->copy), e->copy.len, out) : rc;
 }
 

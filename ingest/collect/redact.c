@@ -10,139 +10,83 @@
 
 static const char mark[] = "…";
 
-/* An expression of the file (no rule) or of a rule, on the way to its id. */
-struct use {
-    const char *text;
-    uint32_t rule;
-    bool everywhere;
-};
-
-/* The ids of a rule's own expressions, a stretch of redact.ids. */
-struct span {
-    uint32_t first;
-    uint32_t n;
-};
-
 struct redact {
     const struct rules *rules;
     struct hs_database *db; /* NULL: nothing is ever redacted */
     struct hs_scratch *scratch;
-    uint32_t *ids;
-    struct span *spans; /* of each rule */
-    bool *everywhere;   /* of each expression: whether it is the file's */
-    uint64_t *asked;    /* of each expression: serial of the last text that it was to be tried on */
-    uint64_t serial;    /* of the text being redacted */
-    uint32_t *beyond;   /* of each byte, and the end: see free_from */
+    unsigned n_everywhere; /* ids below this are the file's expressions */
+    unsigned *ids;         /* of the rules' own expressions, rule after rule */
+    size_t *first;         /* of each rule, into `ids`; the last one is the end */
+    uint32_t rule;         /* whose text is being redacted */
+    uint32_t *beyond;      /* of each byte, and the end: see free_from */
     size_t beyond_cap;
 };
 
 /* ---- compiling ---- */
 
-static int compare_uses(const void *left, const void *right)
+/* Lists an expression, once however many rules have it. */
+static int list_expression(struct expressions *list, const char *text, unsigned *id)
 {
-    const struct use *a = left, *b = right;
-
-    return strcmp(a->text, b->text);
-}
-
-static size_t count_uses(const struct rules *rules)
-{
-    size_t n = rules->redacts.n;
-
-    for (size_t i = 0; i < rules->n; i++)
-        n += rules->rules[i].redacts.n;
-    return n;
-}
-
-static void list_uses(const struct rules *rules, struct use *out)
-{
-    for (size_t i = 0; i < rules->redacts.n; i++)
-        *out++ = (struct use){.text = rules->redacts.items[i], .everywhere = true};
-    for (uint32_t i = 0; i < rules->n; i++) {
-        const struct rules_list *own = &rules->rules[i].redacts;
-
-        for (size_t j = 0; j < own->n; j++)
-            *out++ = (struct use){.text = own->items[j], .rule = i};
+    for (*id = 0; *id < list->n; (*id)++) {
+        if (strcmp(list->texts[*id], text) == 0)
+            return 0;
     }
+    return expressions_add(list, text, HS_FLAG_SOM_LEFTMOST, *id);
 }
 
-static void place_spans(struct redact *r)
+static int list_all(struct redact *r, struct expressions *list)
 {
-    uint32_t next = 0;
-
-    for (size_t i = 0; i < r->rules->n; i++) {
-        r->spans[i].first = next;
-        next += (uint32_t)r->rules->rules[i].redacts.n;
-    }
-}
-
-/* Lists each expression once, with who uses it. The uses are sorted. */
-static int list_expressions(struct redact *r, const struct use *uses, size_t n,
-                            struct expressions *list)
-{
+    const struct rules *rules = r->rules;
+    size_t n = 0;
     int rc = 0;
 
-    place_spans(r);
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        if (i == 0 || compare_uses(&uses[i - 1], &uses[i]) != 0)
-            rc = expressions_add(list, uses[i].text, HS_FLAG_SOM_LEFTMOST, (unsigned)list->n);
-        if (rc != 0)
-            return rc;
-        if (uses[i].everywhere) {
-            r->everywhere[list->n - 1] = true;
-        } else {
-            struct span *span = &r->spans[uses[i].rule];
+    for (size_t i = 0; rc == 0 && i < rules->redacts.n; i++)
+        rc = list_expression(list, rules->redacts.items[i], &r->ids[0]);
+    r->n_everywhere = (unsigned)list->n;
+    for (size_t i = 0; i < rules->n; i++) {
+        const struct rules_list *own = &rules->rules[i].redacts;
 
-            r->ids[span->first + span->n++] = (uint32_t)(list->n - 1);
-        }
+        for (size_t j = 0; rc == 0 && j < own->n; j++)
+            rc = list_expression(list, own->items[j], &r->ids[n++]);
+        r->first[i + 1] = n;
     }
     return rc;
 }
 
-static int compile(struct redact *r, const struct use *uses, size_t n, struct err *err)
+static int compile(struct redact *r, struct err *err)
 {
     struct expressions list = {0};
-    int rc = list_expressions(r, uses, n, &list);
+    int rc = list_all(r, &list);
 
-    if (rc == 0 && n > 0)
+    if (rc == 0 && list.n > 0)
         rc = expressions_compile(&list, &r->db, NULL, err);
-    if (rc == 0 && n > 0 && hs_alloc_scratch(r->db, &r->scratch) != HS_SUCCESS)
+    if (rc == 0 && list.n > 0 && hs_alloc_scratch(r->db, &r->scratch) != HS_SUCCESS)
         rc = ERR_NOMEM;
     expressions_close(&list);
     return rc;
 }
 
-static bool alloc_tables(struct redact *r, size_t n_uses)
-{
-    r->ids = calloc(n_uses + 1, sizeof *r->ids);
-    r->everywhere = calloc(n_uses + 1, sizeof *r->everywhere);
-    r->asked = calloc(n_uses + 1, sizeof *r->asked);
-    r->spans = calloc(r->rules->n + 1, sizeof *r->spans);
-    return r->ids && r->everywhere && r->asked && r->spans;
-}
-
 int redact_new(const struct rules *rules, struct redact **out, struct err *err)
 {
-    size_t n = count_uses(rules);
     struct redact *r = calloc(1, sizeof *r);
-    struct use *uses = calloc(n + 1, sizeof *uses);
+    size_t n_own = 0;
     int rc = ERR_NOMEM;
 
     *out = NULL;
-    if (r == NULL || uses == NULL)
+    if (r == NULL)
         goto out;
+    for (size_t i = 0; i < rules->n; i++)
+        n_own += rules->rules[i].redacts.n;
     r->rules = rules;
-    if (!alloc_tables(r, n))
-        goto out;
-    list_uses(rules, uses);
-    qsort(uses, n, sizeof *uses, compare_uses);
-    rc = compile(r, uses, n, err);
-out:
-    free(uses);
+    r->ids = calloc(n_own + 1, sizeof *r->ids);
+    r->first = calloc(rules->n + 1, sizeof *r->first);
+    if (r->ids != NULL && r->first != NULL)
+        rc = compile(r, err);
     if (rc == 0)
         *out = r;
     else
         redact_free(r);
+out:
     if (rc == ERR_NOMEM)
         err_set(err, rc, "redact: no memory to compile the expressions");
     return rc;
@@ -155,9 +99,7 @@ void redact_free(struct redact *r)
     hs_free_scratch(r->scratch);
     hs_free_database(r->db);
     free(r->beyond);
-    free(r->spans);
-    free(r->asked);
-    free(r->everywhere);
+    free(r->first);
     free(r->ids);
     free(r);
 }
@@ -165,7 +107,7 @@ void redact_free(struct redact *r)
 bool redact_is_needed(const struct redact *r, uint32_t rule)
 {
     assert(rule < r->rules->n);
-    return r->rules->redacts.n > 0 || r->spans[rule].n > 0;
+    return r->rules->redacts.n > 0 || r->rules->rules[rule].redacts.n > 0;
 }
 
 /* ---- one text ---- */
@@ -181,13 +123,22 @@ static uint32_t free_from(uint32_t *beyond, uint32_t i)
     return i;
 }
 
+static bool is_asked(const struct redact *r, unsigned id)
+{
+    bool asked = id < r->n_everywhere;
+
+    for (size_t i = r->first[r->rule]; !asked && i < r->first[r->rule + 1]; i++)
+        asked = r->ids[i] == id;
+    return asked;
+}
+
 static int on_match(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
                     void *context)
 {
     struct redact *r = context;
 
     (void)flags;
-    if (!r->everywhere[id] && r->asked[id] != r->serial)
+    if (!is_asked(r, id))
         return 0;
     for (uint32_t i = free_from(r->beyond, (uint32_t)from); i < to; i = free_from(r->beyond, i))
         r->beyond[i] = i + 1;
@@ -196,8 +147,6 @@ static int on_match(unsigned id, unsigned long long from, unsigned long long to,
 
 static int begin_text(struct redact *r, uint32_t rule, size_t n)
 {
-    const struct span *span = &r->spans[rule];
-
     assert(n < UINT32_MAX);
     if (n >= r->beyond_cap) {
         uint32_t *beyond = reallocarray(r->beyond, n + 1, sizeof *beyond);
@@ -209,9 +158,7 @@ static int begin_text(struct redact *r, uint32_t rule, size_t n)
     }
     for (uint32_t i = 0; i <= n; i++)
         r->beyond[i] = i;
-    r->serial++;
-    for (uint32_t i = 0; i < span->n; i++)
-        r->asked[r->ids[span->first + i]] = r->serial;
+    r->rule = rule;
     return 0;
 }
 

@@ -1,4 +1,5 @@
 /* Sums up what a scan found and prints it; used by scan. */
+#define HASH_NONFATAL_OOM 1
 #include "ingest/commands/findings.h"
 
 #include "common/base/err.h"
@@ -7,35 +8,35 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 
 enum { SILENT_MAX = 10 }; /* rules that matched nothing are named up to here, else counted */
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct findings_rule *)a)->name, ((const struct findings_rule *)b)->name);
-}
-
-static int by_place(const void *a, const void *b)
-{
-    size_t x = ((const struct findings_rule *)a)->place;
-    size_t y = ((const struct findings_rule *)b)->place;
-
-    return (x > y) - (x < y);
-}
+struct findings_rule {
+    UT_hash_handle hh;
+    const char *name;
+    uint64_t matches;
+};
 
 int findings_open(struct findings *f, const struct rules *rules)
 {
     *f = (struct findings){.rules = calloc(rules->n + 1, sizeof *f->rules), .n = rules->n};
     if (f->rules == NULL)
         return ERR_NOMEM;
-    for (size_t i = 0; i < f->n; i++)
-        f->rules[i] = (struct findings_rule){.name = rules->rules[i].name, .place = i};
-    qsort(f->rules, f->n, sizeof *f->rules, by_name);
+    for (size_t i = 0; i < f->n; i++) {
+        struct findings_rule *rule = &f->rules[i];
+
+        rule->name = rules->rules[i].name;
+        HASH_ADD_KEYPTR(hh, f->by_name, rule->name, strlen(rule->name), rule);
+        if (rule->hh.tbl == NULL)
+            return ERR_NOMEM;
+    }
     return 0;
 }
 
 void findings_close(struct findings *f)
 {
+    HASH_CLEAR(hh, f->by_name);
     free(f->rules);
     *f = (struct findings){0};
 }
@@ -43,9 +44,9 @@ void findings_close(struct findings *f)
 void findings_add(struct findings *f, const struct wire_record *record)
 {
     for (size_t i = 0; i < record->n_matches; i++) {
-        const struct findings_rule key = {.name = record->matches[i].rule};
-        struct findings_rule *rule = bsearch(&key, f->rules, f->n, sizeof key, by_name);
+        struct findings_rule *rule;
 
+        HASH_FIND_STR(f->by_name, record->matches[i].rule, rule);
         if (rule != NULL)
             rule->matches += record->matches[i].n_times;
     }
@@ -101,7 +102,6 @@ void findings_print(struct findings *f, const char *program, FILE *out)
 
     fprintf(out, "%s: scanned %" PRIu64 " line%s, %" PRIu64 " bytes\n", program, f->lines,
             f->lines == 1 ? "" : "s", f->bytes);
-    qsort(f->rules, f->n, sizeof *f->rules, by_place);
     print_rules(f, program, out);
     if (f->malformed > 0)
         fprintf(out, "%s: %" PRIu64 " malformed: lengths that are none, and lines over 64 KiB\n",

@@ -11,15 +11,12 @@
 #include <stdint.h>
 #include <stdio.h>
 
-struct findings_rule {
-    const char *name;
-    size_t place; /* in the rules file */
-    uint64_t matches;
-};
+struct findings_rule;
 
 /* All zeros before open. */
 struct findings {
-    struct findings_rule *rules; /* by name */
+    struct findings_rule *rules; /* in the order of the rules file */
+    struct findings_rule *by_name;
     size_t n;
     uint64_t lines;
     uint64_t bytes;

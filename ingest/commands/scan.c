@@ -6,16 +6,19 @@
 #include "common/app/progress.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "common/record/capture.h"
 #include "ingest/collect/delivery.h"
 #include "ingest/collect/rulebook.h"
-#include "ingest/commands/capture_out.h"
 #include "ingest/commands/findings.h"
 #include "ingest/commands/log_file.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { GATHER_BYTES = 256 << 10 }; /* of the capture, before they are written */
 
 struct scan {
     const struct startup_program *program;
@@ -31,18 +34,70 @@ struct scan {
     /* Of the last line of the logs that are done. It begins at 0: a capture must not depend on when
      * it is made. */
     int64_t time_us;
-    struct capture_out capture;
+    struct buf record, entry, capture;
+    uint64_t sequence; /* of the last record */
+    bool reader_gone;  /* a write failed because nobody reads the pipe any more */
     char *chunk;
     struct progress progress;
     struct err err;
 };
 
-static int put_record(void *ctx, const struct wire_record *record)
+/* ---- the capture ---- */
+
+static int out_of_memory(struct scan *s)
+{
+    return err_set(&s->err, ERR_NOMEM, "out of memory");
+}
+
+static int flush_capture(struct scan *s)
+{
+    const uint8_t *at = s->capture.data;
+    size_t left = s->capture.len;
+
+    while (left > 0) {
+        ssize_t n = write(STDOUT_FILENO, at, left);
+
+        if (n < 0 && errno != EINTR) {
+            s->reader_gone = errno == EPIPE;
+            return err_set(&s->err, ERR_IO, "cannot write: %s", strerror(errno));
+        }
+        at += n > 0 ? n : 0;
+        left -= n > 0 ? (size_t)n : 0;
+    }
+    buf_clear(&s->capture);
+    return 0;
+}
+
+static int put_entry(struct scan *s, const struct wire_entry *entry)
+{
+    buf_clear(&s->entry);
+    if (wire_pack_entry(entry, &s->entry) != 0 ||
+        capture_write(&s->capture, (struct wire_bytes){s->entry.data, s->entry.len}) != 0)
+        return out_of_memory(s);
+    return s->capture.len < GATHER_BYTES ? 0 : flush_capture(s);
+}
+
+/* The rules come first, at time 0. */
+static int put_rules(struct scan *s)
+{
+    if (capture_write_header(&s->capture) != 0)
+        return out_of_memory(s);
+    return put_entry(s, &(struct wire_entry){0, WIRE_INPUT_RULES, {s->text.data, s->text.len}});
+}
+
+static int put_record(void *ctx, const struct wire_record *found)
 {
     struct scan *s = ctx;
+    struct wire_record record = *found;
 
-    findings_add(&s->findings, record);
-    return capture_out_record(&s->capture, record, &s->err);
+    findings_add(&s->findings, found);
+    record.sequence = ++s->sequence;
+    buf_clear(&s->record);
+    if (wire_pack_record(&record, &s->record) != 0)
+        return out_of_memory(s);
+    return put_entry(s, &(struct wire_entry){record.received_us,
+                                             WIRE_INPUT_RECORD,
+                                             {s->record.data, s->record.len}});
 }
 
 /* ---- the logs ---- */
@@ -53,7 +108,7 @@ static int explain(struct scan *s, const struct log_file *log, int rc)
     if (rc == 0 || s->err.text[0] != '\0')
         return rc;
     if (rc == ERR_NOMEM)
-        return err_set(&s->err, rc, "out of memory");
+        return out_of_memory(s);
     return err_set(&s->err, rc, "%s: it cannot be scanned", log->name);
 }
 
@@ -106,12 +161,12 @@ static int scan_log(struct scan *s, struct log_file *log)
 /* A capture without times is withheld: replay would show false alerts of 1970. */
 static int scan_all(struct scan *s)
 {
-    int rc = capture_out_rules(&s->capture, &s->text, &s->err);
+    int rc = put_rules(s);
 
     for (size_t i = 0; rc == 0 && i < s->n_names; i++)
         rc = scan_log(s, &s->logs[i]);
     if (rc == 0 && !findings_are_timeless(&s->findings))
-        rc = capture_out_flush(&s->capture, &s->err);
+        rc = flush_capture(s);
     return rc;
 }
 
@@ -122,7 +177,7 @@ static int open_logs(struct scan *s)
 
     s->logs = calloc(s->n_names, sizeof *s->logs);
     if (s->logs == NULL)
-        return err_set(&s->err, ERR_NOMEM, "out of memory");
+        return out_of_memory(s);
     for (size_t i = 0; rc == 0 && i < s->n_names; i++) {
         rc = log_file_open(&s->logs[i], s->names[i], &s->err);
         if (rc == 0)
@@ -199,13 +254,13 @@ static int prepare(struct scan *s, const struct rules *rules)
     s->delivery = delivery_new(process_seed());
     s->chunk = malloc(LOG_FILE_CHUNK);
     if (s->delivery == NULL || s->chunk == NULL || findings_open(&s->findings, rules) != 0)
-        return err_set(&s->err, ERR_NOMEM, "out of memory");
+        return out_of_memory(s);
     return 0;
 }
 
 static int exit_code_of(const struct scan *s, int rc)
 {
-    if (s->capture.reader_gone) /* the reader printed why */
+    if (s->reader_gone) /* the reader printed why */
         return STARTUP_FAILED;
     startup_fail(s->program, s->err.text);
     return rc == ERR_INPUT ? STARTUP_DATA : STARTUP_FAILED;
@@ -244,7 +299,9 @@ static void scan_close(struct scan *s)
     free(s->names);
     free(s->chunk);
     findings_close(&s->findings);
-    capture_out_close(&s->capture);
+    buf_close(&s->capture);
+    buf_close(&s->entry);
+    buf_close(&s->record);
     delivery_free(s->delivery);
     rulebook_release(s->book);
     buf_close(&s->text);
@@ -290,7 +347,9 @@ int scan_logs(const struct startup_program *program, int argc, char **argv)
     int code;
 
     buf_init(&s.text, RULES_TEXT_MAX);
-    capture_out_init(&s.capture);
+    buf_init(&s.record, WIRE_RECORD_MAX);
+    buf_init(&s.entry, WIRE_MESSAGE_MAX);
+    buf_init(&s.capture, GATHER_BYTES + WIRE_MESSAGE_MAX + CAPTURE_OVERHEAD_MAX);
     s.names = calloc((size_t)argc + 1, sizeof *s.names);
     if (s.names == NULL)
         return startup_fail(program, "out of memory");

@@ -395,6 +395,37 @@ static void test_failed_redaction_hides_all(void **state)
     teardown(&f);
 }
 
+static void test_ids_of_a_path_become_one(void **state)
+{
+    static const char *const rows[][2] = {
+        {"", ""},
+        {"/", "/"},
+        {"//", "//"},
+        {"/users/17", "/users/:id"},
+        {"/users/17/", "/users/:id/"},
+        {"17", ":id"},
+        {"/2026/05/07/post", "/:id/:id/:id/post"},
+        {"/users/17a", "/users/17a"},
+        {"/v2/users", "/v2/users"},
+        {"/o/01234567-89ab-cdef-0123-456789ABCDEF/x", "/o/:id/x"},
+        {"/o/01234567-89ab-cdef-0123-456789abcdeg", "/o/01234567-89ab-cdef-0123-456789abcdeg"},
+        {"/o/012345678-9ab-cdef-0123-456789abcdef", "/o/012345678-9ab-cdef-0123-456789abcdef"},
+        {"/o/507f1f77bcf86cd799439011", "/o/:id"},
+        {"/o/507f1f77bcf86cd", "/o/507f1f77bcf86cd"}, /* 15 digits */
+        {"/deadbeefdeadbeef", "/deadbeefdeadbeef"},   /* letters alone may be a word */
+    };
+    char message[100];
+    struct fixture f;
+
+    (void)state;
+    setup(&f, NULL);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        snprintf(message, sizeof message, "path=\"%s?q=17\"", rows[i][0]);
+        assert_value(&f, FOLD, message, rows[i][1]);
+    }
+    teardown(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +442,7 @@ int main(void)
         cmocka_unit_test(test_samples_are_redacted_before_they_are_cut),
         cmocka_unit_test(test_redaction_has_room),
         cmocka_unit_test(test_failed_redaction_hides_all),
+        cmocka_unit_test(test_ids_of_a_path_become_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
