@@ -83,30 +83,30 @@ size_t log_without_secrets(char *text, size_t len)
     return len;
 }
 
-/* `text` as the inside of a quoted logfmt value. */
-static int append_quoted(struct buf *line, const char *text, size_t len)
+/* Appends the inside of a quoted logfmt value. */
+static void append_quoted(struct buf *line, const char *text, size_t len)
 {
     size_t start = 0;
 
     for (size_t i = 0; i < len; i++) {
         if (text[i] != '"' && text[i] != '\\')
             continue;
-        if (text_append_printable(line, text + start, i - start) != 0 || buf_puts(line, "\\") != 0)
-            return ERR_FULL;
+        (void)text_append_printable(line, text + start, i - start);
+        (void)buf_puts(line, "\\");
         start = i;
     }
-    return text_append_printable(line, text + start, len - start);
+    (void)text_append_printable(line, text + start, len - start);
 }
 
 /* "2026-05-07T08:06:12.123Z ", or nothing. */
-static int append_time(struct buf *line)
+static void append_time(struct buf *line)
 {
     char time[TIME_RFC3339_SIZE];
 
     if (!state.has_time)
-        return 0;
+        return;
     time_format_rfc3339(clock_wall_us(), time);
-    return buf_printf(line, "%.23sZ ", time);
+    (void)buf_printf(line, "%.23sZ ", time);
 }
 
 __attribute__((format(printf, 2, 0))) static void say(const char *level, const char *fmt,
@@ -120,13 +120,14 @@ __attribute__((format(printf, 2, 0))) static void say(const char *level, const c
     len = log_without_secrets(text, len);
     len = text_redact_token(text, len);
     buf_init(&line, LINE_MAX_BYTES * 4 + 256);
-    if (append_time(&line) == 0 &&
-        buf_printf(&line, "%s level=%s msg=\"", state.program, level) == 0 &&
-        append_quoted(&line, text, len) == 0 && buf_puts(&line, "\"\n") == 0) {
-        /* One write a line, so that lines of two processes on one pipe do not mix. A failure is
-         * ignored: there is no other place to report it. */
+    append_time(&line);
+    (void)buf_printf(&line, "%s level=%s msg=\"", state.program, level);
+    append_quoted(&line, text, len);
+    (void)buf_puts(&line, "\"\n");
+    /* One write a line, so that lines of two processes on one pipe do not mix. A failure is
+     * ignored: there is no other place to report it. */
+    if (line.failed == 0)
         (void)process_write(STDERR_FILENO, line.data, line.len);
-    }
     buf_close(&line);
 }
 

@@ -12,14 +12,11 @@ enum {
 };
 
 /* Appends the items with `between` between them. */
-static int append_list(struct buf *out, const char *before, const struct rules_list *list,
-                       const char *between)
+static void append_list(struct buf *out, const char *before, const struct rules_list *list,
+                        const char *between)
 {
-    int rc = 0;
-
-    for (size_t i = 0; rc == 0 && i < list->n; i++)
-        rc = buf_printf(out, "%s%s", i == 0 ? before : between, list->items[i]);
-    return rc;
+    for (size_t i = 0; i < list->n; i++)
+        (void)buf_printf(out, "%s%s", i == 0 ? before : between, list->items[i]);
 }
 
 static const char *plural(size_t n)
@@ -27,97 +24,79 @@ static const char *plural(size_t n)
     return n == 1 ? "" : "s";
 }
 
-static size_t count_drains(const struct rules *rules, const char *app)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < rules->n_drains; i++)
-        n += strcmp(rules->drains[i].app, app) == 0;
-    return n;
-}
-
-static int describe_app(const struct rules *rules, size_t i, struct buf *out)
+static void describe_app(const struct rules *rules, size_t i, struct buf *out)
 {
     const char *app = rules->app_names.items[i];
-    size_t n = count_drains(rules, app);
+    size_t n = 0;
 
+    for (size_t k = 0; k < rules->n_drains; k++)
+        n += strcmp(rules->drains[k].app, app) == 0;
     if (rules->app == NULL || i > 0)
-        return buf_printf(out, "  app %s: %zu drain%s\n", app, n, plural(n));
-    return buf_printf(out, "  app %s: every drain that is not listed%s\n", app,
-                      n > 0 ? ", and some that are" : "");
+        (void)buf_printf(out, "  app %s: %zu drain%s\n", app, n, plural(n));
+    else
+        (void)buf_printf(out, "  app %s: every drain that is not listed%s\n", app,
+                         n > 0 ? ", and some that are" : "");
 }
 
 /* One line for each app with its drains; none if one app has all drains. */
-static int describe_apps(const struct rules *rules, struct buf *out)
+static void describe_apps(const struct rules *rules, struct buf *out)
 {
     size_t n = rules->n_drains == 0 ? 0 : rules->app_names.n;
-    int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < n && i < APPS_SHOWN; i++)
-        rc = describe_app(rules, i, out);
-    if (rc == 0 && n > APPS_SHOWN)
-        rc = buf_printf(out, "  and %zu more apps\n", n - APPS_SHOWN);
-    if (rc == 0 && rules->app == NULL)
-        rc = buf_puts(out,
-                      "  a drain that is not listed is refused (\"app: NAME\" would take it)\n");
-    return rc;
+    for (size_t i = 0; i < n && i < APPS_SHOWN; i++)
+        describe_app(rules, i, out);
+    if (n > APPS_SHOWN)
+        (void)buf_printf(out, "  and %zu more apps\n", n - APPS_SHOWN);
+    if (rules->app == NULL)
+        (void)buf_puts(out,
+                       "  a drain that is not listed is refused (\"app: NAME\" would take it)\n");
 }
 
-static int describe_mentions(const struct rules_list *mentions, struct buf *out)
+static void describe_mentions(const struct rules_list *mentions, struct buf *out)
 {
-    int rc = 0;
-
-    for (size_t i = 0; rc == 0 && i < mentions->n; i++) {
+    for (size_t i = 0; i < mentions->n; i++) {
         const char *who = mentions->items[i];
         bool is_word = who[0] >= 'a' && who[0] <= 'z'; /* ids are in capital letters */
 
-        rc = buf_printf(out, "%s%s%s", i == 0 ? ", mentioning " : " and ", is_word ? "@" : "", who);
+        (void)buf_printf(out, "%s%s%s", i == 0 ? ", mentioning " : " and ", is_word ? "@" : "",
+                         who);
     }
-    return rc;
 }
 
-static int describe_rule(const struct rule *rule, struct buf *out)
+static void describe_rule(const struct rule *rule, struct buf *out)
 {
     char within[TIME_WORDS_SIZE], cooldown[TIME_WORDS_SIZE];
     bool has_severity = rule->severity[0] != '\0';
-    int rc;
 
     time_format_words(rule->within_us, within);
     time_format_words(rule->cooldown_us, cooldown);
-    rc = buf_printf(out, "  %s%s%s%s: more than %" PRIu64 " in %s", rule->name,
-                    has_severity ? " (" : "", rule->severity, has_severity ? ")" : "",
-                    rule->more_than, within);
-    if (rc == 0)
-        rc = append_list(out, " for each ", &rule->group_by, " and ");
-    if (rc == 0)
-        rc = append_list(out, " of app ", &rule->apps, " or ");
-    if (rc == 0)
-        rc = buf_printf(out, ", at most one alert per %s, to %s", cooldown, rule->channel);
-    if (rc == 0)
-        rc = describe_mentions(&rule->mentions, out);
-    return rc == 0 ? buf_puts(out, "\n") : rc;
+    (void)buf_printf(out, "  %s%s%s%s: more than %" PRIu64 " in %s", rule->name,
+                     has_severity ? " (" : "", rule->severity, has_severity ? ")" : "",
+                     rule->more_than, within);
+    append_list(out, " for each ", &rule->group_by, " and ");
+    append_list(out, " of app ", &rule->apps, " or ");
+    (void)buf_printf(out, ", at most one alert per %s, to %s", cooldown, rule->channel);
+    describe_mentions(&rule->mentions, out);
+    (void)buf_puts(out, "\n");
 }
 
-static int describe(const struct startup_config *config, struct buf *out)
+static void describe(const struct startup_config *config, struct buf *out)
 {
     const struct settings *s = &config->settings;
     const struct rules *rules = config->rules;
-    int rc = buf_printf(
+
+    (void)buf_printf(
         out, "alerting is %s\n%zu secret%s; Slack token %s; state in %s; queue %s\n%s: ",
         s->enabled ? "on" : "OFF, so nothing is posted", s->n_secrets, plural(s->n_secrets),
         s->slack_token ? "set" : "unset", s->state_dir, s->queue, s->rules_path);
-
-    if (rc == 0 && rules->app_names.n == 1)
-        rc = buf_printf(out, "app %s, ", rules->app_names.items[0]);
-    else if (rc == 0)
-        rc = buf_printf(out, "%zu apps, ", rules->app_names.n);
-    if (rc == 0)
-        rc = buf_printf(out, "%zu rule%s\n", rules->n, plural(rules->n));
-    if (rc == 0)
-        rc = describe_apps(rules, out);
-    for (size_t i = 0; rc == 0 && i < rules->n; i++)
-        rc = describe_rule(&rules->rules[i], out);
-    return rc;
+    if (rules->app_names.n == 1)
+        (void)buf_printf(out, "app %s, ", rules->app_names.items[0]);
+    else
+        (void)buf_printf(out, "%zu apps, ", rules->app_names.n);
+    (void)buf_printf(out, "%zu rule%s\n", rules->n, plural(rules->n));
+    describe_apps(rules, out);
+    for (size_t i = 0; i < rules->n; i++)
+        describe_rule(&rules->rules[i], out);
 }
 
 int report_print(const struct startup_program *program, struct startup_config *config)
@@ -126,7 +105,8 @@ int report_print(const struct startup_program *program, struct startup_config *c
     int code = STARTUP_OK;
 
     buf_init(&text, REPORT_MAX);
-    if (describe(config, &text) != 0)
+    describe(config, &text);
+    if (text.failed != 0)
         code = startup_fail(program, "out of memory");
     startup_print(program, &text, stdout);
     startup_print(program, &config->notes, stdout);

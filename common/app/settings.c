@@ -249,15 +249,15 @@ static char *own(struct settings *s, const char *text)
     return copy;
 }
 
-static int add_fault(struct buf *faults, const struct row *row, const char *value,
-                     const char *remedy)
+static void add_fault(struct buf *faults, const struct row *row, const char *value,
+                      const char *remedy)
 {
-    int rc = buf_printf(faults, "%s: \"", row->name);
-
-    if (rc == 0)
-        rc = row->is_secret ? buf_puts(faults, "…")
-                            : text_append_printable(faults, value, strlen(value));
-    return rc != 0 ? rc : buf_printf(faults, "\" is not valid (it must be %s)\n", remedy);
+    (void)buf_printf(faults, "%s: \"", row->name);
+    if (row->is_secret)
+        (void)buf_puts(faults, "…");
+    else
+        (void)text_append_printable(faults, value, strlen(value));
+    (void)buf_printf(faults, "\" is not valid (it must be %s)\n", remedy);
 }
 
 /* Whether a value stands in quotes, which `docker --env-file` and systemd keep as they are. */
@@ -266,8 +266,8 @@ static bool is_quoted(const char *value, size_t n)
     return n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n - 1] == value[0];
 }
 
-/* Reads one variable. `bad` rises by one if it is malformed. */
-static int read_row(struct settings *s, const struct row *row, struct buf *faults, int *bad)
+/* Reads one variable. Returns 0, ERR_INPUT with a fault, or ERR_NOMEM. */
+static int read_row(struct settings *s, const struct row *row, struct buf *faults)
 {
     const char *given = getenv(row->name);
     const char *remedy;
@@ -287,8 +287,8 @@ static int read_row(struct settings *s, const struct row *row, struct buf *fault
         remedy = row->set(s, row, value);
     if (remedy == NULL)
         return 0;
-    (*bad)++;
-    return add_fault(faults, row, given, remedy);
+    add_fault(faults, row, given, remedy);
+    return ERR_INPUT;
 }
 
 static int default_queue(struct settings *s)
@@ -312,64 +312,55 @@ static bool has_short_secret(const struct settings *s)
 }
 
 /* A queue across a network derives its keys from the secret, so it needs a good one. */
-static int check_queue(const struct settings *s, struct buf *faults, int *bad)
+static int check_queue(const struct settings *s, struct buf *faults)
 {
     if (strncmp(s->queue, "tcp://", 6) != 0)
         return 0;
-    if (s->n_secrets == 0) {
-        (*bad)++;
-        return buf_printf(faults,
-                          "DRAINWATCH_QUEUE: \"%s\" needs %s, from which the keys of its "
-                          "encryption are derived (set it on both sides, or use ipc://)\n",
-                          s->queue, SECRET);
-    }
-    if (has_short_secret(s)) {
-        (*bad)++;
-        return buf_printf(faults,
-                          "%s: under %d characters is too short for a tcp:// queue (make one with: "
-                          "openssl rand -hex 32)\n",
-                          SECRET, SETTINGS_SECRET_SHORT);
-    }
-    return 0;
+    if (s->n_secrets == 0)
+        (void)buf_printf(faults,
+                         "DRAINWATCH_QUEUE: \"%s\" needs %s, from which the keys of its "
+                         "encryption are derived (set it on both sides, or use ipc://)\n",
+                         s->queue, SECRET);
+    else if (has_short_secret(s))
+        (void)buf_printf(faults,
+                         "%s: under %d characters is too short for a tcp:// queue (make one with: "
+                         "openssl rand -hex 32)\n",
+                         SECRET, SETTINGS_SECRET_SHORT);
+    else
+        return 0;
+    return ERR_INPUT;
 }
 
 /* Shows the value as well, because a misspelt "true" is off. */
-static int note_flag(const struct settings *s, struct buf *notes)
+static void note_flag(const struct settings *s, struct buf *notes)
 {
     const char *given = getenv(FLAG);
-    int rc;
 
     if (s->enabled)
-        return 0;
-    rc = buf_printf(notes, "%s is ", FLAG);
-    if (rc == 0)
-        rc = given == NULL ? buf_puts(notes, "unset")
-                           : text_append_printable(notes, given, strlen(given));
-    return rc != 0
-               ? rc
-               : buf_puts(notes, ", so alerting is off: deliveries are answered 501 and nothing "
-                                 "is posted (true turns it on)\n");
+        return;
+    given = given == NULL ? "unset" : given;
+    (void)buf_printf(notes, "%s is ", FLAG);
+    (void)text_append_printable(notes, given, strlen(given));
+    (void)buf_puts(notes, ", so alerting is off: deliveries are answered 501 and nothing is posted "
+                          "(true turns it on)\n");
 }
 
-static int note_secrets(const struct settings *s, struct buf *notes)
+static void note_secrets(const struct settings *s, struct buf *notes)
 {
-    int rc = 0;
-
     if (s->n_secrets == 0)
-        rc = buf_printf(notes, "%s is unset: deliveries are answered 501\n", SECRET);
-    if (rc == 0 && has_short_secret(s))
-        rc = buf_printf(notes,
-                        "%s has a secret under %d characters, which can be guessed (make "
-                        "one with: openssl rand -hex 32)\n",
-                        SECRET, SETTINGS_SECRET_SHORT);
-    for (size_t i = 0; rc == 0 && i < s->n_secrets; i++) {
+        (void)buf_printf(notes, "%s is unset: deliveries are answered 501\n", SECRET);
+    if (has_short_secret(s))
+        (void)buf_printf(notes,
+                         "%s has a secret under %d characters, which can be guessed (make "
+                         "one with: openssl rand -hex 32)\n",
+                         SECRET, SETTINGS_SECRET_SHORT);
+    for (size_t i = 0; i < s->n_secrets; i++) {
         if (is_quoted(s->secrets[i].bytes, s->secrets[i].len))
-            rc = buf_printf(notes,
-                            "%s stands in quotes, which count as part of the key: remove them "
-                            "unless the drains' HMACs were made with them\n",
-                            SECRET);
+            (void)buf_printf(notes,
+                             "%s stands in quotes, which count as part of the key: remove them "
+                             "unless the drains' HMACs were made with them\n",
+                             SECRET);
     }
-    return rc;
 }
 
 static bool is_loopback(const char *host)
@@ -383,13 +374,12 @@ static bool is_loopback(const char *host)
     return false;
 }
 
-static int note_api_url(const struct settings *s, struct buf *notes)
+static void note_api_url(const struct settings *s, struct buf *notes)
 {
-    if (s->slack_api_url == NULL || strncasecmp(s->slack_api_url, "http://", 7) != 0 ||
-        is_loopback(s->slack_api_url + 7))
-        return 0;
-    return buf_puts(notes, "SLACK_API_URL begins with http://, so the token crosses the network in "
-                           "plain text (use https://, or an address of this machine)\n");
+    if (s->slack_api_url != NULL && strncasecmp(s->slack_api_url, "http://", 7) == 0 &&
+        !is_loopback(s->slack_api_url + 7))
+        (void)buf_puts(notes, "SLACK_API_URL begins with http://, so the token crosses the network "
+                              "in plain text (use https://, or an address of this machine)\n");
 }
 
 static bool is_setting(const char *name, size_t n)
@@ -402,7 +392,7 @@ static bool is_setting(const char *name, size_t n)
 }
 
 /* Notes one variable with a prefix of ours whose name is no setting. */
-static int note_unknown(const char *name, size_t n, size_t prefix, struct buf *notes)
+static void note_unknown(const char *name, size_t n, size_t prefix, struct buf *notes)
 {
     struct nearest nearest;
 
@@ -412,64 +402,57 @@ static int note_unknown(const char *name, size_t n, size_t prefix, struct buf *n
             nearest_offer(&nearest, rows[i].name + prefix);
     }
     if (nearest.best == NULL)
-        return buf_printf(notes, "%.*s is no setting and is ignored (--help lists them)\n", (int)n,
-                          name);
-    return buf_printf(notes, "%.*s is no setting and is ignored (did you mean %.*s%s?)\n", (int)n,
-                      name, (int)prefix, name, nearest.best);
+        (void)buf_printf(notes, "%.*s is no setting and is ignored (--help lists them)\n", (int)n,
+                         name);
+    else
+        (void)buf_printf(notes, "%.*s is no setting and is ignored (did you mean %.*s%s?)\n",
+                         (int)n, name, (int)prefix, name, nearest.best);
 }
 
 /* A misspelt name would otherwise leave a setting at its default without a word. */
-static int note_misspelt(struct buf *notes)
+static void note_misspelt(struct buf *notes)
 {
     static const char *const prefixes[] = {"DRAINWATCH_", "HEROKU_LOG_DRAIN_",
                                            "FLAG_CONSOLE_HEROKU_LOG_DRAIN_"};
-    int rc = 0;
 
-    for (char **variable = environ; rc == 0 && variable != NULL && *variable != NULL; variable++) {
+    for (char **variable = environ; variable != NULL && *variable != NULL; variable++) {
         size_t n = strcspn(*variable, "=");
 
         for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
             size_t prefix = strlen(prefixes[i]);
 
             if (strncmp(*variable, prefixes[i], prefix) == 0 && !is_setting(*variable, n))
-                rc = note_unknown(*variable, n, prefix, notes);
+                note_unknown(*variable, n, prefix, notes);
         }
     }
-    return rc;
 }
 
-static int add_notes(const struct settings *s, struct buf *notes)
+static void add_notes(const struct settings *s, struct buf *notes)
 {
-    int rc = note_flag(s, notes);
-
-    if (rc == 0)
-        rc = note_secrets(s, notes);
-    if (rc == 0)
-        rc = note_api_url(s, notes);
-    if (rc == 0 && s->spool_max_bytes > 0 && s->spool_max_bytes < JOURNAL_MAX_BYTES_LEAST)
-        rc = buf_printf(notes,
-                        "DRAINWATCH_SPOOL_MAX_BYTES is under %d KiB, the least that a journal can "
-                        "be held to: it counts as that\n",
-                        JOURNAL_MAX_BYTES_LEAST >> 10);
-    return rc == 0 ? note_misspelt(notes) : rc;
+    note_flag(s, notes);
+    note_secrets(s, notes);
+    note_api_url(s, notes);
+    if (s->spool_max_bytes > 0 && s->spool_max_bytes < JOURNAL_MAX_BYTES_LEAST)
+        (void)buf_printf(notes,
+                         "DRAINWATCH_SPOOL_MAX_BYTES is under %d KiB, the least that a journal can "
+                         "be held to: it counts as that\n",
+                         JOURNAL_MAX_BYTES_LEAST >> 10);
+    note_misspelt(notes);
 }
 
 int settings_read(struct settings *s, struct buf *faults, struct buf *notes)
 {
-    int rc = 0, bad = 0;
+    int rc = 0;
 
     *s = (struct settings){0};
-    for (int i = 0; i < ROWS && rc == 0; i++)
-        rc = read_row(s, &rows[i], faults, &bad);
-    if (rc == 0 && s->state_dir != NULL)
-        rc = default_queue(s);
-    if (rc == 0 && s->queue != NULL)
-        rc = check_queue(s, faults, &bad);
-    if (rc == 0)
-        rc = add_notes(s, notes);
-    if (bad > 0)
-        return ERR_INPUT;
-    return rc == 0 ? 0 : ERR_NOMEM;
+    for (int i = 0; i < ROWS; i++)
+        rc = err_worse(rc, read_row(s, &rows[i], faults));
+    if (s->state_dir != NULL)
+        rc = err_worse(rc, default_queue(s));
+    if (s->queue != NULL)
+        rc = err_worse(rc, check_queue(s, faults));
+    add_notes(s, notes);
+    return faults->failed == ERR_NOMEM || notes->failed == ERR_NOMEM ? ERR_NOMEM : rc;
 }
 
 void settings_close(struct settings *s)
@@ -483,11 +466,9 @@ void settings_close(struct settings *s)
 
 int settings_help(struct buf *out)
 {
-    int rc = 0;
-
-    for (int i = 0; i < ROWS && rc == 0; i++)
-        rc = buf_printf(
+    for (int i = 0; i < ROWS; i++)
+        (void)buf_printf(
             out, "  %s%s%s%s\n      %s\n", rows[i].name, rows[i].fallback ? " (default: " : "",
             rows[i].fallback ? rows[i].fallback : "", rows[i].fallback ? ")" : "", rows[i].meaning);
-    return rc;
+    return out->failed;
 }

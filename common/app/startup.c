@@ -44,7 +44,8 @@ static int check_queue(const struct settings *s, struct buf *faults)
 
     if (s->queue == NULL || queue_check_endpoint(s->queue, &err) == 0)
         return 0;
-    return buf_printf(faults, "DRAINWATCH_QUEUE: %s\n", err.text) == 0 ? ERR_INPUT : ERR_NOMEM;
+    (void)buf_printf(faults, "DRAINWATCH_QUEUE: %s\n", err.text);
+    return ERR_INPUT;
 }
 
 /* Reads the file at `path` into `text`, and its rules; `remedy` says how to name another path.
@@ -60,8 +61,8 @@ static int read_rules(const char *path, const char *remedy, struct buf *text,
     rc = process_read_file(path, text, &err);
     if (rc == 0)
         rc = rules_parse((const char *)text->data, text->len, path, rules, faults);
-    else if (rc != ERR_NOMEM && buf_printf(faults, "%s (%s)\n", err.text, remedy) != 0)
-        rc = ERR_NOMEM;
+    else if (rc != ERR_NOMEM)
+        (void)buf_printf(faults, "%s (%s)\n", err.text, remedy);
     if (rc != 0)
         buf_close(text);
     return rc;
@@ -73,10 +74,9 @@ static int check_state_dir(const char *path, struct buf *faults)
 
     if (process_check_folder(path, &err) == 0)
         return 0;
-    return buf_printf(faults, "DRAINWATCH_STATE_DIR: %s (name a folder that can be written)\n",
-                      err.text) == 0
-               ? ERR_INPUT
-               : ERR_NOMEM;
+    (void)buf_printf(faults, "DRAINWATCH_STATE_DIR: %s (name a folder that can be written)\n",
+                     err.text);
+    return ERR_INPUT;
 }
 
 /* From here on no log line shows a secret, also if an error message holds it. */
@@ -88,41 +88,28 @@ static void hide_secrets(const struct settings *s)
         log_hide(s->slack_token, strlen(s->slack_token));
 }
 
-/* Returns the worse of two results; ERR_NOMEM is the worst. */
-static int worse(int rc, int other)
-{
-    if (rc == 0 || other == ERR_NOMEM)
-        return other;
-    return rc;
-}
-
 /* The values of the rules.yaml that this repository ships: the values of its first user. */
 static const char EXAMPLE_APP[] = "raxx-console-prod";
 static const char EXAMPLE_CHANNEL[] = "D0AJ7K184TV";
 
-static int note_edit(size_t line, const char *key, const char *between, struct buf *notes)
-{
-    return line == 0 ? 0 : buf_printf(notes, "%s`%s` (line %zu)", between, key, line);
-}
-
 /* Names the lines to edit while the file still holds values of the example. */
-static int note_example(const char *path, const struct rules *rules, struct buf *notes)
+static void note_example(const char *path, const struct rules *rules, struct buf *notes)
 {
     bool app = rules->app != NULL && strcmp(rules->app, EXAMPLE_APP) == 0;
     bool channel = rules->channel != NULL && strcmp(rules->channel, EXAMPLE_CHANNEL) == 0;
-    int rc;
 
     if (!app && !channel)
-        return 0;
-    rc = buf_printf(notes, "alerts for %s go to %s%s%s, as shipped: edit ",
-                    rules->app != NULL ? "every drain" : "the listed drains",
-                    channel ? EXAMPLE_CHANNEL : "your channel", app ? " under the name " : "",
-                    app ? EXAMPLE_APP : "");
-    if (rc == 0 && app)
-        rc = note_edit(rules->app_line, "app:", "", notes);
-    if (rc == 0 && channel)
-        rc = note_edit(rules->channel_line, "slack: channel:", app ? " and " : "", notes);
-    return rc != 0 ? rc : buf_printf(notes, " of %s unless that is you\n", path);
+        return;
+    (void)buf_printf(notes, "alerts for %s go to %s%s%s, as shipped: edit ",
+                     rules->app != NULL ? "every drain" : "the listed drains",
+                     channel ? EXAMPLE_CHANNEL : "your channel", app ? " under the name " : "",
+                     app ? EXAMPLE_APP : "");
+    if (app)
+        (void)buf_printf(notes, "`app:` (line %zu)", rules->app_line);
+    if (channel)
+        (void)buf_printf(notes, "%s`slack: channel:` (line %zu)", app ? " and " : "",
+                         rules->channel_line);
+    (void)buf_printf(notes, " of %s unless that is you\n", path);
 }
 
 static int read_all(struct startup_config *config, struct buf *faults, struct buf *notes)
@@ -130,21 +117,31 @@ static int read_all(struct startup_config *config, struct buf *faults, struct bu
     struct settings *s = &config->settings;
     int rc = settings_read(s, faults, notes);
 
-    rc = worse(rc, check_queue(s, faults));
+    rc = err_worse(rc, check_queue(s, faults));
     if (s->state_dir != NULL)
-        rc = worse(rc, check_state_dir(s->state_dir, faults));
+        rc = err_worse(rc, check_state_dir(s->state_dir, faults));
     if (s->rules_path != NULL)
-        rc = worse(rc, read_rules(s->rules_path, "DRAINWATCH_RULES names the rules file",
-                                  &config->rules_text, &config->rules, faults));
+        rc = err_worse(rc, read_rules(s->rules_path, "DRAINWATCH_RULES names the rules file",
+                                      &config->rules_text, &config->rules, faults));
     if (rc == 0)
-        rc = note_example(s->rules_path, config->rules, notes);
-    return rc;
+        note_example(s->rules_path, config->rules, notes);
+    return faults->failed == ERR_NOMEM || notes->failed == ERR_NOMEM ? ERR_NOMEM : rc;
+}
+
+/* Prints and closes the faults, and returns the exit code of a result. */
+static int report_faults(const struct startup_program *program, struct buf *faults, int rc)
+{
+    startup_print(program, faults, stderr);
+    buf_close(faults);
+    if (rc == ERR_NOMEM)
+        return startup_fail(program, "out of memory");
+    return rc == 0 ? STARTUP_OK : STARTUP_CONFIG;
 }
 
 int startup_configure(const struct startup_program *program, struct startup_config *config)
 {
     struct buf faults;
-    int rc;
+    int rc, code;
 
     *config = (struct startup_config){0};
     buf_init(&config->rules_text, RULES_TEXT_MAX);
@@ -152,12 +149,10 @@ int startup_configure(const struct startup_program *program, struct startup_conf
     buf_init(&faults, SETTINGS_FAULTS_MAX + RULES_FAULTS_MAX);
     rc = read_all(config, &faults, &config->notes);
     hide_secrets(&config->settings);
-    startup_print(program, &faults, stderr);
-    buf_close(&faults);
-    if (rc == 0)
-        return STARTUP_OK;
-    startup_release(config);
-    return rc == ERR_NOMEM ? startup_fail(program, "out of memory") : STARTUP_CONFIG;
+    code = report_faults(program, &faults, rc);
+    if (rc != 0)
+        startup_release(config);
+    return code;
 }
 
 int startup_read_rules(const struct startup_program *program, const char *path, struct buf *text,
@@ -168,11 +163,7 @@ int startup_read_rules(const struct startup_program *program, const char *path, 
 
     buf_init(&faults, RULES_FAULTS_MAX);
     rc = read_rules(path, "name a rules file that can be read", text, rules, &faults);
-    startup_print(program, &faults, stderr);
-    buf_close(&faults);
-    if (rc == 0)
-        return STARTUP_OK;
-    return rc == ERR_NOMEM ? startup_fail(program, "out of memory") : STARTUP_CONFIG;
+    return report_faults(program, &faults, rc);
 }
 
 /* Calls `log` with each line, which ends in a line end. */
@@ -209,20 +200,18 @@ int startup_reload_rules(const char *path, struct buf *text, const struct rules 
 int startup_settings(const struct startup_program *program, struct settings *settings)
 {
     struct buf faults, notes;
-    int rc;
+    int rc, code;
 
     buf_init(&faults, SETTINGS_FAULTS_MAX);
     buf_init(&notes, SETTINGS_FAULTS_MAX);
     rc = settings_read(settings, &faults, &notes);
     hide_secrets(settings);
-    startup_print(program, &faults, stderr);
+    code = report_faults(program, &faults, rc);
     log_forget_secrets(); /* the settings are not ours to keep */
-    buf_close(&faults);
     buf_close(&notes);
-    if (rc == 0)
-        return STARTUP_OK;
-    settings_close(settings);
-    return rc == ERR_INPUT ? STARTUP_CONFIG : startup_fail(program, "out of memory");
+    if (rc != 0)
+        settings_close(settings);
+    return code;
 }
 
 void startup_release(struct startup_config *config)

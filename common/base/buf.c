@@ -25,8 +25,16 @@ void buf_close(struct buf *b)
 void buf_clear(struct buf *b)
 {
     b->len = 0;
+    b->failed = 0;
     if (b->data != NULL)
         b->data[0] = 0;
+}
+
+__attribute__((cold, noinline)) static int fail(struct buf *b, int rc)
+{
+    if (b->failed != ERR_NOMEM)
+        b->failed = rc;
+    return rc;
 }
 
 static int grow(struct buf *b, size_t len)
@@ -35,12 +43,12 @@ static int grow(struct buf *b, size_t len)
     uint8_t *data;
 
     if (len > SIZE_MAX / 4) /* so that doubling cannot overflow */
-        return ERR_NOMEM;
+        return fail(b, ERR_NOMEM);
     while (cap <= len) /* one byte stays free for the zero after the content */
         cap *= 2;
     data = realloc(b->data, cap);
     if (data == NULL)
-        return ERR_NOMEM;
+        return fail(b, ERR_NOMEM);
     b->data = data;
     b->cap = cap;
     return 0;
@@ -49,7 +57,7 @@ static int grow(struct buf *b, size_t len)
 int buf_reserve(struct buf *b, size_t n)
 {
     if (n > b->max_bytes || b->len > b->max_bytes - n)
-        return ERR_FULL;
+        return fail(b, ERR_FULL);
     return b->len + n < b->cap ? 0 : grow(b, b->len + n);
 }
 

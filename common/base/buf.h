@@ -13,6 +13,8 @@ struct buf {
     size_t len;
     size_t cap;
     size_t max_bytes;
+    int failed; /* ERR_NOMEM if memory ran out since the last init or clear, ERR_FULL if the ceiling
+                   was met, else 0; a caller of many appends checks it once at the end */
 };
 
 void buf_init(struct buf *b, size_t max_bytes);

@@ -13,3 +13,8 @@ int err_set(struct err *err, int code, const char *fmt, ...)
     va_end(ap);
     return code;
 }
+
+int err_worse(int rc, int other)
+{
+    return rc == 0 || other == ERR_NOMEM ? other : rc;
+}

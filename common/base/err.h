@@ -23,4 +23,7 @@ struct err {
  * `return err_set(err, ERR_INPUT, ...)`. `err` must not be NULL. */
 int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* The worse of two results; ERR_NOMEM is the worst. */
+int err_worse(int rc, int other);
+
 #endif

@@ -186,16 +186,5 @@ int expression_check(const char *expression, enum expression_use use, struct err
  * \z does not. */
 int expression_append_whole(const char *expression, struct buf *out)
 {
-    size_t before = out->len;
-    int rc = buf_puts(out, "\\A(?:");
-
-    if (rc == 0)
-        rc = buf_puts(out, expression);
-    if (rc == 0)
-        rc = buf_puts(out, "\\E(?#\n(?#))\\z");
-    if (rc != 0 && out->data != NULL) {
-        out->len = before;
-        out->data[before] = 0;
-    }
-    return rc;
+    return buf_printf(out, "\\A(?:%s\\E(?#\n(?#))\\z", expression);
 }

@@ -55,19 +55,13 @@ static const char *remedy_for(const yaml_parser_t *p)
            "doubled";
 }
 
-/* Notes the result of an append. A full buffer is no failure: the faults are cut there. */
-static void note(struct yamldoc *d, int rc)
-{
-    if (rc == ERR_NOMEM)
-        d->out_of_memory = true;
-}
-
+/* A full buffer is no failure: the faults are cut there. */
 static void append_line(struct yamldoc *d, size_t line, const char *text)
 {
-    note(d, text_append_printable(d->faults, d->file, strlen(d->file)));
-    note(d, buf_printf(d->faults, ":%zu: ", line));
-    note(d, text_append_printable(d->faults, text, strlen(text)));
-    note(d, buf_puts(d->faults, "\n"));
+    (void)text_append_printable(d->faults, d->file, strlen(d->file));
+    (void)buf_printf(d->faults, ":%zu: ", line);
+    (void)text_append_printable(d->faults, text, strlen(text));
+    (void)buf_puts(d->faults, "\n");
 }
 
 __attribute__((format(printf, 3, 0))) static void report(struct yamldoc *d, size_t line,
@@ -340,8 +334,8 @@ void yamldoc_close(struct yamldoc *d)
 int yamldoc_finish(struct yamldoc *d)
 {
     if (d->n_left_out > 0)
-        note(d, buf_printf(d->faults, "and %zu more\n", d->n_left_out));
-    if (d->out_of_memory)
+        (void)buf_printf(d->faults, "and %zu more\n", d->n_left_out);
+    if (d->out_of_memory || d->faults->failed == ERR_NOMEM)
         return ERR_NOMEM;
     return d->n_faults > 0 ? ERR_INPUT : 0;
 }

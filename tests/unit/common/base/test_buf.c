@@ -49,6 +49,7 @@ static void the_ceiling_holds_and_nothing_changes_beyond_it(void **state)
     (void)state;
     buf_init(&b, 5);
     assert_int_equal(buf_puts(&b, "abc"), 0);
+    assert_int_equal(b.failed, 0);
     assert_int_equal(buf_puts(&b, "def"), ERR_FULL);
     assert_int_equal(buf_printf(&b, "%s", "def"), ERR_FULL);
     assert_int_equal(buf_reserve(&b, 3), ERR_FULL);
@@ -58,6 +59,9 @@ static void the_ceiling_holds_and_nothing_changes_beyond_it(void **state)
     assert_string_equal(buf_text(&b), "abcde");
     assert_int_equal(buf_puts(&b, "f"), ERR_FULL);
     assert_int_equal(buf_puts(&b, ""), 0);
+    assert_int_equal(b.failed, ERR_FULL);
+    buf_clear(&b);
+    assert_int_equal(b.failed, 0);
     buf_close(&b);
 }
 
@@ -70,6 +74,8 @@ static void a_size_beyond_memory_is_refused(void **state)
     assert_int_equal(buf_puts(&b, "abc"), 0);
     assert_int_equal(buf_reserve(&b, SIZE_MAX - 3), ERR_NOMEM);
     assert_int_equal(buf_reserve(&b, SIZE_MAX / 2), ERR_NOMEM);
+    assert_int_equal(buf_reserve(&b, SIZE_MAX), ERR_FULL);
+    assert_int_equal(b.failed, ERR_NOMEM);
     assert_string_equal(buf_text(&b), "abc");
     buf_close(&b);
 }
