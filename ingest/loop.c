@@ -79,7 +79,8 @@ static void push_records(struct loop *l)
     int64_t now_us = clock_boot_us();
     struct err err;
 
-    notices_send(&l->notices, spool_push(&l->spool, now_us, &err) == 0 ? NULL : &err, now_us);
+    notices_send(&l->notices, sender_push(l->spool.sender, now_us, &err) == 0 ? NULL : &err,
+                 now_us);
 }
 
 /* Records are sent before their deliveries are answered, so that an alert waits for nobody. */
@@ -104,7 +105,7 @@ static void trim_journal(struct loop *l, int64_t now_us)
 {
     struct err err;
 
-    if (!spool_trim_due(&l->spool, now_us))
+    if (!sender_trim_due(l->spool.sender, now_us))
         return;
     notices_write(&l->notices, spool_trim(&l->spool, &err) == 0 ? NULL : &err, now_us);
     push_records(l);

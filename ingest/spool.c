@@ -124,11 +124,6 @@ int spool_record(struct spool *s, struct request *waiting, struct err *err)
 
 /* ---- the alerter ---- */
 
-int spool_push(struct spool *s, int64_t now_us, struct err *err)
-{
-    return sender_push(s->sender, now_us, err);
-}
-
 int spool_exchange(struct spool *s, int64_t now_us, struct err *err)
 {
     int rc = sender_push(s->sender, now_us, err);
@@ -136,11 +131,6 @@ int spool_exchange(struct spool *s, int64_t now_us, struct err *err)
     if (rc == 0)
         rc = sender_receive(s->sender, now_us, err);
     return rc == 0 ? sender_timer(s->sender, now_us, err) : rc;
-}
-
-bool spool_trim_due(const struct spool *s, int64_t now_us)
-{
-    return sender_trim_due(s->sender, now_us);
 }
 
 int spool_trim(struct spool *s, struct err *err)

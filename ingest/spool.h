@@ -29,14 +29,12 @@ void spool_close(struct spool *s); /* all zeros is fine */
  * fits is accepted even if others do not fit. Returns 0 if all are, or the error of one that is
  * not. */
 int spool_record(struct spool *s, struct request *waiting, struct err *err);
-/* push sends recorded records to the alerter, as many as may be in flight; exchange takes its acks,
- * too. They return 0 or an error of reading the journal; records are then sent later. */
-int spool_push(struct spool *s, int64_t now_us, struct err *err);
+/* Sends records to the alerter, as many as may be in flight, and takes its acks. Returns 0 or an
+ * error of reading the journal; records are then sent later. */
 int spool_exchange(struct spool *s, int64_t now_us, struct err *err);
 
-/* Whether acked records wait to be trimmed. Trimming makes room, so it also finds out whether a
+/* Removes acked records, if sender_trim_due. That makes room, so it also finds out whether a
  * journal that could not be written can be again. */
-bool spool_trim_due(const struct spool *s, int64_t now_us);
 int spool_trim(struct spool *s, struct err *err);
 
 /* To be called once a turn, outside of a transaction. Fails with ERR_IO if the state folder was

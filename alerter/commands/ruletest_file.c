@@ -30,7 +30,7 @@ struct owned {
 };
 
 struct reader {
-    struct yamldoc doc;
+    struct yamldoc doc; /* first, as yamlmap_read asks */
     struct owned *out;
     int64_t start_us;  /* of the test in hand */
     const char *drain; /* likewise */
@@ -49,29 +49,6 @@ static void *take(struct reader *r, size_t n, size_t size)
 }
 
 /* ---- values ---- */
-
-static void read_text(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
-{
-    struct reader *r = ctx;
-    const char *text = yamlvalue_text(&r->doc, key, value);
-
-    if (text != NULL)
-        *(const char **)target = text;
-}
-
-static void read_count(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
-{
-    struct reader *r = ctx;
-
-    yamlvalue_number(&r->doc, key, value, COUNT_MAX, target);
-}
-
-static void read_bool(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
-{
-    struct reader *r = ctx;
-
-    yamlvalue_bool(&r->doc, key, value, target);
-}
 
 /* Zero is a duration here, unlike in the rules, and so are milliseconds. */
 static void read_every(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
@@ -184,8 +161,8 @@ static const struct yamlmap_key delivery_keys[] = {
     {"at", read_time, AT(at_us), true, TEXT_MAX_BYTES, "at: 10s"},
     {"line", read_lines, 0, true, 0, "line: 'heroku[router]: at=error code=H12'"},
     {"every", read_every, AT(every_us), false, TEXT_MAX_BYTES, "every: 1s"},
-    {"times", read_count, AT(times), false, TEXT_MAX_BYTES, "times: 3"},
-    {"drain", read_text, AT(drain), false, TEXT_MAX_BYTES, "drain: d.shop"},
+    {"times", yamlvalue_read_number, AT(times), false, COUNT_MAX, "times: 3"},
+    {"drain", yamlvalue_read_text, AT(drain), false, TEXT_MAX_BYTES, "drain: d.shop"},
 };
 #undef AT
 enum { DELIVERY_KEYS = sizeof delivery_keys / sizeof delivery_keys[0] };
@@ -225,7 +202,7 @@ static void read_delivery(struct reader *r, yaml_node_t *node, struct ruletest_d
 {
     *d = (struct ruletest_delivery){
         .line = yamldoc_line(node), .drain = r->drain, .at_us = r->start_us, .times = 1};
-    yamlmap_read(&r->doc, node, "an item of \"lines\"", delivery_keys, DELIVERY_KEYS, r, d);
+    yamlmap_read(r, node, "an item of \"lines\"", delivery_keys, DELIVERY_KEYS, d);
     if (node->type != YAML_MAPPING_NODE)
         return;
     if (d->at_us < r->start_us)
@@ -295,12 +272,12 @@ static void read_group(void *ctx, const struct yamlmap_key *key, yaml_node_t *va
 #define AT(member) offsetof(struct ruletest_alert, member)
 static const struct yamlmap_key alert_keys[] = {
     {"at", read_time, AT(at_us), true, TEXT_MAX_BYTES, "at: 12s"},
-    {"rule", read_text, AT(rule), true, TEXT_MAX_BYTES, "rule: h12-request-timeout"},
-    {"app", read_text, AT(app), false, TEXT_MAX_BYTES, "app: shop"},
+    {"rule", yamlvalue_read_text, AT(rule), true, TEXT_MAX_BYTES, "rule: h12-request-timeout"},
+    {"app", yamlvalue_read_text, AT(app), false, TEXT_MAX_BYTES, "app: shop"},
     {"group", read_group, 0, false, 0, "group: {path: /x}"},
-    {"count", read_count, AT(count), false, TEXT_MAX_BYTES, "count: 4"},
-    {"suppressed", read_count, AT(suppressed), false, TEXT_MAX_BYTES, "suppressed: 0"},
-    {"at_least", read_bool, AT(at_least), false, TEXT_MAX_BYTES, "at_least: no"},
+    {"count", yamlvalue_read_number, AT(count), false, COUNT_MAX, "count: 4"},
+    {"suppressed", yamlvalue_read_number, AT(suppressed), false, COUNT_MAX, "suppressed: 0"},
+    {"at_least", yamlvalue_read_bool, AT(at_least), false, TEXT_MAX_BYTES, "at_least: no"},
     {"first", read_time, AT(first_us), false, TEXT_MAX_BYTES, "first: 0s"},
     {"last", read_time, AT(last_us), false, TEXT_MAX_BYTES, "last: 12s"},
 };
@@ -312,7 +289,7 @@ static void read_alert(struct reader *r, yaml_node_t *node, int64_t before_us,
                        struct ruletest_alert *alert)
 {
     *alert = (struct ruletest_alert){.line = yamldoc_line(node), .at_us = before_us};
-    yamlmap_read(&r->doc, node, "an item of \"alerts\"", alert_keys, ALERT_KEYS, r, alert);
+    yamlmap_read(r, node, "an item of \"alerts\"", alert_keys, ALERT_KEYS, alert);
     if (node->type != YAML_MAPPING_NODE)
         return;
     alert->has_count = yamldoc_find(&r->doc, node, "count") != NULL;
@@ -351,11 +328,11 @@ static void read_alerts(void *ctx, const struct yamlmap_key *key, yaml_node_t *v
 
 #define AT(member) offsetof(struct ruletest, member)
 static const struct yamlmap_key test_keys[] = {
-    {"name", read_text, AT(name), true, NAME_MAX_BYTES, "name: the fourth H12 alerts"},
+    {"name", yamlvalue_read_text, AT(name), true, NAME_MAX_BYTES, "name: the fourth H12 alerts"},
     {"lines", read_deliveries, 0, true, 0, "lines: [{at: 0s, line: 'text'}]"},
     {"alerts", read_alerts, 0, true, 0, "alerts: []"},
     {"start", read_start, AT(start_us), false, TEXT_MAX_BYTES, "start: 2026-05-07T08:00:00Z"},
-    {"drain", read_text, AT(drain), false, TEXT_MAX_BYTES, "drain: d.shop"},
+    {"drain", yamlvalue_read_text, AT(drain), false, TEXT_MAX_BYTES, "drain: d.shop"},
 };
 #undef AT
 enum { TEST_KEYS = sizeof test_keys / sizeof test_keys[0] };
@@ -398,7 +375,7 @@ static void read_tests(void *ctx, const struct yamlmap_key *key, yaml_node_t *va
         look_ahead(r, node);
         all[i] = (struct ruletest){
             .line = yamldoc_line(node), .start_us = r->start_us, .drain = r->drain};
-        yamlmap_read(&r->doc, node, "a test", test_keys, TEST_KEYS, r, &all[i]);
+        yamlmap_read(r, node, "a test", test_keys, TEST_KEYS, &all[i]);
     }
     file->tests = all;
     file->n_tests = yamldoc_length(items);
@@ -406,7 +383,7 @@ static void read_tests(void *ctx, const struct yamlmap_key *key, yaml_node_t *va
 
 static const struct yamlmap_key file_keys[] = {
     {"tests", read_tests, 0, true, 0, "tests: [{name: …, lines: […], alerts: […]}]"},
-    {"rules", read_text, offsetof(struct ruletest_file, rules), false, PATH_MAX_BYTES,
+    {"rules", yamlvalue_read_text, offsetof(struct ruletest_file, rules), false, PATH_MAX_BYTES,
      "rules: ../../rules.yaml"},
 };
 enum { FILE_KEYS = sizeof file_keys / sizeof file_keys[0] };
@@ -448,7 +425,7 @@ int ruletest_file_parse(const char *text, size_t len, const char *file,
     r.out = new_owned(&r.doc);
     if (r.out == NULL)
         return ERR_NOMEM;
-    yamlmap_read(&r.doc, yamldoc_root(&r.doc), "the file", file_keys, FILE_KEYS, &r, &r.out->file);
+    yamlmap_read(&r, yamldoc_root(&r.doc), "the file", file_keys, FILE_KEYS, &r.out->file);
     rc = yamldoc_finish(&r.doc);
     if (rc == 0)
         *out = &r.out->file;

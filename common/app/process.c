@@ -1,6 +1,7 @@
 /* The process and its operating system; called by the start of both programs and their loops. */
 #include "common/app/process.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -168,53 +169,43 @@ static bool find_folder(char path[PATH_MAX], struct stat *found)
     return true;
 }
 
+static int refuse_folder(const char *path, const char *where, struct err *err)
+{
+    return err_set(err, ERR_INPUT,
+                   "DRAINWATCH_STATE_DIR: \"%s\": %s%s (name a folder that can be written)", path,
+                   where, strerror(errno));
+}
+
 int process_check_folder(const char *path, struct err *err)
 {
-    char part[PATH_MAX];
+    char part[PATH_MAX], where[PATH_MAX + 32] = "";
     struct stat found;
-    size_t n = strlen(path);
     bool exists;
 
-    if (n >= sizeof part)
-        return err_set(err, ERR_INPUT, "\"%s\": %s", path, strerror(ENAMETOOLONG));
-    memcpy(part, path, n + 1);
-    if (!find_folder(part, &found))
-        return err_set(err, ERR_INPUT, "\"%s\": %s", path, strerror(errno));
+    errno = ENAMETOOLONG;
+    if (snprintf(part, sizeof part, "%s", path) >= PATH_MAX || !find_folder(part, &found))
+        return refuse_folder(path, "", err);
     exists = strcmp(part, path) == 0;
     if (!S_ISDIR(found.st_mode))
         errno = ENOTDIR;
     else if (access(part, exists ? R_OK | W_OK | X_OK : W_OK | X_OK) == 0)
         return 0;
-    return exists ? err_set(err, ERR_INPUT, "\"%s\": %s", path, strerror(errno))
-                  : err_set(err, ERR_INPUT, "\"%s\": cannot be made in %s: %s", path, part,
-                            strerror(errno));
+    if (!exists)
+        snprintf(where, sizeof where, "cannot be made in %s: ", part);
+    return refuse_folder(path, where, err);
 }
 
 int process_make_folder(const char *path, struct err *err)
 {
-    char part[4096];
-    struct stat there;
-    size_t n = strlen(path);
+    char part[PATH_MAX];
 
-    if (n >= sizeof part)
-        return err_set(err, ERR_INPUT, "DRAINWATCH_STATE_DIR: %.60s…: the path is too long", path);
-    memcpy(part, path, n + 1);
-    for (size_t i = 1; i <= n; i++) {
-        if (part[i] != '/' && part[i] != '\0')
-            continue;
-        part[i] = '\0';
-        if (mkdir(part, 0700) != 0 && errno != EEXIST)
-            return err_set(err, ERR_INPUT,
-                           "DRAINWATCH_STATE_DIR: \"%s\": cannot make %s: %s (name a folder that "
-                           "can be written)",
-                           path, part, strerror(errno));
-        part[i] = path[i];
+    assert(*path != '\0');
+    snprintf(part, sizeof part, "%s", path); /* mkdir refuses a path that is too long */
+    for (char *slash = part; (slash = strchr(slash + 1, '/')) != NULL; *slash = '/') {
+        *slash = '\0';
+        (void)mkdir(part, 0700);
     }
-    if (stat(path, &there) != 0 || !S_ISDIR(there.st_mode))
-        errno = ENOTDIR;
-    else if (access(path, R_OK | W_OK | X_OK) == 0)
-        return 0;
-    return err_set(err, ERR_INPUT,
-                   "DRAINWATCH_STATE_DIR: \"%s\": %s (name a folder that can be written)", path,
-                   strerror(errno));
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return refuse_folder(path, "cannot be made: ", err);
+    return process_check_folder(path, err);
 }

@@ -74,8 +74,7 @@ static int check_state_dir(const char *path, struct buf *faults)
 
     if (process_check_folder(path, &err) == 0)
         return 0;
-    (void)buf_printf(faults, "DRAINWATCH_STATE_DIR: %s (name a folder that can be written)\n",
-                     err.text);
+    (void)buf_printf(faults, "%s\n", err.text);
     return ERR_INPUT;
 }
 

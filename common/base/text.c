@@ -97,6 +97,16 @@ int text_append_printable(struct buf *out, const char *bytes, size_t n)
     return rc;
 }
 
+void text_copy_printable(char *out, size_t size, const char *text)
+{
+    struct buf shown;
+
+    buf_init(&shown, size - 1);
+    (void)text_append_printable(&shown, text, strlen(text));
+    memcpy(out, buf_text(&shown), shown.len + 1);
+    buf_close(&shown);
+}
+
 static bool ends_value(char c)
 {
     uint8_t byte = (uint8_t)c;

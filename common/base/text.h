@@ -12,6 +12,9 @@
  * byte that is not part of well-formed UTF-8 (RFC 3629), written as \xNN. Returns 0, ERR_FULL (what
  * fits was appended, never half a character) or ERR_NOMEM. */
 int text_append_printable(struct buf *out, const char *bytes, size_t n);
+/* Writes a text so into `out`, of `size` bytes, and cuts it if it does not fit; "" without memory.
+ */
+void text_copy_printable(char *out, size_t size, const char *text);
 
 /* Overwrites in place the value of each `drain_token=`, of any case, with "…" (a value shorter than
  * that with "*"): all that follows goes, up to white space, a control byte, a quote or "&". Returns

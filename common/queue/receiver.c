@@ -150,17 +150,6 @@ static int hear(struct receiver *i, const uint8_t id[WIRE_SENDER_BYTES],
 
 /* ---- Records ---- */
 
-static void refuse(struct known_sender *s, const char *why)
-{
-    struct buf shown;
-
-    buf_init(&shown, sizeof s->refused - 1);
-    (void)text_append_printable(&shown, why, strlen(why));
-    memcpy(s->refused, buf_text(&shown), shown.len);
-    s->refused[shown.len] = '\0';
-    buf_close(&shown);
-}
-
 /* Unpacks the record and checks that its message may bring it. */
 static int read_record(struct receiver *i, const struct known_sender *s, uint64_t sequence,
                        struct wire_bytes bytes, struct wire_record *record, struct err *why)
@@ -194,7 +183,7 @@ static int take(struct receiver *i, struct known_sender *s, uint64_t sequence,
         rc = i->calls.set_aside(i->calls.ctx, s->id, sequence, bytes, why.text, err);
         break;
     case ERR_VERSION:
-        refuse(s, why.text);
+        text_copy_printable(s->refused, sizeof s->refused, why.text);
         return 0;
     default:
         return err_set(err, rc, "%s", why.text);
@@ -261,7 +250,7 @@ static int refuse_push(struct receiver *i, const struct wire_push *push,
         return 0;
     rc = hear(i, push->sender, peer, now_us, &s, err);
     if (rc == 0)
-        refuse(s, why);
+        text_copy_printable(s->refused, sizeof s->refused, why);
     return rc;
 }
 

@@ -333,18 +333,6 @@ static void send_again(struct sender *s, int64_t now_us)
     go_back(s);
 }
 
-/* Keeps a text of the alerter's as one printable line. */
-static void note_text(char out[SENDER_TEXT_SIZE], const char *text)
-{
-    struct buf shown;
-
-    buf_init(&shown, SENDER_TEXT_SIZE - 1);
-    (void)text_append_printable(&shown, text, strlen(text));
-    memcpy(out, buf_text(&shown), shown.len);
-    out[shown.len] = '\0';
-    buf_close(&shown);
-}
-
 static int take_ack(struct sender *s, const void *bytes, size_t n, int64_t now_us, struct err *err)
 {
     struct wire_ack ack;
@@ -352,14 +340,15 @@ static int take_ack(struct sender *s, const void *bytes, size_t n, int64_t now_u
 
     if (rc != 0 || memcmp(ack.sender, s->sender, sizeof ack.sender) != 0)
         return 0;
-    note_text(s->refused, ack.refused); /* before the next unpack, which frees both texts */
-    note_text(s->trouble, ack.trouble);
+    text_copy_printable(s->refused, sizeof s->refused,
+                        ack.refused); /* before the next unpack, which frees both texts */
+    text_copy_printable(s->trouble, sizeof s->trouble, ack.trouble);
     rc = names_sent(s, ack.taken, err);
     if (rc < 0)
         return rc;
     if (rc == 0) {
         if (ack.taken >= sequence_of(s->starts, s->last + 1))
-            note_text(s->refused, AHEAD_OF_US);
+            snprintf(s->refused, sizeof s->refused, "%s", AHEAD_OF_US);
         return 0;
     }
     s->answered = true;

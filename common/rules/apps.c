@@ -84,7 +84,7 @@ static void read_drain(void *ctx, const struct yamlmap_key *key, yaml_node_t *va
     struct reader *r = ctx;
 
     (void)target;
-    yamlvalue_each(&r->doc, key, value, read_drain_item, r);
+    yamlvalue_each(r, key, value, read_drain_item);
 }
 
 static const struct yamlmap_key app_keys[] = {
@@ -102,7 +102,7 @@ static void read_one(void *ctx, const struct yamlmap_key *key, yaml_node_t *item
     struct app app = {0};
 
     (void)key;
-    yamlmap_read(&r->doc, item, "the app", app_keys, APP_KEYS, r, &app);
+    yamlmap_read(r, item, "the app", app_keys, APP_KEYS, &app);
     for (size_t i = first; i < r->out->rules.n_drains; i++)
         r->out->drains[i].app = app.name;
     if (app.name != NULL) {
@@ -117,7 +117,7 @@ void apps_read_apps(void *ctx, const struct yamlmap_key *key, yaml_node_t *value
     struct reader *r = ctx;
 
     (void)target;
-    yamlvalue_each(&r->doc, key, value, read_one, r);
+    yamlvalue_each(r, key, value, read_one);
 }
 
 /* `app` and then the others, in the order of the file. */

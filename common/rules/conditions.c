@@ -338,7 +338,7 @@ void conditions_read_field(void *ctx, const struct yamlmap_key *key, yaml_node_t
     struct rule *rule = target;
     size_t before = r->n_fields;
 
-    yamlvalue_each(&r->doc, key, value, read_field_item, r);
+    yamlvalue_each(r, key, value, read_field_item);
     rule->fields = r->out->fields + before;
     rule->n_fields = r->n_fields - before;
 }

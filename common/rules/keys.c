@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-#define WITHIN_MAX_US (31 * TIME_DAY)
-#define COOLDOWN_MAX_US (365 * TIME_DAY)
+#define WITHIN_MAX_US ((size_t)(31 * TIME_DAY))
+#define COOLDOWN_MAX_US ((size_t)(365 * TIME_DAY))
 #define COOLDOWN_DEFAULT_US (5 * TIME_MINUTE)
 
 enum {
@@ -18,15 +18,6 @@ enum {
     TITLE_MAX_BYTES = 150, /* a Slack header holds 150 characters */
     GROUP_KEY_MAX_BYTES = 100,
 };
-
-static void read_text(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
-{
-    struct reader *r = ctx;
-    const char *text = yamlvalue_text(&r->doc, key, value);
-
-    if (text != NULL)
-        *(const char **)target = text;
-}
 
 static void read_name(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
@@ -42,36 +33,6 @@ static void read_name(void *ctx, const struct yamlmap_key *key, yaml_node_t *val
                        "is not a name (use letters, digits, \"-\", \"_\" and \".\")");
     else
         *(const char **)target = text;
-}
-
-static void read_more_than(void *ctx, const struct yamlmap_key *key, yaml_node_t *value,
-                           void *target)
-{
-    struct reader *r = ctx;
-
-    yamlvalue_number(&r->doc, key, value, MORE_THAN_MAX, target);
-}
-
-static void read_within(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
-{
-    struct reader *r = ctx;
-
-    yamlvalue_duration(&r->doc, key, value, WITHIN_MAX_US, target);
-}
-
-static void read_cooldown(void *ctx, const struct yamlmap_key *key, yaml_node_t *value,
-                          void *target)
-{
-    struct reader *r = ctx;
-
-    yamlvalue_duration(&r->doc, key, value, COOLDOWN_MAX_US, target);
-}
-
-static void read_bool(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
-{
-    struct reader *r = ctx;
-
-    yamlvalue_bool(&r->doc, key, value, target);
 }
 
 static void read_severity(void *ctx, const struct yamlmap_key *key, yaml_node_t *value,
@@ -133,7 +94,7 @@ static void read_group_by(void *ctx, const struct yamlmap_key *key, yaml_node_t 
 /* The keys of a rule. A new key is a row here, a member of struct rule, and a function above. */
 static const struct yamlmap_key rule_keys[] = {
     {"name", read_name, offsetof(struct rule, name), true, APPS_NAME_MAX_BYTES, KEYS_NAME_EXAMPLE},
-    {"title", read_text, offsetof(struct rule, title), false, TITLE_MAX_BYTES,
+    {"title", yamlvalue_read_text, offsetof(struct rule, title), false, TITLE_MAX_BYTES,
      "title: H12 request timeouts"},
     {"severity", read_severity, offsetof(struct rule, severity), false, TEXT_MAX_BYTES,
      "severity: critical"},
@@ -147,19 +108,21 @@ static const struct yamlmap_key rule_keys[] = {
      CONDITIONS_EXPRESSION_MAX_BYTES, "match: 'WORKER TIMEOUT'"},
     {"unless", conditions_read_expressions, offsetof(struct rule, unless), false,
      CONDITIONS_EXPRESSION_MAX_BYTES, "unless: 'path=\"/healthz\"'"},
-    {"more_than", read_more_than, offsetof(struct rule, more_than), true, TEXT_MAX_BYTES,
+    {"more_than", yamlvalue_read_number, offsetof(struct rule, more_than), true, MORE_THAN_MAX,
      "more_than: 3"},
-    {"within", read_within, offsetof(struct rule, within_us), true, TEXT_MAX_BYTES, "within: 5m"},
-    {"cooldown", read_cooldown, offsetof(struct rule, cooldown_us), false, TEXT_MAX_BYTES,
-     "cooldown: 5m"},
+    {"within", yamlvalue_read_duration, offsetof(struct rule, within_us), true, WITHIN_MAX_US,
+     "within: 5m"},
+    {"cooldown", yamlvalue_read_duration, offsetof(struct rule, cooldown_us), false,
+     COOLDOWN_MAX_US, "cooldown: 5m"},
     {"group_by", read_group_by, offsetof(struct rule, group_by), false, GROUP_KEY_MAX_BYTES,
      "group_by: path"},
-    {"fold_ids", read_bool, offsetof(struct rule, fold_ids), false, TEXT_MAX_BYTES,
+    {"fold_ids", yamlvalue_read_bool, offsetof(struct rule, fold_ids), false, TEXT_MAX_BYTES,
      "fold_ids: yes"},
     {"redact", conditions_read_redact, offsetof(struct rule, redacts), false,
      CONDITIONS_EXPRESSION_MAX_BYTES, "redact: 'token=\\S+'"},
-    {"sample", read_bool, offsetof(struct rule, sample), false, TEXT_MAX_BYTES, "sample: no"},
-    {"runbook", read_text, offsetof(struct rule, runbook), false, TEXT_MAX_BYTES,
+    {"sample", yamlvalue_read_bool, offsetof(struct rule, sample), false, TEXT_MAX_BYTES,
+     "sample: no"},
+    {"runbook", yamlvalue_read_text, offsetof(struct rule, runbook), false, TEXT_MAX_BYTES,
      "runbook: docs/runbook.md"},
     {"channel", recipients_read_channel, offsetof(struct rule, channel), false,
      RECIPIENTS_CHANNEL_MAX_BYTES, RECIPIENTS_CHANNEL_EXAMPLE},
@@ -188,7 +151,7 @@ void keys_read_rule(struct reader *r, yaml_node_t *node, struct rule *rule)
 
     *rule = (struct rule){
         .severity = "", .runbook = "", .sample = true, .cooldown_us = COOLDOWN_DEFAULT_US};
-    rows = yamlmap_read(&r->doc, node, "the rule", rule_keys, RULE_KEYS, r, rule);
+    rows = yamlmap_read(r, node, "the rule", rule_keys, RULE_KEYS, rule);
     if (rule->title == NULL)
         rule->title = rule->name;
     if (rule->fold_ids && !groups_by(rule, "path"))

@@ -91,7 +91,7 @@ void reader_read_list(struct reader *r, const struct yamlmap_key *key, yaml_node
     const char *const *first = r->out->items + r->n_items;
     size_t before = r->n_items;
 
-    yamlvalue_each(&r->doc, key, value, read, r);
+    yamlvalue_each(r, key, value, read);
     *list = (struct rules_list){.items = first, .n = r->n_items - before};
 }
 

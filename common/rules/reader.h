@@ -29,7 +29,7 @@ struct reader_name {
 };
 
 struct reader {
-    struct yamldoc doc;
+    struct yamldoc doc; /* first, as yamlmap_read asks */
     struct reader_rules *out;
     size_t *lines;               /* of out->items, one for one */
     size_t *drain_lines;         /* of out->drains, one for one */

@@ -53,7 +53,7 @@ static void read_slack(void *ctx, const struct yamlmap_key *key, yaml_node_t *va
     struct reader *r = ctx;
 
     (void)target;
-    yamlmap_read(&r->doc, value, key->name, slack_keys, SLACK_KEYS, r, r);
+    yamlmap_read(r, value, key->name, slack_keys, SLACK_KEYS, r);
 }
 
 /* The keys of the file. */
@@ -129,8 +129,7 @@ static void check_names(struct reader *r)
 static void read_file(struct reader *r)
 {
     yaml_node_t *root = yamldoc_root(&r->doc);
-    uint32_t rows =
-        yamlmap_read(&r->doc, root, "the file", file_keys, FILE_KEYS, r, &r->out->rules);
+    uint32_t rows = yamlmap_read(r, root, "the file", file_keys, FILE_KEYS, &r->out->rules);
 
     if (root->type != YAML_MAPPING_NODE)
         return;

@@ -47,10 +47,10 @@ static void report_unknown(struct yamldoc *d, const yaml_node_t *key,
     yamldoc_fault(d, key, "unknown key \"%s\" (known here: %s)", yamldoc_shown(key, shown), known);
 }
 
-static void read_pair(struct yamldoc *d, const yaml_node_pair_t *pair,
-                      const struct yamlmap_key *keys, size_t n_keys, struct seen *seen, void *ctx,
-                      void *target)
+static void read_pair(void *ctx, const yaml_node_pair_t *pair, const struct yamlmap_key *keys,
+                      size_t n_keys, struct seen *seen, void *target)
 {
+    struct yamldoc *d = ctx;
     const yaml_node_t *key = yaml_document_get_node(&d->tree, pair->key);
     size_t i = 0;
 
@@ -74,9 +74,10 @@ static void read_pair(struct yamldoc *d, const yaml_node_pair_t *pair,
     }
 }
 
-uint32_t yamlmap_read(struct yamldoc *d, yaml_node_t *node, const char *what,
-                      const struct yamlmap_key *keys, size_t n_keys, void *ctx, void *target)
+uint32_t yamlmap_read(void *ctx, yaml_node_t *node, const char *what,
+                      const struct yamlmap_key *keys, size_t n_keys, void *target)
 {
+    struct yamldoc *d = ctx;
     struct seen seen[YAMLMAP_KEYS_MAX] = {0};
     const yaml_node_pair_t *pair;
     uint32_t rows = 0;
@@ -88,7 +89,7 @@ uint32_t yamlmap_read(struct yamldoc *d, yaml_node_t *node, const char *what,
         return UINT32_MAX;
     }
     for (pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++)
-        read_pair(d, pair, keys, n_keys, seen, ctx, target);
+        read_pair(ctx, pair, keys, n_keys, seen, target);
     for (size_t i = 0; i < n_keys; i++) {
         if (seen[i].line != 0 || seen[i].meant)
             rows |= UINT32_C(1) << i;

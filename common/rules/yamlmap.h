@@ -14,7 +14,8 @@
 struct yamlmap_key;
 
 /* Reads the value of one key into `target`, which is `offset` bytes into the struct that was given
- * to yamlmap_read. It reports faults to the document, and then leaves `target` as it is. */
+ * to yamlmap_read. `ctx` begins with the struct yamldoc. The function reports faults to it, and
+ * then leaves `target` as it is. */
 typedef void yamlmap_read_fn(void *ctx, const struct yamlmap_key *key, yaml_node_t *value,
                              void *target);
 
@@ -23,7 +24,7 @@ struct yamlmap_key {
     yamlmap_read_fn *read;
     size_t offset;
     bool required;
-    size_t max_bytes;    /* of a text */
+    size_t max;          /* bytes of a text, value of a number, microseconds of a duration */
     const char *example; /* "within: 5m": the remedy if it is missing or of the wrong kind */
 };
 
@@ -32,8 +33,8 @@ enum { YAMLMAP_KEYS_MAX = 32 }; /* rows of a table; one bit each */
 /* Passes the value of each key to its row's function. `what` names the mapping in faults. Returns a
  * bit for each row whose key came, or was probably meant by an unknown key; all bits if the node is
  * no mapping. */
-uint32_t yamlmap_read(struct yamldoc *d, yaml_node_t *node, const char *what,
-                      const struct yamlmap_key *keys, size_t n_keys, void *ctx, void *target);
+uint32_t yamlmap_read(void *ctx, yaml_node_t *node, const char *what,
+                      const struct yamlmap_key *keys, size_t n_keys, void *target);
 /* Whether the bit of the row with this name is set. */
 bool yamlmap_came(uint32_t rows, const struct yamlmap_key *keys, size_t n_keys, const char *name);
 

@@ -4,7 +4,6 @@
 #include "common/base/time.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +48,7 @@ static bool has_typographic_quote(const yaml_node_t *scalar)
 
 char *yamlvalue_text(struct yamldoc *d, const struct yamlmap_key *key, yaml_node_t *value)
 {
-    assert(key->max_bytes > 0);
+    assert(key->max > 0);
     if (value->type != YAML_SCALAR_NODE)
         yamldoc_fault(d, value, "%s: is a list or a mapping, not one text (write \"%s\")",
                       key->name, key->example);
@@ -66,54 +65,56 @@ char *yamlvalue_text(struct yamldoc *d, const struct yamlmap_key *key, yaml_node
         yamldoc_refuse(d, value, key->name,
                        "begins with a typographic quote (write ' or \" instead; put the whole text "
                        "in ' if the mark belongs to it)");
-    else if (value->data.scalar.length > key->max_bytes)
+    else if (value->data.scalar.length > key->max)
         yamldoc_fault(d, value, "%s: is %zu bytes long (make it %zu at most)", key->name,
-                      value->data.scalar.length, key->max_bytes);
+                      value->data.scalar.length, key->max);
     else
         return (char *)value->data.scalar.value;
     return NULL;
 }
 
-bool yamlvalue_bool(struct yamldoc *d, const struct yamlmap_key *key, yaml_node_t *value, bool *out)
+void yamlvalue_read_text(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
-    const char *text = yamlvalue_text(d, key, value);
+    const char *text = yamlvalue_text(ctx, key, value);
+
+    if (text != NULL)
+        *(const char **)target = text;
+}
+
+void yamlvalue_read_bool(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
+{
+    const char *text = yamlvalue_text(ctx, key, value);
 
     if (text == NULL)
-        return false;
-    if (strcasecmp(text, "yes") == 0 || strcasecmp(text, "true") == 0) {
-        *out = true;
-        return true;
-    }
-    if (strcasecmp(text, "no") == 0 || strcasecmp(text, "false") == 0) {
-        *out = false;
-        return true;
-    }
-    yamldoc_refuse(d, value, key->name, "is neither yes nor no (write \"%s\")", key->example);
-    return false;
+        return;
+    if (strcasecmp(text, "yes") == 0 || strcasecmp(text, "true") == 0)
+        *(bool *)target = true;
+    else if (strcasecmp(text, "no") == 0 || strcasecmp(text, "false") == 0)
+        *(bool *)target = false;
+    else
+        yamldoc_refuse(ctx, value, key->name, "is neither yes nor no (write \"%s\")", key->example);
 }
 
 /* YAML 1.1 reads 010 as eight and "5" as a text, so neither is let through. */
-bool yamlvalue_number(struct yamldoc *d, const struct yamlmap_key *key, yaml_node_t *value,
-                      uint64_t max, uint64_t *out)
+void yamlvalue_read_number(void *ctx, const struct yamlmap_key *key, yaml_node_t *value,
+                           void *target)
 {
-    const char *text = yamlvalue_text(d, key, value);
+    const char *text = yamlvalue_text(ctx, key, value);
     uint64_t n = 0;
     size_t i = 0;
 
-    assert(max <= UINT64_MAX / 10 - 1);
+    assert(key->max <= UINT64_MAX / 10 - 1);
     if (text == NULL)
-        return false;
-    for (; text[i] >= '0' && text[i] <= '9' && n <= max; i++)
+        return;
+    for (; text[i] >= '0' && text[i] <= '9' && n <= key->max; i++)
         n = n * 10 + (uint64_t)(text[i] - '0');
-    if (text[i] == '\0' && (text[0] != '0' || i == 1) && n <= max &&
-        value->data.scalar.style == YAML_PLAIN_SCALAR_STYLE) {
-        *out = n;
-        return true;
-    }
-    yamldoc_refuse(d, value, key->name,
-                   "is not a whole number from 0 to %" PRIu64 ", without quotes (write \"%s\")",
-                   max, key->example);
-    return false;
+    if (text[i] == '\0' && (text[0] != '0' || i == 1) && n <= key->max &&
+        value->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
+        *(uint64_t *)target = n;
+    else
+        yamldoc_refuse(ctx, value, key->name,
+                       "is not a whole number from 0 to %zu, without quotes (write \"%s\")",
+                       key->max, key->example);
 }
 
 static bool is_duration(const char *text, int64_t max_us)
@@ -173,38 +174,37 @@ static void refuse_duration(struct yamldoc *d, const struct yamlmap_key *key, ya
         yamldoc_refuse(d, value, key->name, "is not a duration (try \"%s\")", guess);
 }
 
-bool yamlvalue_duration(struct yamldoc *d, const struct yamlmap_key *key, yaml_node_t *value,
-                        int64_t max_us, int64_t *out_us)
+void yamlvalue_read_duration(void *ctx, const struct yamlmap_key *key, yaml_node_t *value,
+                             void *target)
 {
-    const char *text = yamlvalue_text(d, key, value);
+    const char *text = yamlvalue_text(ctx, key, value);
+    const int64_t max_us = (int64_t)key->max;
     char most[TIME_WORDS_SIZE];
     int64_t us;
 
     if (text == NULL)
-        return false;
+        return;
     if (!time_parse_duration(text, strlen(text), &us)) {
-        refuse_duration(d, key, value, text, max_us);
+        refuse_duration(ctx, key, value, text, max_us);
     } else if (us < TIME_S || us > max_us) {
         time_format_words(max_us, most);
-        yamldoc_refuse(d, value, key->name, "is too %s (from 1 second to %s)",
+        yamldoc_refuse(ctx, value, key->name, "is too %s (from 1 second to %s)",
                        us < TIME_S ? "short" : "long", most);
     } else {
-        *out_us = us;
-        return true;
+        *(int64_t *)target = us;
     }
-    return false;
 }
 
-void yamlvalue_each(struct yamldoc *d, const struct yamlmap_key *key, yaml_node_t *value,
-                    yamlvalue_item_fn *read, void *ctx)
+void yamlvalue_each(void *ctx, const struct yamlmap_key *key, yaml_node_t *value,
+                    yamlvalue_item_fn *read)
 {
     if (value->type != YAML_SEQUENCE_NODE) {
         read(ctx, key, value);
         return;
     }
     if (yamldoc_length(value) == 0)
-        yamldoc_fault(d, value, "%s: is an empty list (write \"%s\", or remove the key)", key->name,
-                      key->example);
+        yamldoc_fault(ctx, value, "%s: is an empty list (write \"%s\", or remove the key)",
+                      key->name, key->example);
     for (size_t i = 0; i < yamldoc_length(value); i++)
-        read(ctx, key, yamldoc_item(d, value, i));
+        read(ctx, key, yamldoc_item(ctx, value, i));
 }

@@ -14,21 +14,15 @@
  * its text is empty, null, of several lines, too long, or in typographic quotes. */
 char *yamlvalue_text(struct yamldoc *d, const struct yamlmap_key *key, yaml_node_t *value);
 
-/* "yes", "true", "no" or "false", in any case. */
-bool yamlvalue_bool(struct yamldoc *d, const struct yamlmap_key *key, yaml_node_t *value,
-                    bool *out);
+/* The targets are a const char *, a bool ("yes", "true", "no" or "false", in any case), a uint64_t,
+ * and an int64_t of microseconds (from one second on). */
+yamlmap_read_fn yamlvalue_read_text, yamlvalue_read_bool;
+yamlmap_read_fn yamlvalue_read_number, yamlvalue_read_duration;
 
-/* A whole number from 0 to `max`. */
-bool yamlvalue_number(struct yamldoc *d, const struct yamlmap_key *key, yaml_node_t *value,
-                      uint64_t max, uint64_t *out);
-
-/* A duration from one second to `max_us`. */
-bool yamlvalue_duration(struct yamldoc *d, const struct yamlmap_key *key, yaml_node_t *value,
-                        int64_t max_us, int64_t *out_us);
-
-/* Passes on each item of a list, which must not be empty; one text stands for a list of one. */
+/* Passes on each item of a list, which must not be empty; one text stands for a list of one. `ctx`
+ * begins with the struct yamldoc. */
 typedef void yamlvalue_item_fn(void *ctx, const struct yamlmap_key *key, yaml_node_t *item);
-void yamlvalue_each(struct yamldoc *d, const struct yamlmap_key *key, yaml_node_t *value,
-                    yamlvalue_item_fn *read, void *ctx);
+void yamlvalue_each(void *ctx, const struct yamlmap_key *key, yaml_node_t *value,
+                    yamlvalue_item_fn *read);
 
 #endif
