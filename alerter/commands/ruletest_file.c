@@ -288,15 +288,15 @@ enum { ALERT_KEYS = sizeof alert_keys / sizeof alert_keys[0] };
 static void read_alert(struct reader *r, yaml_node_t *node, int64_t before_us,
                        struct ruletest_alert *alert)
 {
-    *alert = (struct ruletest_alert){.line = yamldoc_line(node), .at_us = before_us};
+    *alert = (struct ruletest_alert){.line = yamldoc_line(node),
+                                     .at_us = before_us,
+                                     .count = RULETEST_ANY_COUNT,
+                                     .suppressed = RULETEST_ANY_COUNT,
+                                     .first_us = RULETEST_ANY_TIME,
+                                     .last_us = RULETEST_ANY_TIME};
     yamlmap_read(r, node, "an item of \"alerts\"", alert_keys, ALERT_KEYS, alert);
-    if (node->type != YAML_MAPPING_NODE)
-        return;
-    alert->has_count = yamldoc_find(&r->doc, node, "count") != NULL;
-    alert->has_suppressed = yamldoc_find(&r->doc, node, "suppressed") != NULL;
-    alert->has_at_least = yamldoc_find(&r->doc, node, "at_least") != NULL;
-    alert->has_first = yamldoc_find(&r->doc, node, "first") != NULL;
-    alert->has_last = yamldoc_find(&r->doc, node, "last") != NULL;
+    if (node->type == YAML_MAPPING_NODE)
+        alert->has_at_least = yamldoc_find(&r->doc, node, "at_least") != NULL;
 }
 
 static void read_alerts(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)

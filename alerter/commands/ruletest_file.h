@@ -45,6 +45,9 @@ struct ruletest_delivery {
     uint64_t times;
 };
 
+#define RULETEST_ANY_COUNT UINT64_MAX
+#define RULETEST_ANY_TIME INT64_MIN
+
 /* An expected alert; values that the test does not give are not compared. */
 struct ruletest_alert {
     size_t line;
@@ -56,7 +59,7 @@ struct ruletest_alert {
     uint64_t count, suppressed;
     int64_t first_us, last_us;
     bool at_least;
-    bool has_count, has_suppressed, has_first, has_last, has_at_least;
+    bool has_at_least;
 };
 
 struct ruletest {
