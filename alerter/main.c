@@ -38,8 +38,8 @@ static const struct startup_program program = {
 
 static const struct command list[] = {
     {"outbox", outbox_command, OUTBOX_USAGE}, {"status", status_command, STATUS_USAGE},
-    {"export", export_command, EXPORT_USAGE},  {"replay", replay_command, REPLAY_USAGE},
-    {"test", test_command, TEST_USAGE},     {0},
+    {"export", export_command, EXPORT_USAGE}, {"replay", replay_command, REPLAY_USAGE},
+    {"test", test_command, TEST_USAGE},       {0},
 };
 
 static int serve(struct startup_config *config, int signals)

@@ -296,13 +296,10 @@ int turn_take(struct turn *t, int64_t now_us, enum turn_result *result, struct e
 /* Tells ingest's /healthz why alerts are not delivered; "" if they are. */
 static const char *trouble_of(struct turn *t)
 {
-    struct delivery_health health;
+    const char *text;
     struct err err;
 
-    if (outbox_health(t->outbox, &health, &err) != 0)
-        return "";
-    delivery_health_text(&health, t->trouble, sizeof t->trouble);
-    return t->trouble;
+    return outbox_health(t->outbox, &text, &err) == 0 ? text : "";
 }
 
 void turn_end(struct turn *t, enum turn_result result)

@@ -6,7 +6,6 @@
 #ifndef DRAINWATCH_ALERTER_TURN_H
 #define DRAINWATCH_ALERTER_TURN_H
 
-#include "alerter/deliver/health.h"
 #include "alerter/deliver/outbox.h"
 #include "alerter/notices.h"
 #include "alerter/stream/fold.h"
@@ -41,9 +40,8 @@ struct turn {
     int64_t now_us;   /* of this turn */
     size_t taken;     /* records in this turn */
     bool snapshot_wanted;
-    int64_t pause_until_us;             /* 0: the last turn succeeded */
-    int64_t last_record_us;             /* 0: none since the start */
-    char trouble[DELIVERY_HEALTH_SIZE]; /* of the last ack */
+    int64_t pause_until_us; /* 0: the last turn succeeded */
+    int64_t last_record_us; /* 0: none since the start */
 };
 
 /* Opens the store in the state folder, builds the engine from its stream, records `rules_text` if

@@ -101,27 +101,24 @@ static void read_start(void *ctx, const struct yamlmap_key *key, yaml_node_t *va
                       key->name, yamldoc_shown(value, shown), key->example);
 }
 
-/* The items of a list; NULL and a fault if the node is no list. */
-static yaml_node_t *list(struct reader *r, const struct yamlmap_key *key, yaml_node_t *value)
+/* Memory for the items of a list. NULL: it is no list, which is a fault, or there is no memory. */
+static void *items_of(struct reader *r, const struct yamlmap_key *key, const yaml_node_t *value,
+                      size_t size, size_t *n)
 {
-    if (value->type == YAML_SEQUENCE_NODE)
-        return value;
-    yamldoc_fault(&r->doc, value, "%s: is not a list (write \"%s\")", key->name, key->example);
-    return NULL;
+    if (value->type != YAML_SEQUENCE_NODE) {
+        yamldoc_fault(&r->doc, value, "%s: is not a list (write \"%s\")", key->name, key->example);
+        return NULL;
+    }
+    *n = yamldoc_length(value);
+    return take(r, *n, size);
 }
 
 /* ---- lines ---- */
 
-struct lines {
-    const char **texts;
-    size_t n;
-};
-
 /* A line may hold any byte but one that would end it. */
-static void read_line(void *ctx, const struct yamlmap_key *key, yaml_node_t *item,
-                      struct lines *lines)
+static void read_line(struct reader *r, const struct yamlmap_key *key, yaml_node_t *item,
+                      const char **line)
 {
-    struct reader *r = ctx;
     const char *text = (const char *)item->data.scalar.value;
     size_t n = item->type == YAML_SCALAR_NODE ? item->data.scalar.length : 0;
 
@@ -135,7 +132,7 @@ static void read_line(void *ctx, const struct yamlmap_key *key, yaml_node_t *ite
         yamldoc_fault(&r->doc, item, "line: is %zu bytes long (make it %d at most)", n,
                       RULETEST_LINE_MAX);
     else
-        lines->texts[lines->n++] = text;
+        *line = text;
 }
 
 static void read_lines(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
@@ -144,16 +141,16 @@ static void read_lines(void *ctx, const struct yamlmap_key *key, yaml_node_t *va
     struct reader *r = ctx;
     bool is_list = value->type == YAML_SEQUENCE_NODE;
     size_t n = is_list ? yamldoc_length(value) : 1;
-    struct lines lines = {.texts = take(r, n, sizeof *lines.texts)};
+    const char **lines = take(r, n, sizeof *lines);
 
-    if (lines.texts == NULL)
+    if (lines == NULL)
         return;
     if (n == 0)
         yamldoc_fault(&r->doc, value, "line: is an empty list (write \"%s\")", key->example);
     for (size_t i = 0; i < n; i++)
-        read_line(r, key, is_list ? yamldoc_item(&r->doc, value, i) : value, &lines);
-    d->lines = lines.texts;
-    d->n_lines = lines.n;
+        read_line(r, key, is_list ? yamldoc_item(&r->doc, value, i) : value, &lines[i]);
+    d->lines = lines;
+    d->n_lines = n;
 }
 
 #define AT(member) offsetof(struct ruletest_delivery, member)
@@ -218,20 +215,15 @@ static void read_deliveries(void *ctx, const struct yamlmap_key *key, yaml_node_
 {
     struct ruletest *test = target;
     struct reader *r = ctx;
-    yaml_node_t *items = list(r, key, value);
-    struct ruletest_delivery *all;
+    struct ruletest_delivery *all = items_of(r, key, value, sizeof *all, &test->n_deliveries);
 
-    if (items == NULL)
-        return;
-    all = take(r, yamldoc_length(items), sizeof *all);
     if (all == NULL)
         return;
-    if (yamldoc_length(items) == 0)
+    if (test->n_deliveries == 0)
         yamldoc_fault(&r->doc, value, "lines: is an empty list (write \"%s\")", key->example);
-    for (size_t i = 0; i < yamldoc_length(items); i++)
-        read_delivery(r, yamldoc_item(&r->doc, items, i), &all[i]);
+    for (size_t i = 0; i < test->n_deliveries; i++)
+        read_delivery(r, yamldoc_item(&r->doc, value, i), &all[i]);
     test->deliveries = all;
-    test->n_deliveries = yamldoc_length(items);
 }
 
 /* ---- alerts ---- */
@@ -303,16 +295,12 @@ static void read_alerts(void *ctx, const struct yamlmap_key *key, yaml_node_t *v
 {
     struct ruletest *test = target;
     struct reader *r = ctx;
-    yaml_node_t *items = list(r, key, value);
-    struct ruletest_alert *all;
+    struct ruletest_alert *all = items_of(r, key, value, sizeof *all, &test->n_alerts);
 
-    if (items == NULL)
-        return;
-    all = take(r, yamldoc_length(items), sizeof *all);
     if (all == NULL)
         return;
-    for (size_t i = 0; i < yamldoc_length(items); i++) {
-        yaml_node_t *item = yamldoc_item(&r->doc, items, i);
+    for (size_t i = 0; i < test->n_alerts; i++) {
+        yaml_node_t *item = yamldoc_item(&r->doc, value, i);
 
         read_alert(r, item, i > 0 ? all[i - 1].at_us : r->start_us, &all[i]);
         if (i > 0 && all[i].at_us < all[i - 1].at_us)
@@ -321,7 +309,6 @@ static void read_alerts(void *ctx, const struct yamlmap_key *key, yaml_node_t *v
                           "in which they are decided)");
     }
     test->alerts = all;
-    test->n_alerts = yamldoc_length(items);
 }
 
 /* ---- tests ---- */
@@ -359,18 +346,14 @@ static void read_tests(void *ctx, const struct yamlmap_key *key, yaml_node_t *va
 {
     struct ruletest_file *file = target;
     struct reader *r = ctx;
-    yaml_node_t *items = list(r, key, value);
-    struct ruletest *all;
+    struct ruletest *all = items_of(r, key, value, sizeof *all, &file->n_tests);
 
-    if (items == NULL)
-        return;
-    all = take(r, yamldoc_length(items), sizeof *all);
     if (all == NULL)
         return;
-    if (yamldoc_length(items) == 0)
+    if (file->n_tests == 0)
         yamldoc_fault(&r->doc, value, "tests: is an empty list (add \"%s\")", key->example);
-    for (size_t i = 0; i < yamldoc_length(items); i++) {
-        yaml_node_t *node = yamldoc_item(&r->doc, items, i);
+    for (size_t i = 0; i < file->n_tests; i++) {
+        yaml_node_t *node = yamldoc_item(&r->doc, value, i);
 
         look_ahead(r, node);
         all[i] = (struct ruletest){
@@ -378,7 +361,6 @@ static void read_tests(void *ctx, const struct yamlmap_key *key, yaml_node_t *va
         yamlmap_read(r, node, "a test", test_keys, TEST_KEYS, &all[i]);
     }
     file->tests = all;
-    file->n_tests = yamldoc_length(items);
 }
 
 static const struct yamlmap_key file_keys[] = {

@@ -41,7 +41,7 @@ struct status {
     size_t n_apps;
     uint64_t outbox[OUTBOX_EXPIRED + 1]; /* messages in each enum outbox_state */
     int64_t next_try_us;                 /* of waiting messages the earliest, 0: at once */
-    struct delivery_health delivery;
+    char problem[OUTBOX_HEALTH_SIZE];    /* of delivery, "" if there is none */
     bool alerter_runs;
     bool ingest_runs; /* on the same state folder */
 };
@@ -130,6 +130,7 @@ static int count_message(void *ctx, const struct outbox_message *message)
 static int gather_outbox(struct status *s, struct storage *storage, struct err *err)
 {
     struct outbox *outbox;
+    const char *problem;
     int rc = outbox_open(storage, &outbox, err);
 
     if (rc != 0)
@@ -137,7 +138,9 @@ static int gather_outbox(struct status *s, struct storage *storage, struct err *
     s->next_try_us = INT64_MAX;
     rc = outbox_list(outbox, count_message, s, err);
     if (rc == 0)
-        rc = outbox_health(outbox, &s->delivery, err);
+        rc = outbox_health(outbox, &problem, err);
+    if (rc == 0)
+        snprintf(s->problem, sizeof s->problem, "%s", problem);
     outbox_close(outbox);
     return rc;
 }
@@ -254,10 +257,8 @@ static void print_programs(const struct status *s)
 
 static int print_outbox(const struct status *s, struct err *err)
 {
-    char text[DELIVERY_HEALTH_SIZE];
     struct draft d;
 
-    delivery_health_text(&s->delivery, text, sizeof text);
     draft_init(&d, DRAFT_PRINT);
     draft_say(&d, "alerts: ");
     draft_say_number(&d, s->outbox[OUTBOX_WAITING]);
@@ -272,9 +273,9 @@ static int print_outbox(const struct status *s, struct err *err)
         draft_say(&d, "\n  next try ");
         draft_say_time(&d, s->next_try_us);
     }
-    if (text[0] != '\0') {
+    if (s->problem[0] != '\0') {
         draft_say(&d, "\n  ");
-        draft_show(&d, text, sizeof text);
+        draft_show(&d, s->problem, sizeof s->problem);
     }
     return output_line(&d, err);
 }
@@ -350,14 +351,12 @@ static json_t *apps_json(const struct status *s)
 static json_t *outbox_json(const struct status *s)
 {
     const bool waits = s->outbox[OUTBOX_WAITING] > 0;
-    char text[DELIVERY_HEALTH_SIZE];
 
-    delivery_health_text(&s->delivery, text, sizeof text);
     return json_pack(
         "{s:I, s:I, s:I, s:I, s:o, s:s}", "waiting", (json_int_t)s->outbox[OUTBOX_WAITING],
         "failed", (json_int_t)s->outbox[OUTBOX_FAILED], "delivered",
         (json_int_t)s->outbox[OUTBOX_DELIVERED], "expired", (json_int_t)s->outbox[OUTBOX_EXPIRED],
-        "next_try", output_time(waits ? s->next_try_us : 0), "problem", text);
+        "next_try", output_time(waits ? s->next_try_us : 0), "problem", s->problem);
 }
 
 static int print_json(const struct status *s, struct err *err)

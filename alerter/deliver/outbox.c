@@ -8,6 +8,7 @@
 #include "common/base/text.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,7 @@ struct outbox {
     size_t heads_cap;
     int64_t oldest_us; /* decision of the oldest that waits or is parked; INT64_MAX: none */
     bool is_health_stale;
-    struct delivery_health health;
+    char health[OUTBOX_HEALTH_SIZE];
     struct post *posts; /* by row */
 };
 
@@ -399,15 +400,24 @@ int outbox_list(struct outbox *o, outbox_fn *fn, void *ctx, struct err *err)
     return o->storage->ops->outbox_list(o->storage, hand_out, &w, err);
 }
 
-int outbox_health(struct outbox *o, struct delivery_health *health, struct err *err)
+static int read_health(struct outbox *o, struct err *err)
 {
-    int rc = 0;
+    char reason[OUTBOX_ANSWER_SIZE];
+    uint64_t n;
+    int rc = o->storage->ops->outbox_parked(o->storage, &n, reason, sizeof reason, err);
 
-    if (o->is_health_stale) {
-        rc = o->storage->ops->outbox_parked(o->storage, &o->health.n_kept, o->health.reason,
-                                            sizeof o->health.reason, err);
-        o->is_health_stale = rc != 0;
-    }
-    *health = o->health;
+    o->health[0] = '\0';
+    if (rc == 0 && n > 0)
+        snprintf(o->health, sizeof o->health, "%" PRIu64 " alert%s kept: %s", n, n == 1 ? "" : "s",
+                 reason);
+    return rc;
+}
+
+int outbox_health(struct outbox *o, const char **text, struct err *err)
+{
+    int rc = o->is_health_stale ? read_health(o, err) : 0;
+
+    o->is_health_stale = rc != 0;
+    *text = o->health;
     return rc;
 }

@@ -7,7 +7,6 @@
 #ifndef DRAINWATCH_ALERTER_DELIVER_OUTBOX_H
 #define DRAINWATCH_ALERTER_DELIVER_OUTBOX_H
 
-#include "alerter/deliver/health.h"
 #include "alerter/deliver/retry.h"
 #include "common/base/err.h"
 #include "common/record/wire.h"
@@ -21,6 +20,7 @@
 enum {
     OUTBOX_ANSWER_SIZE = 256, /* of a last answer; a longer one is cut */
     OUTBOX_EXPIRE_ROWS = 64,  /* in one outbox_expire */
+    OUTBOX_HEALTH_SIZE = OUTBOX_ANSWER_SIZE + 64,
 };
 
 struct outbox;
@@ -114,8 +114,9 @@ int outbox_unpark(struct outbox *o, size_t *n, struct err *err);
 /* All rows in the order of decision; also beside the running owner. */
 int outbox_list(struct outbox *o, outbox_fn *fn, void *ctx, struct err *err);
 
-/* How many messages are parked, and why the last one was. It costs no query while nothing changed.
- */
-int outbox_health(struct outbox *o, struct delivery_health *health, struct err *err);
+/* One line for /healthz and `status`: "3 alerts kept: invalid_auth" with the newest reason, or ""
+ * if no message is parked, so that all is well. It is valid until the next call, and costs no query
+ * while nothing changed. */
+int outbox_health(struct outbox *o, const char **text, struct err *err);
 
 #endif

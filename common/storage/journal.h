@@ -55,7 +55,7 @@ void journal_maintain(struct journal *j, bool is_idle);
 
 /* Within a transaction. append returns the record's position: positions rise and are never used
  * twice. trim deletes all records up to and with `position`. After a restart a trimmed record may
- * be back if it shared a row with a later one (shared_row.h).
+ * be back if it shared a row with a later one.
  *
  * append returns ERR_FULL if the bound or the disk leaves no room; nothing was changed, and the
  * transaction goes on. Any other failure of a call in a transaction may have ended it; then all
