@@ -25,7 +25,8 @@ static const struct rule shipped[] = {
     {.name = "gunicorn", .sources = {app, 1}, .matches = {timeout, 1}, .sample = true},
 };
 
-struct fixture {
+/* Of the current test. */
+static struct fixture {
     struct rules rules;
     struct rulebook *book;
     struct delivery *delivery;
@@ -35,42 +36,45 @@ struct fixture {
     struct delivery_counts counts;
     char *body;
     size_t len;
-};
+} f;
 
-static inline void setup(struct fixture *f, const struct rule *rules, size_t n)
+static inline int teardown(void **state)
+{
+    (void)state;
+    free(f.body);
+    delivery_free(f.delivery);
+    rulebook_release(f.book);
+    return 0;
+}
+
+static inline void setup(const struct rule *rules, size_t n)
 {
     struct err err = {.text = ""};
 
-    *f = (struct fixture){.rules = {.app = "app", .rules = rules, .n = n}};
-    f->head =
+    teardown(NULL);
+    f = (struct fixture){.rules = {.app = "app", .rules = rules, .n = n}};
+    f.head =
         (struct delivery_head){.received_us = RECEIVED, .drain = "d.1234", .frame_id = "frame-1"};
-    if (rulebook_new_borrowed(&f->rules, &f->book, &err) != 0)
+    if (rulebook_new_borrowed(&f.rules, &f.book, &err) != 0)
         fail_msg("%s", err.text);
-    f->delivery = delivery_new(1);
-    f->body = malloc(BODY_MAX);
-    assert_non_null(f->delivery);
-    assert_non_null(f->body);
+    f.delivery = delivery_new(1);
+    f.body = malloc(BODY_MAX);
+    assert_non_null(f.delivery);
+    assert_non_null(f.body);
 }
 
-static inline void teardown(struct fixture *f)
-{
-    free(f->body);
-    delivery_free(f->delivery);
-    rulebook_release(f->book);
-}
-
-static inline void add_text(struct fixture *f, const char *text)
+static inline void add_text(const char *text)
 {
     size_t n = strlen(text);
 
-    assert_true(f->len + n <= BODY_MAX);
-    memcpy(f->body + f->len, text, n);
-    f->len += n;
+    assert_true(f.len + n <= BODY_MAX);
+    memcpy(f.body + f.len, text, n);
+    f.len += n;
 }
 
 /* One frame; `offset_us` is the line's own time from the time of receipt. */
-static inline void add_frame(struct fixture *f, int64_t offset_us, const char *source,
-                             const char *process, const char *message)
+static inline void add_frame(int64_t offset_us, const char *source, const char *process,
+                             const char *message)
 {
     static char line[8192], frame[8300];
     char time[TIME_RFC3339_SIZE];
@@ -78,34 +82,45 @@ static inline void add_frame(struct fixture *f, int64_t offset_us, const char *s
     time_format_rfc3339(RECEIVED + offset_us, time);
     snprintf(line, sizeof line, "<158>1 %s host %s %s - %s", time, source, process, message);
     snprintf(frame, sizeof frame, "%zu %s", strlen(line), line);
-    add_text(f, frame);
+    add_text(frame);
 }
 
-static inline void deliver_in(struct fixture *f, size_t chunk)
+/* Pushes the body and returns what the last push returned. */
+static inline int push_in(size_t chunk)
 {
-    assert_int_equal(delivery_begin(f->delivery, f->book, &f->head), 0);
-    for (size_t at = 0; at < f->len; at += chunk) {
-        size_t n = f->len - at < chunk ? f->len - at : chunk;
+    int rc = 0;
 
-        assert_int_equal(delivery_push(f->delivery, f->body + at, n), 0);
-    }
-    assert_int_equal(delivery_finish(f->delivery, &f->records, &f->n_records), 0);
-    f->counts = delivery_counts(f->delivery);
+    for (size_t at = 0; rc == 0 && at < f.len; at += chunk)
+        rc = delivery_push(f.delivery, f.body + at, f.len - at < chunk ? f.len - at : chunk);
+    return rc;
 }
 
-static inline void deliver(struct fixture *f)
+static inline void finish(void)
 {
-    deliver_in(f, 32768);
+    assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
+    f.counts = delivery_counts(f.delivery);
 }
 
-static inline uint64_t matches_of(const struct fixture *f, const char *rule)
+static inline void deliver_in(size_t chunk)
+{
+    assert_int_equal(delivery_begin(f.delivery, f.book, &f.head), 0);
+    assert_int_equal(push_in(chunk), 0);
+    finish();
+}
+
+static inline void deliver(void)
+{
+    deliver_in(32768);
+}
+
+static inline uint64_t matches_of(const char *rule)
 {
     uint64_t n = 0;
 
-    for (size_t i = 0; i < f->n_records; i++) {
-        for (size_t j = 0; j < f->records[i].n_matches; j++) {
-            if (strcmp(f->records[i].matches[j].rule, rule) == 0)
-                n += f->records[i].matches[j].n_times;
+    for (size_t i = 0; i < f.n_records; i++) {
+        for (size_t j = 0; j < f.records[i].n_matches; j++) {
+            if (strcmp(f.records[i].matches[j].rule, rule) == 0)
+                n += f.records[i].matches[j].n_times;
         }
     }
     return n;

@@ -33,41 +33,45 @@ static const struct rule grouped[] = {
 };
 static const uint32_t each[] = {0, 1, 2, 3};
 
-struct fixture {
+/* Of the current test. */
+static struct fixture {
     struct rules rules;
     struct rulebook *book;
     struct collect *collect;
     const struct wire_record *records;
     size_t n_records;
-};
+} f;
 
-static void setup(struct fixture *f, const struct rule *of, size_t n, struct rules_list redacts)
+static int teardown(void **state)
 {
-    *f = (struct fixture){.rules = {.app = "a", .rules = of, .n = n, .redacts = redacts}};
-    f->book = book_of(&f->rules);
-    f->collect = collect_new(1);
-    assert_non_null(f->collect);
-    collect_begin(f->collect, f->book);
+    (void)state;
+    collect_free(f.collect);
+    rulebook_release(f.book);
+    return 0;
 }
 
-static void teardown(struct fixture *f)
+static void setup(const struct rule *of, size_t n, struct rules_list redacts)
 {
-    collect_free(f->collect);
-    rulebook_release(f->book);
+    teardown(NULL);
+    f = (struct fixture){.rules = {.app = "a", .rules = of, .n = n, .redacts = redacts}};
+    f.book = book_of(&f.rules);
+    f.collect = collect_new(1);
+    assert_non_null(f.collect);
+    collect_begin(f.collect, f.book);
 }
 
-static void add_all(struct fixture *f, const char *message)
+static void add_all(const char *message)
 {
-    assert_int_equal(add(f->collect, "app", "web.1", message, 0, each, f->rules.n), 0);
+    assert_int_equal(add(f.collect, "app", "web.1", message, 0, each, f.rules.n), 0);
 }
 
 /* All matches, which must fit one record. */
-static const struct wire_matches *matches_of(struct fixture *f, size_t n)
+static const struct wire_matches *matches_of(size_t n)
 {
-    f->records = records_of(f->collect, 0, &f->n_records);
-    assert_int_equal(f->n_records, 1);
-    assert_int_equal(f->records[0].n_matches, n);
-    return f->records[0].matches;
+    f.records = records_of(f.collect, 0, &f.n_records);
+    assert_int_equal(f.n_records, 1);
+    assert_int_equal(f.records[0].n_matches, n);
+    return f.records[0].matches;
 }
 
 static void assert_pair(const struct wire_matches *m, size_t i, const char *key, const char *value)
@@ -87,14 +91,13 @@ static void assert_sample(const struct wire_matches *m, const char *sample)
 static void test_each_rule_groups_by_its_own_keys(void **state)
 {
     const struct wire_matches *m;
-    struct fixture f;
 
     (void)state;
-    setup(&f, grouped, 4, (struct rules_list){0});
-    add_all(&f, "path=/a status=503 dyno=web.1");
-    add_all(&f, "path=/a status=500 dyno=web.1");
-    add_all(&f, "path=/b status=503 dyno=web.1");
-    m = matches_of(&f, 1 + 2 + 3 + 1);
+    setup(grouped, 4, (struct rules_list){0});
+    add_all("path=/a status=503 dyno=web.1");
+    add_all("path=/a status=500 dyno=web.1");
+    add_all("path=/b status=503 dyno=web.1");
+    m = matches_of(1 + 2 + 3 + 1);
     assert_string_equal(m[0].rule, "plain");
     assert_int_equal(m[0].n_group, 0);
     assert_int_equal(m[0].n_times, 3);
@@ -117,11 +120,10 @@ static void test_each_rule_groups_by_its_own_keys(void **state)
     assert_int_equal(m[5].n_times, 1);
     assert_pair(&m[6], 1, "path", "/b");
     collect_begin(f.collect, f.book); /* and nothing of it stays */
-    add_all(&f, "nothing");
-    m = matches_of(&f, 4);
+    add_all("nothing");
+    m = matches_of(4);
     assert_pair(&m[1], 0, "path", "");
     assert_pair(&m[2], 2, "dyno", "");
-    teardown(&f);
 }
 
 /* ---- values made to collide ---- */
@@ -192,14 +194,14 @@ static int compare_hashes(const void *left, const void *right)
 }
 
 /* Each path is 13 blocks of two equally good ones, so that 8,192 paths have one FNV hash. */
-static void add_colliding(struct fixture *f, char blocks[2][BLOCKS][BLOCK_BYTES])
+static void add_colliding(char blocks[2][BLOCKS][BLOCK_BYTES])
 {
     char message[6 + BLOCKS * BLOCK_BYTES + 1] = "path=/";
 
     for (uint32_t value = 0; value < COLLIDING; value++) {
         for (size_t i = 0; i < BLOCKS; i++)
             memcpy(message + 6 + i * BLOCK_BYTES, blocks[value >> i & 1][i], BLOCK_BYTES);
-        assert_int_equal(add(f->collect, "app", "web.1", message, 0, each, 1), 0);
+        assert_int_equal(add(f.collect, "app", "web.1", message, 0, each, 1), 0);
     }
 }
 
@@ -211,16 +213,15 @@ static void test_values_that_collide_without_a_seed_do_not_collide(void **state)
     static char blocks[2][BLOCKS][BLOCK_BYTES];
     uint32_t start = fnv(UINT32_C(2166136261), "\0\0\0\0app\0web.1\0/", 15), hash = start;
     size_t equal = 0, in_bucket[COLLECT_GROUPS_MAX] = {0}, longest = 0;
-    struct fixture f;
 
     (void)state;
     for (size_t i = 0; i < BLOCKS; i++)
         hash = find_blocks(hash, blocks[0][i], blocks[1][i]);
     assert_int_equal(hash, fnv(start, blocks[0], sizeof blocks[0]));
     assert_int_equal(hash, fnv(start, blocks[1], sizeof blocks[1]));
-    setup(&f, &rule, 1, (struct rules_list){0});
+    setup(&rule, 1, (struct rules_list){0});
     n_hashes = 0;
-    add_colliding(&f, blocks);
+    add_colliding(blocks);
     assert_int_equal(n_hashes, COLLECT_GROUPS_MAX);
     qsort(hashes, n_hashes, sizeof *hashes, compare_hashes);
     for (size_t i = 0; i < n_hashes; i++) {
@@ -231,7 +232,6 @@ static void test_values_that_collide_without_a_seed_do_not_collide(void **state)
     }
     assert_true(equal <= 1);    /* 0.002 with random numbers */
     assert_true(longest <= 16); /* 6 or 7 with random numbers */
-    teardown(&f);
 }
 
 /* ---- redaction ---- */
@@ -247,13 +247,12 @@ static const struct rule redacted[] = {
 static void test_redaction_comes_before_grouping(void **state)
 {
     const struct wire_matches *m;
-    struct fixture f;
 
     (void)state;
-    setup(&f, redacted, 2, (struct rules_list){of_file, 1});
-    add_all(&f, "path=\"/x,sid=12ab&email=a@b\" user=inv:1 sid=99");
-    add_all(&f, "path=\"/x,sid=34cd&email=a@b\" user=inv:2 sid=77");
-    m = matches_of(&f, 3);
+    setup(redacted, 2, (struct rules_list){of_file, 1});
+    add_all("path=\"/x,sid=12ab&email=a@b\" user=inv:1 sid=99");
+    add_all("path=\"/x,sid=34cd&email=a@b\" user=inv:2 sid=77");
+    m = matches_of(3);
     assert_string_equal(m[0].rule, "file");
     assert_pair(&m[0], 0, "path", "/x,…&email=a@b");
     assert_pair(&m[0], 1, "user", "inv:1");
@@ -270,7 +269,6 @@ static void test_redaction_comes_before_grouping(void **state)
     }
     assert_null(memmem(m[1].sample.data, m[1].sample.len, "a@b", 3));
     assert_null(strstr(m[1].group[0].value, "a@b"));
-    teardown(&f);
 }
 
 static void test_a_rule_may_show_no_sample(void **state)
@@ -278,18 +276,16 @@ static void test_a_rule_may_show_no_sample(void **state)
     static const struct rule quiet[] = {{.name = "quiet", .group_by = {by_path, 1}},
                                         {.name = "open", .sample = true}};
     const struct wire_matches *m;
-    struct fixture f;
 
     (void)state;
-    setup(&f, quiet, 2, (struct rules_list){0});
-    add_all(&f, "path=/a");
-    add_all(&f, "path=/a");
-    m = matches_of(&f, 2);
+    setup(quiet, 2, (struct rules_list){0});
+    add_all("path=/a");
+    add_all("path=/a");
+    m = matches_of(2);
     assert_int_equal(m[0].sample.len, 0);
     assert_int_equal(m[0].n_times, 2);
     assert_pair(&m[0], 0, "path", "/a");
     assert_sample(&m[1], "path=/a");
-    teardown(&f);
 }
 
 /* Where a message cannot be redacted nothing of it is shown, and the match counts all the same. */
@@ -297,17 +293,16 @@ static void test_failed_redaction_shows_nothing(void **state)
 {
     static const int reasons[] = {ERR_IO, ERR_FULL};
     const struct wire_matches *m;
-    struct fixture f;
 
     (void)state;
-    setup(&f, redacted, 2, (struct rules_list){of_file, 1});
+    setup(redacted, 2, (struct rules_list){of_file, 1});
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
         collect_begin(f.collect, f.book);
-        add_all(&f, "path=/a user=u sid=12");
+        add_all("path=/a user=u sid=12");
         assert_int_equal(collect_keep_samples(f.collect), 0);
         redact_fails = reasons[i];
-        add_all(&f, "path=/a user=u sid=34");
-        m = matches_of(&f, 4);
+        add_all("path=/a user=u sid=34");
+        m = matches_of(4);
         assert_sample(&m[0], "path=/a user=u …");
         assert_int_equal(m[2].n_times, 1);
         assert_string_equal(m[2].process, "web.1");
@@ -315,9 +310,9 @@ static void test_failed_redaction_shows_nothing(void **state)
         assert_pair(&m[2], 1, "user", "…");
         assert_int_equal(m[2].sample.len, 0);
         redact_fails = 0;
-        add_all(&f, "path=/a user=u sid=56"); /* one that only its sample is lost of */
+        add_all("path=/a user=u sid=56"); /* one that only its sample is lost of */
         redact_fails = reasons[i];
-        m = matches_of(&f, 4);
+        m = matches_of(4);
         redact_fails = 0;
         assert_int_equal(m[0].n_times, 2);
         assert_int_equal(m[0].sample.len, 0);
@@ -325,18 +320,16 @@ static void test_failed_redaction_shows_nothing(void **state)
     redact_fails = ERR_NOMEM;
     assert_int_equal(add(f.collect, "", "", "path=/a", 0, each, 1), ERR_NOMEM);
     redact_fails = 0;
-    teardown(&f);
 }
 
 /* A path can come from anywhere: of a rule's groups beyond the bound one is made. */
 static void test_values_are_bounded(void **state)
 {
     enum { PATHS = 3 * COLLECT_GROUPS_MAX };
-    struct fixture f;
     size_t groups = 0, matches = 0, folded = 0;
 
     (void)state;
-    setup(&f, grouped, 3, (struct rules_list){0});
+    setup(grouped, 3, (struct rules_list){0});
     for (int64_t i = 0; i < PATHS; i++) {
         static char message[64]; /* of any line, until it is settled */
 
@@ -369,7 +362,6 @@ static void test_values_are_bounded(void **state)
     assert_int_equal(matches, 2 * PATHS);
     assert_int_equal(groups, COLLECT_GROUPS_MAX + 3 + 2);
     assert_int_equal(folded, 2);
-    teardown(&f);
 }
 
 /* The widest groups, as many as there can be: each record can be sent and read. */
@@ -380,12 +372,11 @@ static void test_wide_groups_fit_their_records(void **state)
     struct wire *w = wire_new();
     struct wire_record back;
     size_t matches = 0;
-    struct fixture f;
     struct err err;
     struct buf out;
 
     (void)state;
-    setup(&f, &wide, 1, (struct rules_list){0});
+    setup(&wide, 1, (struct rules_list){0});
     for (int64_t i = 0; i < 2 * COLLECT_GROUPS_MAX; i++) {
         char message[5000], value[WIRE_GROUP_TEXT_MAX + 1];
         int n = snprintf(value, sizeof value, "%06d", (int)i);
@@ -401,13 +392,8 @@ static void test_wide_groups_fit_their_records(void **state)
     assert_true(f.n_records > 1);
     buf_init(&out, WIRE_MESSAGE_MAX);
     for (size_t i = 0; i < f.n_records; i++) {
-        struct wire_record record = {.drain = "",
-                                     .frame_id = "",
-                                     .matches = f.records[i].matches,
-                                     .n_matches = f.records[i].n_matches};
-
         buf_clear(&out);
-        assert_int_equal(wire_pack_record(&record, &out), 0);
+        assert_int_equal(wire_pack_record(&f.records[i], &out), 0);
         assert_true(out.len <= DELIVERY_RECORDS_BYTES);
         assert_true(i + 1 == f.n_records || out.len > DELIVERY_RECORDS_BYTES / 2);
         assert_int_equal(wire_unpack_record(w, out.data, out.len, &back, &err), 0);
@@ -419,7 +405,6 @@ static void test_wide_groups_fit_their_records(void **state)
     assert_int_equal(matches, 2 * COLLECT_GROUPS_MAX);
     buf_close(&out);
     wire_free(w);
-    teardown(&f);
 }
 
 int main(void)
@@ -434,5 +419,5 @@ int main(void)
         cmocka_unit_test(test_wide_groups_fit_their_records),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, teardown);
 }

@@ -9,6 +9,17 @@ struct seen {
     size_t stop_at;
 };
 
+/* Scans the body in chunks. */
+static void scan(const struct input_format *format, int64_t start_us, size_t chunk,
+                 delivery_record_fn *fn, void *ctx)
+{
+    assert_int_equal(delivery_begin_lines(f.delivery, format, f.book, "saved", start_us, fn, ctx),
+                     0);
+    assert_int_equal(push_in(chunk), 0);
+    finish();
+    assert_int_equal(f.n_records, 0);
+}
+
 static int on_record(void *ctx, const struct wire_record *record)
 {
     struct seen *seen = ctx;
@@ -27,36 +38,27 @@ static int on_record(void *ctx, const struct wire_record *record)
     return ++seen->n == seen->stop_at ? 77 : 0;
 }
 
-static void add_saved_log(struct fixture *f)
+static void add_saved_log(void)
 {
-    add_text(f, "code=H12\n"
-                "1970-01-01T00:00:02.000000+00:00 heroku[router]: at=info\n"
-                "code=H12\n"
-                "1970-01-01T09:00:00.000000+00:00 heroku[router]: at=error code=H12\n"
-                "1970-01-01T09:00:01.000000+00:00 heroku[logplex]: drain 'x' dropped 5 messages\n"
-                "1970-01-01T08:00:00.000000+00:00 heroku[router]: at=error code=H12\n");
+    add_text("code=H12\n"
+             "1970-01-01T00:00:02.000000+00:00 heroku[router]: at=info\n"
+             "code=H12\n"
+             "1970-01-01T09:00:00.000000+00:00 heroku[router]: at=error code=H12\n"
+             "1970-01-01T09:00:01.000000+00:00 heroku[logplex]: drain 'x' dropped 5 messages\n"
+             "1970-01-01T08:00:00.000000+00:00 heroku[router]: at=error code=H12\n");
 }
 
 static void test_each_line_a_record(void **state)
 {
     static const int64_t hours[] = {0, 0, 9, 9, 8};
-    struct fixture f;
 
     (void)state;
-    setup(&f, shipped, 2);
-    add_saved_log(&f);
+    setup(shipped, 2);
+    add_saved_log();
     for (size_t chunk = 1; chunk < 2000; chunk = chunk * 3 + 1) {
         struct seen seen = {0};
 
-        assert_int_equal(
-            delivery_begin_lines(f.delivery, NULL, f.book, "saved", 5, on_record, &seen), 0);
-        for (size_t at = 0; at < f.len; at += chunk) {
-            size_t n = f.len - at < chunk ? f.len - at : chunk;
-
-            assert_int_equal(delivery_push(f.delivery, f.body + at, n), 0);
-        }
-        assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
-        assert_int_equal(f.n_records, 0);
+        scan(NULL, 5, chunk, on_record, &seen);
         assert_int_equal(seen.n, 5);
         assert_int_equal(seen.received_us[0], 5);
         assert_int_equal(seen.received_us[1], 2000000); /* the line before it said so */
@@ -65,41 +67,33 @@ static void test_each_line_a_record(void **state)
         for (size_t i = 0; i < 5; i++)
             assert_true(i == 3 ? seen.times_us[i] == -1 : seen.times_us[i] == seen.received_us[i]);
         assert_int_equal(seen.lost, 5);
-        f.counts = delivery_counts(f.delivery);
         assert_true(f.counts.lines == 6 && f.counts.matches == 4 && f.counts.lost == 5);
         assert_true(f.counts.bytes == f.len && f.counts.malformed == 0);
         assert_true(delivery_time_us(f.delivery) == 8 * TIME_HOUR);
     }
-    teardown(&f);
 }
 
 /* Files that are scanned one after the other: the time goes on, and no line spans two. */
 static void test_lines_go_on_in_time(void **state)
 {
     struct seen seen = {0};
-    struct fixture f;
     int64_t at = 7;
 
     (void)state;
-    setup(&f, shipped, 2);
-    add_text(&f, "code=H12\n1970-01-01T01:00:00Z heroku[router]: code=H12\ncode=H");
+    setup(shipped, 2);
+    add_text("code=H12\n1970-01-01T01:00:00Z heroku[router]: code=H12\ncode=H");
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(
-            delivery_begin_lines(f.delivery, NULL, f.book, "saved", at, on_record, &seen), 0);
-        assert_int_equal(delivery_push(f.delivery, f.body, f.len), 0);
-        assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
+        scan(NULL, at, f.len, on_record, &seen);
         at = delivery_time_us(f.delivery);
         assert_true(at == TIME_HOUR);
-        assert_int_equal(delivery_counts(f.delivery).lines, 3);
-        assert_int_equal(delivery_counts(f.delivery).matches, 2);
+        assert_int_equal(f.counts.lines, 3);
+        assert_int_equal(f.counts.matches, 2);
     }
     assert_int_equal(seen.n, 4);
     assert_true(seen.received_us[0] == 7 && seen.received_us[2] == TIME_HOUR);
-    assert_int_equal(delivery_begin_lines(f.delivery, NULL, f.book, "saved", at, on_record, &seen),
-                     0);
-    assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
+    f.len = 0;
+    scan(NULL, at, 1, on_record, &seen);
     assert_true(delivery_time_us(f.delivery) == at); /* of an empty file */
-    teardown(&f);
 }
 
 struct expected {
@@ -123,10 +117,9 @@ static int on_expected(void *ctx, const struct wire_record *record)
 static void test_times_from_far_back(void **state)
 {
     static struct expected e;
-    struct fixture f;
 
     (void)state;
-    setup(&f, shipped, 2);
+    setup(shipped, 2);
     srand(11);
     for (int round = 0; round < 60; round++) {
         const int timed = 1 + rand() % 40; /* one in so many */
@@ -149,45 +142,34 @@ static void test_times_from_far_back(void **state)
             } else {
                 snprintf(line, sizeof line, "%s\n", hit ? "code=H12" : "nothing");
             }
-            add_text(&f, line);
+            add_text(line);
             if (hit)
                 e.times_us[e.n++] = now_us;
         }
-        assert_int_equal(
-            delivery_begin_lines(f.delivery, NULL, f.book, "saved", 3, on_expected, &e), 0);
-        for (size_t at = 0; at < f.len; at += chunk)
-            assert_int_equal(
-                delivery_push(f.delivery, f.body + at, f.len - at < chunk ? f.len - at : chunk), 0);
-        assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
+        scan(NULL, 3, chunk, on_expected, &e);
         assert_int_equal(e.seen, e.n);
-        assert_int_equal(delivery_counts(f.delivery).lines, 3000);
+        assert_int_equal(f.counts.lines, 3000);
         assert_true(delivery_time_us(f.delivery) == now_us);
     }
-    teardown(&f);
 }
 
 /* A zone's offset can make a time before 1970, and a caller can have one. */
 static void test_lines_before_1970(void **state)
 {
     struct seen seen = {0};
-    struct fixture f;
 
     (void)state;
-    setup(&f, shipped, 2);
-    add_text(&f, "code=H12\n"
-                 "1970-01-01T00:00:00+14:00 heroku[router]: code=H12\n"
-                 "code=H12\n"
-                 "1970-01-01T14:00:01+14:00 heroku[router]: code=H12\n");
-    assert_int_equal(delivery_begin_lines(f.delivery, NULL, f.book, "saved", -5, on_record, &seen),
-                     0);
-    assert_int_equal(delivery_push(f.delivery, f.body, f.len), 0);
-    assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
+    setup(shipped, 2);
+    add_text("code=H12\n"
+             "1970-01-01T00:00:00+14:00 heroku[router]: code=H12\n"
+             "code=H12\n"
+             "1970-01-01T14:00:01+14:00 heroku[router]: code=H12\n");
+    scan(NULL, -5, f.len, on_record, &seen);
     assert_int_equal(seen.n, 4);
     for (size_t i = 0; i < 4; i++) {
         assert_true(seen.received_us[i] == (i == 3 ? TIME_S : 0));
         assert_true(seen.times_us[i] == seen.received_us[i]);
     }
-    teardown(&f);
 }
 
 /* A line that tells of a loss and matches, too, is one record. */
@@ -196,40 +178,36 @@ static void test_a_line_may_lose_and_match(void **state)
     static const char *const dropped[] = {"dropped"};
     static const struct rule rule = {.name = "l10", .matches = {dropped, 1}};
     struct seen seen = {0};
-    struct fixture f;
 
     (void)state;
-    setup(&f, &rule, 1);
-    add_text(&f, "1970-01-01T09:00:01Z heroku[logplex]: drain 'x' dropped 5 messages\n"
-                 "1970-01-01T09:00:02Z heroku[logplex]: drain 'x' dropped 6 messages");
+    setup(&rule, 1);
+    add_text("1970-01-01T09:00:01Z heroku[logplex]: drain 'x' dropped 5 messages\n"
+             "1970-01-01T09:00:02Z heroku[logplex]: drain 'x' dropped 6 messages");
     assert_int_equal(delivery_begin_lines(f.delivery, NULL, f.book, "saved", 0, on_record, &seen),
                      0);
     assert_int_equal(delivery_push(f.delivery, f.body, f.len), 0);
     assert_int_equal(seen.n, 1);
     assert_int_equal(seen.lost, 5);
-    assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
+    finish();
     assert_int_equal(seen.n, 2);
     assert_int_equal(seen.lost, 11);
     assert_true(seen.times_us[0] == 9 * TIME_HOUR + TIME_S);
-    assert_int_equal(delivery_counts(f.delivery).lost, 11);
-    teardown(&f);
+    assert_int_equal(f.counts.lost, 11);
 }
 
 static void test_lines_can_be_stopped(void **state)
 {
     struct seen seen = {.stop_at = 2};
-    struct fixture f;
 
     (void)state;
-    setup(&f, shipped, 2);
-    add_saved_log(&f);
+    setup(shipped, 2);
+    add_saved_log();
     assert_int_equal(delivery_begin_lines(f.delivery, NULL, f.book, "saved", 0, on_record, &seen),
                      0);
     assert_int_equal(delivery_push(f.delivery, f.body, f.len), 77);
     assert_int_equal(seen.n, 2);
-    deliver(&f); /* and the same object serves a body again */
-    assert_int_equal(matches_of(&f, "h12"), 4);
-    teardown(&f);
+    deliver(); /* and the same object serves a body again */
+    assert_int_equal(matches_of("h12"), 4);
 }
 
 struct named {
@@ -248,75 +226,60 @@ static int on_named(void *ctx, const struct wire_record *record)
     return 0;
 }
 
-static void scan_named(struct fixture *f, size_t chunk, struct named *named)
+static void scan_named(size_t chunk, struct named *named)
 {
     *named = (struct named){.n = 0};
-    assert_int_equal(
-        delivery_begin_lines(f->delivery, &input_plain, f->book, "saved", 0, on_named, named), 0);
-    for (size_t at = 0; at < f->len; at += chunk)
-        assert_int_equal(
-            delivery_push(f->delivery, f->body + at, f->len - at < chunk ? f->len - at : chunk), 0);
-    assert_int_equal(delivery_finish(f->delivery, &f->records, &f->n_records), 0);
+    scan(&input_plain, 0, chunk, on_named, named);
 }
 
 static void test_a_continuation_belongs_to_the_line_before(void **state)
 {
-    struct fixture f;
     struct named named;
 
     (void)state;
-    setup(&f, shipped, 2);
-    add_text(&f, "code=H12\n"
-                 "2026-05-07T08:00:00Z app[worker.1]: StandardError: upstream said 422\n");
+    setup(shipped, 2);
+    add_text("code=H12\n"
+             "2026-05-07T08:00:00Z app[worker.1]: StandardError: upstream said 422\n");
     for (int i = 0; i < 200; i++) /* more than is counted at a glance */
-        add_text(&f, "/app/lib/x.rb:71:in `hook', which called a function of a long name\n");
-    add_text(&f, "code=H12 copied\n"
-                 "2026-05-07T08:01:00Z heroku[router]: at=info\n"
-                 "\tcode=H12 of heroku\n"
-                 "2026-05-07T08:02:00Z without a source\n"
-                 "code=H12 of nobody\n");
+        add_text("/app/lib/x.rb:71:in `hook', which called a function of a long name\n");
+    add_text("code=H12 copied\n"
+             "2026-05-07T08:01:00Z heroku[router]: at=info\n"
+             "\tcode=H12 of heroku\n"
+             "2026-05-07T08:02:00Z without a source\n"
+             "code=H12 of nobody\n");
     for (size_t chunk = 1; chunk < 30000; chunk = chunk * 7 + 1) {
-        scan_named(&f, chunk, &named);
+        scan_named(chunk, &named);
         assert_string_equal(named.text, "/ heroku/router / ");
         assert_true(delivery_has_time(f.delivery));
     }
-    teardown(&f);
 }
 
 static void test_a_log_without_times_is_known(void **state)
 {
-    struct fixture f;
     struct named named;
 
     (void)state;
-    setup(&f, shipped, 2);
+    setup(shipped, 2);
     for (int i = 0; i < 1000; i++)
-        add_text(&f, "May  7 08:00:12 shop heroku/router: code=H12\n");
-    scan_named(&f, f.len, &named);
+        add_text("May  7 08:00:12 shop heroku/router: code=H12\n");
+    scan_named(f.len, &named);
     assert_int_equal(named.n, 1000);
     assert_false(delivery_has_time(f.delivery));
-    teardown(&f);
 }
 
 static void test_decoded_lines_are_matched(void **state)
 {
-    struct fixture f;
     struct named named = {.n = 0};
 
     (void)state;
-    setup(&f, shipped, 2);
-    add_text(&f, "{\"message\":\"at=info\",\"program\":\"heroku/router\",\"time\":1778141172}\n"
-                 "{\"message\":\"at=error \\u001b[1mcode=\\u001b[0mH12\",\"program\":"
-                 "\"heroku/router\"}\n"
-                 "{\"message\":\"code=H12\",\"program\":\"app/web.1\"}\n");
-    assert_int_equal(
-        delivery_begin_lines(f.delivery, &input_json_lines, f.book, "saved", 0, on_named, &named),
-        0);
-    assert_int_equal(delivery_push(f.delivery, f.body, f.len), 0);
-    assert_int_equal(delivery_finish(f.delivery, &f.records, &f.n_records), 0);
+    setup(shipped, 2);
+    add_text("{\"message\":\"at=info\",\"program\":\"heroku/router\",\"time\":1778141172}\n"
+             "{\"message\":\"at=error \\u001b[1mcode=\\u001b[0mH12\",\"program\":"
+             "\"heroku/router\"}\n"
+             "{\"message\":\"code=H12\",\"program\":\"app/web.1\"}\n");
+    scan(&input_json_lines, 0, f.len, on_named, &named);
     assert_string_equal(named.text, "heroku/router ");
     assert_true(delivery_time_us(f.delivery) == INT64_C(1778141172000000));
-    teardown(&f);
 }
 
 int main(void)
@@ -333,5 +296,5 @@ int main(void)
         cmocka_unit_test(test_decoded_lines_are_matched),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, teardown);
 }

@@ -8,12 +8,21 @@
 
 enum { ITEMS_MAX = 4, RULES_COUNT = 3, LONG_TEXT = 64 << 10 };
 
-struct fixture {
+/* Of the current test. */
+static struct fixture {
     struct rule rule[RULES_COUNT];
     struct rules rules;
     struct redact *redact;
     struct buf out;
-};
+} f;
+
+static int teardown(void **state)
+{
+    (void)state;
+    redact_free(f.redact);
+    buf_close(&f.out);
+    return 0;
+}
 
 static struct rules_list list(const char *const *items)
 {
@@ -25,59 +34,44 @@ static struct rules_list list(const char *const *items)
 }
 
 /* The file's expressions and those of its rules; lists end with NULL. */
-static void setup(struct fixture *f, const char *const file[ITEMS_MAX],
+static void setup(const char *const file[ITEMS_MAX],
                   const char *const rules[RULES_COUNT][ITEMS_MAX])
 {
     struct err err = {.text = ""};
 
-    memset(f, 0, sizeof *f);
+    teardown(NULL);
+    f = (struct fixture){0};
     for (size_t i = 0; i < RULES_COUNT; i++) {
-        f->rule[i].name = "rule";
-        f->rule[i].redacts = list(rules[i]);
+        f.rule[i].name = "rule";
+        f.rule[i].redacts = list(rules[i]);
     }
-    f->rules = (struct rules){.redacts = list(file), .rules = f->rule, .n = RULES_COUNT};
-    if (redact_new(&f->rules, &f->redact, &err) != 0)
+    f.rules = (struct rules){.redacts = list(file), .rules = f.rule, .n = RULES_COUNT};
+    if (redact_new(&f.rules, &f.redact, &err) != 0)
         fail_msg("%s", err.text);
-    buf_init(&f->out, 1 << 20);
+    buf_init(&f.out, 1 << 20);
 }
 
 /* With one expression for all. */
-static void setup_one(struct fixture *f, const char *expression)
+static void setup_one(const char *expression)
 {
     static const char *const none[RULES_COUNT][ITEMS_MAX];
-    const char **file = calloc(ITEMS_MAX, sizeof *file);
+    static const char *file[ITEMS_MAX];
 
-    assert_non_null(file);
     file[0] = expression;
-    setup(f, file, none);
+    setup(file, none);
 }
 
-static void teardown(struct fixture *f)
+static const char *shown_of(uint32_t rule, const char *text)
 {
-    redact_free(f->redact);
-    buf_close(&f->out);
-}
-
-static void teardown_one(struct fixture *f)
-{
-    free((void *)(uintptr_t)f->rules.redacts.items);
-    teardown(f);
-}
-
-static const char *shown_of(struct fixture *f, uint32_t rule, const char *text)
-{
-    buf_clear(&f->out);
-    assert_int_equal(redact_append(f->redact, rule, text, strlen(text), &f->out), 0);
-    return buf_text(&f->out);
+    buf_clear(&f.out);
+    assert_int_equal(redact_append(f.redact, rule, text, strlen(text), &f.out), 0);
+    return buf_text(&f.out);
 }
 
 static void check(const char *expression, const char *text, const char *expected)
 {
-    struct fixture f;
-
-    setup_one(&f, expression);
-    assert_string_equal(shown_of(&f, 0, text), expected);
-    teardown_one(&f);
+    setup_one(expression);
+    assert_string_equal(shown_of(0, text), expected);
 }
 
 static void test_one_expression(void **state)
@@ -118,77 +112,65 @@ static void test_rules_of_their_own(void **state)
     static const char *const rules[RULES_COUNT][ITEMS_MAX] = {
         {"secret", "[0-9]+"}, {"secret", "hidden", "hidden"}, {NULL}};
     static const char text[] = "1 secret hidden";
-    struct fixture f;
 
     (void)state;
-    setup(&f, file, rules);
+    setup(file, rules);
     for (size_t round = 0; round < 2; round++) {
-        assert_string_equal(shown_of(&f, 0, text), "… … hidden");
-        assert_string_equal(shown_of(&f, 1, text), "… … …");
-        assert_string_equal(shown_of(&f, 2, text), "… secret hidden");
+        assert_string_equal(shown_of(0, text), "… … hidden");
+        assert_string_equal(shown_of(1, text), "… … …");
+        assert_string_equal(shown_of(2, text), "… secret hidden");
     }
     assert_true(redact_is_needed(f.redact, 2));
-    teardown(&f);
 }
 
 static void test_only_where_needed(void **state)
 {
     static const char *const file[ITEMS_MAX] = {NULL};
     static const char *const rules[RULES_COUNT][ITEMS_MAX] = {{"a"}, {NULL}, {"b"}};
-    struct fixture f;
 
     (void)state;
-    setup(&f, file, rules);
+    setup(file, rules);
     assert_true(redact_is_needed(f.redact, 0));
     assert_false(redact_is_needed(f.redact, 1));
     assert_true(redact_is_needed(f.redact, 2));
-    assert_string_equal(shown_of(&f, 0, "ab"), "…b");
-    assert_string_equal(shown_of(&f, 1, "ab"), "ab");
-    assert_string_equal(shown_of(&f, 2, "ab"), "a…");
-    teardown(&f);
+    assert_string_equal(shown_of(0, "ab"), "…b");
+    assert_string_equal(shown_of(1, "ab"), "ab");
+    assert_string_equal(shown_of(2, "ab"), "a…");
 }
 
 static void test_no_expression_at_all(void **state)
 {
     static const char *const file[ITEMS_MAX] = {NULL};
     static const char *const rules[RULES_COUNT][ITEMS_MAX] = {{NULL}};
-    struct fixture f;
 
     (void)state;
-    setup(&f, file, rules);
+    setup(file, rules);
     assert_false(redact_is_needed(f.redact, 0));
-    assert_string_equal(shown_of(&f, 0, "as it is"), "as it is");
-    teardown(&f);
+    assert_string_equal(shown_of(0, "as it is"), "as it is");
     redact_free(NULL);
 }
 
 static void test_appends(void **state)
 {
-    struct fixture f;
-
     (void)state;
-    setup_one(&f, "x");
+    setup_one("x");
     assert_int_equal(buf_puts(&f.out, "before "), 0);
     assert_int_equal(redact_append(f.redact, 1, "axb", 3, &f.out), 0);
     assert_int_equal(redact_append(f.redact, 1, " x", 2, &f.out), 0);
     assert_string_equal(buf_text(&f.out), "before a…b …");
-    teardown_one(&f);
 }
 
 /* Half of the text must not stay behind. */
 static void test_full(void **state)
 {
-    struct fixture f;
-
     (void)state;
-    setup_one(&f, "x");
+    setup_one("x");
     buf_init(&f.out, 8);
     assert_int_equal(buf_puts(&f.out, "1234"), 0);
     assert_int_equal(redact_append(f.redact, 0, "abxcd", 5, &f.out), ERR_FULL);
     assert_string_equal(buf_text(&f.out), "1234");
     assert_int_equal(redact_append(f.redact, 0, "ax", 2, &f.out), 0);
     assert_string_equal(buf_text(&f.out), "1234a…");
-    teardown_one(&f);
 }
 
 /* As many reports as there are bytes, each of a stretch from the first byte on: were each walked or
@@ -197,33 +179,29 @@ static void test_reports_without_number(void **state)
 {
     static const char *const expressions[] = {".*x", "x+", "x.*", "x[^y]*x"};
     char *text = malloc(LONG_TEXT);
-    struct fixture f;
 
     (void)state;
     assert_non_null(text);
     memset(text, 'x', LONG_TEXT);
     for (size_t i = 0; i < sizeof expressions / sizeof expressions[0]; i++) {
-        setup_one(&f, expressions[i]);
+        setup_one(expressions[i]);
         assert_int_equal(redact_append(f.redact, 0, text, LONG_TEXT, &f.out), 0);
         assert_string_equal(buf_text(&f.out), "…");
-        teardown_one(&f);
     }
-    setup_one(&f, "xx");
+    setup_one("xx");
     for (size_t i = 0; i < LONG_TEXT; i += 3)
         text[i] = 'y';
     assert_int_equal(redact_append(f.redact, 0, text, LONG_TEXT, &f.out), 0);
     assert_int_equal(f.out.len, LONG_TEXT / 3 * (1 + strlen("…")) + 1);
-    teardown_one(&f);
     free(text);
 }
 
 static void test_text_of_any_length(void **state)
 {
-    struct fixture f;
     char text[256];
 
     (void)state;
-    setup_one(&f, "b$");
+    setup_one("b$");
     memset(text, 'a', sizeof text);
     for (size_t n = 1; n < sizeof text; n++) {
         size_t len = n * 97 % sizeof text; /* up and down */
@@ -236,7 +214,6 @@ static void test_text_of_any_length(void **state)
         assert_int_equal(f.out.len, len - 1 + strlen("…"));
         text[len - 1] = 'a';
     }
-    teardown_one(&f);
 }
 
 static void test_what_cannot_be_compiled(void **state)
@@ -268,5 +245,5 @@ int main(void)
         cmocka_unit_test(test_what_cannot_be_compiled),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, teardown);
 }
