@@ -37,15 +37,19 @@ __attribute__((cold, noinline)) static int fail(struct buf *b, int rc)
     return rc;
 }
 
-static int grow(struct buf *b, size_t len)
+static int grow(struct buf *b, size_t n)
 {
     size_t cap = b->cap ? b->cap : FIRST_CAP;
     uint8_t *data;
 
-    if (len > SIZE_MAX / 4) /* so that doubling cannot overflow */
+    if (n > b->max_bytes || b->len > b->max_bytes - n)
+        return fail(b, ERR_FULL);
+    if (b->len + n > SIZE_MAX / 4) /* so that doubling cannot overflow */
         return fail(b, ERR_NOMEM);
-    while (cap <= len) /* one byte stays free for the zero after the content */
+    while (cap <= b->len + n) /* one byte stays free for the zero after the content */
         cap *= 2;
+    if (cap > b->max_bytes)
+        cap = b->max_bytes + 1;
     data = realloc(b->data, cap);
     if (data == NULL)
         return fail(b, ERR_NOMEM);
@@ -56,14 +60,12 @@ static int grow(struct buf *b, size_t len)
 
 int buf_reserve(struct buf *b, size_t n)
 {
-    if (n > b->max_bytes || b->len > b->max_bytes - n)
-        return fail(b, ERR_FULL);
-    return b->len + n < b->cap ? 0 : grow(b, b->len + n);
+    return n < b->cap - b->len ? 0 : grow(b, n);
 }
 
 int buf_append(struct buf *b, const void *bytes, size_t n)
 {
-    int rc = buf_reserve(b, n);
+    int rc = n < b->cap - b->len ? 0 : grow(b, n);
 
     if (rc != 0)
         return rc;

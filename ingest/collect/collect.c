@@ -15,9 +15,6 @@
 
 enum {
     FIRST_TIMES = 16,
-    FIRST_GROUPS = 8,
-    KEEP_GROUPS = 256, /* more memory than this is freed when the next delivery begins */
-    KEEP_TIMES = 64 << 10,
     VALUES_MAX = RULES_GROUP_BY_MAX * EXCERPT_VALUE_SIZE,
     KEY_MAX = sizeof(uint32_t) + 2 * (COLLECT_NAME_MAX + 1) + VALUES_MAX,
 };
@@ -26,8 +23,6 @@ static_assert((int)RULES_GROUP_BY_MAX <= (int)WIRE_GROUP_MAX, "a reader would re
 
 struct group {
     UT_hash_handle hh;
-    /* The rule's index, then source, process and the values of group_by, a zero behind each. */
-    struct buf key;
     uint32_t rule;
     const char *source; /* in the key, as the pairs' values */
     const char *process;
@@ -38,17 +33,16 @@ struct group {
     size_t cap;
     struct buf sample;
     struct line_text last; /* the newest line's message, until the sample is kept */
+    /* The rule's index, then source, process and the values of group_by, a zero behind each. */
+    char key[];
 };
 
 struct collect {
     const struct rules *rules;
     uint64_t seed;
-    struct group **groups; /* `n_made` of them exist; those behind `n_groups` wait for later */
-    size_t n_groups;
-    size_t n_made;
-    size_t cap_groups;
-    struct group *table; /* the groups by key */
+    struct group *groups; /* by key, and in the order of their first lines */
     size_t n_matches;
+    struct buf name;
     struct buf key; /* of the match that is being added */
     struct excerpt excerpt;
     struct wire_matches *matches; /* of each group */
@@ -61,6 +55,7 @@ struct collect *collect_new(uint64_t seed)
     if (t == NULL)
         return NULL;
     t->seed = seed;
+    buf_init(&t->name, COLLECT_NAME_MAX);
     buf_init(&t->key, KEY_MAX);
     excerpt_init(&t->excerpt);
     return t;
@@ -68,36 +63,34 @@ struct collect *collect_new(uint64_t seed)
 
 static void free_groups(struct collect *t)
 {
-    for (size_t i = 0; i < t->n_made; i++) {
-        free(t->groups[i]->times);
-        buf_close(&t->groups[i]->sample);
-        buf_close(&t->groups[i]->key);
-        free(t->groups[i]);
+    struct group *g = t->groups, *next;
+
+    HASH_CLEAR(hh, t->groups); /* and leaves the list */
+    for (; g != NULL; g = next) {
+        next = g->hh.next;
+        free(g->times);
+        buf_close(&g->sample);
+        free(g);
     }
-    free(t->groups);
     free(t->matches);
-    t->groups = NULL;
     t->matches = NULL;
-    t->n_made = t->cap_groups = 0;
+    t->n_matches = 0;
 }
 
 void collect_free(struct collect *t)
 {
     if (t == NULL)
         return;
-    HASH_CLEAR(hh, t->table);
     free_groups(t);
     excerpt_close(&t->excerpt);
     buf_close(&t->key);
+    buf_close(&t->name);
     free(t);
 }
 
 void collect_begin(struct collect *t, const struct rulebook *book)
 {
-    HASH_CLEAR(hh, t->table);
-    if (t->n_made > KEEP_GROUPS || t->n_matches > KEEP_TIMES)
-        free_groups(t);
-    t->n_groups = t->n_matches = 0;
+    free_groups(t);
     t->rules = rulebook_rules(book);
     excerpt_begin(&t->excerpt, book);
 }
@@ -105,15 +98,14 @@ void collect_begin(struct collect *t, const struct rulebook *book)
 /* ---- keys ---- */
 
 /* A name that is too long is cut. */
-static int append_name(struct buf *key, struct line_text name)
+static int append_name(struct collect *t, struct line_text name)
 {
     size_t n = name.len < COLLECT_NAME_MAX ? name.len : COLLECT_NAME_MAX;
-    int rc;
 
-    key->max_bytes = key->len + COLLECT_NAME_MAX;
-    rc = text_append_printable(key, name.data, n);
-    key->max_bytes = KEY_MAX;
-    return rc == ERR_NOMEM ? rc : buf_append(key, "", 1);
+    buf_clear(&t->name);
+    if (text_append_printable(&t->name, name.data, n) == ERR_NOMEM)
+        return ERR_NOMEM;
+    return buf_append(&t->key, buf_text(&t->name), t->name.len + 1);
 }
 
 static int make_key(struct collect *t, const struct line *line, uint32_t rule)
@@ -123,9 +115,9 @@ static int make_key(struct collect *t, const struct line *line, uint32_t rule)
     buf_clear(&t->key);
     rc = buf_append(&t->key, &rule, sizeof rule);
     if (rc == 0)
-        rc = append_name(&t->key, line->source);
+        rc = append_name(t, line->source);
     if (rc == 0)
-        rc = append_name(&t->key, line->process);
+        rc = append_name(t, line->process);
     return rc == 0 ? excerpt_append_values(&t->excerpt, rule, line->message, &t->key) : rc;
 }
 
@@ -143,45 +135,12 @@ static int make_overflow_key(struct collect *t, uint32_t rule)
 
 /* ---- groups ---- */
 
-static int make_room(struct collect *t)
-{
-    size_t cap = t->cap_groups > 0 ? 2 * t->cap_groups : FIRST_GROUPS;
-    struct wire_matches *matches = reallocarray(t->matches, cap, sizeof *matches);
-    struct group **groups;
-
-    if (matches == NULL)
-        return ERR_NOMEM;
-    t->matches = matches;
-    groups = reallocarray(t->groups, cap, sizeof(struct group *));
-    if (groups == NULL)
-        return ERR_NOMEM;
-    t->groups = groups;
-    t->cap_groups = cap;
-    return 0;
-}
-
-static int make_group(struct collect *t)
-{
-    int rc = t->n_made == t->cap_groups ? make_room(t) : 0;
-    struct group *g;
-
-    if (rc != 0)
-        return rc;
-    g = calloc(1, sizeof *g);
-    if (g == NULL)
-        return ERR_NOMEM;
-    buf_init(&g->key, KEY_MAX);
-    buf_init(&g->sample, WIRE_SAMPLE_MAX);
-    t->groups[t->n_made++] = g;
-    return 0;
-}
-
 /* Points the group's names and pairs into its key. */
 static void read_key(struct group *g, const struct rule *rule)
 {
     const char *keys[RULES_GROUP_BY_MAX], *value;
 
-    g->source = (const char *)g->key.data + sizeof g->rule;
+    g->source = g->key + sizeof g->rule;
     g->process = g->source + strlen(g->source) + 1;
     value = g->process + strlen(g->process) + 1;
     g->n_pairs = excerpt_keys(rule, keys);
@@ -193,25 +152,19 @@ static void read_key(struct group *g, const struct rule *rule)
 
 static int add_group(struct collect *t, uint32_t rule, unsigned hash, struct group **out)
 {
-    int rc = t->n_groups == t->n_made ? make_group(t) : 0;
-    struct group *g;
+    struct group *g = calloc(1, sizeof *g + t->key.len);
 
-    if (rc != 0)
-        return rc;
-    g = t->groups[t->n_groups];
-    buf_clear(&g->key);
-    rc = buf_append(&g->key, t->key.data, t->key.len);
-    if (rc != 0)
-        return rc;
-    g->rule = rule;
-    g->n_times = 0;
-    g->last = (struct line_text){0};
-    buf_clear(&g->sample);
-    read_key(g, &t->rules->rules[rule]);
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, t->table, g->key.data, g->key.len, hash, g);
-    if (g->hh.tbl == NULL) /* uthash's way to say that it found no memory */
+    if (g == NULL)
         return ERR_NOMEM;
-    t->n_groups++;
+    memcpy(g->key, t->key.data, t->key.len);
+    g->rule = rule;
+    buf_init(&g->sample, WIRE_SAMPLE_MAX);
+    read_key(g, &t->rules->rules[rule]);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, t->groups, g->key, t->key.len, hash, g);
+    if (g->hh.tbl == NULL) { /* uthash's way to say that it found no memory */
+        free(g);
+        return ERR_NOMEM;
+    }
     *out = g;
     return 0;
 }
@@ -222,7 +175,7 @@ static struct group *find_group(struct collect *t, unsigned *hash)
     struct group *g;
 
     *hash = (unsigned)hash_quick(t->seed, t->key.data, t->key.len);
-    HASH_FIND_BYHASHVALUE(hh, t->table, t->key.data, t->key.len, *hash, g);
+    HASH_FIND_BYHASHVALUE(hh, t->groups, t->key.data, t->key.len, *hash, g);
     return g;
 }
 
@@ -235,7 +188,7 @@ static int get_group(struct collect *t, const struct line *line, uint32_t rule, 
     if (rc != 0)
         return rc;
     *out = find_group(t, &hash);
-    if (*out == NULL && t->n_groups >= COLLECT_GROUPS_MAX + t->rules->n) {
+    if (*out == NULL && HASH_COUNT(t->groups) >= COLLECT_GROUPS_MAX + t->rules->n) {
         rc = make_overflow_key(t, rule);
         if (rc != 0)
             return rc;
@@ -292,9 +245,7 @@ int collect_keep_samples(struct collect *t)
 {
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < t->n_groups; i++) {
-        struct group *g = t->groups[i];
-
+    for (struct group *g = t->groups; rc == 0 && g != NULL; g = g->hh.next) {
         if (g->last.data == NULL)
             continue;
         rc = excerpt_sample(&t->excerpt, g->rule, g->last, &g->sample);
@@ -305,12 +256,13 @@ int collect_keep_samples(struct collect *t)
 
 int collect_matches(struct collect *t, const struct wire_matches **matches, size_t *n)
 {
-    int rc = collect_keep_samples(t);
-
-    for (size_t i = 0; i < t->n_groups; i++) {
-        const struct group *g = t->groups[i];
-
-        t->matches[i] = (struct wire_matches){
+    *n = 0;
+    free(t->matches);
+    *matches = t->matches = calloc(HASH_COUNT(t->groups) + 1, sizeof *t->matches);
+    if (t->matches == NULL || collect_keep_samples(t) != 0)
+        return ERR_NOMEM;
+    for (const struct group *g = t->groups; g != NULL; g = g->hh.next)
+        t->matches[(*n)++] = (struct wire_matches){
             .rule = t->rules->rules[g->rule].name,
             .source = g->source,
             .process = g->process,
@@ -320,8 +272,5 @@ int collect_matches(struct collect *t, const struct wire_matches **matches, size
             .group = g->pairs,
             .n_group = g->n_pairs,
         };
-    }
-    *n = t->n_groups;
-    *matches = t->matches;
-    return rc;
+    return 0;
 }

@@ -2,9 +2,8 @@
  *
  * Each match is kept with its time; none is ever left out. Pure.
  *
- * Memory, kept for the next delivery: about 1,200 bytes a group of the largest one so far, its
- * sample among them, the bytes of its values, and 8 bytes a match. It is freed after a delivery of
- * more than 256 groups or 65,536 matches. */
+ * Memory, until the next delivery begins: about 1,200 bytes a group, its sample among them, the
+ * bytes of its values, and 8 bytes a match. */
 #ifndef DRAINWATCH_INGEST_COLLECT_COLLECT_H
 #define DRAINWATCH_INGEST_COLLECT_COLLECT_H
 

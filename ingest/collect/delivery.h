@@ -1,8 +1,8 @@
 /* A request's body, or a saved log, to records: bytes to lines, lines to matches, matches to
  * records for the queue. HTTP and `scan` use it alike. Pure.
  *
- * An object serves one delivery after the other and keeps its memory; it allocates nothing for a
- * line. It holds no body: only the matches of a chunk wait here until the body is complete. */
+ * An object serves one delivery after the other. It allocates memory for groups of matches, not for
+ * lines. It holds no body: only the matches of a chunk wait here until the body is complete. */
 #ifndef DRAINWATCH_INGEST_COLLECT_DELIVERY_H
 #define DRAINWATCH_INGEST_COLLECT_DELIVERY_H
 

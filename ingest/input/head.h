@@ -32,13 +32,13 @@ static inline bool line_is_digit(char c)
 static inline enum line_known line_pri(const char *s, size_t n, size_t *len)
 {
     static const char tail[] = ">1 ";
-    size_t i = 1;
+    size_t most = n < 4 ? n : 4, i = 1;
 
     if (n == 0)
         return LINE_MORE;
     if (s[0] != '<')
         return LINE_NO;
-    while (i < n && i < 4 && line_is_digit(s[i]))
+    while (i < most && line_is_digit(s[i]))
         i++;
     if (i == 1 && n > 1)
         return LINE_NO;

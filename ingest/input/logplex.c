@@ -42,7 +42,6 @@ enum {
     /* Room to complete each line that begins in the kept bytes, and enough more that moving them to
      * the front costs less than one byte for each byte that came. Unused room is never touched. */
     CARRY_SIZE = 3 * KEEP_MAX,
-    SEARCH_STEP = 256,
     FIRST_LINES = 20, /* of a saved log: a frame among them makes it input_logplex */
 };
 
@@ -249,29 +248,20 @@ static enum line_known head_around(const struct stretch *in, size_t floor, size_
     return line_pri(s + lt, in->len - lt, &pri);
 }
 
-/* Finds the end of a text: the first '\n' or head from `*from` on. Moves `*from` to where the
- * search must go on. It searches in steps, so that a far '\n' is not searched for anew at each '<'.
- */
+/* Finds the end of a text: the first '\n' or head from `*from` on. Moves `*from` to the byte from
+ * which the search must go on. */
 static enum line_known text_end(const struct stretch *in, size_t floor, size_t *from, size_t *end)
 {
-    while (*from < in->len) {
-        size_t stop = in->len - *from < SEARCH_STEP ? in->len : *from + SEARCH_STEP;
-        const char *newline = memchr(in->data + *from, '\n', stop - *from), *lt;
+    for (; *from < in->len; ++*from) {
+        char c = in->data[*from];
+        enum line_known known = c == '<' ? head_around(in, floor, *from, end) : LINE_NO;
 
-        if (newline != NULL)
-            stop = (size_t)(newline - in->data);
-        while ((lt = memchr(in->data + *from, '<', stop - *from)) != NULL) {
-            enum line_known known;
-
-            *from = (size_t)(lt - in->data);
-            known = head_around(in, floor, *from, end);
-            if (known != LINE_NO)
-                return known;
-            ++*from;
-        }
-        *from = *end = stop;
-        if (newline != NULL)
+        if (known != LINE_NO)
+            return known;
+        if (c == '\n') {
+            *end = *from;
             return LINE_YES;
+        }
     }
     return LINE_MORE;
 }
@@ -326,10 +316,10 @@ static bool step_text(struct logplex *p, const struct stretch *in, size_t *at)
     return false;
 }
 
-/* --- lines that are only counted ------------------------------------------------------------- */
+/* --- lines far from any point --------------------------------------------------------------- */
 
-/* Counts the frames from `at` on that end before the next point, without handing them over. */
-static size_t count_frames(struct logplex *p, const struct stretch *in, size_t at)
+/* Takes the frames from `at` on that end in '\n', and hands over only those that hold a point. */
+static size_t take_frames(struct logplex *p, const struct stretch *in, size_t at)
 {
     size_t point, end;
     struct head head;
@@ -337,11 +327,18 @@ static size_t count_frames(struct logplex *p, const struct stretch *in, size_t a
     if (p->points == NULL || p->times_matter)
         return at;
     point = next_point(p, in, at);
-    while (head_at(in->data + at, point - at, &head) == LINE_YES && head.length > 0) {
+    while (head_at(in->data + at, in->len - at, &head) == LINE_YES) {
         end = at + head.len + head.length;
-        if (end > point || in->data[end - 1] != '\n')
+        if (head.length == 0 || end > in->len || in->data[end - 1] != '\n')
             break;
-        p->in.counts.lines++;
+        if (end <= point) {
+            p->in.counts.lines++;
+        } else {
+            hand_over(p, in->data + at + head.len, head.length);
+            if (p->rc != 0)
+                break;
+            point = next_point(p, in, end);
+        }
         at = end;
     }
     return at;
@@ -386,7 +383,7 @@ static void walk(struct logplex *p, const struct stretch *in, size_t *at, size_t
 
     while (went && p->rc == 0) {
         if (p->place == AT_BEGIN) {
-            *at = skip_blank(in, count_frames(p, in, *at));
+            *at = skip_blank(in, take_frames(p, in, *at));
             *at = count_plain(p, in, *at);
         }
         if (*at >= stop)
