@@ -5,7 +5,6 @@
 #include "common/base/time.h"
 #include "common/record/arena.h"
 #include "common/rules/yamlmap.h"
-#include "common/rules/yamlvalue.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -54,7 +53,7 @@ static void *take(struct reader *r, size_t n, size_t size)
 static void read_every(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
     struct reader *r = ctx;
-    const char *text = yamlvalue_text(&r->doc, key, value);
+    const char *text = yamlmap_text(&r->doc, key, value);
     char shown[YAMLDOC_SHOWN_SIZE];
 
     if (text != NULL && !time_parse_duration(text, strlen(text), target))
@@ -66,7 +65,7 @@ static void read_every(void *ctx, const struct yamlmap_key *key, yaml_node_t *va
 static void read_time(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
     struct reader *r = ctx;
-    const char *text = yamlvalue_text(&r->doc, key, value);
+    const char *text = yamlmap_text(&r->doc, key, value);
     char shown[YAMLDOC_SHOWN_SIZE];
     int64_t us;
 
@@ -96,7 +95,7 @@ static void read_start(void *ctx, const struct yamlmap_key *key, yaml_node_t *va
     struct reader *r = ctx;
     char shown[YAMLDOC_SHOWN_SIZE];
 
-    if (yamlvalue_text(&r->doc, key, value) != NULL && !start_of(value, target))
+    if (yamlmap_text(&r->doc, key, value) != NULL && !start_of(value, target))
         yamldoc_fault(&r->doc, value, "%s: \"%s\" is not an RFC 3339 time (write \"%s\")",
                       key->name, yamldoc_shown(value, shown), key->example);
 }
@@ -158,8 +157,8 @@ static const struct yamlmap_key delivery_keys[] = {
     {"at", read_time, AT(at_us), true, TEXT_MAX_BYTES, "at: 10s"},
     {"line", read_lines, 0, true, 0, "line: 'heroku[router]: at=error code=H12'"},
     {"every", read_every, AT(every_us), false, TEXT_MAX_BYTES, "every: 1s"},
-    {"times", yamlvalue_read_number, AT(times), false, COUNT_MAX, "times: 3"},
-    {"drain", yamlvalue_read_text, AT(drain), false, TEXT_MAX_BYTES, "drain: d.shop"},
+    {"times", yamlmap_read_number, AT(times), false, COUNT_MAX, "times: 3"},
+    {"drain", yamlmap_read_text, AT(drain), false, TEXT_MAX_BYTES, "drain: d.shop"},
 };
 #undef AT
 enum { DELIVERY_KEYS = sizeof delivery_keys / sizeof delivery_keys[0] };
@@ -264,12 +263,12 @@ static void read_group(void *ctx, const struct yamlmap_key *key, yaml_node_t *va
 #define AT(member) offsetof(struct ruletest_alert, member)
 static const struct yamlmap_key alert_keys[] = {
     {"at", read_time, AT(at_us), true, TEXT_MAX_BYTES, "at: 12s"},
-    {"rule", yamlvalue_read_text, AT(rule), true, TEXT_MAX_BYTES, "rule: h12-request-timeout"},
-    {"app", yamlvalue_read_text, AT(app), false, TEXT_MAX_BYTES, "app: shop"},
+    {"rule", yamlmap_read_text, AT(rule), true, TEXT_MAX_BYTES, "rule: h12-request-timeout"},
+    {"app", yamlmap_read_text, AT(app), false, TEXT_MAX_BYTES, "app: shop"},
     {"group", read_group, 0, false, 0, "group: {path: /x}"},
-    {"count", yamlvalue_read_number, AT(count), false, COUNT_MAX, "count: 4"},
-    {"suppressed", yamlvalue_read_number, AT(suppressed), false, COUNT_MAX, "suppressed: 0"},
-    {"at_least", yamlvalue_read_bool, AT(at_least), false, TEXT_MAX_BYTES, "at_least: no"},
+    {"count", yamlmap_read_number, AT(count), false, COUNT_MAX, "count: 4"},
+    {"suppressed", yamlmap_read_number, AT(suppressed), false, COUNT_MAX, "suppressed: 0"},
+    {"at_least", yamlmap_read_bool, AT(at_least), false, TEXT_MAX_BYTES, "at_least: no"},
     {"first", read_time, AT(first_us), false, TEXT_MAX_BYTES, "first: 0s"},
     {"last", read_time, AT(last_us), false, TEXT_MAX_BYTES, "last: 12s"},
 };
@@ -315,11 +314,11 @@ static void read_alerts(void *ctx, const struct yamlmap_key *key, yaml_node_t *v
 
 #define AT(member) offsetof(struct ruletest, member)
 static const struct yamlmap_key test_keys[] = {
-    {"name", yamlvalue_read_text, AT(name), true, NAME_MAX_BYTES, "name: the fourth H12 alerts"},
+    {"name", yamlmap_read_text, AT(name), true, NAME_MAX_BYTES, "name: the fourth H12 alerts"},
     {"lines", read_deliveries, 0, true, 0, "lines: [{at: 0s, line: 'text'}]"},
     {"alerts", read_alerts, 0, true, 0, "alerts: []"},
     {"start", read_start, AT(start_us), false, TEXT_MAX_BYTES, "start: 2026-05-07T08:00:00Z"},
-    {"drain", yamlvalue_read_text, AT(drain), false, TEXT_MAX_BYTES, "drain: d.shop"},
+    {"drain", yamlmap_read_text, AT(drain), false, TEXT_MAX_BYTES, "drain: d.shop"},
 };
 #undef AT
 enum { TEST_KEYS = sizeof test_keys / sizeof test_keys[0] };
@@ -365,7 +364,7 @@ static void read_tests(void *ctx, const struct yamlmap_key *key, yaml_node_t *va
 
 static const struct yamlmap_key file_keys[] = {
     {"tests", read_tests, 0, true, 0, "tests: [{name: …, lines: […], alerts: […]}]"},
-    {"rules", yamlvalue_read_text, offsetof(struct ruletest_file, rules), false, PATH_MAX_BYTES,
+    {"rules", yamlmap_read_text, offsetof(struct ruletest_file, rules), false, PATH_MAX_BYTES,
      "rules: ../../rules.yaml"},
 };
 enum { FILE_KEYS = sizeof file_keys / sizeof file_keys[0] };

@@ -40,24 +40,20 @@ void arena_close(struct arena *a)
     *a = (struct arena){0};
 }
 
-/* What the last messages took is the best guess at what the next will take. */
-static size_t size_to_keep(size_t total)
-{
-    size_t size = total < BLOCK_KEEP / 2 ? 2 * total : BLOCK_KEEP;
-
-    return size < BLOCK_FIRST ? BLOCK_FIRST : size;
-}
-
+/* Keeps the newest block: blocks double, so it is the largest. */
 void arena_reset(struct arena *a, size_t max_bytes)
 {
-    bool replace = a->blocks != NULL && (a->blocks->next != NULL || a->blocks->size > BLOCK_KEEP);
-    size_t size = size_to_keep(a->total);
+    struct arena_block *kept = a->blocks;
+    struct arena old = {.blocks = kept};
 
-    if (replace) {
-        arena_close(a);
-        (void)add_block(a, size); /* if not now, then with the first piece */
+    if (kept != NULL && kept->size <= BLOCK_KEEP) {
+        old.blocks = kept->next;
+        kept->next = NULL;
+    } else {
+        kept = NULL;
     }
-    *a = (struct arena){.blocks = a->blocks, .max_bytes = max_bytes};
+    arena_close(&old);
+    *a = (struct arena){.blocks = kept, .max_bytes = max_bytes};
 }
 
 static bool make_room(struct arena *a, size_t n)

@@ -1,14 +1,10 @@
 /* Packs messages; wire.c unpacks them. Called by everything that writes records. */
 #include "common/record/wire.h"
 
-#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "drainwatch.pb-c.h"
-
-/* Enough for the arrays of an ordinary record, on the stack. */
-enum { SCRATCH_BYTES = 4 << 10 };
 
 /* The generated types lack const, though packing only reads. */
 static char *text_out(const char *text)
@@ -33,25 +29,13 @@ static int pack(const ProtobufCMessage *message, struct buf *out)
     return 0;
 }
 
-/* Memory for the arrays of one message: on the stack unless it is large. */
-struct scratch {
-    alignas(max_align_t) uint8_t stack[SCRATCH_BYTES];
-    void *heap;
-};
-
-static void *scratch_get(struct scratch *s, size_t n)
-{
-    s->heap = n > sizeof s->stack ? malloc(n) : NULL;
-    return n > sizeof s->stack ? s->heap : s->stack;
-}
-
 /* Unsigned differences wrap, and the reader's sum wraps back, so any two times are fine. */
 static int64_t time_minus(int64_t a, int64_t b)
 {
     return (int64_t)((uint64_t)a - (uint64_t)b);
 }
 
-/* Scratch for the pairs of a group: the submessages, and the list of pointers to them. */
+/* Memory for the pairs of a group: the submessages, and the list of pointers to them. */
 struct pairs {
     Drainwatch__GroupValue *items;
     Drainwatch__GroupValue **list;
@@ -59,17 +43,17 @@ struct pairs {
 
 enum { PAIR_BYTES = sizeof(Drainwatch__GroupValue) + sizeof(Drainwatch__GroupValue *) };
 
-/* Takes the memory for `n` pairs from the scratch and returns their list. */
-static Drainwatch__GroupValue **pairs_out(struct pairs *scratch, const struct wire_group *from,
+/* Takes `n` pairs from the memory and returns their list. */
+static Drainwatch__GroupValue **pairs_out(struct pairs *pairs, const struct wire_group *from,
                                           size_t n)
 {
-    Drainwatch__GroupValue **list = scratch->list;
+    Drainwatch__GroupValue **list = pairs->list;
 
     for (size_t i = 0; i < n; i++) {
-        drainwatch__group_value__init(scratch->items);
-        scratch->items->key = text_out(from[i].key);
-        scratch->items->value = text_out(from[i].value);
-        *scratch->list++ = scratch->items++;
+        drainwatch__group_value__init(pairs->items);
+        pairs->items->key = text_out(from[i].key);
+        pairs->items->value = text_out(from[i].value);
+        *pairs->list++ = pairs->items++;
     }
     return list;
 }
@@ -115,20 +99,21 @@ int wire_pack_record(const struct wire_record *record, struct buf *out)
 {
     Drainwatch__Record m;
     Drainwatch__Matches *items;
-    struct scratch scratch;
     struct pairs pairs;
     size_t n = record->n_matches, n_times = 0, n_pairs = 0;
     int64_t *deltas;
+    void *memory;
     int rc;
 
     for (size_t i = 0; i < n; i++) {
         n_times += record->matches[i].n_times;
         n_pairs += record->matches[i].n_group;
     }
-    items = scratch_get(&scratch, n * (sizeof *items + sizeof items) + n_times * sizeof *deltas +
-                                      n_pairs * PAIR_BYTES);
-    if (items == NULL)
+    memory = malloc(n * (sizeof *items + sizeof items) + n_times * sizeof *deltas +
+                    n_pairs * PAIR_BYTES + 1); /* malloc(0) may return NULL */
+    if (memory == NULL)
         return ERR_NOMEM;
+    items = memory;
     record_out(record, &m);
     m.n_matches = n;
     m.matches = (Drainwatch__Matches **)(void *)(items + n);
@@ -141,14 +126,14 @@ int wire_pack_record(const struct wire_record *record, struct buf *out)
         deltas += record->matches[i].n_times;
     }
     rc = pack(&m.base, out);
-    free(scratch.heap);
+    free(memory);
     return rc;
 }
 
 int wire_pack_push(const struct wire_push *push, struct buf *out)
 {
     Drainwatch__Push m;
-    struct scratch scratch;
+    void *memory;
     int rc;
 
     drainwatch__push__init(&m);
@@ -158,13 +143,14 @@ int wire_pack_push(const struct wire_push *push, struct buf *out)
     m.first = push->first;
     m.goodbye = push->goodbye;
     m.n_records = push->n_records;
-    m.records = scratch_get(&scratch, push->n_records * sizeof *m.records);
-    if (m.records == NULL)
+    memory = malloc(push->n_records * sizeof *m.records + 1);
+    if (memory == NULL)
         return ERR_NOMEM;
+    m.records = memory;
     for (size_t i = 0; i < push->n_records; i++)
         m.records[i] = bytes_out(push->records[i].data, push->records[i].len);
     rc = pack(&m.base, out);
-    free(scratch.heap);
+    free(memory);
     return rc;
 }
 
@@ -248,15 +234,15 @@ static void alert_out(const struct wire_alert *a, Drainwatch__Alert *m)
 int wire_pack_alert(const struct wire_alert *alert, struct buf *out)
 {
     Drainwatch__Alert m;
-    struct scratch scratch;
     struct pairs pairs;
     size_t n = alert->n_group;
+    void *memory;
     int rc;
 
-    pairs.items =
-        scratch_get(&scratch, n * PAIR_BYTES + alert->n_mentions * sizeof *alert->mentions);
-    if (pairs.items == NULL)
+    memory = malloc(n * PAIR_BYTES + alert->n_mentions * sizeof *alert->mentions + 1);
+    if (memory == NULL)
         return ERR_NOMEM;
+    pairs.items = memory;
     pairs.list = (Drainwatch__GroupValue **)(void *)(pairs.items + n);
     alert_out(alert, &m);
     m.n_group = n;
@@ -266,6 +252,6 @@ int wire_pack_alert(const struct wire_alert *alert, struct buf *out)
     for (size_t i = 0; i < alert->n_mentions; i++)
         m.mentions[i] = text_out(alert->mentions[i]);
     rc = pack(&m.base, out);
-    free(scratch.heap);
+    free(memory);
     return rc;
 }

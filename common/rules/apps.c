@@ -17,7 +17,7 @@ enum {
 static const char *read_app_name(struct reader *r, const struct yamlmap_key *key,
                                  yaml_node_t *value)
 {
-    const char *text = yamlvalue_text(&r->doc, key, value);
+    const char *text = yamlmap_text(&r->doc, key, value);
 
     if (text == NULL)
         return NULL;
@@ -59,7 +59,7 @@ static void read_drain_item(void *ctx, const struct yamlmap_key *key, yaml_node_
 {
     char shown[YAMLDOC_SHOWN_SIZE];
     struct reader *r = ctx;
-    const char *text = yamlvalue_text(&r->doc, key, item);
+    const char *text = yamlmap_text(&r->doc, key, item);
     size_t n = r->out->rules.n_drains;
 
     if (text == NULL)
@@ -84,7 +84,7 @@ static void read_drain(void *ctx, const struct yamlmap_key *key, yaml_node_t *va
     struct reader *r = ctx;
 
     (void)target;
-    yamlvalue_each(r, key, value, read_drain_item);
+    yamlmap_each(r, key, value, read_drain_item);
 }
 
 static const struct yamlmap_key app_keys[] = {
@@ -117,7 +117,7 @@ void apps_read_apps(void *ctx, const struct yamlmap_key *key, yaml_node_t *value
     struct reader *r = ctx;
 
     (void)target;
-    yamlvalue_each(r, key, value, read_one);
+    yamlmap_each(r, key, value, read_one);
 }
 
 /* `app` and then the others, in the order of the file. */

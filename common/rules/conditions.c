@@ -94,7 +94,7 @@ static bool refuse_origin(struct reader *r, const char *key, yaml_node_t *item, 
 static void read_source_item(void *ctx, const struct yamlmap_key *key, yaml_node_t *item)
 {
     struct reader *r = ctx;
-    const char *text = yamlvalue_text(&r->doc, key, item);
+    const char *text = yamlmap_text(&r->doc, key, item);
     const char *own, *process;
 
     if (text == NULL || refuse_origin(r, key->name, item, text))
@@ -118,7 +118,7 @@ static void read_source_item(void *ctx, const struct yamlmap_key *key, yaml_node
 static void read_process_item(void *ctx, const struct yamlmap_key *key, yaml_node_t *item)
 {
     struct reader *r = ctx;
-    const char *text = yamlvalue_text(&r->doc, key, item);
+    const char *text = yamlmap_text(&r->doc, key, item);
     const char *star, *own;
 
     if (text == NULL || refuse_origin(r, key->name, item, text))
@@ -174,7 +174,7 @@ static bool check_expression(struct reader *r, const struct yamlmap_key *key, ya
 static void read_line_item(void *ctx, const struct yamlmap_key *key, yaml_node_t *item)
 {
     struct reader *r = ctx;
-    const char *text = yamlvalue_text(&r->doc, key, item);
+    const char *text = yamlmap_text(&r->doc, key, item);
 
     if (text != NULL && check_expression(r, key, item, text, EXPRESSION_LINE))
         reader_take(r, text, yamldoc_line(item));
@@ -183,7 +183,7 @@ static void read_line_item(void *ctx, const struct yamlmap_key *key, yaml_node_t
 static void read_redact_item(void *ctx, const struct yamlmap_key *key, yaml_node_t *item)
 {
     struct reader *r = ctx;
-    const char *text = yamlvalue_text(&r->doc, key, item);
+    const char *text = yamlmap_text(&r->doc, key, item);
 
     if (text == NULL || ++r->n_redacts > REDACTS_MAX + 1)
         return;
@@ -309,7 +309,7 @@ static bool is_pair(const char *text)
 static void read_field_item(void *ctx, const struct yamlmap_key *key, yaml_node_t *item)
 {
     struct reader *r = ctx;
-    char *text = yamlvalue_text(&r->doc, key, item), *equals;
+    char *text = yamlmap_text(&r->doc, key, item), *equals;
     struct rules_field field = {.key = text};
 
     if (text == NULL || refuse_two_pairs(r, item, text) || refuse_operator(r, item, text))
@@ -338,7 +338,7 @@ void conditions_read_field(void *ctx, const struct yamlmap_key *key, yaml_node_t
     struct rule *rule = target;
     size_t before = r->n_fields;
 
-    yamlvalue_each(r, key, value, read_field_item);
+    yamlmap_each(r, key, value, read_field_item);
     rule->fields = r->out->fields + before;
     rule->n_fields = r->n_fields - before;
 }

@@ -24,7 +24,7 @@ static void read_name(void *ctx, const struct yamlmap_key *key, yaml_node_t *val
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
                                   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
     struct reader *r = ctx;
-    const char *text = yamlvalue_text(&r->doc, key, value);
+    const char *text = yamlmap_text(&r->doc, key, value);
 
     if (text == NULL)
         return;
@@ -40,7 +40,7 @@ static void read_severity(void *ctx, const struct yamlmap_key *key, yaml_node_t 
 {
     static const char *const known[] = {"info", "warning", "error", "critical"};
     struct reader *r = ctx;
-    const char *text = yamlvalue_text(&r->doc, key, value);
+    const char *text = yamlmap_text(&r->doc, key, value);
 
     if (text == NULL)
         return;
@@ -57,7 +57,7 @@ static void read_severity(void *ctx, const struct yamlmap_key *key, yaml_node_t 
 static void read_any_item(void *ctx, const struct yamlmap_key *key, yaml_node_t *item)
 {
     struct reader *r = ctx;
-    const char *text = yamlvalue_text(&r->doc, key, item);
+    const char *text = yamlmap_text(&r->doc, key, item);
 
     if (text != NULL)
         reader_take(r, text, yamldoc_line(item));
@@ -66,7 +66,7 @@ static void read_any_item(void *ctx, const struct yamlmap_key *key, yaml_node_t 
 static void read_group_item(void *ctx, const struct yamlmap_key *key, yaml_node_t *item)
 {
     struct reader *r = ctx;
-    const char *text = yamlvalue_text(&r->doc, key, item);
+    const char *text = yamlmap_text(&r->doc, key, item);
 
     if (text == NULL)
         return;
@@ -94,7 +94,7 @@ static void read_group_by(void *ctx, const struct yamlmap_key *key, yaml_node_t 
 /* The keys of a rule. A new key is a row here, a member of struct rule, and a function above. */
 static const struct yamlmap_key rule_keys[] = {
     {"name", read_name, offsetof(struct rule, name), true, APPS_NAME_MAX_BYTES, KEYS_NAME_EXAMPLE},
-    {"title", yamlvalue_read_text, offsetof(struct rule, title), false, TITLE_MAX_BYTES,
+    {"title", yamlmap_read_text, offsetof(struct rule, title), false, TITLE_MAX_BYTES,
      "title: H12 request timeouts"},
     {"severity", read_severity, offsetof(struct rule, severity), false, TEXT_MAX_BYTES,
      "severity: critical"},
@@ -108,21 +108,21 @@ static const struct yamlmap_key rule_keys[] = {
      CONDITIONS_EXPRESSION_MAX_BYTES, "match: 'WORKER TIMEOUT'"},
     {"unless", conditions_read_expressions, offsetof(struct rule, unless), false,
      CONDITIONS_EXPRESSION_MAX_BYTES, "unless: 'path=\"/healthz\"'"},
-    {"more_than", yamlvalue_read_number, offsetof(struct rule, more_than), true, MORE_THAN_MAX,
+    {"more_than", yamlmap_read_number, offsetof(struct rule, more_than), true, MORE_THAN_MAX,
      "more_than: 3"},
-    {"within", yamlvalue_read_duration, offsetof(struct rule, within_us), true, WITHIN_MAX_US,
+    {"within", yamlmap_read_duration, offsetof(struct rule, within_us), true, WITHIN_MAX_US,
      "within: 5m"},
-    {"cooldown", yamlvalue_read_duration, offsetof(struct rule, cooldown_us), false,
-     COOLDOWN_MAX_US, "cooldown: 5m"},
+    {"cooldown", yamlmap_read_duration, offsetof(struct rule, cooldown_us), false, COOLDOWN_MAX_US,
+     "cooldown: 5m"},
     {"group_by", read_group_by, offsetof(struct rule, group_by), false, GROUP_KEY_MAX_BYTES,
      "group_by: path"},
-    {"fold_ids", yamlvalue_read_bool, offsetof(struct rule, fold_ids), false, TEXT_MAX_BYTES,
+    {"fold_ids", yamlmap_read_bool, offsetof(struct rule, fold_ids), false, TEXT_MAX_BYTES,
      "fold_ids: yes"},
     {"redact", conditions_read_redact, offsetof(struct rule, redacts), false,
      CONDITIONS_EXPRESSION_MAX_BYTES, "redact: 'token=\\S+'"},
-    {"sample", yamlvalue_read_bool, offsetof(struct rule, sample), false, TEXT_MAX_BYTES,
+    {"sample", yamlmap_read_bool, offsetof(struct rule, sample), false, TEXT_MAX_BYTES,
      "sample: no"},
-    {"runbook", yamlvalue_read_text, offsetof(struct rule, runbook), false, TEXT_MAX_BYTES,
+    {"runbook", yamlmap_read_text, offsetof(struct rule, runbook), false, TEXT_MAX_BYTES,
      "runbook: docs/runbook.md"},
     {"channel", recipients_read_channel, offsetof(struct rule, channel), false,
      RECIPIENTS_CHANNEL_MAX_BYTES, RECIPIENTS_CHANNEL_EXAMPLE},

@@ -86,12 +86,12 @@ void reader_take_joined(struct reader *r, const char *text, const char *tail, si
 }
 
 void reader_read_list(struct reader *r, const struct yamlmap_key *key, yaml_node_t *value,
-                      yamlvalue_item_fn *read, struct rules_list *list)
+                      yamlmap_item_fn *read, struct rules_list *list)
 {
     const char *const *first = r->out->items + r->n_items;
     size_t before = r->n_items;
 
-    yamlvalue_each(r, key, value, read);
+    yamlmap_each(r, key, value, read);
     *list = (struct rules_list){.items = first, .n = r->n_items - before};
 }
 

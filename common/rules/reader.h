@@ -7,7 +7,6 @@
 
 #include "common/rules/rules.h"
 #include "common/rules/yamlmap.h"
-#include "common/rules/yamlvalue.h"
 
 /* The rules that rules_parse returns, with all that they own. */
 struct reader_rules {
@@ -57,7 +56,7 @@ void reader_take(struct reader *r, const char *text, size_t line);
 void reader_take_joined(struct reader *r, const char *text, const char *tail, size_t line);
 /* Reads all items of a key's list into `list`. */
 void reader_read_list(struct reader *r, const struct yamlmap_key *key, yaml_node_t *value,
-                      yamlvalue_item_fn *read, struct rules_list *list);
+                      yamlmap_item_fn *read, struct rules_list *list);
 /* The line of a list's item. */
 size_t reader_line(const struct reader *r, const struct rules_list *list, size_t i);
 

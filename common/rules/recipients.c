@@ -65,7 +65,7 @@ void recipients_read_channel(void *ctx, const struct yamlmap_key *key, yaml_node
 {
     char id[YAMLDOC_SHOWN_SIZE];
     struct reader *r = ctx;
-    const char *text = yamlvalue_text(&r->doc, key, value);
+    const char *text = yamlmap_text(&r->doc, key, value);
     const char *remedy;
 
     if (text == NULL)
@@ -97,7 +97,7 @@ static const char *mention_word(const char *text)
 static void read_mention_item(void *ctx, const struct yamlmap_key *key, yaml_node_t *item)
 {
     struct reader *r = ctx;
-    const char *text = yamlvalue_text(&r->doc, key, item);
+    const char *text = yamlmap_text(&r->doc, key, item);
     const char *word;
 
     if (text == NULL)

@@ -18,8 +18,9 @@ typedef struct request *endpoint_fn(const struct routes *routes, const struct ca
                                     struct answer *answer);
 
 struct endpoint {
-    const char *path;    /* NULL: each path of an input format */
-    const char *methods; /* as the header Allow lists them */
+    const char *path;           /* NULL: each path of an input format */
+    const char *method, *other; /* NULL: there is no other */
+    const char *allowed;        /* the methods as the header Allow lists them */
     endpoint_fn *begin;
 };
 
@@ -67,8 +68,8 @@ static struct request *show_health(const struct routes *routes, const struct cal
 }
 
 static const struct endpoint endpoints[] = {
-    {NULL, "POST", begin_delivery},
-    {ROUTES_HEALTH_PATH, "GET, HEAD", show_health},
+    {NULL, "POST", NULL, "POST", begin_delivery},
+    {ROUTES_HEALTH_PATH, "GET", "HEAD", "GET, HEAD", show_health},
 };
 
 static const struct endpoint *find(const char *path)
@@ -78,21 +79,6 @@ static const struct endpoint *find(const char *path)
             return &endpoints[i];
     }
     return NULL;
-}
-
-/* Whether a method is in a list such as "GET, HEAD". */
-static bool allows(const char *methods, const char *method)
-{
-    const size_t n = strlen(method);
-
-    for (const char *at = methods; *at != '\0'; at += strspn(at, ", ")) {
-        size_t len = strcspn(at, ", ");
-
-        if (len == n && memcmp(at, method, n) == 0)
-            return true;
-        at += len;
-    }
-    return false;
 }
 
 static void answer_not_found(const struct routes *routes, const struct call *call,
@@ -127,10 +113,11 @@ struct request *routes_begin(const struct routes *routes, struct MHD_Connection 
 
     if (endpoint == NULL) {
         answer_not_found(routes, &call, method, answer);
-    } else if (!allows(endpoint->methods, method)) {
+    } else if (strcmp(method, endpoint->method) != 0 &&
+               (endpoint->other == NULL || strcmp(method, endpoint->other) != 0)) {
         answer_set(answer, MHD_HTTP_METHOD_NOT_ALLOWED, "%s takes %s\n", call.path,
-                   endpoint->methods);
-        answer_set_header(answer, MHD_HTTP_HEADER_ALLOW, endpoint->methods);
+                   endpoint->allowed);
+        answer_set_header(answer, MHD_HTTP_HEADER_ALLOW, endpoint->allowed);
     } else {
         return endpoint->begin(routes, &call, answer);
     }

@@ -125,13 +125,20 @@ static void assert_same_record(const struct wire_record *a, const struct wire_re
         assert_same_matches(&a->matches[i], &b->matches[i]);
 }
 
+/* Packs `in` and unpacks it into `out`. */
+#define ROUND_TRIP(kind, in, out)                                                                  \
+    do {                                                                                           \
+        assert_int_equal(wire_pack_##kind(in, &f->bytes), 0);                                      \
+        assert_int_equal(wire_unpack_##kind(f->wire, f->bytes.data, f->bytes.len, out, &f->err),   \
+                         0);                                                                       \
+    } while (0)
+
 static void test_record_round_trip(void **state)
 {
     struct fixture *f = *state;
     struct wire_record in = sample_record(), out;
 
-    assert_int_equal(wire_pack_record(&in, &f->bytes), 0);
-    assert_int_equal(wire_unpack_record(f->wire, f->bytes.data, f->bytes.len, &out, &f->err), 0);
+    ROUND_TRIP(record, &in, &out);
     assert_same_record(&in, &out);
 }
 
@@ -140,13 +147,12 @@ static void test_record_without_anything(void **state)
     struct fixture *f = *state;
     struct wire_record in = {.drain = "", .frame_id = ""}, out;
 
-    assert_int_equal(wire_pack_record(&in, &f->bytes), 0);
-    assert_int_equal(wire_unpack_record(f->wire, f->bytes.data, f->bytes.len, &out, &f->err), 0);
+    ROUND_TRIP(record, &in, &out);
     assert_same_record(&in, &out);
 }
 
-/* The record that outgrows the stack's scratch, and times at the ends of their type: distances
- * between them do not fit and must wrap. */
+/* A large record, and times at the ends of their type: distances between them do not fit and must
+ * wrap. */
 static void test_record_large_and_extreme(void **state)
 {
     struct fixture *f = *state;
@@ -168,8 +174,7 @@ static void test_record_large_and_extreme(void **state)
     in.matches = matches;
     in.n_matches = N;
     in.received_us = INT64_MIN;
-    assert_int_equal(wire_pack_record(&in, &f->bytes), 0);
-    assert_int_equal(wire_unpack_record(f->wire, f->bytes.data, f->bytes.len, &out, &f->err), 0);
+    ROUND_TRIP(record, &in, &out);
     assert_same_record(&in, &out);
 }
 
@@ -234,8 +239,7 @@ static void test_push_round_trip(void **state)
     for (size_t i = 0; i < 600; i++)
         records[i] = (struct wire_bytes){(const uint8_t *)"abcdefgh", i % 9};
     memset(in.sender, 1, sizeof in.sender);
-    assert_int_equal(wire_pack_push(&in, &f->bytes), 0);
-    assert_int_equal(wire_unpack_push(f->wire, f->bytes.data, f->bytes.len, &out, &f->err), 0);
+    ROUND_TRIP(push, &in, &out);
     assert_memory_equal(in.sender, out.sender, sizeof in.sender);
     assert_true(out.base == 5 && out.first == 7 && out.goodbye && out.n_records == 600);
     for (size_t i = 0; i < 600; i++) {
@@ -254,8 +258,7 @@ static void test_ack_round_trip(void **state)
                     out;
 
     memset(in.sender, 2, sizeof in.sender);
-    assert_int_equal(wire_pack_ack(&in, &f->bytes), 0);
-    assert_int_equal(wire_unpack_ack(f->wire, f->bytes.data, f->bytes.len, &out, &f->err), 0);
+    ROUND_TRIP(ack, &in, &out);
     assert_memory_equal(in.sender, out.sender, sizeof in.sender);
     assert_true(out.taken == 1ull << 40 && out.again);
     assert_string_equal(out.refused, "too new");
@@ -339,8 +342,7 @@ static void test_alert_round_trip(void **state)
                             .severity = "critical"},
                       out;
 
-    assert_int_equal(wire_pack_alert(&in, &f->bytes), 0);
-    assert_int_equal(wire_unpack_alert(f->wire, f->bytes.data, f->bytes.len, &out, &f->err), 0);
+    ROUND_TRIP(alert, &in, &out);
     assert_string_equal(out.id, in.id);
     assert_string_equal(out.kind, "breach");
     assert_string_equal(out.rule, "h12");
@@ -379,8 +381,7 @@ static void test_alert_without_anything(void **state)
     struct fixture *f = *state;
     struct wire_alert out;
 
-    assert_int_equal(wire_pack_alert(&bare_alert, &f->bytes), 0);
-    assert_int_equal(wire_unpack_alert(f->wire, f->bytes.data, f->bytes.len, &out, &f->err), 0);
+    ROUND_TRIP(alert, &bare_alert, &out);
     assert_string_equal(out.severity, "");
     assert_int_equal(out.n_mentions, 0);
     assert_int_equal(out.n_group, 0);
@@ -403,7 +404,7 @@ static void assert_alert_is(struct fixture *f, const struct wire_alert *in, int 
 static void test_alert_bounds(void **state)
 {
     static struct wire_group group[WIRE_GROUP_MAX + 1];
-    static const char *mentions[600]; /* the stack's scratch does not hold so many, either */
+    static const char *mentions[600];
     struct wire_alert in = bare_alert;
 
     for (size_t i = 0; i < sizeof group / sizeof group[0]; i++)
@@ -566,8 +567,7 @@ static void test_long_sample_is_cut(void **state)
 
     for (size_t i = 0; i < sizeof sample; i++) /* an e with acute across the edge */
         sample[i] = i % 2 ? 0xc3 : 0xa9;
-    assert_int_equal(wire_pack_record(&in, &f->bytes), 0);
-    assert_int_equal(wire_unpack_record(f->wire, f->bytes.data, f->bytes.len, &out, &f->err), 0);
+    ROUND_TRIP(record, &in, &out);
     assert_int_equal(out.matches[0].sample.len, WIRE_SAMPLE_MAX - 1);
 }
 
@@ -590,41 +590,30 @@ static void test_absurd_sizes(void **state)
     assert_non_null(strstr(f->err.text, "at most 2097152"));
 }
 
+/* The head of a message and `n` times a piece unpack to more memory than any message may take. */
+#define ASSERT_BOMB(kind, head, n, piece)                                                          \
+    do {                                                                                           \
+        struct wire_##kind out_;                                                                   \
+        buf_clear(&f->bytes);                                                                      \
+        PUT(&f->bytes, VERSION_1 SENDER_IN_2 head);                                                \
+        for (int i_ = 0; i_ < (n); i_++)                                                           \
+            PUT(&f->bytes, piece);                                                                 \
+        assert_int_equal(wire_unpack_##kind(f->wire, f->bytes.data, f->bytes.len, &out_, &f->err), \
+                         ERR_INPUT);                                                               \
+        assert_non_null(strstr(f->err.text, "more than 32 MiB"));                                  \
+    } while (0)
+
 /* 2 MB of empty submessages, which protobuf-c alone would blow up to 160 MB. */
 static void test_bombs(void **state)
 {
     struct fixture *f = *state;
-    struct wire_record record;
     struct wire_push push;
 
-    PUT(&f->bytes, VERSION_1 SENDER_IN_2);
-    for (int i = 0; i < 1000000; i++)
-        PUT(&f->bytes, "\x5a\x00");
-    assert_int_equal(wire_unpack_record(f->wire, f->bytes.data, f->bytes.len, &record, &f->err),
-                     ERR_INPUT);
-    assert_non_null(strstr(f->err.text, "more than 32 MiB"));
-    buf_clear(&f->bytes);
-    PUT(&f->bytes, VERSION_1 SENDER_IN_2);
-    for (int i = 0; i < 1040000; i++)
-        PUT(&f->bytes, "\x22\x00");
-    assert_int_equal(wire_unpack_push(f->wire, f->bytes.data, f->bytes.len, &push, &f->err),
-                     ERR_INPUT);
-    assert_non_null(strstr(f->err.text, "more than 32 MiB"));
-    buf_clear(&f->bytes);
-    PUT(&f->bytes, VERSION_1 SENDER_IN_2 "\x5a\x80\x89\x7a"); /* 2,000,000 bytes of one Matches */
-    for (int i = 0; i < 1000000; i++)
-        PUT(&f->bytes, "\x32\x00");
-    assert_int_equal(wire_unpack_record(f->wire, f->bytes.data, f->bytes.len, &record, &f->err),
-                     ERR_INPUT);
-    assert_non_null(strstr(f->err.text, "more than 32 MiB"));
-    buf_clear(&f->bytes);
-    PUT(&f->bytes, VERSION_1 SENDER_IN_2);
-    for (int i = 0; i < 200000; i++)
-        PUT(&f->bytes, "\x5a\x08\x32\x00\x32\x00\x32\x00\x32\x00");
-    assert_int_equal(wire_unpack_record(f->wire, f->bytes.data, f->bytes.len, &record, &f->err),
-                     ERR_INPUT);
-    assert_non_null(strstr(f->err.text, "more than 32 MiB"));
-    buf_clear(&f->bytes); /* and the next one is read as if nothing had been */
+    ASSERT_BOMB(record, "", 1000000, "\x5a\x00");
+    ASSERT_BOMB(push, "", 1040000, "\x22\x00");
+    ASSERT_BOMB(record, "\x5a\x80\x89\x7a", 1000000, "\x32\x00"); /* one Matches of 2 MB */
+    ASSERT_BOMB(record, "", 200000, "\x5a\x08\x32\x00\x32\x00\x32\x00\x32\x00");
+    buf_clear(&f->bytes); /* and the next message is read as if there had been none */
     PUT(&f->bytes, VERSION_1 SENDER_IN_2);
     assert_int_equal(wire_unpack_push(f->wire, f->bytes.data, f->bytes.len, &push, &f->err), 0);
 }
@@ -716,32 +705,34 @@ static void test_arena_bound(void **state)
     arena_close(&a);
 }
 
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_record_round_trip, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_record_without_anything, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_record_large_and_extreme, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_record_bytes, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_group_bytes, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_push_round_trip, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_ack_round_trip, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_entry_round_trip, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_entry_larger_than_a_message, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_alert_round_trip, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_alert_without_anything, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_alert_bounds, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_alert_of_a_long_process, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_group_bounds, setup, teardown),
+        TEST(test_record_round_trip),
+        TEST(test_record_without_anything),
+        TEST(test_record_large_and_extreme),
+        TEST(test_record_bytes),
+        TEST(test_group_bytes),
+        TEST(test_push_round_trip),
+        TEST(test_ack_round_trip),
+        TEST(test_entry_round_trip),
+        TEST(test_entry_larger_than_a_message),
+        TEST(test_alert_round_trip),
+        TEST(test_alert_without_anything),
+        TEST(test_alert_bounds),
+        TEST(test_alert_of_a_long_process),
+        TEST(test_group_bounds),
         cmocka_unit_test(test_append_at_ceiling_changes_nothing),
-        cmocka_unit_test_setup_teardown(test_refused_records, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_newer_version_keeps_the_sender, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_unknown_fields_and_zero_bytes, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_long_sample_is_cut, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_absurd_sizes, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_bombs, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_mutations, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_alert_mutations, setup, teardown),
+        TEST(test_refused_records),
+        TEST(test_newer_version_keeps_the_sender),
+        TEST(test_unknown_fields_and_zero_bytes),
+        TEST(test_long_sample_is_cut),
+        TEST(test_absurd_sizes),
+        TEST(test_bombs),
+        TEST(test_mutations),
+        TEST(test_alert_mutations),
         cmocka_unit_test(test_arena_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
