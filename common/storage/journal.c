@@ -437,6 +437,8 @@ static int read_row(struct journal *j, sqlite3_stmt *stmt, int64_t *position, jo
 
     if (bytes == NULL && n_bytes > 0)
         return fail(j, SQLITE_NOMEM, "cannot read a record", err);
+    if (bytes == NULL) /* SQLite's form of an empty blob */
+        bytes = (const uint8_t *)"";
     if (sqlite3_column_count(stmt) > 2 && sqlite3_column_type(stmt, 2) != SQLITE_NULL) {
         lens = sqlite3_column_blob(stmt, 2);
         n = (size_t)sqlite3_column_bytes(stmt, 2) / LEN_BYTES;
@@ -449,7 +451,7 @@ static int read_row(struct journal *j, sqlite3_stmt *stmt, int64_t *position, jo
 
         if (at >= *position && at > j->ends.trimmed) {
             *position = at + 1;
-            rc = fn(ctx, at, len > 0 ? bytes : (const uint8_t *)"", len);
+            rc = fn(ctx, at, bytes, len);
         }
         bytes += len;
     }
