@@ -23,8 +23,7 @@ struct delivery {
     const struct rulebook *book;
     struct match *match;        /* the book's */
     int64_t received_us;        /* in begin_lines: the line's */
-    bool has_time;              /* some line had a time; in begin_lines only */
-    struct buf source, process; /* of the last line with a head; likewise */
+    struct buf source, process; /* in begin_lines: of the last line with a head */
     struct buf drain;
     struct buf frame_id;
     bool has_msg_count;
@@ -139,7 +138,6 @@ static int begin(struct delivery *d, const struct input_format *format, const st
     d->counts = (struct delivery_counts){0};
     d->has_msg_count = d->msg_count_read = false;
     d->each_line = NULL;
-    d->has_time = false;
     buf_clear(&d->source);
     buf_clear(&d->process);
     return set_names(d, drain, frame_id);
@@ -257,7 +255,7 @@ static int remember(struct delivery *d, const struct line *line)
     int rc;
 
     if (line->has_time) {
-        d->has_time = true;
+        d->counts.has_time = true;
         d->received_us = since_epoch(line->time_us);
     }
     buf_clear(&d->source);
@@ -281,7 +279,7 @@ static int catch_up(struct delivery *d, const struct input_lines *lines, size_t 
         else if (line.has_time)
             d->received_us = since_epoch(line.time_us);
         has_head = has_head || !is_continuation(&line);
-        d->has_time = d->has_time || line.has_time;
+        d->counts.has_time = d->counts.has_time || line.has_time;
     }
     return rc;
 }
@@ -372,16 +370,6 @@ void delivery_count_damage(struct delivery *d)
     d->counts.lost = add(d->counts.lost, 1);
 }
 
-int64_t delivery_time_us(const struct delivery *d)
-{
-    return d->received_us;
-}
-
-bool delivery_has_time(const struct delivery *d)
-{
-    return d->has_time;
-}
-
 /* ---- finishing ---- */
 
 struct delivery_counts delivery_counts(const struct delivery *d)
@@ -392,6 +380,7 @@ struct delivery_counts delivery_counts(const struct delivery *d)
     counts.lines = parsed.lines;
     counts.bytes = parsed.bytes;
     counts.malformed = add(counts.malformed, parsed.malformed);
+    counts.time_us = d->received_us;
     counts.count_differs = d->has_msg_count && !(d->msg_count_read && d->msg_count == parsed.lines);
     return counts;
 }

@@ -44,6 +44,8 @@ struct delivery_counts {
     uint64_t matches; /* a line that matches two rules is two */
     uint64_t lost; /* lines that Logplex or log-shuttle reports as dropped; one more for damage */
     bool count_differs;
+    bool has_time;   /* in begin_lines: whether any of the lines had a time, */
+    int64_t time_us; /* and the time of the last line, as a start for the next input */
 };
 
 /* `seed` is a random number: see collect_new. Returns NULL without memory. */
@@ -83,10 +85,5 @@ typedef int delivery_record_fn(void *ctx, const struct wire_record *record);
 int delivery_begin_lines(struct delivery *d, const struct input_format *format,
                          const struct rulebook *book, const char *drain, int64_t start_us,
                          delivery_record_fn *fn, void *ctx);
-
-/* The time of the last line, as a start for the next input; complete after finish. */
-int64_t delivery_time_us(const struct delivery *d);
-/* Whether any of the lines had a time: complete after finish. */
-bool delivery_has_time(const struct delivery *d);
 
 #endif

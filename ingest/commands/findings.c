@@ -6,6 +6,7 @@
 #include "common/base/time.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
@@ -58,11 +59,11 @@ void findings_add(struct findings *f, const struct wire_record *record)
 }
 
 void findings_log(struct findings *f, const char *name, struct delivery_counts counts,
-                  bool has_time, const char *program, FILE *out)
+                  const char *program)
 {
-    if (!has_time && counts.lines > 0) {
+    if (!counts.has_time && counts.lines > 0) {
         f->untimed += counts.lines;
-        fprintf(out,
+        fprintf(stderr,
                 "%s: %s: none of its %" PRIu64 " line%s has a time or a source that can be read, "
                 "so nothing can be said of when they came (scan reads heroku logs, Logplex frames, "
                 "Papertrail archives, and JSON lines with \"timestamp\" and \"message\")\n",
@@ -79,7 +80,7 @@ bool findings_are_timeless(const struct findings *f)
     return f->lines > 0 && f->untimed == f->lines;
 }
 
-static void print_rules(struct findings *f, const char *program, FILE *out)
+static void print_rules(struct findings *f, const char *program)
 {
     size_t silent = 0;
 
@@ -89,34 +90,34 @@ static void print_rules(struct findings *f, const char *program, FILE *out)
         const struct findings_rule *rule = &f->rules[i];
 
         if (rule->matches > 0 || silent <= SILENT_MAX)
-            fprintf(out, "%s:   %s: %" PRIu64 " match%s\n", program, rule->name, rule->matches,
+            fprintf(stderr, "%s:   %s: %" PRIu64 " match%s\n", program, rule->name, rule->matches,
                     rule->matches == 1 ? "" : "es");
     }
     if (silent > SILENT_MAX)
-        fprintf(out, "%s:   %zu more rules matched nothing\n", program, silent);
+        fprintf(stderr, "%s:   %zu more rules matched nothing\n", program, silent);
 }
 
-void findings_print(struct findings *f, const char *program, FILE *out)
+void findings_print(struct findings *f, const char *program)
 {
     char start[TIME_UTC_SIZE];
 
-    fprintf(out, "%s: scanned %" PRIu64 " line%s, %" PRIu64 " bytes\n", program, f->lines,
+    fprintf(stderr, "%s: scanned %" PRIu64 " line%s, %" PRIu64 " bytes\n", program, f->lines,
             f->lines == 1 ? "" : "s", f->bytes);
-    print_rules(f, program, out);
+    print_rules(f, program);
     if (f->malformed > 0)
-        fprintf(out, "%s: %" PRIu64 " malformed: lengths that are none, and lines over 64 KiB\n",
+        fprintf(stderr, "%s: %" PRIu64 " malformed: lengths that are none, and lines over 64 KiB\n",
                 program, f->malformed);
     if (f->lost > 0)
-        fprintf(out, "%s: %" PRIu64 " lost: lines that Logplex says it dropped\n", program,
+        fprintf(stderr, "%s: %" PRIu64 " lost: lines that Logplex says it dropped\n", program,
                 f->lost);
     if (f->timeless > 0 && !findings_are_timeless(f)) {
         time_format_utc(0, start);
-        fprintf(out,
+        fprintf(stderr,
                 "%s: %" PRIu64 " matched before the first line with a time, and are taken at %s\n",
                 program, f->timeless, start);
     }
     if (f->late > 0)
-        fprintf(out,
+        fprintf(stderr,
                 "%s: %" PRIu64 " more than an hour older than a line before them, which may count "
                 "for nothing (give the oldest log first)\n",
                 program, f->late);

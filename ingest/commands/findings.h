@@ -1,4 +1,5 @@
-/* The summary of a scan, for the person who started it. Pure but for the stream it prints to. */
+/* The summary of a scan, for the person who started it. It prints to standard
+ * error. */
 #ifndef DRAINWATCH_INGEST_COMMANDS_FINDINGS_H
 #define DRAINWATCH_INGEST_COMMANDS_FINDINGS_H
 
@@ -9,7 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 struct findings_rule;
 
@@ -36,11 +36,11 @@ void findings_close(struct findings *f);
 void findings_add(struct findings *f, const struct wire_record *record);
 /* One log is done. Prints a line if none of its lines had a time. */
 void findings_log(struct findings *f, const char *name, struct delivery_counts counts,
-                  bool has_time, const char *program, FILE *out);
+                  const char *program);
 /* Whether there were lines and all of them lay in logs without times. */
 bool findings_are_timeless(const struct findings *f);
 
 /* Prints lines that begin with "PROGRAM: ". */
-void findings_print(struct findings *f, const char *program, FILE *out);
+void findings_print(struct findings *f, const char *program);
 
 #endif

@@ -33,16 +33,15 @@ static bool has_at(const char *bytes, size_t n, size_t at, const char *mark)
     return n >= at + len && memcmp(bytes + at, mark, len) == 0;
 }
 
-int log_file_open(struct log_file *f, const char *name, struct err *err)
+int log_file_open(struct log_file *f, struct err *err)
 {
     struct stat file;
 
-    *f = (struct log_file){.name = name};
-    if (strcmp(name, "-") == 0) {
+    if (strcmp(f->name, "-") == 0) {
         f->name = "standard input";
         f->fd = dup(STDIN_FILENO);
     } else {
-        f->fd = open(name, O_RDONLY | O_CLOEXEC);
+        f->fd = open(f->name, O_RDONLY | O_CLOEXEC);
     }
     if (f->fd < 0)
         return err_set(err, ERR_IO, "%s: %s", f->name, strerror(errno));
@@ -101,8 +100,6 @@ static int begin(struct log_file *f, const char *bytes, size_t n, struct err *er
     if (rc != 0)
         return rc;
     f->format = input_recognise(bytes + mark, n - (size_t)mark);
-    /* The length of a frame counts bytes, so none may be taken out of it. */
-    f->has_colours = f->format == &input_plain;
     return mark;
 }
 
@@ -122,7 +119,7 @@ ssize_t log_file_read(struct log_file *f, char *chunk, struct err *err)
             return mark;
         n -= (size_t)mark;
         memmove(chunk, chunk + mark, mark > 0 ? n : 0);
-        if (f->has_colours)
+        if (f->format == &input_plain) /* the length of a frame counts the bytes of its colours */
             n = colours_strip(&f->colours, chunk, n);
     } while (n == 0);
     return (ssize_t)n;

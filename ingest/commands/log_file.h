@@ -15,16 +15,16 @@
 enum { LOG_FILE_CHUNK = 256 << 10 };
 
 struct log_file {
-    const char *name; /* as messages name it */
+    const char *name; /* as messages name it; "-" before open: standard input */
     int fd;
     gzFile gz;                         /* NULL: not open; owns fd */
     const struct input_format *format; /* known after the first read */
-    bool has_colours;                  /* they are taken out */
-    struct colours colours;
+    struct colours colours;            /* of text without frames; they are taken out */
 };
 
-/* "-" is standard input. Returns 0, ERR_IO or ERR_NOMEM; nothing is read yet. */
-int log_file_open(struct log_file *f, const char *name, struct err *err);
+/* Opens the file that has its name and is else all zeros. Returns 0, ERR_IO or ERR_NOMEM; nothing
+ * is read yet. */
+int log_file_open(struct log_file *f, struct err *err);
 void log_file_close(struct log_file *f); /* all zeros are fine */
 
 /* Reads the next bytes into `chunk` of LOG_FILE_CHUNK bytes. Returns how many, 0 at the end,

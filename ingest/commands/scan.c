@@ -24,9 +24,8 @@ struct scan {
     const struct startup_program *program;
     const char *rules_path; /* NULL: DRAINWATCH_RULES */
     const char *drain;
-    const char **names; /* of the logs; "-": standard input */
-    size_t n_names;
     struct log_file *logs;
+    size_t n_logs;
     struct buf text; /* of the rules */
     struct rulebook *book;
     struct delivery *delivery;
@@ -145,15 +144,16 @@ static int scan_lines(struct scan *s, struct log_file *log)
 static int scan_log(struct scan *s, struct log_file *log)
 {
     int rc = explain(s, log, scan_lines(s, log));
+    struct delivery_counts counts;
 
     if (rc != 0)
         return rc;
-    s->time_us = delivery_time_us(s->delivery);
+    counts = delivery_counts(s->delivery);
+    s->time_us = counts.time_us;
     progress_end(&s->progress);
     if (log->format == &input_papertrail || log->format == &input_json_lines)
         fprintf(stderr, "%s: %s: read as %s\n", s->program->name, log->name, log->format->name);
-    findings_log(&s->findings, log->name, delivery_counts(s->delivery),
-                 delivery_has_time(s->delivery), s->program->name, stderr);
+    findings_log(&s->findings, log->name, counts, s->program->name);
     log_file_close(log);
     return 0;
 }
@@ -163,7 +163,7 @@ static int scan_all(struct scan *s)
 {
     int rc = put_rules(s);
 
-    for (size_t i = 0; rc == 0 && i < s->n_names; i++)
+    for (size_t i = 0; rc == 0 && i < s->n_logs; i++)
         rc = scan_log(s, &s->logs[i]);
     if (rc == 0 && !findings_are_timeless(&s->findings))
         rc = flush_capture(s);
@@ -175,11 +175,8 @@ static int open_logs(struct scan *s)
 {
     int rc = 0;
 
-    s->logs = calloc(s->n_names, sizeof *s->logs);
-    if (s->logs == NULL)
-        return out_of_memory(s);
-    for (size_t i = 0; rc == 0 && i < s->n_names; i++) {
-        rc = log_file_open(&s->logs[i], s->names[i], &s->err);
+    for (size_t i = 0; rc == 0 && i < s->n_logs; i++) {
+        rc = log_file_open(&s->logs[i], &s->err);
         if (rc == 0)
             progress_expect(&s->progress, s->logs[i].fd);
     }
@@ -287,16 +284,15 @@ static int run(struct scan *s)
     progress_end(&s->progress);
     if (rc != 0)
         return exit_code_of(s, rc);
-    findings_print(&s->findings, s->program->name, stderr);
+    findings_print(&s->findings, s->program->name);
     return findings_are_timeless(&s->findings) ? STARTUP_DATA : STARTUP_OK;
 }
 
 static void scan_close(struct scan *s)
 {
-    for (size_t i = 0; s->logs != NULL && i < s->n_names; i++)
+    for (size_t i = 0; i < s->n_logs; i++)
         log_file_close(&s->logs[i]);
     free(s->logs);
-    free(s->names);
     free(s->chunk);
     findings_close(&s->findings);
     buf_close(&s->capture);
@@ -309,13 +305,20 @@ static void scan_close(struct scan *s)
 
 /* ---- arguments ---- */
 
+static bool reads_input(const struct scan *s)
+{
+    bool reads = false;
+
+    for (size_t i = 0; i < s->n_logs; i++)
+        reads = reads || strcmp(s->logs[i].name, "-") == 0;
+    return reads;
+}
+
 static int take_input(struct scan *s, const char *name)
 {
-    for (size_t i = 0; strcmp(name, "-") == 0 && i < s->n_names; i++) {
-        if (strcmp(s->names[i], "-") == 0)
-            return args_wrong(s->program, "standard input can be read once, not again as", "-");
-    }
-    s->names[s->n_names++] = name;
+    if (strcmp(name, "-") == 0 && reads_input(s))
+        return args_wrong(s->program, "standard input can be read once, not again as", "-");
+    s->logs[s->n_logs++].name = name;
     return STARTUP_OK;
 }
 
@@ -332,15 +335,6 @@ static int take_arguments(struct scan *s, int argc, char **argv)
     return n < 0 ? STARTUP_USAGE : code;
 }
 
-static bool reads_terminal(const struct scan *s)
-{
-    for (size_t i = 0; i < s->n_names; i++) {
-        if (strcmp(s->names[i], "-") == 0)
-            return isatty(STDIN_FILENO);
-    }
-    return false;
-}
-
 int scan_logs(const struct startup_program *program, int argc, char **argv)
 {
     struct scan s = {.program = program, .drain = ""};
@@ -350,11 +344,11 @@ int scan_logs(const struct startup_program *program, int argc, char **argv)
     buf_init(&s.record, WIRE_RECORD_MAX);
     buf_init(&s.entry, WIRE_MESSAGE_MAX);
     buf_init(&s.capture, GATHER_BYTES + WIRE_MESSAGE_MAX + CAPTURE_OVERHEAD_MAX);
-    s.names = calloc((size_t)argc + 1, sizeof *s.names);
-    if (s.names == NULL)
+    s.logs = calloc((size_t)argc + 1, sizeof *s.logs);
+    if (s.logs == NULL)
         return startup_fail(program, "out of memory");
     code = take_arguments(&s, argc, argv);
-    if (code == STARTUP_OK && reads_terminal(&s))
+    if (code == STARTUP_OK && reads_input(&s) && isatty(STDIN_FILENO))
         code = args_wrong(program, "scan reads logs from files or a pipe, not", "a terminal");
     if (code == STARTUP_OK && isatty(STDOUT_FILENO)) {
         startup_fail(program, "a capture is binary: send it to a file or a pipe "

@@ -225,15 +225,3 @@ bool logfmt_is(const struct logfmt_pair *pair, const char *value)
     return !pair->cut && (equals(pair->value, pair->value_len, value) ||
                           equals(pair->content, pair->content_len, value));
 }
-
-bool logfmt_has(const char *text, size_t len, const char *key, const char *value)
-{
-    struct logfmt_pair pair;
-    size_t at = 0;
-
-    while (logfmt_next(text, len, &at, &pair)) {
-        if (equals(pair.key, pair.key_len, key) && logfmt_is(&pair, value))
-            return true;
-    }
-    return false;
-}

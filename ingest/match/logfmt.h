@@ -39,7 +39,4 @@ bool logfmt_next(const char *text, size_t len, size_t *at, struct logfmt_pair *o
  * undone). False if the value's end is not known. */
 bool logfmt_is(const struct logfmt_pair *pair, const char *value);
 
-/* Whether the message holds a pair with this key and value. */
-bool logfmt_has(const char *text, size_t len, const char *key, const char *value);
-
 #endif

@@ -232,6 +232,7 @@ static void slow_close(struct slow *s)
     hs_free_scratch(s->scratch);
 }
 
+/* Without an expression the value is "H12". */
 static bool has_value(struct slow *s, const struct tried *t, struct line_text message)
 {
     struct logfmt_pair pair;
@@ -240,7 +241,8 @@ static bool has_value(struct slow *s, const struct tried *t, struct line_text me
     while (logfmt_next(message.data, message.len, &at, &pair)) {
         if (pair.cut || pair.key_len != 4 || memcmp(pair.key, "code", 4) != 0)
             continue;
-        if (hear(s, t->located, pair.content, pair.content_len, NULL).all)
+        if (t == NULL ? logfmt_is(&pair, "H12")
+                      : hear(s, t->located, pair.content, pair.content_len, NULL).all)
             return true;
     }
     return false;
@@ -248,7 +250,7 @@ static bool has_value(struct slow *s, const struct tried *t, struct line_text me
 
 static bool slow_matches(struct slow *s, const struct slow_rule *r, struct line_text message)
 {
-    bool field = (r->has_field && logfmt_has(message.data, message.len, "code", "H12")) ||
+    bool field = (r->has_field && has_value(s, NULL, message)) ||
                  (r->has_value && has_value(s, &r->value, message));
 
     if ((r->has_field || r->has_value) && !field)

@@ -1,26 +1,9 @@
 /* Tests of group_by: values, redaction, bounds. */
 #include "tests/unit/ingest/collect/collect_lines.h"
+#include "tests/unit/ingest/collect/redact_fails.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-/* What redaction answers in place of itself; 0: it works. */
-static int redact_fails;
-
-int __real_redact_append(struct redact *r, uint32_t rule, const char *text, size_t n,
-                         struct buf *out);
-int __wrap_redact_append(struct redact *r, uint32_t rule, const char *text, size_t n,
-                         struct buf *out);
-
-/* A failure halfway through the text. */
-int __wrap_redact_append(struct redact *r, uint32_t rule, const char *text, size_t n,
-                         struct buf *out)
-{
-    if (redact_fails == 0)
-        return __real_redact_append(r, rule, text, n, out);
-    assert_int_equal(buf_append(out, text, n / 2), 0);
-    return redact_fails;
-}
 
 static const char *const by_path[] = {"path"};
 static const char *const by_all[] = {"status", "process", "path", "dyno"};

@@ -69,7 +69,7 @@ static void test_each_line_a_record(void **state)
         assert_int_equal(seen.lost, 5);
         assert_true(f.counts.lines == 6 && f.counts.matches == 4 && f.counts.lost == 5);
         assert_true(f.counts.bytes == f.len && f.counts.malformed == 0);
-        assert_true(delivery_time_us(f.delivery) == 8 * TIME_HOUR);
+        assert_true(f.counts.time_us == 8 * TIME_HOUR);
     }
 }
 
@@ -84,7 +84,7 @@ static void test_lines_go_on_in_time(void **state)
     add_text("code=H12\n1970-01-01T01:00:00Z heroku[router]: code=H12\ncode=H");
     for (int i = 0; i < 2; i++) {
         scan(NULL, at, f.len, on_record, &seen);
-        at = delivery_time_us(f.delivery);
+        at = f.counts.time_us;
         assert_true(at == TIME_HOUR);
         assert_int_equal(f.counts.lines, 3);
         assert_int_equal(f.counts.matches, 2);
@@ -93,7 +93,7 @@ static void test_lines_go_on_in_time(void **state)
     assert_true(seen.received_us[0] == 7 && seen.received_us[2] == TIME_HOUR);
     f.len = 0;
     scan(NULL, at, 1, on_record, &seen);
-    assert_true(delivery_time_us(f.delivery) == at); /* of an empty file */
+    assert_true(f.counts.time_us == at); /* of an empty file */
 }
 
 struct expected {
@@ -149,7 +149,7 @@ static void test_times_from_far_back(void **state)
         scan(NULL, 3, chunk, on_expected, &e);
         assert_int_equal(e.seen, e.n);
         assert_int_equal(f.counts.lines, 3000);
-        assert_true(delivery_time_us(f.delivery) == now_us);
+        assert_true(f.counts.time_us == now_us);
     }
 }
 
@@ -250,7 +250,7 @@ static void test_a_continuation_belongs_to_the_line_before(void **state)
     for (size_t chunk = 1; chunk < 30000; chunk = chunk * 7 + 1) {
         scan_named(chunk, &named);
         assert_string_equal(named.text, "/ heroku/router / ");
-        assert_true(delivery_has_time(f.delivery));
+        assert_true(f.counts.has_time);
     }
 }
 
@@ -264,7 +264,7 @@ static void test_a_log_without_times_is_known(void **state)
         add_text("May  7 08:00:12 shop heroku/router: code=H12\n");
     scan_named(f.len, &named);
     assert_int_equal(named.n, 1000);
-    assert_false(delivery_has_time(f.delivery));
+    assert_false(f.counts.has_time);
 }
 
 static void test_decoded_lines_are_matched(void **state)
@@ -279,7 +279,7 @@ static void test_decoded_lines_are_matched(void **state)
              "{\"message\":\"code=H12\",\"program\":\"app/web.1\"}\n");
     scan(&input_json_lines, 0, f.len, on_named, &named);
     assert_string_equal(named.text, "heroku/router ");
-    assert_true(delivery_time_us(f.delivery) == INT64_C(1778141172000000));
+    assert_true(f.counts.time_us == INT64_C(1778141172000000));
 }
 
 int main(void)

@@ -1,5 +1,6 @@
 /* Tests of samples and group values. */
-#include "tests/unit/unit.h"
+#include "tests/unit/ingest/collect/collect_lines.h"
+#include "tests/unit/ingest/collect/redact_fails.h"
 
 #include "common/base/err.h"
 #include "common/base/text.h"
@@ -33,24 +34,6 @@ static const struct rule rules[RULES] = {
     [FIND] = {.name = "find", .matches = {needle, 1}, .fields = &h12, .n_fields = 1},
 };
 
-/* What redaction answers in place of itself; 0: it works. */
-static int redact_fails;
-
-int __real_redact_append(struct redact *r, uint32_t rule, const char *text, size_t n,
-                         struct buf *out);
-int __wrap_redact_append(struct redact *r, uint32_t rule, const char *text, size_t n,
-                         struct buf *out);
-
-/* A failure halfway through the text. */
-int __wrap_redact_append(struct redact *r, uint32_t rule, const char *text, size_t n,
-                         struct buf *out)
-{
-    if (redact_fails == 0)
-        return __real_redact_append(r, rule, text, n, out);
-    assert_int_equal(buf_append(out, text, n / 2), 0);
-    return redact_fails;
-}
-
 /* Of the current test. */
 static struct fixture {
     struct rules rules;
@@ -73,24 +56,16 @@ static int teardown(void **state)
 /* `redact` for the whole file, or NULL. */
 static void setup(const char *const *redact)
 {
-    struct err err = {.text = ""};
-
     teardown(NULL);
     f = (struct fixture){.rules = {.app = "a", .rules = rules, .n = RULES}};
     f.rules.redacts = (struct rules_list){redact, redact != NULL};
-    if (rulebook_new_borrowed(&f.rules, &f.book, &err) != 0)
-        fail_msg("%s", err.text);
+    f.book = book_of(&f.rules);
     excerpt_init(&f.excerpt);
     excerpt_begin(&f.excerpt, f.book);
     buf_init(&f.sample, 2 * WIRE_SAMPLE_MAX);
     buf_init(&f.values, RULES_GROUP_BY_MAX * (VALUE_MAX + 1));
     assert_int_equal(buf_puts(&f.values, "what stood there before"), 0);
     assert_int_equal(buf_puts(&f.sample, "what stood there before"), 0);
-}
-
-static struct line_text text(const char *s)
-{
-    return (struct line_text){s, strlen(s)};
 }
 
 /* All values, each with a zero byte behind it. */

@@ -13,11 +13,15 @@ static bool has(const char *message, const char *key, const char *value)
     /* An exact copy on the heap, so that a byte read too many is seen. */
     size_t n = strlen(message);
     char *copy = malloc(n + (n == 0));
-    bool found;
+    size_t at = 0;
+    struct logfmt_pair pair;
+    bool found = false;
 
     assert_non_null(copy);
     memcpy(copy, message, n);
-    found = logfmt_has(copy, n, key, value);
+    while (!found && logfmt_next(copy, n, &at, &pair))
+        found = pair.key_len == strlen(key) && memcmp(pair.key, key, pair.key_len) == 0 &&
+                logfmt_is(&pair, value);
     free(copy);
     return found;
 }
