@@ -1,4 +1,4 @@
-"""`drainwatch-alerter test`: the shipped rules do what they say, and the command says what is not so."""
+"""`drainwatch-alerter test`: the shipped rules keep their word, and the command shows differences."""
 
 import time
 
