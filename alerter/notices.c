@@ -117,9 +117,8 @@ void notices_say(struct notices *t, struct receiver *receiver, const struct engi
 
 void notices_alert(const struct wire_alert *alert)
 {
-    struct draft about;
+    struct draft about = draft_begin(DRAFT_PRINT);
 
-    draft_init(&about, DRAFT_PRINT);
     wording_subject(&about, alert, alert->rule, SUBJECT_MAX);
     log_info("alert %s: %s: %s%" PRIu64 " (more than %" PRIu64 ") in %s, %" PRIu64 " suppressed",
              alert->id, buf_text(&about.text), wording_qualifier(alert), alert->count,
@@ -134,16 +133,15 @@ static void say_until(struct draft *d, int64_t until_us, int64_t now_us)
     const size_t date = sizeof "2026-05-07 " - 1;
 
     time_format_utc(until_us, text);
-    draft_say(d, until_us - now_us < 24 * TIME_HOUR ? text + date : text);
+    draft_say(d, "%s", until_us - now_us < 24 * TIME_HOUR ? text + date : text);
 }
 
 void notices_cooled(const struct engine_cooled *cooled, int64_t now_us)
 {
     const struct wire_alert alert = {
         .rule = cooled->rule, .group = cooled->group, .n_group = cooled->n_group};
-    struct draft line;
+    struct draft line = draft_begin(DRAFT_PRINT);
 
-    draft_init(&line, DRAFT_PRINT);
     draft_show(&line, cooled->app, NAME_MAX_BYTES);
     draft_say(&line, ": ");
     wording_subject(&line, &alert, cooled->rule, SUBJECT_MAX);

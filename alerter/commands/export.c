@@ -25,7 +25,7 @@ struct export
 static int write_out(struct export *e)
 {
     if (fwrite(e->out.data, 1, e->out.len, stdout) != e->out.len)
-        return err_set(e->err, ERR_IO, "cannot write: %s", strerror(errno));
+        return err_set(e->err, ERR_IO, "cannot write to standard output: %s", strerror(errno));
     buf_clear(&e->out);
     return 0;
 }

@@ -49,17 +49,12 @@ static int print_json(struct listing *show, const struct outbox_message *m)
 
 static int print_text(const struct outbox_message *m, struct err *err)
 {
-    struct draft line;
+    struct draft line = draft_begin(DRAFT_PRINT);
 
-    draft_init(&line, DRAFT_PRINT);
     output_say_alert(&line, &m->alert);
-    draft_say(&line, "  ");
-    draft_say(&line, state_names[m->state]);
-    draft_say(&line, " to ");
+    draft_say(&line, "  %s to ", state_names[m->state]);
     draft_show(&line, m->channel, CHANNEL_MAX_BYTES);
-    draft_say(&line, ", ");
-    draft_say_number(&line, (uint64_t)m->facts.tries);
-    draft_say(&line, m->facts.tries == 1 ? " try" : " tries");
+    draft_say(&line, ", %d %s", m->facts.tries, m->facts.tries == 1 ? "try" : "tries");
     if (m->last_answer[0] != '\0') {
         draft_say(&line, ", last answer: ");
         draft_show(&line, m->last_answer, 4 * (size_t)OUTBOX_ANSWER_SIZE);

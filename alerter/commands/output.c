@@ -6,6 +6,7 @@
 #include "common/base/time.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,22 +66,12 @@ void output_say_alert(struct draft *d, const struct wire_alert *alert)
 
     time_format_words(alert->window_us, window);
     draft_say_time(d, alert->at_us);
-    draft_say(d, "  ");
-    draft_say(d, alert->id);
-    draft_say(d, "  ");
+    draft_say(d, "  %s  ", alert->id);
     wording_subject(d, alert, alert->rule, SUBJECT_MAX);
-    draft_say(d, ": ");
-    draft_say(d, wording_qualifier(alert));
-    draft_say_number(d, alert->count);
-    draft_say(d, " in ");
-    draft_say(d, window);
-    draft_say(d, " (more than ");
-    draft_say_number(d, alert->threshold);
-    draft_say(d, alert->arrived_late ? "; arrived late), " : "), ");
+    draft_say(d, ": %s%" PRIu64 " in %s (more than %" PRIu64 "%s), ", wording_qualifier(alert),
+              alert->count, window, alert->threshold, alert->arrived_late ? "; arrived late" : "");
     draft_show(d, alert->app, NAME_MAX_BYTES);
-    draft_say(d, ", ");
-    draft_say_number(d, alert->suppressed);
-    draft_say(d, " suppressed");
+    draft_say(d, ", %" PRIu64 " suppressed", alert->suppressed);
 }
 
 int output_object(json_t *object, struct err *err)
@@ -97,7 +88,7 @@ int output_object(json_t *object, struct err *err)
 
 int output_line(struct draft *d, struct err *err)
 {
-    int rc = d->rc;
+    int rc = d->text.failed;
 
     if (rc == 0)
         puts(buf_text(&d->text));
@@ -111,7 +102,7 @@ int output_alert(const struct wire_alert *alert, bool json, struct err *err)
 
     if (json)
         return output_object(output_json(alert), err);
-    draft_init(&line, DRAFT_PRINT);
+    line = draft_begin(DRAFT_PRINT);
     output_say_alert(&line, alert);
     return output_line(&line, err);
 }
@@ -122,7 +113,7 @@ int output_flush(struct err *err)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return 0;
-    return err_set(err, ERR_IO, "cannot write: %s", strerror(errno));
+    return err_set(err, ERR_IO, "cannot write to standard output: %s", strerror(errno));
 }
 
 bool output_format(const struct startup_program *program, const char *value, bool *json)

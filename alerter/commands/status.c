@@ -10,6 +10,7 @@
 #include "common/base/time.h"
 #include "common/storage/journal_files.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,18 +154,15 @@ static void say_duration(struct draft *d, int64_t us)
     char words[TIME_WORDS_SIZE];
 
     time_format_words(us - us % (us < TIME_HOUR ? TIME_S : TIME_MINUTE), words);
-    draft_say(d, us < TIME_S ? "less than a second" : words);
+    draft_say(d, "%s", us < TIME_S ? "less than a second" : words);
 }
 
 static int print_rule(const struct rule *rule, struct err *err)
 {
-    struct draft d;
+    struct draft d = draft_begin(DRAFT_PRINT);
 
-    draft_init(&d, DRAFT_PRINT);
     draft_show(&d, rule->name, APP_BYTES + VALUE_BYTES);
-    draft_say(&d, ": more than ");
-    draft_say_number(&d, rule->more_than);
-    draft_say(&d, " in ");
+    draft_say(&d, ": more than %" PRIu64 " in ", rule->more_than);
     say_duration(&d, rule->within_us);
     return output_line(&d, err);
 }
@@ -172,16 +170,13 @@ static int print_rule(const struct rule *rule, struct err *err)
 static int print_key(const struct status *s, const struct key_state *key, struct err *err)
 {
     const struct rule *rule = key->at.rule;
-    struct draft d;
+    struct draft d = draft_begin(DRAFT_PRINT);
 
-    draft_init(&d, DRAFT_PRINT);
-    draft_say(&d, "  ");
-    draft_say_number(&d, key->at.count);
-    draft_say(&d, key->at.count > rule->more_than ? " (breached)  " : "  ");
+    draft_say(&d, "  %" PRIu64 "%s  ", key->at.count,
+              key->at.count > rule->more_than ? " (breached)" : "");
     draft_show(&d, key->at.app, APP_BYTES);
     for (size_t i = 0; i < rule->group_by.n; i++) {
-        draft_say(&d, i == 0 ? "  " : ", ");
-        draft_say(&d, key->values[i][0] == '\0' ? "(none)" : "");
+        draft_say(&d, "%s%s", i == 0 ? "  " : ", ", key->values[i][0] == '\0' ? "(none)" : "");
         draft_show(&d, key->values[i], VALUE_BYTES / rule->group_by.n);
     }
     if (key->at.alerted_us != ENGINE_NEVER) {
@@ -230,9 +225,8 @@ static int print_apps(const struct status *s, struct err *err)
 
     for (size_t i = 0; i < s->n_apps && i < APPS && rc == 0; i++) {
         const int64_t arrived_us = s->apps[i].arrived_us;
-        struct draft d;
+        struct draft d = draft_begin(DRAFT_PRINT);
 
-        draft_init(&d, DRAFT_PRINT);
         draft_say(&d, "app ");
         draft_show(&d, s->apps[i].name, APP_BYTES);
         if (arrived_us == ENGINE_NEVER) {
@@ -257,18 +251,13 @@ static void print_programs(const struct status *s)
 
 static int print_outbox(const struct status *s, struct err *err)
 {
-    struct draft d;
+    struct draft d = draft_begin(DRAFT_PRINT);
 
-    draft_init(&d, DRAFT_PRINT);
-    draft_say(&d, "alerts: ");
-    draft_say_number(&d, s->outbox[OUTBOX_WAITING]);
-    draft_say(&d, " waiting, ");
-    draft_say_number(&d, s->outbox[OUTBOX_FAILED]);
-    draft_say(&d, " refused, ");
-    draft_say_number(&d, s->outbox[OUTBOX_DELIVERED]);
-    draft_say(&d, " delivered, ");
-    draft_say_number(&d, s->outbox[OUTBOX_EXPIRED]);
-    draft_say(&d, " expired");
+    draft_say(&d,
+              "alerts: %" PRIu64 " waiting, %" PRIu64 " refused, %" PRIu64 " delivered, %" PRIu64
+              " expired",
+              s->outbox[OUTBOX_WAITING], s->outbox[OUTBOX_FAILED], s->outbox[OUTBOX_DELIVERED],
+              s->outbox[OUTBOX_EXPIRED]);
     if (s->outbox[OUTBOX_WAITING] > 0 && s->next_try_us > s->now_us) {
         draft_say(&d, "\n  next try ");
         draft_say_time(&d, s->next_try_us);

@@ -1,21 +1,27 @@
 /* Writes one text of a message; called by wording.c, slack_message.c, print.c and the commands. */
 #include "alerter/deliver/draft.h"
 
+#include "common/base/err.h"
 #include "common/base/text.h"
 #include "common/base/time.h"
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ELLIPSIS "…"
 #define LINE_END " ⏎ " /* in a form that has one line */
 _Static_assert(sizeof ELLIPSIS - 1 == DRAFT_SHOW_MIN, "an ellipsis is the least that is shown");
 
-void draft_init(struct draft *d, enum draft_form form)
+struct draft draft_begin(enum draft_form form)
 {
-    *d = (struct draft){.form = form};
-    buf_init(&d->text, DRAFT_MAX);
+    struct draft d = {.form = form};
+
+    buf_init(&d.text, DRAFT_MAX);
+    return d;
 }
 
 void draft_close(struct draft *d)
@@ -23,16 +29,21 @@ void draft_close(struct draft *d)
     buf_close(&d->text);
 }
 
-void draft_say(struct draft *d, const char *words)
+void draft_say(struct draft *d, const char *fmt, ...)
 {
-    if (d->rc == 0)
-        d->rc = buf_puts(&d->text, words);
-}
+    char *words;
+    va_list ap;
+    int n;
 
-void draft_say_number(struct draft *d, uint64_t n)
-{
-    if (d->rc == 0)
-        d->rc = buf_printf(&d->text, "%" PRIu64, n);
+    va_start(ap, fmt);
+    n = vasprintf(&words, fmt, ap);
+    va_end(ap);
+    if (n < 0) {
+        d->text.failed = ERR_NOMEM;
+        return;
+    }
+    (void)buf_append(&d->text, words, (size_t)n);
+    free(words);
 }
 
 void draft_say_time(struct draft *d, int64_t us)
@@ -40,7 +51,7 @@ void draft_say_time(struct draft *d, int64_t us)
     char text[TIME_UTC_SIZE];
 
     time_format_utc(us, text);
-    draft_say(d, text);
+    draft_say(d, "%s", text);
 }
 
 void draft_say_local_time(struct draft *d, int64_t us)
@@ -48,14 +59,13 @@ void draft_say_local_time(struct draft *d, int64_t us)
     char text[TIME_UTC_SIZE];
 
     time_format_utc(us, text);
-    if (d->rc == 0 && d->form == DRAFT_MRKDWN)
-        d->rc = buf_printf(&d->text, "<!date^%" PRId64 "^{date_short_pretty} {time_secs}|%s>",
-                           us / TIME_S, text);
+    if (d->form == DRAFT_MRKDWN)
+        draft_say(d, "<!date^%" PRId64 "^{date_short_pretty} {time_secs}|%s>", us / TIME_S, text);
 }
 
 void draft_say_bold(struct draft *d)
 {
-    draft_say(d, d->form == DRAFT_MRKDWN ? "*" : "");
+    draft_say(d, "%s", d->form == DRAFT_MRKDWN ? "*" : "");
 }
 
 /* One character as it is written, and the bytes of the source that it stands for. */
@@ -95,7 +105,7 @@ static struct piece character_for_slack(const char *text, size_t left, int *back
     }
 }
 
-static int append_cut(struct draft *d, const char *text, size_t n, size_t max)
+static void append_cut(struct draft *d, const char *text, size_t n, size_t max)
 {
     const size_t start = d->text.len;
     size_t keep = start;
@@ -105,19 +115,18 @@ static int append_cut(struct draft *d, const char *text, size_t n, size_t max)
         struct piece piece = d->form == DRAFT_PRINT
                                  ? character(text + i, n - i)
                                  : character_for_slack(text + i, n - i, &backticks);
-        int rc = buf_append(&d->text, piece.text, piece.len);
 
-        if (rc != 0)
-            return rc;
+        if (buf_append(&d->text, piece.text, piece.len) != 0)
+            return;
         if (d->text.len - start > max) {
             d->text.len = keep;
-            return buf_puts(&d->text, ELLIPSIS);
+            (void)buf_puts(&d->text, ELLIPSIS);
+            return;
         }
         if (d->text.len - start <= max - strlen(ELLIPSIS))
             keep = d->text.len;
         i += piece.source_len;
     }
-    return 0;
 }
 
 static size_t trim_end(const char *text, size_t n)
@@ -128,21 +137,19 @@ static size_t trim_end(const char *text, size_t n)
 }
 
 /* Makes `text` printable; its line ends become `line_end`. */
-static int append_lines(struct buf *out, const struct buf *text, const char *line_end)
+static void append_lines(struct buf *out, const struct buf *text, const char *line_end)
 {
     const char *at = buf_text(text), *end = at + text->len;
-    int rc = 0;
 
-    while (rc == 0 && at < end) {
+    while (at < end) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         const char *stop = newline != NULL ? newline : end;
 
-        rc = text_append_printable(out, at, (size_t)(stop - at));
-        if (rc == 0 && newline != NULL)
-            rc = buf_puts(out, line_end);
+        (void)text_append_printable(out, at, (size_t)(stop - at));
+        if (newline != NULL)
+            (void)buf_puts(out, line_end);
         at = newline != NULL ? newline + 1 : end;
     }
-    return rc;
 }
 
 /* `line_end` NULL: one line, in which a line end is a control byte like others. */
@@ -151,20 +158,22 @@ static void show(struct draft *d, const void *bytes, size_t n, const char *line_
     struct buf copy, clean;
 
     assert(max >= DRAFT_SHOW_MIN);
-    if (d->rc != 0 || n == 0)
+    if (n == 0)
         return;
     buf_init(&copy, n);
     buf_init(&clean, 5 * n); /* a byte becomes at most " ⏎ " */
-    d->rc = buf_append(&copy, bytes, n);
-    if (d->rc == 0) {
+    if (buf_append(&copy, bytes, n) == 0) {
         if (line_end != NULL)
             copy.len = trim_end((char *)copy.data, text_strip_terminal((char *)copy.data, n));
         copy.len = text_redact_token((char *)copy.data, copy.len);
-        d->rc = line_end != NULL ? append_lines(&clean, &copy, line_end)
-                                 : text_append_printable(&clean, buf_text(&copy), copy.len);
+        if (line_end != NULL)
+            append_lines(&clean, &copy, line_end);
+        else
+            (void)text_append_printable(&clean, buf_text(&copy), copy.len);
+        append_cut(d, buf_text(&clean), clean.len, max);
     }
-    if (d->rc == 0)
-        d->rc = append_cut(d, buf_text(&clean), clean.len, max);
+    if (copy.failed != 0 || clean.failed != 0)
+        d->text.failed = ERR_NOMEM;
     buf_close(&clean);
     buf_close(&copy);
 }

@@ -1,7 +1,7 @@
 /* One text of a message while it is written. Pure.
  *
  * draft_say adds our own words as they are; draft_show adds text from outside, made fit to show and
- * escaped for Slack. The first failure stays in `rc`, so a caller checks once, at the end. */
+ * escaped for Slack. A failure stays in `text.failed`, so a caller checks once, at the end. */
 #ifndef DRAINWATCH_ALERTER_DELIVER_DRAFT_H
 #define DRAINWATCH_ALERTER_DELIVER_DRAFT_H
 
@@ -25,14 +25,12 @@ enum draft_form {
 struct draft {
     struct buf text;
     enum draft_form form;
-    int rc; /* 0, ERR_FULL or ERR_NOMEM */
 };
 
-void draft_init(struct draft *d, enum draft_form form);
+struct draft draft_begin(enum draft_form form);
 void draft_close(struct draft *d);
 
-void draft_say(struct draft *d, const char *words);
-void draft_say_number(struct draft *d, uint64_t n);
+void draft_say(struct draft *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void draft_say_time(struct draft *d, int64_t us); /* 2026-05-07 08:06:12 UTC */
 /* In markup: the same time in the zone of each reader (Slack, "Date formatting"). */
 void draft_say_local_time(struct draft *d, int64_t us);

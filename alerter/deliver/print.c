@@ -27,10 +27,10 @@ static void print_sample(struct draft *d, const struct wire_alert *a)
 static int print_alert(const struct settings *settings, const struct wire_alert *alert,
                        const struct destination_try *attempt, struct http_request *out)
 {
-    struct draft d;
+    struct draft d = draft_begin(DRAFT_PRINT);
+    int rc;
 
     (void)settings, (void)attempt;
-    draft_init(&d, DRAFT_PRINT);
     draft_say(&d, PREFIX);
     wording_subject(&d, alert, wording_title(alert), WORDING_NAME_MAX);
     draft_say(&d, ": ");
@@ -43,10 +43,9 @@ static int print_alert(const struct settings *settings, const struct wire_alert 
     if (alert->sample.len > 0)
         print_sample(&d, alert);
     draft_say(&d, "\n");
-    if (d.rc == 0)
-        d.rc = buf_append(&out->body, d.text.data, d.text.len);
+    rc = d.text.failed != 0 ? d.text.failed : buf_append(&out->body, d.text.data, d.text.len);
     draft_close(&d);
-    return d.rc;
+    return rc;
 }
 
 static void judge(const struct destination_try *attempt, const struct http_reply *reply,

@@ -50,10 +50,7 @@ static void say_mentions(struct draft *d, const struct wire_alert *a, const char
 
         if (opening == NULL)
             continue;
-        draft_say(d, before);
-        draft_say(d, opening);
-        draft_say(d, a->mentions[i]);
-        draft_say(d, ">");
+        draft_say(d, "%s%s%s>", before, opening, a->mentions[i]);
         before = " ";
     }
 }
@@ -85,7 +82,7 @@ static json_t *text_object(struct draft *d)
     const bool mrkdwn = d->form == DRAFT_MRKDWN;
     json_t *object = NULL;
 
-    if (d->rc == 0)
+    if (d->text.failed == 0)
         object = json_pack("{s:s, s:s%, s:b}", "type", mrkdwn ? "mrkdwn" : "plain_text", "text",
                            buf_text(&d->text), d->text.len, mrkdwn ? "verbatim" : "emoji", mrkdwn);
     draft_close(d);
@@ -99,19 +96,17 @@ static json_t *section(struct draft *d)
 
 static json_t *header_block(const struct wire_alert *a)
 {
-    struct draft d;
+    struct draft d = draft_begin(DRAFT_PLAIN);
 
-    draft_init(&d, DRAFT_PLAIN);
-    draft_say(&d, wording_colour(a));
+    draft_say(&d, "%s", wording_colour(a));
     wording_subject(&d, a, wording_title(a), HEADER_MAX - d.text.len);
     return json_pack("{s:s, s:o}", "type", "header", "text", text_object(&d));
 }
 
 static json_t *breach_block(const struct wire_alert *a)
 {
-    struct draft d;
+    struct draft d = draft_begin(DRAFT_MRKDWN);
 
-    draft_init(&d, DRAFT_MRKDWN);
     wording_breach(&d, a);
     draft_say(&d, " in *");
     draft_show(&d, a->app, WORDING_NAME_MAX);
@@ -126,11 +121,10 @@ static json_t *breach_block(const struct wire_alert *a)
 /* In a section, because Slack notifies nobody of a mention in a header or an attachment. */
 static int add_mentions(json_t *blocks, const struct wire_alert *a)
 {
-    struct draft d;
+    struct draft d = draft_begin(DRAFT_MRKDWN);
 
-    draft_init(&d, DRAFT_MRKDWN);
     say_mentions(&d, a, "");
-    if (d.rc != 0 || d.text.len > 0)
+    if (d.text.failed != 0 || d.text.len > 0)
         return json_array_append_new(blocks, section(&d));
     draft_close(&d);
     return 0;
@@ -138,23 +132,21 @@ static int add_mentions(json_t *blocks, const struct wire_alert *a)
 
 static json_t *field(const char *name, struct draft *value)
 {
-    struct draft whole;
+    struct draft whole = draft_begin(DRAFT_MRKDWN);
 
-    draft_init(&whole, DRAFT_MRKDWN);
-    whole.rc = value->rc;
+    whole.text.failed = value->text.failed;
     draft_say(&whole, "*");
     draft_show(&whole, name, WORDING_NAME_MAX);
     draft_say(&whole, "*\n");
-    draft_say(&whole, buf_text(&value->text)); /* escaped already */
+    draft_say(&whole, "%s", buf_text(&value->text)); /* escaped already */
     draft_close(value);
     return text_object(&whole);
 }
 
 static json_t *time_field(const struct wire_alert *a)
 {
-    struct draft d;
+    struct draft d = draft_begin(DRAFT_MRKDWN);
 
-    draft_init(&d, DRAFT_MRKDWN);
     draft_say_time(&d, a->at_us);
     draft_say(&d, "\n");
     draft_say_local_time(&d, a->at_us);
@@ -163,18 +155,16 @@ static json_t *time_field(const struct wire_alert *a)
 
 static json_t *range_field(const struct wire_alert *a)
 {
-    struct draft d;
+    struct draft d = draft_begin(DRAFT_MRKDWN);
 
-    draft_init(&d, DRAFT_MRKDWN);
     wording_range(&d, a, " to\n");
     return field(a->arrived_late ? "Matches arrived late, from" : "Matches from", &d);
 }
 
 static json_t *origin_field(const struct wire_alert *a)
 {
-    struct draft d;
+    struct draft d = draft_begin(DRAFT_MRKDWN);
 
-    draft_init(&d, DRAFT_MRKDWN);
     wording_origin(&d, a);
     return field("Source", &d);
 }
@@ -185,9 +175,8 @@ static int add_group_fields(json_t *fields, const struct wire_alert *a)
 
     for (size_t i = 0; i < a->n_group && json_array_size(fields) < WORDING_FIELDS_MAX && rc == 0;
          i++) {
-        struct draft d;
+        struct draft d = draft_begin(DRAFT_MRKDWN);
 
-        draft_init(&d, DRAFT_MRKDWN);
         wording_value(&d, &a->group[i]);
         rc = json_array_append_new(fields, field(a->group[i].key, &d));
     }
@@ -211,9 +200,8 @@ static json_t *fields_block(const struct wire_alert *a)
 
 static json_t *runbook_block(const struct wire_alert *a)
 {
-    struct draft d;
+    struct draft d = draft_begin(DRAFT_MRKDWN);
 
-    draft_init(&d, DRAFT_MRKDWN);
     draft_say(&d, "*Runbook* ");
     draft_show_linked(&d, a->runbook, WORDING_RUNBOOK_MAX);
     return section(&d);
@@ -221,18 +209,16 @@ static json_t *runbook_block(const struct wire_alert *a)
 
 static json_t *sample_block(const struct wire_alert *a)
 {
-    struct draft d;
+    struct draft d = draft_begin(DRAFT_MRKDWN);
 
-    draft_init(&d, DRAFT_MRKDWN);
     show_sample(&d, a);
     return section(&d);
 }
 
 static json_t *context_block(const struct wire_alert *a)
 {
-    struct draft d;
+    struct draft d = draft_begin(DRAFT_MRKDWN);
 
-    draft_init(&d, DRAFT_MRKDWN);
     show_ids(&d, a);
     return json_pack("{s:s, s:[o]}", "type", "context", "elements", text_object(&d));
 }
@@ -262,7 +248,7 @@ static json_t *blocks_of(const struct wire_alert *a)
 
 static json_t *text_string(struct draft *d)
 {
-    json_t *text = d->rc == 0 ? json_stringn(buf_text(&d->text), d->text.len) : NULL;
+    json_t *text = d->text.failed == 0 ? json_stringn(buf_text(&d->text), d->text.len) : NULL;
 
     draft_close(d);
     return text;
@@ -278,9 +264,8 @@ static void say_first_line(struct draft *d, const struct wire_alert *a)
 
 static json_t *notification(const struct wire_alert *a)
 {
-    struct draft d;
+    struct draft d = draft_begin(DRAFT_PLAIN);
 
-    draft_init(&d, DRAFT_PLAIN);
     say_first_line(&d, a);
     return text_string(&d);
 }
@@ -288,9 +273,8 @@ static json_t *notification(const struct wire_alert *a)
 /* The whole alert as one text. */
 static json_t *plain_text(const struct wire_alert *a)
 {
-    struct draft d;
+    struct draft d = draft_begin(DRAFT_MRKDWN);
 
-    draft_init(&d, DRAFT_MRKDWN);
     say_first_line(&d, a);
     wording_details(&d, a, "\n");
     draft_say(&d, "\n");
@@ -309,10 +293,9 @@ static json_t *plain_text(const struct wire_alert *a)
 static json_t *message_of(const struct wire_alert *a, const char *channel,
                           enum slack_message_form form)
 {
-    struct draft to;
+    struct draft to = draft_begin(DRAFT_PRINT);
     json_t *id;
 
-    draft_init(&to, DRAFT_PRINT);
     draft_show(&to, channel, WORDING_NAME_MAX);
     id = text_string(&to);
     if (form == SLACK_MESSAGE_PLAIN)

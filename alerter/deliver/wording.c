@@ -1,10 +1,12 @@
 /* Words for an alert; called by slack_message.c, print.c and the alerter's commands. */
 #include "alerter/deliver/wording.h"
 
+#include "common/base/err.h"
 #include "common/base/text.h"
 #include "common/base/time.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum {
@@ -42,26 +44,23 @@ const char *wording_qualifier(const struct wire_alert *alert)
     return alert->at_least ? "at least " : alert->about ? "about " : "";
 }
 
-static int append_part(struct buf *out, const char *text)
+static void append_part(struct buf *out, const char *text)
 {
-    return buf_append(out, text, text_cut(text, strlen(text), PART_MAX));
+    (void)buf_append(out, text, text_cut(text, strlen(text), PART_MAX));
 }
 
 /* "process web.3", "path "/a, b"", "no path". A visitor chooses the path: in quotes one with a
  * blank cannot pass for further pairs. */
-static int append_pair(struct buf *out, const struct wire_group *pair)
+static void append_pair(struct buf *out, const struct wire_group *pair)
 {
     const char *quote = strchr(pair->value, ' ') != NULL ? "\"" : "";
     const bool is_empty = pair->value[0] == '\0';
-    int rc = is_empty ? buf_puts(out, "no ") : 0;
 
-    if (rc == 0)
-        rc = append_part(out, pair->key);
-    if (rc == 0 && !is_empty)
-        rc = buf_printf(out, " %s", quote);
-    if (rc == 0)
-        rc = append_part(out, pair->value);
-    return rc == 0 ? buf_puts(out, quote) : rc;
+    (void)buf_puts(out, is_empty ? "no " : "");
+    append_part(out, pair->key);
+    (void)buf_printf(out, "%s%s", is_empty ? "" : " ", quote);
+    append_part(out, pair->value);
+    (void)buf_puts(out, quote);
 }
 
 /* " (process web.3, path /slow)" in at most `max` bytes; "" for an alert without groups. */
@@ -72,33 +71,31 @@ static void show_group(struct draft *d, const struct wire_alert *alert, size_t m
     if (alert->n_group == 0)
         return;
     buf_init(&pairs, alert->n_group * (2 * PART_MAX + 16));
-    for (size_t i = 0; i < alert->n_group && d->rc == 0; i++) {
-        if (i > 0)
-            d->rc = buf_puts(&pairs, ", ");
-        if (d->rc == 0)
-            d->rc = append_pair(&pairs, &alert->group[i]);
+    for (size_t i = 0; i < alert->n_group; i++) {
+        (void)buf_puts(&pairs, i > 0 ? ", " : "");
+        append_pair(&pairs, &alert->group[i]);
     }
     draft_say(d, " (");
     draft_show_bytes(d, pairs.data, pairs.len, max - strlen(" ()"));
     draft_say(d, ")");
+    if (pairs.failed != 0)
+        d->text.failed = pairs.failed;
     buf_close(&pairs);
 }
 
 static void show_name_and_group(struct draft *d, const struct wire_alert *alert, const char *name,
                                 size_t max)
 {
-    struct draft whole, group;
+    struct draft whole = draft_begin(d->form), group = draft_begin(d->form);
     size_t keep;
 
-    draft_init(&whole, d->form);
-    draft_init(&group, d->form);
     draft_show(&whole, name, max);
     keep = whole.text.len < max / 2 ? whole.text.len : max / 2;
     show_group(&group, alert, max - (keep < DRAFT_SHOW_MIN ? DRAFT_SHOW_MIN : keep));
     draft_show(d, name, max - group.text.len);
-    draft_say(d, buf_text(&group.text));
-    if (d->rc == 0)
-        d->rc = whole.rc != 0 ? whole.rc : group.rc;
+    draft_say(d, "%s", buf_text(&group.text));
+    if (whole.text.failed != 0 || group.text.failed != 0)
+        d->text.failed = ERR_NOMEM;
     draft_close(&group);
     draft_close(&whole);
 }
@@ -121,78 +118,69 @@ static void say_window(struct draft *d, const struct wire_alert *alert)
     char window[TIME_WORDS_SIZE];
 
     time_format_words(alert->window_us > 0 ? alert->window_us : 0, window);
-    draft_say(d, window);
+    draft_say(d, "%s", window);
 }
 
 void wording_notification(struct draft *d, const struct wire_alert *alert)
 {
-    draft_say(d, wording_colour(alert));
+    draft_say(d, "%s", wording_colour(alert));
     draft_show(d, alert->app, WORDING_NAME_MAX);
     draft_say(d, ": ");
     show_name_and_group(d, alert, wording_title(alert), WORDING_NAME_MAX);
-    draft_say(d, ", ");
-    draft_say(d, wording_qualifier(alert));
-    draft_say_number(d, alert->count);
-    draft_say(d, " in ");
+    draft_say(d, ", %s%" PRIu64 " in ", wording_qualifier(alert), alert->count);
     say_window(d, alert);
-    draft_say(d, " (limit ");
-    draft_say_number(d, alert->threshold);
-    draft_say(d, alert->arrived_late ? "; arrived late)" : ")");
+    draft_say(d, " (limit %" PRIu64 "%s)", alert->threshold,
+              alert->arrived_late ? "; arrived late" : "");
 }
 
 void wording_breach(struct draft *d, const struct wire_alert *alert)
 {
     draft_say_bold(d);
-    draft_say(d, wording_qualifier(alert));
-    draft_say_number(d, alert->count);
-    draft_say(d, alert->count == 1 ? " match in " : " matches in ");
+    draft_say(d, "%s%" PRIu64 "%s in ", wording_qualifier(alert), alert->count,
+              alert->count == 1 ? " match" : " matches");
     say_window(d, alert);
     draft_say_bold(d);
-    draft_say(d, " (more than ");
-    draft_say_number(d, alert->threshold);
-    draft_say(d, alert->arrived_late ? "; arrived late)" : ")");
+    draft_say(d, " (more than %" PRIu64 "%s)", alert->threshold,
+              alert->arrived_late ? "; arrived late" : "");
 }
 
 void wording_suppressed(struct draft *d, const struct wire_alert *alert)
 {
-    draft_say_number(d, alert->suppressed);
-    draft_say(d, alert->suppressed == 1 ? " more match was" : " more matches were");
-    draft_say(d, " suppressed since the last alert");
+    draft_say(d, "%" PRIu64 " more %s suppressed since the last alert", alert->suppressed,
+              alert->suppressed == 1 ? "match was" : "matches were");
 }
 
 void wording_value(struct draft *d, const struct wire_group *pair)
 {
-    draft_say(d, pair->value[0] == '\0' ? "(none)" : "");
+    draft_say(d, "%s", pair->value[0] == '\0' ? "(none)" : "");
     draft_show(d, pair->value, WORDING_VALUE_MAX);
 }
 
 void wording_range(struct draft *d, const struct wire_alert *alert, const char *between)
 {
     draft_say_time(d, alert->first_us);
-    draft_say(d, between);
+    draft_say(d, "%s", between);
     draft_say_time(d, alert->last_us);
 }
 
 void wording_details(struct draft *d, const struct wire_alert *alert, const char *line_start)
 {
-    draft_say(d, line_start);
-    draft_say(d, "at ");
+    draft_say(d, "%sat ", line_start);
     draft_say_time(d, alert->at_us);
-    draft_say(d, alert->arrived_late ? ", matches arrived late, from " : ", matches from ");
+    draft_say(d, ", matches%s from ", alert->arrived_late ? " arrived late," : "");
     wording_range(d, alert, " to ");
     for (size_t i = 0; i < alert->n_group && i < WORDING_FIELDS_MAX; i++) {
-        draft_say(d, line_start);
+        draft_say(d, "%s", line_start);
         draft_show(d, alert->group[i].key, WORDING_NAME_MAX);
         draft_say(d, " ");
         wording_value(d, &alert->group[i]);
     }
     if (alert->suppressed > 0) {
-        draft_say(d, line_start);
+        draft_say(d, "%s", line_start);
         wording_suppressed(d, alert);
     }
     if (alert->runbook[0] != '\0') {
-        draft_say(d, line_start);
-        draft_say(d, "runbook ");
+        draft_say(d, "%srunbook ", line_start);
         draft_show_linked(d, alert->runbook, WORDING_RUNBOOK_MAX);
     }
 }

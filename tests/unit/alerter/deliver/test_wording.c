@@ -10,12 +10,11 @@
 static void assert_subject(const struct wire_alert *alert, enum draft_form form, const char *name,
                            size_t max, const char *want)
 {
-    struct draft d;
+    struct draft d = draft_begin(form);
 
-    draft_init(&d, form);
     draft_say(&d, "before: ");
     wording_subject(&d, alert, name, max);
-    assert_int_equal(d.rc, 0);
+    assert_int_equal(d.text.failed, 0);
     assert_string_equal(buf_text(&d.text) + strlen("before: "), want);
     draft_close(&d);
 }
@@ -66,11 +65,10 @@ static void a_value_cannot_pass_for_a_pair(void **state)
 
 static void check_bound(const struct wire_alert *a, const char *name, size_t max)
 {
-    struct draft d;
+    struct draft d = draft_begin(DRAFT_PLAIN);
 
-    draft_init(&d, DRAFT_PLAIN);
     wording_subject(&d, a, name, max);
-    assert_int_equal(d.rc, 0);
+    assert_int_equal(d.text.failed, 0);
     assert_in_range(d.text.len, 1, max);
     assert_true(text_is_utf8(buf_text(&d.text), d.text.len));
     draft_close(&d);
@@ -115,7 +113,7 @@ static void the_longer_part_is_cut(void **state)
     memset(name, 'n', 200);
     memset(value, 'v', 200);
     name[200] = value[200] = '\0';
-    draft_init(&d, DRAFT_PRINT);
+    d = draft_begin(DRAFT_PRINT);
     wording_subject(&d, &a, name, 100);
     text = buf_text(&d.text);
     assert_int_equal(d.text.len, 100);
@@ -123,14 +121,14 @@ static void the_longer_part_is_cut(void **state)
     assert_non_null(strstr(text, "… (k vvvv"));
     draft_close(&d);
     value[3] = '\0'; /* a short group leaves its room to the name */
-    draft_init(&d, DRAFT_PRINT);
+    d = draft_begin(DRAFT_PRINT);
     wording_subject(&d, &a, name, 100);
     assert_int_equal(d.text.len, 100);
     assert_string_equal(buf_text(&d.text) + 100 - strlen("… (k vvv)"), "… (k vvv)");
     draft_close(&d);
     value[3] = 'v'; /* and the other way round */
     name[3] = '\0';
-    draft_init(&d, DRAFT_PRINT);
+    d = draft_begin(DRAFT_PRINT);
     wording_subject(&d, &a, name, 100);
     assert_int_equal(d.text.len, 100);
     assert_int_equal(strncmp(buf_text(&d.text), "nnn (k vvv", 10), 0);
@@ -149,11 +147,10 @@ static void one_word_stands_before_the_count(void **state)
 
 static void assert_notification(const struct wire_alert *alert, const char *want)
 {
-    struct draft d;
+    struct draft d = draft_begin(DRAFT_PLAIN);
 
-    draft_init(&d, DRAFT_PLAIN);
     wording_notification(&d, alert);
-    assert_int_equal(d.rc, 0);
+    assert_int_equal(d.text.failed, 0);
     assert_string_equal(buf_text(&d.text), want);
     draft_close(&d);
 }
