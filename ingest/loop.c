@@ -40,22 +40,7 @@ struct loop {
     int64_t stop_by_us; /* 0: nobody did */
 };
 
-/* ---- called by the server ---- */
-
-static void on_receipt(void *ctx, uint64_t lines, uint64_t frame)
-{
-    struct loop *l = ctx;
-
-    notices_receipt(&l->notices, lines, frame, clock_boot_us());
-}
-
-static void on_damage(void *ctx, const char *drain, uint64_t frames, bool body)
-{
-    struct loop *l = ctx;
-
-    notices_damage(&l->notices, drain, frames, body, clock_boot_us());
-}
-
+/* Called by the server. */
 static bool is_healthy(void *ctx, char *reason, size_t size)
 {
     struct loop *l = ctx;
@@ -302,9 +287,9 @@ static int open_server(struct loop *l, struct err *err)
                                                 .auth = l->auth,
                                                 .off_reason = off_reason(l->settings),
                                                 .book = l->book,
-                                                .on_receipt = on_receipt,
-                                                .on_damage = on_damage,
-                                                .ctx = l},
+                                                .on_receipt = notices_receipt,
+                                                .on_damage = notices_damage,
+                                                .ctx = &l->notices},
                                  .is_healthy = is_healthy,
                                  .ctx = l},
         &l->server, err);

@@ -1,6 +1,7 @@
 /* Prints and logs ingest's news; called by the loop. */
 #include "ingest/notices.h"
 
+#include "common/app/clock.h"
 #include "common/app/log.h"
 #include "common/app/process.h"
 #include "common/base/buf.h"
@@ -33,20 +34,21 @@ static void print_receipt(char line[RECEIPTS_SIZE])
     (void)process_write(STDOUT_FILENO, line, n + 1); /* nobody may be reading, and nobody waits */
 }
 
-void notices_receipt(struct notices *n, uint64_t lines, uint64_t frame, int64_t now_us)
+void notices_receipt(void *ctx, uint64_t lines, uint64_t frame)
 {
+    struct notices *n = ctx;
     char line[RECEIPTS_SIZE];
 
-    if (receipts_add(&n->receipts, lines, frame, now_us, line))
+    if (receipts_add(&n->receipts, lines, frame, clock_boot_us(), line))
         print_receipt(line);
 }
 
-void notices_damage(struct notices *n, const char *drain, uint64_t frames, bool body,
-                    int64_t now_us)
+void notices_damage(void *ctx, const char *drain, uint64_t frames, bool body)
 {
+    struct notices *n = ctx;
     char text[DAMAGE_SIZE];
 
-    if (damage_add(&n->damage, drain, frames, body, now_us, text))
+    if (damage_add(&n->damage, drain, frames, body, clock_boot_us(), text))
         log_warning("%s", text);
 }
 

@@ -33,11 +33,11 @@ struct notices {
 /* All times are clock_boot_us. */
 void notices_init(struct notices *n, int64_t now_us);
 
-/* To be called for each delivery that was accepted; see receipts_add. */
-void notices_receipt(struct notices *n, uint64_t lines, uint64_t frame, int64_t now_us);
-/* To be called for each accepted delivery that was damaged; see damage_add. */
-void notices_damage(struct notices *n, const char *drain, uint64_t frames, bool body,
-                    int64_t now_us);
+/* The calls of struct requests_options; `ctx` is the struct notices. See receipts_add and
+ * damage_add.
+ */
+void notices_receipt(void *ctx, uint64_t lines, uint64_t frame);
+void notices_damage(void *ctx, const char *drain, uint64_t frames, bool body);
 
 /* To be called after each attempt to write to the journal; NULL: it worked. */
 void notices_write(struct notices *n, const struct err *failed, int64_t now_us);

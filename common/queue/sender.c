@@ -87,8 +87,7 @@ struct sender {
     char trouble[SENDER_TEXT_SIZE]; /* likewise */
 };
 
-/* ---- Positions and sequences ------------------------------------------------------------------
- */
+/* ---- positions and sequences ---- */
 
 static uint64_t sequence_of(uint64_t starts, int64_t position)
 {
@@ -130,8 +129,7 @@ static int sequence_at(struct sender *s, int64_t position, uint64_t *sequence, s
     return rc < 0 ? rc : 0;
 }
 
-/* ---- Batches ----------------------------------------------------------------------------------
- */
+/* ---- batches ---- */
 
 static void clear_batch(struct batch *b)
 {
@@ -172,8 +170,7 @@ static int pack_batch(struct sender *s, const struct batch *b)
     return wire_pack_push(&push, &s->packed);
 }
 
-/* ---- Sending ----------------------------------------------------------------------------------
- */
+/* ---- sending ---- */
 
 static bool window_open(const struct sender *s)
 {
@@ -273,8 +270,7 @@ static bool send_empty(struct sender *s, bool goodbye, int64_t now_us)
     return wire_pack_push(&push, &s->packed) == 0 && send_packed(s, now_us) == 0;
 }
 
-/* ---- Acks -------------------------------------------------------------------------------------
- */
+/* ---- acks ---- */
 
 static void drop_flights(struct sender *s)
 {
@@ -359,8 +355,7 @@ static int take_ack(struct sender *s, const void *bytes, size_t n, int64_t now_u
     return rc;
 }
 
-/* ---- Opening ----------------------------------------------------------------------------------
- */
+/* ---- opening ---- */
 
 static int random_bytes(void *out, size_t n, struct err *err)
 {
@@ -462,8 +457,7 @@ void sender_close(struct sender *s)
     free(s);
 }
 
-/* ---- A turn -----------------------------------------------------------------------------------
- */
+/* ---- a turn ---- */
 
 int sender_append(struct sender *s, struct wire_record *record, struct err *err)
 {

@@ -47,8 +47,7 @@ void wire_free(struct wire *w)
     free(w);
 }
 
-/* ---- Bytes to structs -------------------------------------------------------------------------
- */
+/* ---- bytes to structs ---- */
 
 /* Empties the arena and unpacks into it. Returns NULL and sets *rc on failure. */
 static ProtobufCMessage *unpack(struct wire *w, const ProtobufCMessageDescriptor *type,

@@ -1,12 +1,12 @@
-/* Reading settings and rules at a start, the report of --check, and faults. The streams are caught
- * in files; tests/system tests the exit codes of the programs. */
+/* Reading settings and rules at a start, the report of --check, and faults. tests/system tests the
+ * exit codes of the programs. */
 #include "common/app/startup.h"
 
 #include "common/app/log.h"
 #include "common/app/report.h"
 #include "common/base/err.h"
+#include "tests/unit/heard.h"
 #include "tests/unit/scratch.h"
-#include "tests/unit/unit.h"
 
 #include <stdbool.h>
 
@@ -15,9 +15,6 @@ static const struct startup_program program = {"drainwatch-test", ""};
 struct fixture {
     struct scratch scratch;
     char rules[512];
-    char said[16384]; /* what the last capture caught */
-    int stream;
-    int saved; /* the stream as it was */
 };
 
 static int set_up(void **state)
@@ -55,36 +52,6 @@ static void write_rules(const struct fixture *f, const char *text)
     assert_true(fputs(text, file) >= 0 && fclose(file) == 0);
 }
 
-static void catch (struct fixture *f, FILE *stream)
-{
-    char path[512];
-    int fd = open(scratch_path(&f->scratch, "said", path), O_RDWR | O_CREAT | O_TRUNC, 0600);
-
-    assert_true(fd >= 0);
-    fflush(stream);
-    f->stream = fileno(stream);
-    f->saved = dup(f->stream);
-    assert_true(f->saved >= 0 && dup2(fd, f->stream) == f->stream);
-    close(fd);
-}
-
-static const char *caught(struct fixture *f)
-{
-    char path[512];
-    FILE *file;
-    size_t n;
-
-    fflush(f->stream == STDOUT_FILENO ? stdout : stderr);
-    assert_int_equal(dup2(f->saved, f->stream), f->stream);
-    close(f->saved);
-    file = fopen(scratch_path(&f->scratch, "said", path), "r");
-    assert_non_null(file);
-    n = fread(f->said, 1, sizeof f->said - 1, file);
-    f->said[n] = '\0';
-    fclose(file);
-    return f->said;
-}
-
 #define SLACK "slack: {channel: C1}\nrules:\n"
 #define RULE "  - {name: a, field: code=H12, more_than: 3, within: 5m}\n"
 
@@ -95,13 +62,13 @@ static void assert_report(struct fixture *f, const char *rules, const char *want
     const char *said;
 
     write_rules(f, rules);
-    catch (f, stderr);
+    heard_begin_on(stderr);
     assert_int_equal(startup_configure(&program, &config), STARTUP_OK);
-    assert_string_equal(caught(f), "");
-    catch (f, stdout);
+    assert_string_equal(heard_end(), "");
+    heard_begin_on(stdout);
     assert_int_equal(report_print(&program, &config), STARTUP_OK);
     startup_release(&config);
-    said = strstr(caught(f), "rules.yaml: ");
+    said = strstr(heard_end(), "rules.yaml: ");
     assert_non_null(said);
     assert_string_equal(said, want);
 }
@@ -198,13 +165,13 @@ static void the_values_of_the_example_are_named(void **state)
                         "");
 }
 
-static void assert_config_fault(struct fixture *f, const char *want)
+static void assert_config_fault(const char *want)
 {
     struct startup_config config;
 
-    catch (f, stderr);
+    heard_begin_on(stderr);
     assert_int_equal(startup_configure(&program, &config), STARTUP_CONFIG);
-    assert_string_equal(caught(f), want);
+    assert_string_equal(heard_end(), want);
 }
 
 /* All faults are printed at once, of settings and of rules. */
@@ -224,7 +191,7 @@ static void a_state_folder_that_cannot_be_is_found(void **state)
         "drainwatch-test: %s:3: rules: is not a list of rules (begin each with \"  - name: "
         "h12-request-timeout\")\n",
         path, f->rules);
-    assert_config_fault(f, want);
+    assert_config_fault(want);
 
     write_rules(f, "app: shop\n" SLACK RULE);
     setenv("DRAINWATCH_STATE_DIR", f->rules, 1);
@@ -233,11 +200,10 @@ static void a_state_folder_that_cannot_be_is_found(void **state)
         "drainwatch-test: DRAINWATCH_STATE_DIR: \"%s\": Not a directory (name a folder that can "
         "be written)\n",
         f->rules);
-    assert_config_fault(f, want);
+    assert_config_fault(want);
     if (geteuid() != 0) { /* root may write everywhere */
         setenv("DRAINWATCH_STATE_DIR", "/drainwatch/state", 1);
-        assert_config_fault(f,
-                            "drainwatch-test: DRAINWATCH_STATE_DIR: \"/drainwatch/state\": cannot "
+        assert_config_fault("drainwatch-test: DRAINWATCH_STATE_DIR: \"/drainwatch/state\": cannot "
                             "be made in /: Permission denied (name a folder that can be "
                             "written)\n");
     }
@@ -269,16 +235,16 @@ static void a_command_reads_rules_of_its_own(void **state)
     char want[2000];
 
     write_rules(f, "app: shop\n" SLACK RULE);
-    catch (f, stderr);
+    heard_begin_on(stderr);
     assert_int_equal(startup_read_rules(&program, f->rules, &text, &rules), STARTUP_OK);
-    assert_string_equal(caught(f), "");
+    assert_string_equal(heard_end(), "");
     assert_string_equal(rules->app, "shop");
     assert_string_equal(buf_text(&text), "app: shop\n" SLACK RULE);
     rules_free(rules);
     buf_close(&text);
 
     write_rules(f, "app: shop\nfoo: 1\nrules: 1\n");
-    catch (f, stderr);
+    heard_begin_on(stderr);
     assert_int_equal(startup_read_rules(&program, f->rules, &text, &rules), STARTUP_CONFIG);
     snprintf(want, sizeof want,
              "drainwatch-test: %s:2: unknown key \"foo\" (known here: app, apps, slack, redact, "
@@ -286,11 +252,11 @@ static void a_command_reads_rules_of_its_own(void **state)
              "drainwatch-test: %s:3: rules: is not a list of rules (begin each with \"  - name: "
              "h12-request-timeout\")\n",
              f->rules, f->rules);
-    assert_string_equal(caught(f), want);
+    assert_string_equal(heard_end(), want);
 
-    catch (f, stderr);
+    heard_begin_on(stderr);
     assert_int_equal(startup_read_rules(&program, "/none", &text, &rules), STARTUP_CONFIG);
-    assert_string_equal(caught(f),
+    assert_string_equal(heard_end(),
                         "drainwatch-test: /none: No such file or directory (name a rules "
                         "file that can be read)\n");
     assert_null(rules);
@@ -304,15 +270,15 @@ static void a_reload_that_fails_says_that_the_old_rules_stay(void **state)
     char want[2000];
 
     write_rules(f, "app: shop\n" SLACK RULE);
-    catch (f, stderr);
+    heard_begin_on(stderr);
     assert_int_equal(startup_reload_rules(f->rules, &text, &rules), 0);
-    assert_string_equal(caught(f), "");
+    assert_string_equal(heard_end(), "");
     assert_int_equal(rules->n, 1);
     rules_free(rules);
     buf_close(&text);
 
     write_rules(f, "app: shop\nfoo: 1\nbar: 1\n" SLACK RULE);
-    catch (f, stderr);
+    heard_begin_on(stderr);
     assert_int_equal(startup_reload_rules(f->rules, &text, &rules), ERR_INPUT);
     snprintf(
         want, sizeof want,
@@ -323,10 +289,10 @@ static void a_reload_that_fails_says_that_the_old_rules_stay(void **state)
         "drainwatch-test level=error msg=\"%s: not reloaded, the old rules stay in force (mend "
         "the file and reload again)\"\n",
         f->rules, f->rules, f->rules);
-    assert_string_equal(caught(f), want);
+    assert_string_equal(heard_end(), want);
 
     unlink(f->rules);
-    catch (f, stderr);
+    heard_begin_on(stderr);
     assert_int_equal(startup_reload_rules(f->rules, &text, &rules), ERR_IO);
     snprintf(
         want, sizeof want,
@@ -335,7 +301,7 @@ static void a_reload_that_fails_says_that_the_old_rules_stay(void **state)
         "drainwatch-test level=error msg=\"%s: not reloaded, the old rules stay in force (mend "
         "the file and reload again)\"\n",
         f->rules, f->rules);
-    assert_string_equal(caught(f), want);
+    assert_string_equal(heard_end(), want);
 }
 
 static void a_file_too_large_is_not_read(void **state)
@@ -349,9 +315,9 @@ static void a_file_too_large_is_not_read(void **state)
     for (int i = 0; i <= RULES_TEXT_MAX / 4; i++)
         fputs("# x\n", file);
     fclose(file);
-    catch (f, stderr);
+    heard_begin_on(stderr);
     assert_int_equal(startup_reload_rules(f->rules, &text, &rules), ERR_FULL);
-    assert_non_null(strstr(caught(f), "rules.yaml: larger than 1048576 bytes ("));
+    assert_non_null(strstr(heard_end(), "rules.yaml: larger than 1048576 bytes ("));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
