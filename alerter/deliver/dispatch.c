@@ -89,10 +89,10 @@ static void log_outcome(const struct dispatch *d, const struct post *post,
     if (v->outcome == DESTINATION_DELIVERED)
         log_info("alert %s (%s) was delivered to %s", post->id, post->rule, post->channel);
     else if (v->outcome == DESTINATION_RETRY)
-        (v->remedy[0] != '\0' ? log_error : log_warning)(
-            "alert %s (%s) to %s: %s: %s%s%s; try %d failed, the next is in %.1f s", post->id,
-            post->rule, post->channel, name, v->reason, colon, v->remedy, post->facts.tries,
-            (double)(post->next_try_us - d->now_us) / (double)TIME_S);
+        log_write(v->remedy[0] != '\0' ? "error" : "warning",
+                  "alert %s (%s) to %s: %s: %s%s%s; try %d failed, the next is in %.1f s", post->id,
+                  post->rule, post->channel, name, v->reason, colon, v->remedy, post->facts.tries,
+                  (double)(post->next_try_us - d->now_us) / (double)TIME_S);
     else
         log_error("alert %s (%s) to %s is NOT delivered: %s: %s%s%s; it is kept, and posted "
                   "after a restart or SIGHUP",

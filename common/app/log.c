@@ -109,14 +109,18 @@ static void append_time(struct buf *line)
     (void)buf_printf(line, "%.23sZ ", time);
 }
 
-__attribute__((format(printf, 2, 0))) static void say(const char *level, const char *fmt,
-                                                      va_list ap)
+void log_write(const char *level, const char *fmt, ...)
 {
     char text[LINE_MAX_BYTES];
     struct buf line;
-    int n = vsnprintf(text, sizeof text, fmt, ap);
-    size_t len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
+    va_list ap;
+    size_t len;
+    int n;
 
+    va_start(ap, fmt);
+    n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
     len = log_without_secrets(text, len);
     len = text_redact_token(text, len);
     buf_init(&line, LINE_MAX_BYTES * 4 + 256);
@@ -129,31 +133,4 @@ __attribute__((format(printf, 2, 0))) static void say(const char *level, const c
     if (line.failed == 0)
         (void)process_write(STDERR_FILENO, line.data, line.len);
     buf_close(&line);
-}
-
-void log_info(const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    say("info", fmt, ap);
-    va_end(ap);
-}
-
-void log_warning(const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    say("warning", fmt, ap);
-    va_end(ap);
-}
-
-void log_error(const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    say("error", fmt, ap);
-    va_end(ap);
 }

@@ -24,8 +24,9 @@ size_t log_without_secrets(char *text, size_t len);
 
 /* Levels by consequence. info: all is well. warning: the program goes on, but somebody should look.
  * error: something that was asked for does not happen until somebody acts. */
-void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-void log_warning(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+#define log_info(...) log_write("info", __VA_ARGS__)
+#define log_warning(...) log_write("warning", __VA_ARGS__)
+#define log_error(...) log_write("error", __VA_ARGS__)
+void log_write(const char *level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

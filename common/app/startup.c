@@ -165,18 +165,18 @@ int startup_read_rules(const struct startup_program *program, const char *path, 
     return report_faults(program, &faults, rc);
 }
 
-/* Calls `log` with each line, which ends in a line end. */
-static void log_lines(const struct buf *lines, void (*log)(const char *, ...))
+/* Logs each line, which ends in a line end. */
+static void log_lines(const struct buf *lines, const char *level)
 {
     const char *at = buf_text(lines), *end;
 
     for (; (end = strchr(at, '\n')) != NULL; at = end + 1)
-        log("%.*s", (int)(end - at), at);
+        log_write(level, "%.*s", (int)(end - at), at);
 }
 
 void startup_log_notes(const struct buf *notes)
 {
-    log_lines(notes, log_warning);
+    log_lines(notes, "warning");
 }
 
 int startup_reload_rules(const char *path, struct buf *text, const struct rules **rules)
@@ -186,7 +186,7 @@ int startup_reload_rules(const char *path, struct buf *text, const struct rules 
 
     buf_init(&faults, RULES_FAULTS_MAX);
     rc = read_rules(path, "DRAINWATCH_RULES names the rules file", text, rules, &faults);
-    log_lines(&faults, log_error);
+    log_lines(&faults, "error");
     if (rc == ERR_NOMEM)
         log_error("%s: out of memory", path);
     if (rc != 0)
