@@ -49,7 +49,7 @@ static uint64_t count_matches(struct collect *t)
     return sum;
 }
 
-static void test_grouping(void **state)
+UNIT_TEST(test_grouping)
 {
     struct collect *t = collect_new(1);
     const struct wire_record *records;
@@ -82,7 +82,7 @@ static void test_grouping(void **state)
     collect_free(t);
 }
 
-static void test_names_are_made_fit(void **state)
+UNIT_TEST(test_names_are_made_fit)
 {
     char longest[200];
     struct collect *t = collect_new(1);
@@ -102,7 +102,7 @@ static void test_names_are_made_fit(void **state)
     collect_free(t);
 }
 
-static void test_samples_are_cut_and_redacted(void **state)
+UNIT_TEST(test_samples_are_cut_and_redacted)
 {
     static const char token[] = "POST /x?drain_token=0123456789abcdef&a=b ";
     static char message[5000];
@@ -127,7 +127,7 @@ static void test_samples_are_cut_and_redacted(void **state)
 }
 
 /* Process names can come from anywhere: their number is bounded, and no match goes missing. */
-static void test_groups_are_bounded(void **state)
+UNIT_TEST(test_groups_are_bounded)
 {
     enum { NAMES = 3 * COLLECT_GROUPS_MAX };
     struct collect *t = collect_new(1);
@@ -164,7 +164,7 @@ static void test_groups_are_bounded(void **state)
 }
 
 /* What is too much for one record becomes several, time for time. */
-static void test_records_hold_every_time(void **state)
+UNIT_TEST(test_records_hold_every_time)
 {
     enum { LINES = 400000 };
     struct collect *t = collect_new(1);
@@ -199,7 +199,7 @@ static void test_records_hold_every_time(void **state)
 
 /* Names of one length, of one end, unfit to show, empty and too long: each match is in the group
  * whose names read as its own, and in the order of the lines. */
-static void test_each_match_is_in_its_group(void **state)
+UNIT_TEST(test_each_match_is_in_its_group)
 {
     static const char *const names[] = {
         "",
@@ -264,7 +264,7 @@ static void test_each_match_is_in_its_group(void **state)
     collect_free(t);
 }
 
-static void test_matches_are_bounded(void **state)
+UNIT_TEST(test_matches_are_bounded)
 {
     enum { MANY = 1 << 20 };
     uint32_t *which = calloc(MANY, sizeof *which);

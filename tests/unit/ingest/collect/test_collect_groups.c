@@ -71,11 +71,10 @@ static void assert_sample(const struct wire_matches *m, const char *sample)
         assert_memory_equal(m->sample.data, sample, m->sample.len);
 }
 
-static void test_each_rule_groups_by_its_own_keys(void **state)
+UNIT_TEST(test_each_rule_groups_by_its_own_keys)
 {
     const struct wire_matches *m;
 
-    (void)state;
     setup(grouped, 4, (struct rules_list){0});
     add_all("path=/a status=503 dyno=web.1");
     add_all("path=/a status=500 dyno=web.1");
@@ -190,14 +189,13 @@ static void add_colliding(char blocks[2][BLOCKS][BLOCK_BYTES])
 
 /* uthash walks the chain of a bucket and compares only keys with an equal hash byte by byte. So a
  * delivery costs no more than others if its hashes are spread. */
-static void test_values_that_collide_without_a_seed_do_not_collide(void **state)
+UNIT_TEST(test_values_that_collide_without_a_seed_do_not_collide)
 {
     static const struct rule rule = {.name = "path", .group_by = {by_path, 1}};
     static char blocks[2][BLOCKS][BLOCK_BYTES];
     uint32_t start = fnv(UINT32_C(2166136261), "\0\0\0\0app\0web.1\0/", 15), hash = start;
     size_t equal = 0, in_bucket[COLLECT_GROUPS_MAX] = {0}, longest = 0;
 
-    (void)state;
     for (size_t i = 0; i < BLOCKS; i++)
         hash = find_blocks(hash, blocks[0][i], blocks[1][i]);
     assert_int_equal(hash, fnv(start, blocks[0], sizeof blocks[0]));
@@ -227,11 +225,10 @@ static const struct rule redacted[] = {
     {.name = "own", .sample = true, .group_by = {by_path_and_user, 2}, .redacts = {of_rule, 2}},
 };
 
-static void test_redaction_comes_before_grouping(void **state)
+UNIT_TEST(test_redaction_comes_before_grouping)
 {
     const struct wire_matches *m;
 
-    (void)state;
     setup(redacted, 2, (struct rules_list){of_file, 1});
     add_all("path=\"/x,sid=12ab&email=a@b\" user=inv:1 sid=99");
     add_all("path=\"/x,sid=34cd&email=a@b\" user=inv:2 sid=77");
@@ -254,13 +251,12 @@ static void test_redaction_comes_before_grouping(void **state)
     assert_null(strstr(m[1].group[0].value, "a@b"));
 }
 
-static void test_a_rule_may_show_no_sample(void **state)
+UNIT_TEST(test_a_rule_may_show_no_sample)
 {
     static const struct rule quiet[] = {{.name = "quiet", .group_by = {by_path, 1}},
                                         {.name = "open", .sample = true}};
     const struct wire_matches *m;
 
-    (void)state;
     setup(quiet, 2, (struct rules_list){0});
     add_all("path=/a");
     add_all("path=/a");
@@ -272,12 +268,11 @@ static void test_a_rule_may_show_no_sample(void **state)
 }
 
 /* Where a message cannot be redacted nothing of it is shown, and the match counts all the same. */
-static void test_failed_redaction_shows_nothing(void **state)
+UNIT_TEST(test_failed_redaction_shows_nothing)
 {
     static const int reasons[] = {ERR_IO, ERR_FULL};
     const struct wire_matches *m;
 
-    (void)state;
     setup(redacted, 2, (struct rules_list){of_file, 1});
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
         collect_begin(f.collect, f.book);
@@ -306,12 +301,11 @@ static void test_failed_redaction_shows_nothing(void **state)
 }
 
 /* A path can come from anywhere: of a rule's groups beyond the bound one is made. */
-static void test_values_are_bounded(void **state)
+UNIT_TEST(test_values_are_bounded)
 {
     enum { PATHS = 3 * COLLECT_GROUPS_MAX };
     size_t groups = 0, matches = 0, folded = 0;
 
-    (void)state;
     setup(grouped, 3, (struct rules_list){0});
     for (int64_t i = 0; i < PATHS; i++) {
         static char message[64]; /* of any line, until it is settled */
@@ -348,7 +342,7 @@ static void test_values_are_bounded(void **state)
 }
 
 /* The widest groups, as many as there can be: each record can be sent and read. */
-static void test_wide_groups_fit_their_records(void **state)
+UNIT_TEST(test_wide_groups_fit_their_records)
 {
     static const char *const wide_keys[] = {"a", "b", "c", "d"};
     static const struct rule wide = {.name = "w", .group_by = {wide_keys, 4}};
@@ -358,7 +352,6 @@ static void test_wide_groups_fit_their_records(void **state)
     struct err err;
     struct buf out;
 
-    (void)state;
     setup(&wide, 1, (struct rules_list){0});
     for (int64_t i = 0; i < 2 * COLLECT_GROUPS_MAX; i++) {
         char message[5000], value[WIRE_GROUP_TEXT_MAX + 1];

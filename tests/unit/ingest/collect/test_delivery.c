@@ -21,11 +21,10 @@ static const struct rule fours[] = {
     {.name = "d", .fields = &h12, .n_fields = 1},
 };
 
-static void test_a_delivery(void **state)
+UNIT_TEST(test_a_delivery)
 {
     const struct wire_record *r;
 
-    (void)state;
     setup(shipped, 2);
     add_frame(-2000000, "heroku", "router", "at=info code=H11 path=\"/\"\n");
     add_frame(-1000000, "heroku", "router", "at=error code=H12 path=\"/1\"\n");
@@ -52,9 +51,8 @@ static void test_a_delivery(void **state)
     assert_true(f.counts.lines == 5 && f.counts.matches == 3 && f.counts.own_lines == 0);
 }
 
-static void test_nothing_to_record(void **state)
+UNIT_TEST(test_nothing_to_record)
 {
-    (void)state;
     setup(shipped, 2);
     add_frame(0, "heroku", "router", "at=info status=200\n");
     deliver();
@@ -74,12 +72,11 @@ static void pack(struct buf *out)
         assert_int_equal(wire_pack_record(&f.records[i], out), 0);
 }
 
-static void test_chunks_do_not_matter(void **state)
+UNIT_TEST(test_chunks_do_not_matter)
 {
     static const size_t chunks[] = {1, 2, 7, 100, 4096};
     struct buf whole, part;
 
-    (void)state;
     setup(shipped, 2);
     for (int i = 0; i < 40; i++) {
         add_frame(i * 1000, "heroku", i % 3 ? "router" : "other", "at=error code=H12 x\n");
@@ -102,11 +99,10 @@ static void test_chunks_do_not_matter(void **state)
     buf_close(&whole);
 }
 
-static void test_a_storm_is_small(void **state)
+UNIT_TEST(test_a_storm_is_small)
 {
     struct buf out;
 
-    (void)state;
     setup(shipped, 2);
     for (int i = 0; i < 100; i++)
         add_frame(-100000 + i * 997, "heroku", "router",
@@ -120,9 +116,8 @@ static void test_a_storm_is_small(void **state)
 }
 
 /* The next byte behind each of these frames is the next one's length. */
-static void test_frames_without_newline(void **state)
+UNIT_TEST(test_frames_without_newline)
 {
-    (void)state;
     setup(ends, 1);
     for (int i = 0; i < 3; i++)
         add_frame(0, "heroku", "router", "at=error code=H12");
@@ -132,9 +127,8 @@ static void test_frames_without_newline(void **state)
     assert_int_equal(matches_of("end"), 3);
 }
 
-static void test_visitors_cannot_fake(void **state)
+UNIT_TEST(test_visitors_cannot_fake)
 {
-    (void)state;
     setup(shipped, 2);
     add_frame(0, "heroku", "router", "at=info path=\"/?code=H12\" fwd=\"a code=H12 b\"\n");
     add_frame(0, "heroku", "router", "at=info path=\"/\" fwd=\"\\\" code=H12 \\\"\"\n");
@@ -144,9 +138,8 @@ static void test_visitors_cannot_fake(void **state)
     assert_int_equal(f.counts.lines, 3);
 }
 
-static void test_own_lines(void **state)
+UNIT_TEST(test_own_lines)
 {
-    (void)state;
     setup(shipped, 2);
     add_frame(0, "app", "web.1", "heroku_log_drain: processed 4 lines WORKER TIMEOUT\n");
     add_frame(0, "app", "web.1", "drainwatch-alerter: WORKER TIMEOUT\n");
@@ -161,9 +154,8 @@ static void test_own_lines(void **state)
     assert_int_equal(f.counts.own_lines, 3);
 }
 
-static void test_losses(void **state)
+UNIT_TEST(test_losses)
 {
-    (void)state;
     setup(shipped, 2);
     add_frame(
         0, "heroku", "logplex",
@@ -190,7 +182,7 @@ static void test_losses(void **state)
     assert_int_equal(f.n_records, 1);
 }
 
-static void test_declared_count(void **state)
+UNIT_TEST(test_declared_count)
 {
     static const struct {
         const char *count;
@@ -198,7 +190,6 @@ static void test_declared_count(void **state)
     } cases[] = {{NULL, false}, {"1", false}, {"2", true},  {"", true},
                  {"one", true}, {"1 ", true}, {"-1", true}, {"18446744073709551617", true}};
 
-    (void)state;
     setup(shipped, 2);
     add_frame(0, "heroku", "router", "code=H12\n");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -210,11 +201,10 @@ static void test_declared_count(void **state)
     }
 }
 
-static void test_times(void **state)
+UNIT_TEST(test_times)
 {
     static const int64_t offsets[] = {0, 123456, -TIME_HOUR, 400 * TIME_DAY, -400 * TIME_DAY};
 
-    (void)state;
     setup(shipped, 2);
     for (size_t i = 0; i < sizeof offsets / sizeof offsets[0]; i++) {
         f.len = 0;
@@ -229,11 +219,10 @@ static void test_times(void **state)
     assert_string_equal(f.records[0].matches[0].source, "");
 }
 
-static void test_names(void **state)
+UNIT_TEST(test_names)
 {
     static char longest[1000];
 
-    (void)state;
     memset(longest, 'f', sizeof longest - 1);
     setup(shipped, 2);
     add_text("code=H12\n");
@@ -252,11 +241,10 @@ static void test_names(void **state)
 }
 
 /* One line, two rules, each with groups of its own. */
-static void test_groups(void **state)
+UNIT_TEST(test_groups)
 {
     const struct wire_matches *m;
 
-    (void)state;
     setup(grouped, 2);
     add_frame(0, "heroku", "router", "code=H12 path=\"/a-sid=1\" dyno=web.1\n");
     add_frame(0, "heroku", "router", "code=H12 path=\"/a-sid=2\" dyno=web.2\n");
@@ -288,9 +276,8 @@ static void deliver_damaged(void)
     finish();
 }
 
-static void test_damage_is_counted(void **state)
+UNIT_TEST(test_damage_is_counted)
 {
-    (void)state;
     setup(shipped, 2);
     add_text("code=H12\n99999999 <1>1 - h a p - x\n");
     deliver_damaged();
@@ -308,9 +295,8 @@ static void test_damage_is_counted(void **state)
 }
 
 /* A missing line could have matched, so the alerter must know. */
-static void test_damage_is_told_without_matches(void **state)
+UNIT_TEST(test_damage_is_told_without_matches)
 {
-    (void)state;
     setup(shipped, 2);
     deliver_damaged();
     assert_int_equal(f.n_records, 1);
@@ -322,9 +308,8 @@ static void test_damage_is_told_without_matches(void **state)
     assert_string_equal(f.records[0].frame_id, "frame-1");
 }
 
-static void test_an_unfinished_body_counts_for_nothing(void **state)
+UNIT_TEST(test_an_unfinished_body_counts_for_nothing)
 {
-    (void)state;
     setup(shipped, 2);
     add_frame(0, "heroku", "router", "code=H12\n");
     assert_int_equal(delivery_begin(f.delivery, f.book, &f.head), 0);
@@ -375,9 +360,8 @@ static void check_full_body(const struct rule *rules, size_t n_rules)
     wire_free(w);
 }
 
-static void test_full_bodies(void **state)
+UNIT_TEST(test_full_bodies)
 {
-    (void)state;
     check_full_body(fours, 1);
     check_full_body(fours, 4);
 }

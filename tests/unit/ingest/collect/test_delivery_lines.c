@@ -48,11 +48,10 @@ static void add_saved_log(void)
              "1970-01-01T08:00:00.000000+00:00 heroku[router]: at=error code=H12\n");
 }
 
-static void test_each_line_a_record(void **state)
+UNIT_TEST(test_each_line_a_record)
 {
     static const int64_t hours[] = {0, 0, 9, 9, 8};
 
-    (void)state;
     setup(shipped, 2);
     add_saved_log();
     for (size_t chunk = 1; chunk < 2000; chunk = chunk * 3 + 1) {
@@ -74,12 +73,11 @@ static void test_each_line_a_record(void **state)
 }
 
 /* Files that are scanned one after the other: the time goes on, and no line spans two. */
-static void test_lines_go_on_in_time(void **state)
+UNIT_TEST(test_lines_go_on_in_time)
 {
     struct seen seen = {0};
     int64_t at = 7;
 
-    (void)state;
     setup(shipped, 2);
     add_text("code=H12\n1970-01-01T01:00:00Z heroku[router]: code=H12\ncode=H");
     for (int i = 0; i < 2; i++) {
@@ -114,11 +112,10 @@ static int on_expected(void *ctx, const struct wire_record *record)
 
 /* Random lines, most of which match nothing, and some of which have no time: each match has that of
  * the last line that has one, however far back it is, and whatever pieces the log comes in. */
-static void test_times_from_far_back(void **state)
+UNIT_TEST(test_times_from_far_back)
 {
     static struct expected e;
 
-    (void)state;
     setup(shipped, 2);
     srand(11);
     for (int round = 0; round < 60; round++) {
@@ -154,11 +151,10 @@ static void test_times_from_far_back(void **state)
 }
 
 /* A zone's offset can make a time before 1970, and a caller can have one. */
-static void test_lines_before_1970(void **state)
+UNIT_TEST(test_lines_before_1970)
 {
     struct seen seen = {0};
 
-    (void)state;
     setup(shipped, 2);
     add_text("code=H12\n"
              "1970-01-01T00:00:00+14:00 heroku[router]: code=H12\n"
@@ -173,13 +169,12 @@ static void test_lines_before_1970(void **state)
 }
 
 /* A line that tells of a loss and matches, too, is one record. */
-static void test_a_line_may_lose_and_match(void **state)
+UNIT_TEST(test_a_line_may_lose_and_match)
 {
     static const char *const dropped[] = {"dropped"};
     static const struct rule rule = {.name = "l10", .matches = {dropped, 1}};
     struct seen seen = {0};
 
-    (void)state;
     setup(&rule, 1);
     add_text("1970-01-01T09:00:01Z heroku[logplex]: drain 'x' dropped 5 messages\n"
              "1970-01-01T09:00:02Z heroku[logplex]: drain 'x' dropped 6 messages");
@@ -195,11 +190,10 @@ static void test_a_line_may_lose_and_match(void **state)
     assert_int_equal(f.counts.lost, 11);
 }
 
-static void test_lines_can_be_stopped(void **state)
+UNIT_TEST(test_lines_can_be_stopped)
 {
     struct seen seen = {.stop_at = 2};
 
-    (void)state;
     setup(shipped, 2);
     add_saved_log();
     assert_int_equal(delivery_begin_lines(f.delivery, NULL, f.book, "saved", 0, on_record, &seen),
@@ -232,11 +226,10 @@ static void scan_named(size_t chunk, struct named *named)
     scan(&input_plain, 0, chunk, on_named, named);
 }
 
-static void test_a_continuation_belongs_to_the_line_before(void **state)
+UNIT_TEST(test_a_continuation_belongs_to_the_line_before)
 {
     struct named named;
 
-    (void)state;
     setup(shipped, 2);
     add_text("code=H12\n"
              "2026-05-07T08:00:00Z app[worker.1]: StandardError: upstream said 422\n");
@@ -254,11 +247,10 @@ static void test_a_continuation_belongs_to_the_line_before(void **state)
     }
 }
 
-static void test_a_log_without_times_is_known(void **state)
+UNIT_TEST(test_a_log_without_times_is_known)
 {
     struct named named;
 
-    (void)state;
     setup(shipped, 2);
     for (int i = 0; i < 1000; i++)
         add_text("May  7 08:00:12 shop heroku/router: code=H12\n");
@@ -267,11 +259,10 @@ static void test_a_log_without_times_is_known(void **state)
     assert_false(f.counts.has_time);
 }
 
-static void test_decoded_lines_are_matched(void **state)
+UNIT_TEST(test_decoded_lines_are_matched)
 {
     struct named named = {.n = 0};
 
-    (void)state;
     setup(shipped, 2);
     add_text("{\"message\":\"at=info\",\"program\":\"heroku/router\",\"time\":1778141172}\n"
              "{\"message\":\"at=error \\u001b[1mcode=\\u001b[0mH12\",\"program\":"

@@ -90,12 +90,11 @@ static void assert_sample(uint32_t rule, const char *message, const char *want)
     assert_memory_equal(f.sample.data, want, f.sample.len);
 }
 
-static void test_one_value_a_key(void **state)
+UNIT_TEST(test_one_value_a_key)
 {
     static const char found[] = "503\0/a\0web.1", none[] = "\0\0", hidden[] = "…\0…\0…";
     const char *keys[RULES_GROUP_BY_MAX];
 
-    (void)state;
     setup(NULL);
     assert_int_equal(excerpt_keys(&rules[ALL], keys), 3);
     assert_string_equal(keys[0], "status");
@@ -115,7 +114,7 @@ static void test_one_value_a_key(void **state)
 }
 
 /* What a visitor writes into quotes is no pair. */
-static void test_the_first_pair_outside_of_quotes_counts(void **state)
+UNIT_TEST(test_the_first_pair_outside_of_quotes_counts)
 {
     static const char *const rows[][2] = {
         {"path=/a path=/b", "/a"},
@@ -132,27 +131,24 @@ static void test_the_first_pair_outside_of_quotes_counts(void **state)
         {"", ""},
     };
 
-    (void)state;
     setup(NULL);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         assert_value(PATH, rows[i][0], rows[i][1]);
 }
 
-static void test_values_are_made_fit(void **state)
+UNIT_TEST(test_values_are_made_fit)
 {
-    (void)state;
     setup(NULL);
     assert_value(PATH, "path=a\x01[2J\xff\xe2\x82z\x7f\xc2\x9b",
                  "a\\x01[2J\\xff\\xe2\\x82z\\x7f\\xc2\\x9b");
 }
 
 /* What differs only behind the cut is still two groups. */
-static void test_long_values_are_told_apart_by_a_hash_of_the_whole(void **state)
+UNIT_TEST(test_long_values_are_told_apart_by_a_hash_of_the_whole)
 {
     static char message[4 * VALUE_MAX], first[VALUE_MAX + 1];
     size_t len;
 
-    (void)state;
     setup(NULL);
     memcpy(message, "path=/", 6);
     memset(message + 6, 'v', VALUE_MAX - 1);
@@ -178,9 +174,8 @@ static void test_long_values_are_told_apart_by_a_hash_of_the_whole(void **state)
     assert_true(text_is_utf8(buf_text(&f.values), f.values.len));
 }
 
-static void test_a_path_is_taken_without_its_query(void **state)
+UNIT_TEST(test_a_path_is_taken_without_its_query)
 {
-    (void)state;
     setup(NULL);
     assert_value(PATH, "path=\"/search?q=1&page=2\" status=500", "/search");
     assert_value(PATH, "path=/a?b?c", "/a");
@@ -190,9 +185,8 @@ static void test_a_path_is_taken_without_its_query(void **state)
     assert_value(URI, "uri=\"/a?b\"", "/a?b"); /* no other value is changed */
 }
 
-static void test_colours_and_quotes_do_not_belong_to_a_value(void **state)
+UNIT_TEST(test_colours_and_quotes_do_not_belong_to_a_value)
 {
-    (void)state;
     setup(NULL);
     assert_value(PATH, "\033[36mpath\033[0m=\033[1m/a\033[0m x=y", "/a");
     assert_value(PATH, "path='/a b' x=y", "/a b");
@@ -201,23 +195,21 @@ static void test_colours_and_quotes_do_not_belong_to_a_value(void **state)
 }
 
 /* A colour within a secret would hide it from the expression, and is never shown. */
-static void test_colours_do_not_split_a_secret(void **state)
+UNIT_TEST(test_colours_do_not_split_a_secret)
 {
     static const char *const password[] = {"password=\\S+"};
 
-    (void)state;
     setup(password);
     assert_sample(PLAIN, "a pass\033[0mword=hunter2 b", "a … b");
     assert_sample(PLAIN, "a drain_\033[0mtoken=0123456789 b", "a drain_token=… b");
 }
 
 /* Of the file for every rule, of a rule for itself. */
-static void test_what_is_redacted(void **state)
+UNIT_TEST(test_what_is_redacted)
 {
     static const char *const sid[] = {"sid=[0-9a-f]+"};
     static const char message[] = "uri=\"/x?sid=12ab&email=a@b\" user=u sid=77";
 
-    (void)state;
     setup(sid);
     assert_value(URI, message, "/x?…&email=a@b");
     assert_sample(URI, message, "uri=\"/x?…&email=a@b\" user=u …");
@@ -226,12 +218,11 @@ static void test_what_is_redacted(void **state)
     assert_value(EMAIL, "email=uri=@b", "");
 }
 
-static void test_no_drain_token_is_shown(void **state)
+UNIT_TEST(test_no_drain_token_is_shown)
 {
     static const char message[] = "uri=\"/in?Drain_Token=0123456789&x=1\" drain_token=456789abcd";
     static const char want[] = "uri=\"/in?Drain_Token=…&x=1\" drain_token=…";
 
-    (void)state;
     setup(NULL);
     assert_value(URI, message, "/in?Drain_Token=…&x=1");
     assert_value(EMAIL, message, "/in?Drain_Token=…&x=1");
@@ -242,12 +233,11 @@ static void test_no_drain_token_is_shown(void **state)
 }
 
 /* An expression needs all of a secret to know it: a cut one would stay. */
-static void test_samples_are_redacted_before_they_are_cut(void **state)
+UNIT_TEST(test_samples_are_redacted_before_they_are_cut)
 {
     static const char *const whole[] = {"BEGIN\\w+END"};
     static char message[5000];
 
-    (void)state;
     setup(whole);
     memset(message, 'm', sizeof message - 1);
     memcpy(message + 989, ".BEGIN", 6);
@@ -280,11 +270,10 @@ static void assert_around(const char *message, const char *match, bool front, bo
 }
 
 /* The match is found in the text as it is shown. */
-static void test_a_long_sample_is_cut_around_the_match(void **state)
+UNIT_TEST(test_a_long_sample_is_cut_around_the_match)
 {
     static char message[4097];
 
-    (void)state;
     setup(emails);
     for (size_t i = 0; i + 2 < sizeof message; i += 2)
         memcpy(message + i, "é", 2);
@@ -304,12 +293,11 @@ static void test_a_long_sample_is_cut_around_the_match(void **state)
 }
 
 /* The longest line, in which every other byte becomes three. */
-static void test_redaction_has_room(void **state)
+UNIT_TEST(test_redaction_has_room)
 {
     static const char *const letter[] = {"a"};
     static char message[LINE_BYTES_MAX + 1];
 
-    (void)state;
     for (size_t i = 0; i < LINE_BYTES_MAX; i++)
         message[i] = i % 2 ? '.' : 'a';
     memcpy(message + LINE_BYTES_MAX - 9, " path=/xa", 9);
@@ -324,11 +312,10 @@ static void test_redaction_has_room(void **state)
 }
 
 /* Nothing of a message that cannot be redacted is shown. */
-static void test_failed_redaction_hides_all(void **state)
+UNIT_TEST(test_failed_redaction_hides_all)
 {
     static const int reasons[] = {ERR_IO, ERR_FULL};
 
-    (void)state;
     setup(NULL);
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
         redact_fails = reasons[i];
@@ -343,7 +330,7 @@ static void test_failed_redaction_hides_all(void **state)
     redact_fails = 0;
 }
 
-static void test_ids_of_a_path_become_one(void **state)
+UNIT_TEST(test_ids_of_a_path_become_one)
 {
     static const char *const rows[][2] = {
         {"", ""},
@@ -364,7 +351,6 @@ static void test_ids_of_a_path_become_one(void **state)
     };
     char message[100];
 
-    (void)state;
     setup(NULL);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         snprintf(message, sizeof message, "path=\"%s?q=17\"", rows[i][0]);

@@ -74,9 +74,8 @@ static void check(const char *expression, const char *text, const char *expected
     assert_string_equal(shown_of(0, text), expected);
 }
 
-static void test_one_expression(void **state)
+UNIT_TEST(test_one_expression)
 {
-    (void)state;
     check("[0-9]+", "a 12 b 345", "a … b …");
     check("[0-9]+", "12", "…");
     check("[0-9]+", "none", "none");
@@ -88,9 +87,8 @@ static void test_one_expression(void **state)
 }
 
 /* Whatever end a match may have, and wherever it may begin. */
-static void test_the_longest_of_all_readings(void **state)
+UNIT_TEST(test_the_longest_of_all_readings)
 {
-    (void)state;
     check("a+?", "baaab", "b…b");
     check("ab|abcd", "xabcdx", "x…x");
     check("b|abc", "xabcx", "x…x");
@@ -99,21 +97,19 @@ static void test_the_longest_of_all_readings(void **state)
     check("[a-z]+@[a-z.]+", "to joe@example.org now", "to … now");
 }
 
-static void test_neighbours_are_one(void **state)
+UNIT_TEST(test_neighbours_are_one)
 {
-    (void)state;
     check("ab", "ababab ab", "… …");
     check("[0-9]", "1234", "…");
 }
 
-static void test_rules_of_their_own(void **state)
+UNIT_TEST(test_rules_of_their_own)
 {
     static const char *const file[ITEMS_MAX] = {"[0-9]+"};
     static const char *const rules[RULES_COUNT][ITEMS_MAX] = {
         {"secret", "[0-9]+"}, {"secret", "hidden", "hidden"}, {NULL}};
     static const char text[] = "1 secret hidden";
 
-    (void)state;
     setup(file, rules);
     for (size_t round = 0; round < 2; round++) {
         assert_string_equal(shown_of(0, text), "… … hidden");
@@ -123,12 +119,11 @@ static void test_rules_of_their_own(void **state)
     assert_true(redact_is_needed(f.redact, 2));
 }
 
-static void test_only_where_needed(void **state)
+UNIT_TEST(test_only_where_needed)
 {
     static const char *const file[ITEMS_MAX] = {NULL};
     static const char *const rules[RULES_COUNT][ITEMS_MAX] = {{"a"}, {NULL}, {"b"}};
 
-    (void)state;
     setup(file, rules);
     assert_true(redact_is_needed(f.redact, 0));
     assert_false(redact_is_needed(f.redact, 1));
@@ -138,21 +133,19 @@ static void test_only_where_needed(void **state)
     assert_string_equal(shown_of(2, "ab"), "a…");
 }
 
-static void test_no_expression_at_all(void **state)
+UNIT_TEST(test_no_expression_at_all)
 {
     static const char *const file[ITEMS_MAX] = {NULL};
     static const char *const rules[RULES_COUNT][ITEMS_MAX] = {{NULL}};
 
-    (void)state;
     setup(file, rules);
     assert_false(redact_is_needed(f.redact, 0));
     assert_string_equal(shown_of(0, "as it is"), "as it is");
     redact_free(NULL);
 }
 
-static void test_appends(void **state)
+UNIT_TEST(test_appends)
 {
-    (void)state;
     setup_one("x");
     assert_int_equal(buf_puts(&f.out, "before "), 0);
     assert_int_equal(redact_append(f.redact, 1, "axb", 3, &f.out), 0);
@@ -161,9 +154,8 @@ static void test_appends(void **state)
 }
 
 /* Half of the text must not stay behind. */
-static void test_full(void **state)
+UNIT_TEST(test_full)
 {
-    (void)state;
     setup_one("x");
     buf_init(&f.out, 8);
     assert_int_equal(buf_puts(&f.out, "1234"), 0);
@@ -175,12 +167,11 @@ static void test_full(void **state)
 
 /* As many reports as there are bytes, each of a stretch from the first byte on: were each walked or
  * kept, this would take two thousand million steps. */
-static void test_reports_without_number(void **state)
+UNIT_TEST(test_reports_without_number)
 {
     static const char *const expressions[] = {".*x", "x+", "x.*", "x[^y]*x"};
     char *text = malloc(LONG_TEXT);
 
-    (void)state;
     assert_non_null(text);
     memset(text, 'x', LONG_TEXT);
     for (size_t i = 0; i < sizeof expressions / sizeof expressions[0]; i++) {
@@ -196,11 +187,10 @@ static void test_reports_without_number(void **state)
     free(text);
 }
 
-static void test_text_of_any_length(void **state)
+UNIT_TEST(test_text_of_any_length)
 {
     char text[256];
 
-    (void)state;
     setup_one("b$");
     memset(text, 'a', sizeof text);
     for (size_t n = 1; n < sizeof text; n++) {
@@ -216,14 +206,13 @@ static void test_text_of_any_length(void **state)
     }
 }
 
-static void test_what_cannot_be_compiled(void **state)
+UNIT_TEST(test_what_cannot_be_compiled)
 {
     static const char *const items[] = {"a{2,1}"};
     const struct rules rules = {.redacts = {items, 1}};
     struct err err = {.text = ""};
     struct redact *r;
 
-    (void)state;
     assert_int_equal(redact_new(&rules, &r, &err), ERR_INPUT);
     assert_null(r);
     assert_non_null(strstr(err.text, "a{2,1}"));

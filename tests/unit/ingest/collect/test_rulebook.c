@@ -29,11 +29,10 @@ static struct rulebook *new_book(const char *name)
 }
 
 /* The leak sanitizer sees a missing free, the address sanitizer an early one. */
-static void test_the_last_to_release_it_frees_it(void **state)
+UNIT_TEST(test_the_last_to_release_it_frees_it)
 {
     struct rulebook *book = new_book("one");
 
-    (void)state;
     assert_ptr_equal(rulebook_hold(book), book);
     assert_ptr_equal(rulebook_hold(book), book);
     rulebook_release(book);
@@ -43,7 +42,7 @@ static void test_the_last_to_release_it_frees_it(void **state)
     rulebook_release(NULL);
 }
 
-static void test_a_delivery_ends_with_the_book_that_it_began_with(void **state)
+UNIT_TEST(test_a_delivery_ends_with_the_book_that_it_began_with)
 {
     const struct delivery_head head = {.received_us = 1, .drain = "d"};
     struct rulebook *old = new_book("old"), *next;
@@ -51,7 +50,6 @@ static void test_a_delivery_ends_with_the_book_that_it_began_with(void **state)
     const struct wire_record *records;
     size_t n;
 
-    (void)state;
     assert_non_null(d);
     assert_int_equal(delivery_begin(d, old, &head), 0);
     assert_int_equal(delivery_push(d, "STO", 3), 0);
@@ -71,7 +69,7 @@ static void test_a_delivery_ends_with_the_book_that_it_began_with(void **state)
     rulebook_release(next);
 }
 
-static void test_the_book_holds_the_redactor_of_its_rules(void **state)
+UNIT_TEST(test_the_book_holds_the_redactor_of_its_rules)
 {
     static const char *const redacts[] = {"[0-9]+"};
     static const char *const patterns[] = {"x"};
@@ -82,7 +80,6 @@ static void test_the_book_holds_the_redactor_of_its_rules(void **state)
     struct rulebook *b;
     struct buf out;
 
-    (void)state;
     assert_int_equal(rulebook_new_borrowed(&rules, &b, &err), 0);
     buf_init(&out, 100);
     assert_int_equal(redact_append(rulebook_redact(b), 0, "x 12 y", 6, &out), 0);

@@ -70,9 +70,8 @@ static void expect(const struct input_format *format, const char *text, const ch
     }
 }
 
-static void a_papertrail_archive_names_time_program_and_message(void **state)
+UNIT_TEST(a_papertrail_archive_names_time_program_and_message)
 {
-    (void)state;
     expect(&input_papertrail,
            "1\t2026-05-07 08:06:12\t2026-05-07 08:06:13\t4\tshop\t192.0.2.9\tLocal3\tInfo\t"
            "heroku/router\tat=error\tcode=H12\r\n"
@@ -86,9 +85,8 @@ static void a_papertrail_archive_names_time_program_and_message(void **state)
            "2000000 app web.1|last\n");
 }
 
-static void json_lines_are_read_by_their_usual_names(void **state)
+UNIT_TEST(json_lines_are_read_by_their_usual_names)
 {
-    (void)state;
     expect(&input_json_lines,
            "{\"id\":\"7\",\"generated_at\":\"2026-05-07T08:06:12Z\",\"source_name\":\"shop\","
            "\"program\":\"heroku/router\",\"message\":\"a \\\"b\\\"\"}\n"
@@ -104,9 +102,8 @@ static void json_lines_are_read_by_their_usual_names(void **state)
            "750000  |f\n");
 }
 
-static void a_wrapped_line_is_unwrapped(void **state)
+UNIT_TEST(a_wrapped_line_is_unwrapped)
 {
-    (void)state;
     expect(&input_json_lines,
            "{\"log\":\"2026-05-07T08:06:12Z heroku[router]: at=error\\n\",\"stream\":\"stdout\","
            "\"time\":\"2026-05-07T09:00:00Z\"}\n"
@@ -120,9 +117,8 @@ static void a_wrapped_line_is_unwrapped(void **state)
            "-  |z\n");
 }
 
-static void text_between_json_lines_is_a_plain_line(void **state)
+UNIT_TEST(text_between_json_lines_is_a_plain_line)
 {
-    (void)state;
     expect(&input_json_lines,
            "tailing\n\n{\"message\":\"\"}\n{\"message\":7}\n{\"message\":\"a\"\n"
            "2026-05-07T08:06:12Z heroku[router]: b\n",
@@ -132,22 +128,20 @@ static void text_between_json_lines_is_a_plain_line(void **state)
            "0 heroku router|b\n");
 }
 
-static void colours_are_taken_out_of_decoded_messages(void **state)
+UNIT_TEST(colours_are_taken_out_of_decoded_messages)
 {
-    (void)state;
     expect(&input_json_lines,
            "{\"message\":\"\\u001b[2mcode=\\u001b[22m\\u001b[31mH12\\u001b[39m\"}\n",
            "-  |code=H12\n");
 }
 
-static void long_messages_are_cut_and_long_texts_are_left_out(void **state)
+UNIT_TEST(long_messages_are_cut_and_long_texts_are_left_out)
 {
     size_t n = 3 << 20, at;
     char *text = malloc(n);
     struct input_counts counts;
     struct seen seen;
 
-    (void)state;
     assert_non_null(text);
     memset(text, 'x', n);
     at = (size_t)snprintf(text, n, "{\"message\":\"");
@@ -161,7 +155,7 @@ static void long_messages_are_cut_and_long_texts_are_left_out(void **state)
     free(text);
 }
 
-static void many_lines_come_in_batches(void **state)
+UNIT_TEST(many_lines_come_in_batches)
 {
     enum { LINES = 3000 };
     static char text[LINES * 32];
@@ -169,7 +163,6 @@ static void many_lines_come_in_batches(void **state)
     struct seen seen;
     size_t n = 0;
 
-    (void)state;
     for (int i = 0; i < LINES; i++)
         n += (size_t)sprintf(text + n, "{\"message\":\"%d\"}\n", i);
     counts = read_all(&input_json_lines, text, n, n, &seen);
@@ -187,9 +180,8 @@ static void expect_time(const char *text, int64_t us)
         fail_msg("\"%s\" is %" PRId64 ", not %" PRId64, text, got, us);
 }
 
-static void times_as_exporters_write_them(void **state)
+UNIT_TEST(times_as_exporters_write_them)
 {
-    (void)state;
     expect_time("2026-05-07T08:06:12Z", TIME_US);
     expect_time("2026-05-07 08:06:12", TIME_US);
     expect_time("2026-05-07 08:06:12 UTC", TIME_US);
@@ -215,9 +207,8 @@ static void expect_format(const char *text, const struct input_format *format)
     assert_ptr_equal(input_recognise(text, strlen(text)), format);
 }
 
-static void formats_are_told_apart(void **state)
+UNIT_TEST(formats_are_told_apart)
 {
-    (void)state;
     expect_format("", &input_plain);
     expect_format("hello\n", &input_plain);
     expect_format("{\"message\":\"x\"}\n", &input_json_lines);
@@ -248,9 +239,8 @@ static void expect_stripped(const char *text, const char *plain)
     }
 }
 
-static void colours_go_wherever_a_chunk_ends(void **state)
+UNIT_TEST(colours_go_wherever_a_chunk_ends)
 {
-    (void)state;
     expect_stripped("\x1b[36m2026 heroku[router]:\x1b[39m \x1b[2mcode=\x1b[22m\x1b[1;31mH12\x1b[0m",
                     "2026 heroku[router]: code=H12");
     expect_stripped("plain [31m text\n", "plain [31m text\n");

@@ -2,11 +2,10 @@
 #include "ingest/input/input.h"
 #include "tests/unit/unit.h"
 
-static void http_finds_a_format_by_path_and_content_type(void **state)
+UNIT_TEST(http_finds_a_format_by_path_and_content_type)
 {
     static const char path[] = "/api/internal/heroku-log-drain";
 
-    (void)state;
     assert_true(input_is_path(path));
     assert_ptr_equal(input_at(path, "application/logplex-1"), &input_logplex);
     assert_ptr_equal(input_at(path, NULL), &input_logplex);

@@ -36,9 +36,8 @@ static void expect_line(const char *text, enum line_form form, int64_t time_us, 
     free(copy);
 }
 
-static void syslog_headers(void **state)
+UNIT_TEST(syslog_headers)
 {
-    (void)state;
     expect_line("<158>1 " TIME " host heroku router - at=error code=H12", LINE_SYSLOG, TIME_US,
                 "heroku", "router", "at=error code=H12");
     expect_line("<190>1 " TIME " host app web.1 - a\nb ", LINE_SYSLOG, TIME_US, "app", "web.1",
@@ -51,7 +50,7 @@ static void syslog_headers(void **state)
                 "web.1", "x");
 }
 
-static void a_header_that_is_not_all_there_is_message(void **state)
+UNIT_TEST(a_header_that_is_not_all_there_is_message)
 {
     static const char *const lines[] = {
         "<190>1 ",
@@ -64,14 +63,12 @@ static void a_header_that_is_not_all_there_is_message(void **state)
         "<190>1 a b\nc d e f g",
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         expect_line(lines[i], LINE_BARE, 0, "", "", lines[i]);
 }
 
-static void logplex_has_no_structured_data(void **state)
+UNIT_TEST(logplex_has_no_structured_data)
 {
-    (void)state;
     expect_line("<190>1 " TIME " host app web.1 - - x", LINE_SYSLOG, TIME_US, "app", "web.1",
                 "- x");
     expect_line("<190>1 " TIME " host app web.1 - [a b=\"c\"] x", LINE_SYSLOG, TIME_US, "app",
@@ -87,9 +84,8 @@ static void expect_message(const char *behind, const char *message)
     expect_line(text, LINE_SYSLOG, TIME_US, "token", "shuttle", message);
 }
 
-static void structured_data_is_skipped(void **state)
+UNIT_TEST(structured_data_is_skipped)
 {
-    (void)state;
     expect_message("- msg", "msg");
     expect_message("-", "");
     expect_message("- ", "");
@@ -99,7 +95,7 @@ static void structured_data_is_skipped(void **state)
     expect_message("[a b=\"c d\" e=\"\"][f@1 g=\"\\\"\\]\\\\\" h=\"\\n\"] msg", "msg");
 }
 
-static void what_only_looks_like_it_is_message(void **state)
+UNIT_TEST(what_only_looks_like_it_is_message)
 {
     static const char *const messages[] = {
         "msg",
@@ -120,14 +116,12 @@ static void what_only_looks_like_it_is_message(void **state)
         "[2026-05-07 08:06:12 +0000] [4] [CRITICAL] WORKER TIMEOUT (pid:12)",
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof messages / sizeof *messages; i++)
         expect_message(messages[i], messages[i]);
 }
 
-static void heroku_headers(void **state)
+UNIT_TEST(heroku_headers)
 {
-    (void)state;
     expect_line(TIME " heroku[router]: at=error code=H12", LINE_HEROKU, TIME_US, "heroku", "router",
                 "at=error code=H12");
     expect_line("2026-05-07T08:06:12Z app[web.1]:  x", LINE_HEROKU, TIME_US / 1000000 * 1000000,
@@ -135,9 +129,8 @@ static void heroku_headers(void **state)
     expect_line(TIME " app[web.1]:", LINE_HEROKU, TIME_US, "app", "web.1", "");
 }
 
-static void frames_without_a_hostname(void **state)
+UNIT_TEST(frames_without_a_hostname)
 {
-    (void)state;
     expect_line("<158>1 " TIME " heroku router - at=error", LINE_SYSLOG, TIME_US, "heroku",
                 "router", "at=error");
     expect_line("<158>1 " TIME " heroku router - - at=error", LINE_SYSLOG, TIME_US, "heroku",
@@ -148,9 +141,8 @@ static void frames_without_a_hostname(void **state)
     expect_line("<190>1 " TIME " web-7 nginx - - - x", LINE_SYSLOG, TIME_US, "nginx", "", "x");
 }
 
-static void frames_as_viewers_show_them(void **state)
+UNIT_TEST(frames_as_viewers_show_them)
 {
-    (void)state;
     expect_line(TIME " heroku router - - at=error", LINE_HEROKU, TIME_US, "heroku", "router",
                 "at=error");
     expect_line(TIME " app web.1 - x", LINE_HEROKU, TIME_US, "app", "web.1", "x");
@@ -159,7 +151,7 @@ static void frames_as_viewers_show_them(void **state)
     expect_line(TIME " cron job - x", LINE_BARE, TIME_US, "", "", "cron job - x");
 }
 
-static void bare_lines(void **state)
+UNIT_TEST(bare_lines)
 {
     static const char *const behind_time[] = {
         "app[web.1] x", "app web.1]: x", "[web.1]: x", "app[]: x",       "app[web 1]: x",
@@ -167,7 +159,6 @@ static void bare_lines(void **state)
     };
     char text[256];
 
-    (void)state;
     for (size_t i = 0; i < sizeof behind_time / sizeof *behind_time; i++) {
         snprintf(text, sizeof text, "%s %s", TIME, behind_time[i]);
         expect_line(text, LINE_BARE, TIME_US, "", "", behind_time[i]);
@@ -180,7 +171,7 @@ static void bare_lines(void **state)
 }
 
 /* A yes or no to the first bytes of a text holds whatever follows; so do framing's decisions. */
-static void what_is_known_stays_known(void **state)
+UNIT_TEST(what_is_known_stays_known)
 {
     static const char *const texts[] = {
         "<1>1 x",
@@ -199,7 +190,6 @@ static void what_is_known_stays_known(void **state)
         "2026-05-07T08:06:12.12345678901234567890Z x",
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         size_t n = strlen(texts[i]), len;
         enum line_known pri = line_pri(texts[i], n, &len), time;

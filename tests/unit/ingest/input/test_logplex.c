@@ -91,9 +91,8 @@ static void expect(const char *body, const char *lines, uint64_t malformed)
     expect_n(body, strlen(body), lines, malformed);
 }
 
-static void frames_are_lines(void **state)
+UNIT_TEST(frames_are_lines)
 {
-    (void)state;
     expect("", "", 0);
     expect("9 <1>1 one\n9 <1>1 two\n", "<1>1 one\n<1>1 two\n", 0);
     expect("8 <1>1 one8 <1>1 two", "<1>1 one\n<1>1 two\n", 0);
@@ -103,27 +102,24 @@ static void frames_are_lines(void **state)
     expect("10 <1>1 one\r\n9 <1>1 two\r", "<1>1 one\n<1>1 two\n", 0);
 }
 
-static void a_frame_may_hold_anything(void **state)
+UNIT_TEST(a_frame_may_hold_anything)
 {
     static const char zero[] = "8 <1>1 \0\0\0"
                                "8 <1>1 two";
 
-    (void)state;
     expect("15 <1>1 one\n\ntwo.\n9 <1>1 two\n", "<1>1 one||two.\n<1>1 two\n", 0);
     expect("18 <1>1 x 8 <1>1 one\n9 <1>1 two\n", "<1>1 x 8 <1>1 one\n<1>1 two\n", 0);
     expect_n(zero, sizeof zero - 1, "<1>1 |||\n<1>1 two\n", 0);
 }
 
-static void blanks_between_lines_are_nothing(void **state)
+UNIT_TEST(blanks_between_lines_are_nothing)
 {
-    (void)state;
     expect("\n\r  \n \r", "", 0);
     expect(" 8 <1>1 one\n\n 8 <1>1 two\r\n  three\n", "<1>1 one\n<1>1 two\nthree\n", 0);
 }
 
-static void a_bad_length_costs_no_neighbour(void **state)
+UNIT_TEST(a_bad_length_costs_no_neighbour)
 {
-    (void)state;
     expect("10 <1>1 one\n9 <1>1 two\n8 <1>1 end", "<1>1 one\n<1>1 two\n<1>1 end\n", 1);
     expect("99 <1>1 one\n9 <1>1 two\n", "<1>1 one\n<1>1 two\n", 1);
     expect("99 <1>1 one9 <1>1 two\n", "<1>1 one\n<1>1 two\n", 1);
@@ -136,18 +132,16 @@ static void a_bad_length_costs_no_neighbour(void **state)
     expect("90 <1>1 a90 <1>1 b90 <1>1 c", "<1>1 a\n<1>1 b\n<1>1 c\n", 3);
 }
 
-static void a_length_that_happens_to_end_well_is_believed(void **state)
+UNIT_TEST(a_length_that_happens_to_end_well_is_believed)
 {
-    (void)state;
     expect("19 <1>1 one\n9 <1>1 two\n", "<1>1 one|9 <1>1 two\n", 0);
     expect("20 <1>1 one\n9 <1>1 two\n9 <1>1 end\n", "<1>1 one|9 <1>1 two\n<1>1 end\n", 0);
     expect("18 <1>1 one\n9 <1>1 two\n9 <1>1 end\n", "<1>1 one\n<1>1 two\n<1>1 end\n", 1);
     expect("21 <1>1 one\n9 <1>1 two\n9 <1>1 end\n", "<1>1 one\n<1>1 two\n<1>1 end\n", 1);
 }
 
-static void unframed_lines(void **state)
+UNIT_TEST(unframed_lines)
 {
-    (void)state;
     expect("one\ntwo\r\nthree", "one\ntwo\nthree\n", 0);
     expect("<158>1 one\n<158>1 two\n", "<158>1 one\n<158>1 two\n", 0);
     expect(TIME " heroku[router]: one\n" TIME " app[web.1]: two\n",
@@ -156,9 +150,8 @@ static void unframed_lines(void **state)
            "one\n<1>1 two\n<1>1 three\n" TIME " a[b]: four\n<1>1 five\n", 0);
 }
 
-static void text_ends_at_a_head(void **state)
+UNIT_TEST(text_ends_at_a_head)
 {
-    (void)state;
     expect("cut off 8 <1>1 one8 <1>1 two", "cut off \n<1>1 one\n<1>1 two\n", 0);
     expect("<1>1 one8 <1>1 two", "<1>1 one\n<1>1 two\n", 0);
     expect("x-8 <1>1 one\n", "x\n<1>1 one\n", 1);
@@ -166,9 +159,8 @@ static void text_ends_at_a_head(void **state)
     expect("--8 <1>1 one\n", "-\n<1>1 one\n", 1);
 }
 
-static void what_is_almost_a_head_is_text(void **state)
+UNIT_TEST(what_is_almost_a_head_is_text)
 {
-    (void)state;
     expect("x 8 <1>2 y\n", "x 8 <1>2 y\n", 0);
     expect("x 8 <1234>1 y 8 <>1 z 8  <1>1 8<1>1 8 <1>1\n",
            "x 8 <1234>1 y 8 <>1 z 8  <1>1 8<1>1 8 <1>1\n", 0);
@@ -179,9 +171,8 @@ static void what_is_almost_a_head_is_text(void **state)
     expect("x 00000000000000000008 <1>1 y\n", "x \n<1>1 y\n", 1);
 }
 
-static void a_timed_line_ends_at_its_newline_only(void **state)
+UNIT_TEST(a_timed_line_ends_at_its_newline_only)
 {
-    (void)state;
     expect(TIME " app[web.1]: 9 <1>1 one\ntwo\n", TIME " app[web.1]: 9 <1>1 one\ntwo\n", 0);
     expect("2026-05-07 08:06:12Z 9 <1>1 one", "2026-05-07 08:06:12Z 9 <1>1 one\n", 0);
     /* No times, so the head in them counts. */
@@ -221,12 +212,11 @@ static void expect_lengths(char *body, size_t n, const size_t *lengths, size_t l
     free(body);
 }
 
-static void the_longest_line(void **state)
+UNIT_TEST(the_longest_line)
 {
     const size_t max[] = {LINE_BYTES_MAX, 4};
     const size_t salvaged[] = {LINE_BYTES_MAX, 8, 4};
 
-    (void)state;
     expect_lengths(filled("", LINE_BYTES_MAX + 5, "\nnext"), LINE_BYTES_MAX + 5, max, 2, 0);
     expect_lengths(filled("", LINE_BYTES_MAX + 6, "\nnext"), LINE_BYTES_MAX + 6, max, 2, 1);
     expect_lengths(filled("", LINE_BYTES_MAX, ""), LINE_BYTES_MAX, max, 1, 0);
@@ -244,12 +234,11 @@ static void the_longest_line(void **state)
                    salvaged, 3, 1);
 }
 
-static void digits_without_end_are_no_length(void **state)
+UNIT_TEST(digits_without_end_are_no_length)
 {
     const size_t one[] = {LINE_BYTES_MAX};
     char *body = filled("x ", MANY, " <1>1 one\n");
 
-    (void)state;
     memset(body + 2, '1', MANY - 12);
     expect_lengths(body, MANY, one, 1, 1);
 }
@@ -271,12 +260,11 @@ static struct seen push_times(const char *unit, size_t times, size_t chunk)
     return seen;
 }
 
-static void lines_come_in_large_batches(void **state)
+UNIT_TEST(lines_come_in_large_batches)
 {
     const char *mixed = "9 <1>1 one\n";
     char long_line[8193];
 
-    (void)state;
     assert_int_equal(push_times(mixed, LINE_BATCH_MAX, 0).calls, 1);
     assert_int_equal(push_times(mixed, LINE_BATCH_MAX + 1, 0).calls, 2);
     assert_int_equal(push_times("bare\n", LINE_BATCH_MAX, 0).calls, 1);
@@ -289,12 +277,11 @@ static void lines_come_in_large_batches(void **state)
                     LINE_REGION_MAX);
 }
 
-static void forms_share_a_batch(void **state)
+UNIT_TEST(forms_share_a_batch)
 {
     const char *body = "9 <1>1 one\nbare\n99 <1>1 bad\n" TIME " a[b]: c\n<1>1 d\n";
     struct seen seen = {0};
 
-    (void)state;
     push(&seen, body, strlen(body), strlen(body));
     assert_int_equal(seen.lines, 5);
     /* The bad length needs the whole body; the lines before it came at once. */
@@ -302,12 +289,11 @@ static void forms_share_a_batch(void **state)
     free(seen.text);
 }
 
-static void the_callback_can_stop_it(void **state)
+UNIT_TEST(the_callback_can_stop_it)
 {
     struct seen seen = {.answer = -42};
     struct input *p = input_new(&input_logplex, on_lines, &seen);
 
-    (void)state;
     assert_int_equal(input_push(p, "one\ntwo\nthr", 11, NULL), -42);
     assert_int_equal(seen.calls, 1);
     seen.answer = 0;
@@ -324,13 +310,12 @@ static void the_callback_can_stop_it(void **state)
     input_free(NULL);
 }
 
-static void reset_forgets_the_body(void **state)
+UNIT_TEST(reset_forgets_the_body)
 {
     static const char *const starts[] = {"9 <1>1 o", "unfinished", "99 <1>1 x", TIME " un", "12"};
     struct seen seen = {0};
     struct input *p = input_new(&input_logplex, on_lines, &seen);
 
-    (void)state;
     for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
         input_begin(p);
         assert_int_equal(input_push(p, starts[i], strlen(starts[i]), NULL), 0);
@@ -361,12 +346,11 @@ void *__wrap_malloc(size_t n)
     return __real_malloc(n);
 }
 
-static void no_memory(void **state)
+UNIT_TEST(no_memory)
 {
     struct seen seen = {0};
     struct input *p;
 
-    (void)state;
     mallocs_until_failure = 1;
     assert_null(input_new(&input_logplex, on_lines, &seen));
     p = input_new(&input_logplex, on_lines, &seen);
@@ -427,12 +411,11 @@ static void on_wanted(void *ctx, size_t start, size_t len)
     on_lines(&w->seen, &(struct input_lines){w->body + start, len, &span, 1, NULL});
 }
 
-static void random_bodies_agree_with_the_reference(void **state)
+UNIT_TEST(random_bodies_agree_with_the_reference)
 {
     uint32_t seed = 20260507;
     char body[1024];
 
-    (void)state;
     for (int i = 0; i < 3000; i++) {
         size_t n = random_body(&seed, body, sizeof body);
         struct wanted want = {.body = body};
@@ -450,7 +433,7 @@ static void random_bodies_agree_with_the_reference(void **state)
 
 /* Frames without end that each declare 60,000 bytes: all wait, none is good. What waits moves along
  * in the carry, which is far smaller than the body. */
-static void lies_without_end_agree_with_the_reference(void **state)
+UNIT_TEST(lies_without_end_agree_with_the_reference)
 {
     static const char lie[] = "60000 <1>1 x";
     const size_t n = 500001, chunks[] = {17, 1000, 16384, 70000, 500001};
@@ -458,7 +441,6 @@ static void lies_without_end_agree_with_the_reference(void **state)
     struct wanted want = {.body = body};
     struct input_counts wanted;
 
-    (void)state;
     assert_non_null(body);
     for (size_t i = 0; i < n; i++)
         body[i] = lie[i % (sizeof lie - 1)];
@@ -497,14 +479,13 @@ static bool plain_slowly(const char *s, size_t n, size_t *end, uint64_t *lines)
     return *lines > 0 && (*end < n || (int8_t)s[n] > ' ');
 }
 
-static void plain_blocks(void **state)
+UNIT_TEST(plain_blocks)
 {
     static const char rare[] = "<\n\r \t\x01\xc3";
     char *block = malloc(PLAIN_BLOCK + 1); /* so that a sanitizer sees a read beyond it */
     uint32_t seed = 5;
     unsigned n_plain = 0;
 
-    (void)state;
     assert_non_null(block);
     for (int round = 0; round < 20000; round++) {
         uint32_t newlines = draw(&seed, 4) == 0 ? 3000 : 1 + draw(&seed, 300);
@@ -685,14 +666,13 @@ static void push_asked(struct asked *a, struct input *p, size_t at, size_t n)
     free(chunk);
 }
 
-static void lines_that_nobody_asked_for(void **state)
+UNIT_TEST(lines_that_nobody_asked_for)
 {
     static struct asked a;
     struct input *p = input_new(&input_logplex, on_asked_lines, &a);
     uint32_t seed = 77;
     size_t n_lines = 0, n_came = 0;
 
-    (void)state;
     assert_non_null(p);
     for (int round = 0; round < 1500; round++) {
         size_t chunk;

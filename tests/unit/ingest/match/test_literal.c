@@ -30,9 +30,8 @@ static void check(const char *pattern, const char *expected)
     assert_false(facts.whole);
 }
 
-static void test_what_is_there_once(void **state)
+UNIT_TEST(test_what_is_there_once)
 {
-    (void)state;
     check("timeout after \\d+ms", "timeout after ;ms;");
     check("user_id=[0-9a-f]{8,32} .*failed", "user_id=; ;failed;");
     check("connection (refused|reset) by", "connection ; by;");
@@ -47,9 +46,8 @@ static void test_what_is_there_once(void **state)
     check("caf\xc3\xa9.", "caf\xc3\xa9;");
 }
 
-static void test_what_may_be_missing(void **state)
+UNIT_TEST(test_what_may_be_missing)
 {
-    (void)state;
     check("abc?d", "ab;d;");
     check("abc*d", "ab;d;");
     check("abc*?d", "ab;d;");
@@ -69,11 +67,10 @@ static void test_what_may_be_missing(void **state)
     check("x?", "");
 }
 
-static void test_all_of_it(void **state)
+UNIT_TEST(test_all_of_it)
 {
     struct literal_facts facts;
 
-    (void)state;
     assert_string_equal(stretches("Error R14", &facts), "Error R14;");
     assert_true(facts.whole && !facts.any_case);
     assert_string_equal(stretches("(?i)out\\.of memory", &facts), "out.of memory;");
@@ -86,7 +83,7 @@ static void test_all_of_it(void **state)
     assert_false(facts.whole);
 }
 
-static void test_nothing_is_claimed(void **state)
+UNIT_TEST(test_nothing_is_claimed)
 {
     static const char *const patterns[] = {
         "a|b",       "(*UTF8)ab", "(?x)ab",  "ab(?i)c",     "ab(?x: # (\n)", "ab(?#()",
@@ -97,7 +94,6 @@ static void test_nothing_is_claimed(void **state)
     };
     struct literal_facts facts;
 
-    (void)state;
     for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
         const char *shown = stretches(patterns[i], &facts);
 
@@ -107,12 +103,11 @@ static void test_nothing_is_claimed(void **state)
     }
 }
 
-static void test_appends(void **state)
+UNIT_TEST(test_appends)
 {
     struct literal_facts facts;
     struct buf out;
 
-    (void)state;
     buf_init(&out, 8);
     assert_int_equal(buf_append(&out, "x", 2), 0);
     assert_int_equal(literal_stretches("a|b", &out, &facts), 0);

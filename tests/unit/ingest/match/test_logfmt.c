@@ -26,7 +26,7 @@ static bool has(const char *message, const char *key, const char *value)
     return found;
 }
 
-static void test_found(void **state)
+UNIT_TEST(test_found)
 {
     static const char *const messages[] = {
         "code=H12",
@@ -70,14 +70,13 @@ static void test_found(void **state)
         "msg='a \"b' c\" code=H12", /* double quotes hide, whatever single ones do */
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
         if (!has(messages[i], "code", "H12"))
             fail_msg("not found in: %s", messages[i]);
     }
 }
 
-static void test_not_found(void **state)
+UNIT_TEST(test_not_found)
 {
     static const char *const messages[] = {
         "",
@@ -133,16 +132,14 @@ static void test_not_found(void **state)
         "path=\"/ code = H12 \"",
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
         if (has(messages[i], "code", "H12"))
             fail_msg("found in: %s", messages[i]);
     }
 }
 
-static void test_values_of_other_kinds(void **state)
+UNIT_TEST(test_values_of_other_kinds)
 {
-    (void)state;
     assert_true(has("msg=\"hello world\" a=b", "msg", "hello world"));
     assert_false(has("msg=hello world a=b", "msg", "hello world"));
     assert_true(has("path=\"/x\" a=b", "path", "/x"));
@@ -161,13 +158,12 @@ static void test_values_of_other_kinds(void **state)
     assert_true(has("\033[32mprogram\033[0m=\033[1mtom\033[0m", "program", "tom"));
 }
 
-static void test_pairs_in_order(void **state)
+UNIT_TEST(test_pairs_in_order)
 {
     static const char text[] = "at=info word path=\"/a b\" fwd=\"cut";
     struct logfmt_pair pair;
     size_t at = 0;
 
-    (void)state;
     assert_true(logfmt_next(text, sizeof text - 1, &at, &pair));
     assert_memory_equal(pair.key, "at", pair.key_len);
     assert_int_equal(pair.content_len, 4);
@@ -272,12 +268,11 @@ static bool plain_next(const char *s, size_t n, size_t *at, struct logfmt_pair *
 }
 
 /* Random texts of few letters: logfmt_next finds the same pairs as a walk over each byte. */
-static void test_pairs_are_those_of_a_plain_walk(void **state)
+UNIT_TEST(test_pairs_are_those_of_a_plain_walk)
 {
     static const char letters[] = "Xc1=\"\\ \n\t\v-=\" c' '";
     uint64_t seed = 4711;
 
-    (void)state;
     for (int round = 0; round < 300000; round++) {
         char *s = malloc(24);
         size_t n = (size_t)round % 25, at = 0, plain_at = 0;

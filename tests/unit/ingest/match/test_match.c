@@ -129,7 +129,7 @@ static const char *candidates(const char *gap, const char *const *lines, size_t 
     return shown;
 }
 
-static void test_source_and_process(void **state)
+UNIT_TEST(test_source_and_process)
 {
     static const struct sketch rules[] = {
         {.sources = {"heroku", "app"}, .matches = {"x"}},
@@ -148,7 +148,6 @@ static void test_source_and_process(void **state)
         {NULL, NULL, "0123"},
     };
 
-    (void)state;
     setup(rules, 4);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct match_result r = judge(cases[i].source, cases[i].process, "a x b");
@@ -159,13 +158,12 @@ static void test_source_and_process(void **state)
     }
 }
 
-static void test_any_item_and_all_parts(void **state)
+UNIT_TEST(test_any_item_and_all_parts)
 {
     static const struct sketch rules[] = {
         {.fields = {{"code", "H12", false}, {"code", "H13", false}}, .matches = {"POST", "PUT"}},
     };
 
-    (void)state;
     setup(rules, 1);
     assert_true(matches("heroku", "router", "code=H12 method=POST"));
     assert_true(matches("heroku", "router", "method=PUT code=H13"));
@@ -175,7 +173,7 @@ static void test_any_item_and_all_parts(void **state)
     assert_false(matches("heroku", "router", "fwd=\"code=H12\" method=POST"));
 }
 
-static void test_shared_expressions(void **state)
+UNIT_TEST(test_shared_expressions)
 {
     static const struct sketch rules[] = {
         {.matches = {"same", "same", false}},
@@ -185,7 +183,6 @@ static void test_shared_expressions(void **state)
     };
     struct match_result r;
 
-    (void)state;
     setup(rules, 4);
     r = judge("app", "web.1", "same=1 same=\"1\" same=1");
     assert_int_equal(r.n_rules, 3);
@@ -196,20 +193,19 @@ static void test_shared_expressions(void **state)
 }
 
 /* The next byte behind each of these is the length of the next frame. */
-static void test_frames_without_newline(void **state)
+UNIT_TEST(test_frames_without_newline)
 {
     static const struct sketch rules[] = {{.matches = {"code=H12$"}}};
     static const char *const lines[] = {"<1>1 - h a p - code=H12", "<1>1 - h a p - code=H12",
                                         "<1>1 - h a p - code=H123", "<1>1 - h a p - code=H12"};
 
-    (void)state;
     setup(rules, 1);
     assert_string_equal(candidates("23 ", lines, 4), "0123");
     assert_true(matches("heroku", "router", "code=H12"));
     assert_false(matches("heroku", "router", "code=H123"));
 }
 
-static void test_expressions_see_the_message_alone(void **state)
+UNIT_TEST(test_expressions_see_the_message_alone)
 {
     static const struct sketch rules[] = {
         {.matches = {"^start"}}, {.matches = {"\\bword\\b"}},      {.matches = {"\\Aa.c\\z"}},
@@ -217,7 +213,6 @@ static void test_expressions_see_the_message_alone(void **state)
     };
     static const char *const lines[] = {"start", "word", "abc", "end", "k"};
 
-    (void)state;
     setup(rules, 5);
     assert_string_equal(candidates("x", lines, 5), "01234");
     for (uint32_t i = 0; i < 5; i++) {
@@ -229,7 +224,7 @@ static void test_expressions_see_the_message_alone(void **state)
     assert_false(matches("app", "p", "xstart words abcd endx kk"));
 }
 
-static void test_newlines_and_dotall(void **state)
+UNIT_TEST(test_newlines_and_dotall)
 {
     static const struct sketch rules[] = {
         {.matches = {"(?s)Traceback.*Error"}},
@@ -240,7 +235,6 @@ static void test_newlines_and_dotall(void **state)
         "Traceback\n  File\nError", "one\ntwo", "a\nFatal\nb", "Traceback", "Error", "aFatal",
     };
 
-    (void)state;
     setup(rules, 3);
     /* The pass also sees the traceback that spans two lines; the exact look does not. */
     assert_string_equal(candidates("\n", lines, 6), "0245");
@@ -250,23 +244,21 @@ static void test_newlines_and_dotall(void **state)
     assert_int_equal(judge("app", "p", lines[4]).n_rules, 0);
 }
 
-static void test_gaps_are_nobodys(void **state)
+UNIT_TEST(test_gaps_are_nobodys)
 {
     static const struct sketch rules[] = {{.matches = {"needle"}}};
     static const char *const lines[] = {"hay", "needle", "hay"};
 
-    (void)state;
     setup(rules, 1);
     assert_string_equal(candidates("needle", lines, 3), "1");
 }
 
 /* Such a rule cannot be looked for in many lines at once; the rules reader refuses most of them. */
-static void test_line_by_line(void **state)
+UNIT_TEST(test_line_by_line)
 {
     static const struct sketch rules[] = {{.matches = {"^$"}}, {.matches = {"(*UTF8)\xc3\xa9+"}}};
     static const char *const lines[] = {"a", "b", "c"};
 
-    (void)state;
     for (size_t i = 0; i < 2; i++) {
         setup(&rules[i], 1);
         assert_true(match_is_line_by_line(f.match));
@@ -278,12 +270,11 @@ static void test_line_by_line(void **state)
     assert_false(match_is_line_by_line(f.match));
 }
 
-static void test_visitors_cannot_fake_a_field(void **state)
+UNIT_TEST(test_visitors_cannot_fake_a_field)
 {
     static const struct sketch rules[] = {
         {.sources = {"heroku"}, .fields = {{"code", "H12", false}}}};
 
-    (void)state;
     setup(rules, 1);
     assert_true(matches("heroku", "router", "at=error code=H12 desc=\"Request timeout\""));
     assert_false(matches("heroku", "router", "at=info path=\"/?code=H12\" status=200"));
@@ -294,7 +285,7 @@ static void test_visitors_cannot_fake_a_field(void **state)
 }
 
 /* The pass sees KEY=VALUE and KEY="VALUE" alone; lines with other forms are candidates, too. */
-static void test_pairs_of_unusual_forms_match(void **state)
+UNIT_TEST(test_pairs_of_unusual_forms_match)
 {
     static const struct sketch rules[] = {{.fields = {{"code", "H12", false}}},
                                           {.fields = {{"code", "H1.", true}}},
@@ -304,7 +295,6 @@ static void test_pairs_of_unusual_forms_match(void **state)
         "code='H12'",   "a code = H12", "\033[36mcode\033[0m=\033[1mH12", "code = \"H12\"",
         "'code = H13'", "x='code=H12'", "x=\"code = H12\" y='z'"};
 
-    (void)state;
     for (size_t whole = 0; whole <= PASS_WHOLE_MAX; whole += PASS_WHOLE_MAX) {
         setup_bounded(rules, 4, whole);
         assert_string_equal(candidates("\n", lines, 7), "0123456");
@@ -326,14 +316,13 @@ static size_t found(uint32_t rule, const char *message)
     return match_find(f.match, rule, message, strlen(message), &end) ? end : 0;
 }
 
-static void test_the_place_of_a_match(void **state)
+UNIT_TEST(test_the_place_of_a_match)
 {
     static const struct sketch rules[] = {
         {.matches = {"ab", "^x.*y$"}},
         {.fields = {{"code", "H12", false}}},
         {.fields = {{"code", "H[0-9]", true}}, .matches = {"b+"}}};
 
-    (void)state;
     setup(rules, 3);
     assert_int_equal(found(0, "..ab.ab"), 4);
     assert_int_equal(found(0, "x..y"), 4);
@@ -345,14 +334,13 @@ static void test_the_place_of_a_match(void **state)
     assert_int_equal(found(2, "b"), 1);
 }
 
-static void test_fields_hold_any_bytes(void **state)
+UNIT_TEST(test_fields_hold_any_bytes)
 {
     static const struct sketch rules[] = {{.fields = {{"a.b", "x*y", false}}},
                                           {.fields = {{"k", "^([", false}}},
                                           {.fields = {{"k", "\xc3\xa9", false}}}};
     static const char *const lines[] = {"a.b=x*y", "k=^([", "k=\xc3\xa9", "aXb=xy", "k=\"^([\""};
 
-    (void)state;
     setup(rules, 3);
     assert_string_equal(candidates(" ", lines, 5), "0124");
     assert_int_equal(judge("a", "p", lines[0]).rules[0], 0);
@@ -362,7 +350,7 @@ static void test_fields_hold_any_bytes(void **state)
     assert_int_equal(judge("a", "p", lines[4]).n_rules, 1);
 }
 
-static void test_what_logplex_lost(void **state)
+UNIT_TEST(test_what_logplex_lost)
 {
     static const struct {
         const char *message;
@@ -386,7 +374,6 @@ static void test_what_logplex_lost(void **state)
         {"", 0},
     };
 
-    (void)state;
     setup(NULL, 0);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *const lines[] = {"quiet", cases[i].message, "quiet"};
@@ -400,13 +387,12 @@ static void test_what_logplex_lost(void **state)
     }
 }
 
-static void test_own_lines(void **state)
+UNIT_TEST(test_own_lines)
 {
     static const struct sketch rules[] = {{.matches = {"."}}, {.fields = {{"code", "H12", false}}}};
     static const char ours[] = "at=error code=H12 path=\"/api/internal/heroku-log-drain?a=b\"";
     struct match_result r;
 
-    (void)state;
     setup(rules, 2);
     r = judge("app", "web.1", "heroku_log_drain: processed 3 lines code=H12");
     assert_true(r.own && r.n_rules == 0);
@@ -429,7 +415,7 @@ static void test_own_lines(void **state)
             .own);
 }
 
-static void test_own_lines_are_candidates(void **state)
+UNIT_TEST(test_own_lines_are_candidates)
 {
     static const char *const lines[] = {
         "<1>1 - h app web.1 - heroku_log_drain: processed 1 lines from logplex delivery",
@@ -439,12 +425,11 @@ static void test_own_lines_are_candidates(void **state)
         "<1>1 - h heroku router - path=\"/api/internal\"",
     };
 
-    (void)state;
     setup(NULL, 0);
     assert_string_equal(candidates("70 ", lines, 5), "0123");
 }
 
-static void test_a_pattern_that_cannot_be_compiled(void **state)
+UNIT_TEST(test_a_pattern_that_cannot_be_compiled)
 {
     static const char *const patterns[] = {"a{2,1}"};
     const struct rule rule = {.name = "r", .matches = {patterns, 1}};
@@ -452,14 +437,13 @@ static void test_a_pattern_that_cannot_be_compiled(void **state)
     struct err err = {.text = ""};
     struct match *m;
 
-    (void)state;
     assert_int_equal(match_new(&rules, &m, &err), ERR_INPUT);
     assert_null(m);
     assert_non_null(strstr(err.text, "a{2,1}"));
 }
 
 /* Hyperscan finds out only when it compiles it, in whatever company. */
-static void test_a_pattern_that_is_too_large(void **state)
+UNIT_TEST(test_a_pattern_that_is_too_large)
 {
     static const char *const patterns[] = {"x", "([^a][^b]){260}c"};
     struct rule rule = {.name = "r", .matches = {patterns, 2}};
@@ -469,7 +453,6 @@ static void test_a_pattern_that_is_too_large(void **state)
     struct err err = {.text = ""};
     struct match *m;
 
-    (void)state;
     assert_int_equal(match_new(&rules, &m, &err), ERR_INPUT);
     assert_null(m);
     assert_non_null(strstr(err.text, "too large"));
@@ -500,7 +483,7 @@ static const char *matching(const char *message)
     return digits(&r);
 }
 
-static void test_unless(void **state)
+UNIT_TEST(test_unless)
 {
     static const struct sketch rules[] = {
         {.matches = {"error"}, .unless = {"retry [0-9]+$", "^healthcheck"}},
@@ -510,7 +493,6 @@ static void test_unless(void **state)
         {.matches = {"boom"}, .unless = {"boom"}}, /* which never matches */
     };
 
-    (void)state;
     for (size_t full = 0; full <= PASS_WHOLE_MAX; full += PASS_WHOLE_MAX) {
         setup_bounded(rules, 5, full);
         assert_string_equal(matching("error"), "01");
@@ -526,19 +508,18 @@ static void test_unless(void **state)
 }
 
 /* What only `unless` holds makes no line a candidate, and costs the pass nothing. */
-static void test_unless_is_not_in_the_pass(void **state)
+UNIT_TEST(test_unless_is_not_in_the_pass)
 {
     static const struct sketch rules[] = {
         {.matches = {"needle"}, .unless = {"hay", "^$", "a{0,3}"}}};
     static const char *const lines[] = {"hay", "needle", "hay needle"};
 
-    (void)state;
     setup(rules, 1);
     assert_false(match_is_line_by_line(f.match));
     assert_string_equal(candidates("hay ", lines, 3), "12");
 }
 
-static void test_values_by_pattern(void **state)
+UNIT_TEST(test_values_by_pattern)
 {
     static const struct sketch rules[] = {
         {.fields = {{"status", "5..", true}}},
@@ -586,7 +567,6 @@ static void test_values_by_pattern(void **state)
         {"raw=axb", ""},
     };
 
-    (void)state;
     for (size_t full = 0; full <= PASS_WHOLE_MAX; full += PASS_WHOLE_MAX) {
         setup_bounded(rules, 8, full);
         assert_false(match_is_line_by_line(f.match));
@@ -602,7 +582,7 @@ static void test_values_by_pattern(void **state)
 }
 
 /* The value's expression narrows the candidates, but for a repeated dot at its end. */
-static void test_candidates_of_values(void **state)
+UNIT_TEST(test_candidates_of_values)
 {
     static const struct sketch rules[] = {{.fields = {{"status", "5..", true}}},
                                           {.fields = {{"path", "/a.*", true}}},
@@ -610,13 +590,12 @@ static void test_candidates_of_values(void **state)
     static const char *const lines[] = {"status=200", "status=\"500", "path=/b",
                                         "path=\"/a",  "odd=x",        "odd=y"};
 
-    (void)state;
     setup(rules, 3);
     assert_string_equal(candidates("\n", lines, 6), "134");
 }
 
 /* An expression of which the pass holds a stretch: more lines are candidates, no more match. */
-static void test_stretches(void **state)
+UNIT_TEST(test_stretches)
 {
     static const struct sketch rules[] = {
         {.matches = {"timeout after \\d+ms"}},
@@ -628,7 +607,6 @@ static void test_stretches(void **state)
     static const char *const lines[] = {
         "timeout after a while", "CONNECTION lost", "user_id=x", "czzb", "Plain", "it failed"};
 
-    (void)state;
     setup_bounded(rules, 5, 0);
     assert_false(match_is_line_by_line(f.match));
     assert_string_equal(candidates("\n", lines, 6), "01234");
@@ -642,7 +620,7 @@ static void test_stretches(void **state)
 }
 
 /* What too many expressions share would name them all for each line that holds it. */
-static void test_shared_stretches_are_not_used(void **state)
+UNIT_TEST(test_shared_stretches_are_not_used)
 {
     static const char *const patterns[10] = {
         "user=[0-9]1", "user=[0-9]2", "user=[0-9]3", "user=[0-9]4", "user=[0-9]5",
@@ -650,7 +628,6 @@ static void test_shared_stretches_are_not_used(void **state)
     static const char *const lines[] = {"user=x", "user=10", "user=a1"};
     struct sketch rules[10] = {{.matches = {NULL}}};
 
-    (void)state;
     for (size_t i = 0; i < 10; i++)
         rules[i].matches[0] = patterns[i];
     setup_bounded(rules, 10, 0);
@@ -660,7 +637,7 @@ static void test_shared_stretches_are_not_used(void **state)
 }
 
 /* As it is, Hyperscan takes each of these; with its anchor gone it finds it too large. */
-static void test_line_by_line_for_size(void **state)
+UNIT_TEST(test_line_by_line_for_size)
 {
     static const char *const patterns[] = {"^([^a][^b]){260}c", "^([^a][^b]){261}c",
                                            "^([^a][^b]){262}c"};
@@ -668,7 +645,6 @@ static void test_line_by_line_for_size(void **state)
     struct sketch rules[5] = {{.matches = {"x"}}, {.fields = {{"k", "v", false}}}};
     static char text[522];
 
-    (void)state;
     for (size_t i = 0; i < 3; i++)
         rules[i + 2].matches[0] = patterns[i];
     memset(text, 'c', 521);
@@ -684,13 +660,12 @@ static void test_line_by_line_for_size(void **state)
 }
 
 /* One expression that the pass cannot hold does not cost the others their stretch of it. */
-static void test_line_by_line_beside_others(void **state)
+UNIT_TEST(test_line_by_line_beside_others)
 {
     static const struct sketch rules[] = {
         {.matches = {".+"}}, {.matches = {"x"}}, {.fields = {{"k", "v", false}}}};
     static const char *const lines[] = {"a", "x", "k=v"};
 
-    (void)state;
     setup(rules, 3);
     assert_true(match_is_line_by_line(f.match));
     assert_string_equal(candidates("\n", lines, 3), "012");
@@ -700,13 +675,12 @@ static void test_line_by_line_beside_others(void **state)
 }
 
 /* The pass settles an expression that is nothing but a literal. */
-static void test_literals(void **state)
+UNIT_TEST(test_literals)
 {
     static const struct sketch rules[] = {
         {.matches = {"(?i)out\\.of memory"}}, {.matches = {"R14"}}, {.matches = {"\xff\\["}}};
     static const char *const lines[] = {"OUT.of Memory", "r14", "R14", "out of memory", "\xff["};
 
-    (void)state;
     setup(rules, 3);
     assert_string_equal(candidates("4", lines, 5), "024");
     assert_string_equal(matching(lines[0]), "0");
@@ -717,7 +691,7 @@ static void test_literals(void **state)
 }
 
 /* A full batch of which two in three lines match, in which the reports come out of order. */
-static void test_full_batch(void **state)
+UNIT_TEST(test_full_batch)
 {
     static const struct sketch rules[] = {{.matches = {"ab.*z", "b"}}, {.matches = {"a"}}};
     static char region[LINE_BATCH_MAX * 8];
@@ -726,7 +700,6 @@ static void test_full_batch(void **state)
     const uint32_t *ends;
     size_t n_ends;
 
-    (void)state;
     setup(rules, 2);
     for (uint32_t i = 0; i < LINE_BATCH_MAX; i++) {
         memcpy(region + (size_t)i * 8, i % 3 ? "4 xxab z" : "4 yyyy y", 8);
@@ -740,7 +713,7 @@ static void test_full_batch(void **state)
 }
 
 /* Lines in two places of one scanned chunk, with bytes between them that belong to no line. */
-static void test_a_scan_before_lines_are_known(void **state)
+UNIT_TEST(test_a_scan_before_lines_are_known)
 {
     static const struct sketch rules[] = {{.matches = {"ab.*z", "b"}}, {.matches = {"a"}}};
     static const char bytes[] = "b x\nab z\nxxx\nb\nyy ab yy\nxa", elsewhere[] = "b\nc";
@@ -749,7 +722,6 @@ static void test_a_scan_before_lines_are_known(void **state)
     const uint32_t *ends;
     size_t n_ends;
 
-    (void)state;
     setup(rules, 2);
     assert_int_equal(match_scan(f.match, bytes, sizeof bytes - 1, &ends, &n_ends), 0);
     assert_true(n_ends >= 6);
@@ -788,12 +760,11 @@ static const char *judged(const char *head, const char *message)
 }
 
 /* A report counts only if it lies in the message. */
-static void test_a_report_in_the_header_does_not_count(void **state)
+UNIT_TEST(test_a_report_in_the_header_does_not_count)
 {
     static const struct sketch rules[] = {
         {.matches = {"abab"}}, {.matches = {"^b.?a"}}, {.fields = {{.key = "a", .value = "b"}}}};
 
-    (void)state;
     setup(rules, 3);
     assert_string_equal(judged("", "abab"), "0");
     assert_string_equal(judged("x ", "abab ba"), "0");
@@ -807,7 +778,7 @@ static void test_a_report_in_the_header_does_not_count(void **state)
     assert_string_equal(judged("abab a=b ", ""), "");
 }
 
-static void test_a_scan_with_too_many_reports(void **state)
+UNIT_TEST(test_a_scan_with_too_many_reports)
 {
     static const struct sketch rules[] = {{.matches = {"ab"}}}, empty[] = {{.matches = {"^$"}}};
     static char bytes[(MATCH_HITS_MAX + 1) * 2];
@@ -816,7 +787,6 @@ static void test_a_scan_with_too_many_reports(void **state)
     const uint32_t *ends;
     size_t n_ends;
 
-    (void)state;
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = "ab"[i % 2];
     setup(rules, 1);

@@ -27,9 +27,8 @@ static void check_refused(const char *pattern)
     buf_close(&out);
 }
 
-static void test_assertions_go(void **state)
+UNIT_TEST(test_assertions_go)
 {
-    (void)state;
     check("code=H12$", "code=H12(?:)");
     check("^start", "(?:)start");
     check("\\bword\\b", "(?:)word(?:)");
@@ -39,9 +38,8 @@ static void test_assertions_go(void **state)
     check("plain", "plain");
 }
 
-static void test_what_only_looks_like_one_stays(void **state)
+UNIT_TEST(test_what_only_looks_like_one_stays)
 {
-    (void)state;
     check("a\\$\\^b", "a\\$\\^b");
     check("a\\\\$", "a\\\\(?:)");
     check("[^a$]x[$^]", "[^a$]x[$^]");
@@ -61,9 +59,8 @@ static void test_what_only_looks_like_one_stays(void **state)
     check("\\x{24}\\p{^Lu}$", "\\x{24}\\p{^Lu}(?:)");
 }
 
-static void test_comments(void **state)
+UNIT_TEST(test_comments)
 {
-    (void)state;
     check("a(?#^ [ ( )$", "a(?#^ [ ( )(?:)");
     check("(?x)a # it's [ a ( $\n ^b", "(?x)a # it's [ a ( $\n (?:)b");
     check("(?x)a # to the end [ $", "(?x)a # to the end [ $");
@@ -76,16 +73,14 @@ static void test_comments(void **state)
     check("(?x)(a # (\n)# [", "(?x)(a # (\n)# [");
 }
 
-static void test_groups(void **state)
+UNIT_TEST(test_groups)
 {
-    (void)state;
     check("(?:^a)(?i)^(?<n>b$)(?P<m>c$)(?'o'd$)",
           "(?:(?:)a)(?i)(?:)(?<n>b(?:))(?P<m>c(?:))(?'o'd(?:))");
 }
 
-static void test_repeated_dot_at_the_end_goes(void **state)
+UNIT_TEST(test_repeated_dot_at_the_end_goes)
 {
-    (void)state;
     check("code=H12.*", "code=H12");
     check("code=H12.*?$", "code=H12");
     check("code=H12.+", "code=H12");
@@ -99,7 +94,7 @@ static void test_repeated_dot_at_the_end_goes(void **state)
     check("a.\\Q*", "a.\\Q*");
 }
 
-static void test_what_is_not_understood_is_refused(void **state)
+UNIT_TEST(test_what_is_not_understood_is_refused)
 {
     static const char *const patterns[] = {
         "(*UTF8)a", "(*UCP)a", "(?=a)b", "(?!a)b", "(?<=a)b", "(?<!a)b", "(?>a)", "(?|a)",
@@ -107,16 +102,14 @@ static void test_what_is_not_understood_is_refused(void **state)
         "a)",       "[a",      "[]",     "(?",     "(?i",     "(?^:a)",  "[\\Q]",
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++)
         check_refused(patterns[i]);
 }
 
-static void test_depth_is_bounded(void **state)
+UNIT_TEST(test_depth_is_bounded)
 {
     char pattern[2002];
 
-    (void)state;
     memset(pattern, '(', 1000);
     pattern[1000] = 'a';
     memset(pattern + 1001, ')', 1000);
@@ -124,25 +117,23 @@ static void test_depth_is_bounded(void **state)
     check_refused(pattern);
 }
 
-static void test_ceiling(void **state)
+UNIT_TEST(test_ceiling)
 {
     struct buf out;
 
-    (void)state;
     buf_init(&out, 8);
     assert_int_equal(pattern_superset("$$$", &out), ERR_FULL);
     buf_close(&out);
 }
 
 /* Hyperscan takes the superset of each expression that it takes, unless that can be empty. */
-static void test_hyperscan_takes_the_supersets(void **state)
+UNIT_TEST(test_hyperscan_takes_the_supersets)
 {
     static const char *const patterns[] = {
         "^a$",          "a\\b",           "(?:^|;)a(?:$|;)", "\\Aa\\z",
         "(?x)a # [\n$", "[[:alpha:]]\\b", "^(?i)abc\\Z",     "(\\bab|cd$)",
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
         hs_compile_error_t *complaint = NULL;
         hs_database_t *db = NULL;
