@@ -46,13 +46,10 @@ int expressions_add(struct expressions *list, const char *text, unsigned flags, 
     return 0;
 }
 
-int expressions_append_literal(const char *bytes, struct buf *out)
+void expressions_append_literal(const char *bytes, struct buf *out)
 {
-    int rc = 0;
-
-    for (const char *s = bytes; rc == 0 && *s != '\0'; s++)
-        rc = buf_printf(out, "\\x%02x", (unsigned char)*s);
-    return rc;
+    for (; *bytes != '\0'; bytes++)
+        buf_printf(out, "\\x%02x", (unsigned char)*bytes);
 }
 
 int expressions_add_literal(struct expressions *list, const char *bytes, unsigned flags,
@@ -63,9 +60,8 @@ int expressions_add_literal(struct expressions *list, const char *bytes, unsigne
 
     /* Literals and expressions cannot share a database, but an escaped literal is an expression. */
     buf_init(&text, SIZE_MAX / 8);
-    rc = expressions_append_literal(bytes, &text);
-    if (rc == 0)
-        rc = expressions_add(list, buf_text(&text), flags, id);
+    expressions_append_literal(bytes, &text);
+    rc = text.failed != 0 ? text.failed : expressions_add(list, buf_text(&text), flags, id);
     buf_close(&text);
     return rc;
 }

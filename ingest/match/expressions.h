@@ -23,8 +23,8 @@ struct expressions {
 int expressions_add(struct expressions *list, const char *text, unsigned flags, unsigned id);
 int expressions_add_literal(struct expressions *list, const char *bytes, unsigned flags,
                             unsigned id);
-/* Appends the expression that stands for these bytes. Returns as buf's functions do. */
-int expressions_append_literal(const char *bytes, struct buf *out);
+/* Appends the expression that stands for these bytes. */
+void expressions_append_literal(const char *bytes, struct buf *out);
 void expressions_remove(struct expressions *list, size_t index);
 void expressions_close(struct expressions *list);
 

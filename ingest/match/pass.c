@@ -75,9 +75,7 @@ static int list_choice(struct plan *p, uint32_t index)
         return rc;
     }
     if (rc == 0 && criterion->kind == CRITERION_VALUE)
-        rc = buf_printf(&p->text, "%s=", criterion->key);
-    if (rc == 0 && criterion->kind == CRITERION_VALUE)
-        rc = buf_append(&p->text, "", 1);
+        rc = buf_printf(&p->text, "%s=%c", criterion->key, '\0');
     p->choices[p->n++] = (struct choice){.criterion = index, .any_case = facts.any_case, .at = at};
     return rc;
 }
@@ -153,23 +151,18 @@ static int add_field(struct expressions *list, const struct criterion *criterion
 static int append_value_superset(const struct criterion *criterion, struct buf *out)
 {
     size_t value;
-    int rc = expressions_append_literal(criterion->key, out);
 
-    if (rc == 0)
-        rc = buf_puts(out, "=");
+    expressions_append_literal(criterion->key, out);
+    buf_puts(out, "=");
     value = out->len;
-    if (rc == 0)
-        rc = buf_puts(out, "\"?(?:");
-    if (rc == 0)
-        rc = pattern_superset(criterion->text, out);
-    if (rc == 0)
-        rc = buf_puts(out, "\\E(?#\n(?#))");
-    if (rc == ERR_INPUT) { /* the pass then takes any value */
-        out->len = value;
+    buf_puts(out, "\"?(?:");
+    if (pattern_superset(criterion->text, out) == ERR_INPUT && out->failed == 0) {
+        out->len = value; /* the pass then takes any value */
         out->data[value] = 0;
-        rc = 0;
+    } else {
+        buf_puts(out, "\\E(?#\n(?#))");
     }
-    return rc;
+    return out->failed;
 }
 
 /* Whether the pass can hold the expression. Each is checked alone, as a compilation of all of them
