@@ -1,4 +1,4 @@
-/* A folder of its own for a test, with all that is in it gone afterwards. */
+/* A folder of its own for a test, with all that is in it gone afterwards, and a check. */
 #ifndef DRAINWATCH_TESTS_UNIT_SCRATCH_H
 #define DRAINWATCH_TESTS_UNIT_SCRATCH_H
 
@@ -81,5 +81,12 @@ static inline void scratch_copy(const char *from, const char *to, const char *su
     if (out >= 0)
         close(out);
 }
+
+/* Fails with the message in t->err unless the call returns 0. */
+#define OK(t, call)                                                                                \
+    do {                                                                                           \
+        if ((call) != 0)                                                                           \
+            fail_msg("%s: %s", #call, (t)->err.text);                                              \
+    } while (0)
 
 #endif

@@ -17,12 +17,6 @@ struct test {
     char set_aside[512];
 };
 
-#define OK(t, call)                                                                                \
-    do {                                                                                           \
-        if ((call) != 0)                                                                           \
-            fail_msg("%s: %s", #call, (t)->err.text);                                              \
-    } while (0)
-
 static int setup(void **state)
 {
     struct test *t = calloc(1, sizeof *t);

@@ -21,12 +21,6 @@ struct test {
     char set_aside[512];
 };
 
-#define OK(t, call)                                                                                \
-    do {                                                                                           \
-        if ((call) != 0)                                                                           \
-            fail_msg("%s: %s", #call, (t)->err.text);                                              \
-    } while (0)
-
 static void open_store(struct test *t)
 {
     OK(t,

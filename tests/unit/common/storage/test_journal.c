@@ -81,12 +81,6 @@ static void reopen_with(struct test *t, struct journal_options options)
     assert_string_equal(t->set_aside, "");
 }
 
-#define OK(t, call)                                                                                \
-    do {                                                                                           \
-        if ((call) != 0)                                                                           \
-            fail_msg("%s: %s", #call, (t)->err.text);                                              \
-    } while (0)
-
 static void append_text(struct test *t, const char *text)
 {
     OK(t, journal_begin(t->j, &t->err));

@@ -20,12 +20,6 @@ struct test {
 static const uint8_t sender[WIRE_SENDER_BYTES] = "sender number 1";
 static const uint8_t other_sender[WIRE_SENDER_BYTES] = "sender number 2";
 
-#define OK(t, call)                                                                                \
-    do {                                                                                           \
-        if ((call) != 0)                                                                           \
-            fail_msg("%s: %s", #call, (t)->err.text);                                              \
-    } while (0)
-
 static int setup(void **state)
 {
     struct test *t = calloc(1, sizeof *t);
