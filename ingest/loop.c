@@ -92,7 +92,7 @@ static void trim_journal(struct loop *l, int64_t now_us)
 
     if (!sender_trim_due(l->spool.sender, now_us))
         return;
-    notices_write(&l->notices, spool_trim(&l->spool, &err) == 0 ? NULL : &err, now_us);
+    notices_write(&l->notices, spool_record(&l->spool, NULL, &err) == 0 ? NULL : &err, now_us);
     push_records(l);
 }
 

@@ -133,19 +133,6 @@ int spool_exchange(struct spool *s, int64_t now_us, struct err *err)
     return rc == 0 ? sender_timer(s->sender, now_us, err) : rc;
 }
 
-int spool_trim(struct spool *s, struct err *err)
-{
-    int rc = journal_begin(s->journal, err);
-
-    if (rc == 0)
-        rc = sender_trim(s->sender, err);
-    if (rc == 0)
-        rc = journal_commit(s->journal, err);
-    if (rc != 0)
-        undo(s);
-    return rc;
-}
-
 /* ---- damage ---- */
 
 int spool_check(struct spool *s, int64_t now_us, struct err *err)

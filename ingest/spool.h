@@ -26,16 +26,12 @@ int spool_open(struct spool *s, const struct settings *settings, int64_t now_us,
 void spool_close(struct spool *s); /* all zeros is fine */
 
 /* Records all of these requests in one transaction, and sets for each whether it is accepted. What
- * fits is accepted even if others do not fit. Returns 0 if all are, or the error of one that is
- * not. */
+ * fits is accepted even if others do not fit. Removes acked records, too, so call it without
+ * requests if sender_trim_due. Returns 0 if all are accepted, or the error of one that is not. */
 int spool_record(struct spool *s, struct request *waiting, struct err *err);
 /* Sends records to the alerter, as many as may be in flight, and takes its acks. Returns 0 or an
  * error of reading the journal; records are then sent later. */
 int spool_exchange(struct spool *s, int64_t now_us, struct err *err);
-
-/* Removes acked records, if sender_trim_due. That makes room, so it also finds out whether a
- * journal that could not be written can be again. */
-int spool_trim(struct spool *s, struct err *err);
 
 /* To be called once a turn, outside of a transaction. Fails with ERR_IO if the state folder was
  * removed or replaced, because nobody could read its records again. Sets a damaged journal

@@ -156,11 +156,10 @@ void time_format_rfc3339(int64_t us, char out[TIME_RFC3339_SIZE])
 
 void time_format_utc(int64_t us, char out[TIME_UTC_SIZE])
 {
-    struct civil c = civil_of(us);
+    char text[TIME_RFC3339_SIZE];
 
-    snprintf(out, TIME_UTC_SIZE, "%04u-%02u-%02u %02u:%02u:%02u UTC", (unsigned)c.y % 10000,
-             (unsigned)c.mo % 100, (unsigned)c.d % 100, (unsigned)c.h % 100, (unsigned)c.mi % 100,
-             (unsigned)c.s % 100);
+    time_format_rfc3339(us, text);
+    snprintf(out, TIME_UTC_SIZE, "%.10s %.8s UTC", text, text + 11);
 }
 
 static const struct unit {

@@ -135,12 +135,11 @@ int body_push(struct body *b, const void *bytes, size_t n)
     return b->gzip ? push_gzip(b, bytes, n) : push_plain(b, bytes, n);
 }
 
-int body_finish(struct body *b, enum body_verdict *verdict, const struct wire_record **records,
-                size_t *n)
+int body_finish(struct body *b, bool *too_large, const struct wire_record **records, size_t *n)
 {
     *records = NULL;
     *n = 0;
-    *verdict = b->too_large ? BODY_TOO_LARGE : BODY_COMPLETE;
+    *too_large = b->too_large;
     if (b->too_large)
         return 0;
     if (body_is_damaged(b))

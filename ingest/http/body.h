@@ -12,11 +12,6 @@
 
 struct body;
 
-enum body_verdict {
-    BODY_COMPLETE,
-    BODY_TOO_LARGE,
-};
-
 struct body *body_new(void); /* NULL: no memory */
 void body_free(struct body *b);
 
@@ -27,10 +22,9 @@ int body_begin(struct body *b, struct rulebook *book, const struct delivery_head
                int64_t max_bytes);
 int body_push(struct body *b, const void *bytes, size_t n);
 
-/* The body is complete. Sets the records to keep, as delivery_finish does. The readable part of a
- * damaged gzip stream counts, and the damage counts as a malformed frame. */
-int body_finish(struct body *b, enum body_verdict *verdict, const struct wire_record **records,
-                size_t *n);
+/* The body is complete. Sets the records to keep, as delivery_finish does; none if it is too large.
+ * The readable part of a damaged gzip stream counts, and the damage counts as a malformed frame. */
+int body_finish(struct body *b, bool *too_large, const struct wire_record **records, size_t *n);
 
 struct delivery_counts body_counts(const struct body *b);
 /* Whether a gzip stream was damaged or cut off; known after finish. */

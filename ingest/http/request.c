@@ -298,13 +298,13 @@ static void answer_failed(struct request *r, int64_t now_us, struct answer *answ
 
 static void finish_body(struct request *r, int64_t now_us, struct answer *answer)
 {
-    enum body_verdict verdict = BODY_COMPLETE;
+    bool too_large = false;
 
     if (r->failed == 0)
-        r->failed = body_finish(r->body, &verdict, &r->records, &r->n_records);
+        r->failed = body_finish(r->body, &too_large, &r->records, &r->n_records);
     if (r->failed != 0) {
         answer_failed(r, now_us, answer);
-    } else if (verdict == BODY_TOO_LARGE) {
+    } else if (too_large) {
         answer_too_large(r->all, answer);
     } else if (r->n_records == 0) {
         answer_accepted(r, answer);
