@@ -39,9 +39,8 @@ static void assert_json(const struct wire_alert *alert, const char *expected)
     json_decref(object);
 }
 
-static void test_every_member_in_its_order(void **state)
+UNIT_TEST(test_every_member_in_its_order)
 {
-    (void)state;
     assert_json(&ALERT, "{\"id\":\"0123456789abcdef\",\"kind\":\"breach\","
                         "\"rule\":\"h12-request-timeout\",\"app\":\"raxx-console-prod\","
                         "\"group\":{},\"at\":\"2026-05-07T08:06:12.123456Z\",\"count\":1000000,"
@@ -50,11 +49,10 @@ static void test_every_member_in_its_order(void **state)
                         "\"last\":\"2026-05-07T08:06:12.000001Z\"}");
 }
 
-static void test_a_group_and_part_of_a_second(void **state)
+UNIT_TEST(test_a_group_and_part_of_a_second)
 {
     struct wire_alert alert = ALERT;
 
-    (void)state;
     alert.group = GROUP;
     alert.n_group = 2;
     alert.window_us = 2500000;
@@ -71,7 +69,7 @@ static void test_a_group_and_part_of_a_second(void **state)
 
 /* A value from a log line is a JSON text like any other; escaping for a terminal or Slack comes
  * later. Severity and mentions are no members. */
-static void test_a_group_from_a_log_line(void **state)
+UNIT_TEST(test_a_group_from_a_log_line)
 {
     static const struct wire_group group[] = {{"process", ""},
                                               {"path", "/\x01\x1b[31m\x7f\\\t"},
@@ -80,7 +78,6 @@ static void test_a_group_from_a_log_line(void **state)
     static const char *const who[] = {"here"};
     struct wire_alert alert = ALERT;
 
-    (void)state;
     alert.group = group;
     alert.n_group = WIRE_GROUP_MAX;
     alert.severity = "critical";
@@ -97,14 +94,13 @@ static void test_a_group_from_a_log_line(void **state)
 }
 
 /* Cut, it could not be told from another group. */
-static void test_a_long_value_is_whole(void **state)
+UNIT_TEST(test_a_long_value_is_whole)
 {
     static char value[WIRE_GROUP_TEXT_MAX + 1];
     const struct wire_group group = {"path", value};
     struct wire_alert alert = ALERT;
     json_t *object;
 
-    (void)state;
     memset(value, '"', WIRE_GROUP_TEXT_MAX);
     alert.group = &group;
     alert.n_group = 1;
@@ -115,13 +111,12 @@ static void test_a_long_value_is_whole(void **state)
     json_decref(object);
 }
 
-static void test_an_object_can_be_added_to(void **state)
+UNIT_TEST(test_an_object_can_be_added_to)
 {
     json_t *object = output_json(&ALERT);
     const char *key, *last = "";
     json_t *value;
 
-    (void)state;
     assert_int_equal(json_object_set_new(object, "delivery", json_object()), 0);
     json_object_foreach(object, key, value)
     {
@@ -150,13 +145,12 @@ static void counting_free(void *p)
     free(p);
 }
 
-static void test_without_memory_there_is_no_object_and_no_leak(void **state)
+UNIT_TEST(test_without_memory_there_is_no_object_and_no_leak)
 {
     struct wire_alert alert = ALERT;
     json_t *object = NULL;
     size_t n;
 
-    (void)state;
     alert.group = GROUP;
     alert.n_group = 2;
     json_set_alloc_funcs(sparing_malloc, counting_free);

@@ -375,12 +375,11 @@ static struct http_reply post_one(struct poster *p, int n, const char *body)
 
 /* --- tests --- */
 
-static void test_a_post_as_it_was_asked_for(void **state)
+UNIT_TEST(test_a_post_as_it_was_asked_for)
 {
     struct poster *p = new_poster("127.0.0.1", 0, 0);
     struct http_reply r = post_one(p, 42, "ok");
 
-    (void)state;
     assert_int_equal(r.status, 200);
     assert_string_equal(r.error, "");
     assert_int_equal(r.retry_after_s, 0);
@@ -396,11 +395,10 @@ static void test_a_post_as_it_was_asked_for(void **state)
     free_poster(p);
 }
 
-static void test_connections_are_kept(void **state)
+UNIT_TEST(test_connections_are_kept)
 {
     struct poster *p = new_poster("127.0.0.1", 0, 0);
 
-    (void)state;
     for (int i = 0; i < 5; i++)
         assert_int_equal(post_one(p, i, "ok").status, 200);
     assert_int_equal(counted(&server.n_requests), 5);
@@ -408,12 +406,11 @@ static void test_connections_are_kept(void **state)
     free_poster(p);
 }
 
-static void test_a_kept_connection_that_closes_costs_a_try(void **state)
+UNIT_TEST(test_a_kept_connection_that_closes_costs_a_try)
 {
     struct poster *p = new_poster("127.0.0.1", 0, 0);
     struct http_reply r;
 
-    (void)state;
     assert_int_equal(post_one(p, 1, "ok").status, 200);
     r = post_one(p, 2, "close");
     assert_string_equal(r.error, "the connection was closed without an answer");
@@ -424,12 +421,11 @@ static void test_a_kept_connection_that_closes_costs_a_try(void **state)
 }
 
 /* One that Slack closed while it was idle, as it does after a minute or so, costs nothing. */
-static void test_a_connection_that_was_closed_while_idle(void **state)
+UNIT_TEST(test_a_connection_that_was_closed_while_idle)
 {
     struct poster *p = new_poster("127.0.0.1", 0, 0);
     const int64_t end = now_ms() + 5000;
 
-    (void)state;
     assert_int_equal(post_one(p, 1, "bye").status, 200);
     while (counted(&server.n_closed) == 0 && now_ms() < end)
         turn(p, 1);
@@ -438,12 +434,11 @@ static void test_a_connection_that_was_closed_while_idle(void **state)
     free_poster(p);
 }
 
-static void test_retry_after(void **state)
+UNIT_TEST(test_retry_after)
 {
     struct poster *p = new_poster("127.0.0.1", 0, 0);
     struct http_reply r = post_one(p, 1, "429");
 
-    (void)state;
     assert_int_equal(r.status, 429);
     assert_int_equal(r.retry_after_s, 7);
     assert_string_equal(r.error, "");
@@ -452,12 +447,11 @@ static void test_retry_after(void **state)
     free_poster(p);
 }
 
-static void test_a_redirect_is_not_followed(void **state)
+UNIT_TEST(test_a_redirect_is_not_followed)
 {
     struct poster *p = new_poster("127.0.0.1", 0, 0);
     struct http_reply r = post_one(p, 1, "302");
 
-    (void)state;
     assert_int_equal(r.status, 302);
     assert_int_equal(r.body_len, 0);
     assert_string_equal(r.body, "");
@@ -465,12 +459,11 @@ static void test_a_redirect_is_not_followed(void **state)
     free_poster(p);
 }
 
-static void test_broken_answers_are_errors(void **state)
+UNIT_TEST(test_broken_answers_are_errors)
 {
     static const char *const kinds[] = {"close", "cut", "garbage", "huge"};
     struct poster *p = new_poster("127.0.0.1", 0, 0);
 
-    (void)state;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         struct http_reply r = post_one(p, (int)i, kinds[i]);
 
@@ -481,12 +474,11 @@ static void test_broken_answers_are_errors(void **state)
     free_poster(p);
 }
 
-static void test_nobody_listens(void **state)
+UNIT_TEST(test_nobody_listens)
 {
     struct poster *p = new_poster("127.0.0.1", 0, 0);
     struct http_reply r;
 
-    (void)state;
     shutdown(server.fd, SHUT_RDWR); /* server_stop does it again, to no effect */
     pthread_join(server.thread, NULL);
     pthread_create(&server.thread, NULL, serve, NULL); /* ends at once, for server_stop to join */
@@ -496,26 +488,24 @@ static void test_nobody_listens(void **state)
     free_poster(p);
 }
 
-static void test_the_token_stays_here(void **state)
+UNIT_TEST(test_the_token_stays_here)
 {
     struct poster *p = new_poster("127.0.0.1", 0, 0);
     struct http_reply r = post_one(p, 1, "echo");
 
-    (void)state;
     assert_int_equal(r.status, 200);
     assert_non_null(memmem(r.body, r.body_len, "Bearer ****", 11));
     assert_null(memmem(r.body, r.body_len, TOKEN, strlen(TOKEN)));
     free_poster(p);
 }
 
-static void test_one_that_hangs_holds_up_no_other(void **state)
+UNIT_TEST(test_one_that_hangs_holds_up_no_other)
 {
     struct poster *p = new_poster("127.0.0.1", 0, 600);
     struct result r;
     int64_t begun = now_ms();
     int turns = 0;
 
-    (void)state;
     post(p, 1, "hang");
     for (int i = 10; i < 15; i++)
         assert_int_equal(post_one(p, i, "ok").status, 200);
@@ -531,12 +521,11 @@ static void test_one_that_hangs_holds_up_no_other(void **state)
     free_poster(p);
 }
 
-static void test_each_of_many_ends_once(void **state)
+UNIT_TEST(test_each_of_many_ends_once)
 {
     struct poster *p = new_poster("127.0.0.1", 0, 400);
     bool seen[20] = {false};
 
-    (void)state;
     for (int i = 0; i < 20; i++)
         post(p, i, i % 2 == 0 ? "hang" : "ok");
     for (int i = 0; i < 20; i++) {
@@ -551,24 +540,22 @@ static void test_each_of_many_ends_once(void **state)
 }
 
 /* The poll returns at once for it, though nothing happens on any descriptor. */
-static void test_a_call_that_failed_at_once_is_not_slept_over(void **state)
+UNIT_TEST(test_a_call_that_failed_at_once_is_not_slept_over)
 {
     struct poster *p = new_poster("127.0.0.1", 0, 0);
     int64_t begun = now_ms();
 
-    (void)state;
     snprintf(p->url, sizeof p->url, "gopher://127.0.0.1/");
     assert_string_not_equal(post_one(p, 1, "ok").error, "");
     assert_true(now_ms() - begun < 900);
     free_poster(p);
 }
 
-static void test_on_a_kept_connection_a_post_is_out_at_once(void **state)
+UNIT_TEST(test_on_a_kept_connection_a_post_is_out_at_once)
 {
     struct poster *p = new_poster("127.0.0.1", 0, 0);
     const int64_t end = now_ms() + 20000;
 
-    (void)state;
     post_one(p, 1, "ok");
     post(p, 2, "ok");
     while (counted(&server.n_requests) < 2) /* the loop does not turn meanwhile */
@@ -577,7 +564,7 @@ static void test_on_a_kept_connection_a_post_is_out_at_once(void **state)
     free_poster(p);
 }
 
-static void test_the_loops_own_descriptors(void **state)
+UNIT_TEST(test_the_loops_own_descriptors)
 {
     struct poster *p = new_poster("127.0.0.1", 0, 0);
     struct err err;
@@ -586,7 +573,6 @@ static void test_the_loops_own_descriptors(void **state)
     char c = 'x';
     struct curl_waitfd fds[1];
 
-    (void)state;
     assert_int_equal(pipe(ends), 0);
     fds[0] = (struct curl_waitfd){.fd = ends[0], .events = CURL_WAIT_POLLIN};
     post(p, 1, "hang");
@@ -611,14 +597,13 @@ static void ignore_alarm(int signal)
     (void)signal;
 }
 
-static void test_a_signal_ends_the_wait(void **state)
+UNIT_TEST(test_a_signal_ends_the_wait)
 {
     struct poster *p = new_poster("127.0.0.1", 0, 0);
     struct sigaction action = {.sa_handler = ignore_alarm}, old;
     struct itimerval in = {.it_value.tv_usec = 20000};
     int64_t begun = now_ms();
 
-    (void)state;
     sigaction(SIGALRM, &action, &old);
     setitimer(ITIMER_REAL, &in, NULL);
     turn(p, 10000);
@@ -628,13 +613,12 @@ static void test_a_signal_ends_the_wait(void **state)
 }
 
 /* The loop goes on while a name is looked up, when the lookup is given up, and at the end. */
-static void test_a_name_that_takes_its_time(void **state)
+UNIT_TEST(test_a_name_that_takes_its_time)
 {
     struct poster *p = new_poster("slow.invalid", 200, 0);
     struct result r;
     const int64_t begun = now_ms();
 
-    (void)state;
     lookup.held = true;
     post(p, 1, "ok");
     while (!next(p, &r)) {
@@ -738,21 +722,19 @@ static intptr_t post_over_tls(bool is_trusted, char error[CURL_ERROR_SIZE])
     return (intptr_t)entrusted;
 }
 
-static void test_a_server_of_an_unknown_authority_gets_nothing(void **state)
+UNIT_TEST(test_a_server_of_an_unknown_authority_gets_nothing)
 {
     char error[CURL_ERROR_SIZE];
 
-    (void)state;
     assert_int_equal(post_over_tls(false, error), 0);
     assert_non_null(strstr(error, "certificate"));
     assert_non_null(strstr(error, "SSL_CERT_FILE"));
 }
 
-static void test_an_authority_of_ones_own_is_trusted(void **state)
+UNIT_TEST(test_an_authority_of_ones_own_is_trusted)
 {
     char error[CURL_ERROR_SIZE];
 
-    (void)state;
     assert_true(post_over_tls(true, error) > 0);
     assert_string_equal(error, "");
 }

@@ -58,7 +58,7 @@ static void print(const struct wire_alert *a, struct http_request *out)
     assert_int_equal(destination_stdout.request(&(struct settings){0}, a, &attempt, out), 0);
 }
 
-static void an_alert_is_printed(void **state)
+UNIT_TEST(an_alert_is_printed)
 {
     static const char want[] =
         "drainwatch alert: H12 request timeouts: 6 matches in 5 minutes (more than 3) · "
@@ -71,14 +71,13 @@ static void an_alert_is_printed(void **state)
     struct wire_alert a = an_alert();
     struct http_request out;
 
-    (void)state;
     a.suppressed = 2;
     print(&a, &out);
     assert_string_equal(buf_text(&out.body), want);
     http_request_close(&out);
 }
 
-static void group_and_severity_are_printed(void **state)
+UNIT_TEST(group_and_severity_are_printed)
 {
     static const char *const who[] = {"here", "U012AB"};
     static const char want[] =
@@ -93,7 +92,6 @@ static void group_and_severity_are_printed(void **state)
     struct wire_alert a = an_alert();
     struct http_request out;
 
-    (void)state;
     a.runbook = "";
     a.severity = "error";
     a.at_least = true;
@@ -106,7 +104,7 @@ static void group_and_severity_are_printed(void **state)
     http_request_close(&out);
 }
 
-static void every_line_begins_with_our_name(void **state)
+UNIT_TEST(every_line_begins_with_our_name)
 {
     struct wire_group group[20];
     struct wire_alert a = an_alert();
@@ -114,7 +112,6 @@ static void every_line_begins_with_our_name(void **state)
     struct buf evil;
     char *line, *rest = NULL;
 
-    (void)state;
     buf_init(&evil, 1 << 20);
     for (int i = 0; i < 2000; i++)
         assert_int_equal(buf_puts(&evil, "\nheroku <router> drain_token=0123456789abcdef0123 \xff"),
@@ -138,12 +135,11 @@ static void every_line_begins_with_our_name(void **state)
     buf_close(&evil);
 }
 
-static void a_stack_trace_stays_one_line(void **state)
+UNIT_TEST(a_stack_trace_stays_one_line)
 {
     struct wire_alert a = an_alert();
     struct http_request out;
 
-    (void)state;
     a.sample = bytes("\x1b[31mjava.lang.Error\x1b[0m\r\n\tat a.B(C.java:1)\n\x1b]0;x\n");
     print(&a, &out);
     assert_says(&out.body,
@@ -151,11 +147,10 @@ static void a_stack_trace_stays_one_line(void **state)
     http_request_close(&out);
 }
 
-static void a_printed_alert_is_delivered(void **state)
+UNIT_TEST(a_printed_alert_is_delivered)
 {
     struct destination_verdict v;
 
-    (void)state;
     destination_stdout.judge(&(struct destination_try){"C1", 1, ""},
                              &(struct http_reply){.error = ""}, &v);
     assert_int_equal(v.outcome, DESTINATION_DELIVERED);
@@ -163,11 +158,10 @@ static void a_printed_alert_is_delivered(void **state)
     assert_string_equal(v.remedy, "");
 }
 
-static void an_alert_that_cannot_be_printed_is_retried(void **state)
+UNIT_TEST(an_alert_that_cannot_be_printed_is_retried)
 {
     struct destination_verdict v;
 
-    (void)state;
     destination_stdout.judge(&(struct destination_try){"C1", 1, ""},
                              &(struct http_reply){.error = "No space left on device"}, &v);
     assert_int_equal(v.outcome, DESTINATION_RETRY);

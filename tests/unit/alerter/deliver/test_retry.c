@@ -14,23 +14,21 @@ static int64_t delay(const char *id, int tries)
     return retry_delay_us(&(struct retry_facts){.id = id, .tries = tries});
 }
 
-static void test_the_first_try_is_at_once(void **state)
+UNIT_TEST(test_the_first_try_is_at_once)
 {
     struct retry_facts f = {.id = "0123456789abcdef", .decided_us = T0};
     int64_t next = 0;
 
-    (void)state;
     assert_int_equal(retry_decide(&f, PACE_US, T0, &next), RETRY_DUE);
     assert_int_equal(next, T0);
 }
 
-static void test_the_second_comes_after_exactly_one_second(void **state)
+UNIT_TEST(test_the_second_comes_after_exactly_one_second)
 {
     struct retry_facts f = {
         .id = "0123456789abcdef", .decided_us = T0, .tries = 1, .last_try_us = T0 + 300};
     int64_t next = 0;
 
-    (void)state;
     assert_int_equal(retry_decide(&f, PACE_US, T0 + 300, &next), RETRY_LATER);
     assert_int_equal(next, T0 + 300 + TIME_S);
     assert_int_equal(retry_decide(&f, PACE_US, next - 1, &next), RETRY_LATER);
@@ -38,11 +36,10 @@ static void test_the_second_comes_after_exactly_one_second(void **state)
     assert_int_equal(retry_decide(&f, PACE_US, next, &next), RETRY_DUE);
 }
 
-static void test_then_it_doubles_up_to_five_minutes(void **state)
+UNIT_TEST(test_then_it_doubles_up_to_five_minutes)
 {
     static const int seconds[] = {0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300};
 
-    (void)state;
     for (int tries = 1; tries < 12; tries++) {
         int64_t us = delay("0123456789abcdef", tries);
 
@@ -54,11 +51,10 @@ static void test_then_it_doubles_up_to_five_minutes(void **state)
 
 /* Many that failed together spread over the whole of their quarter, and each at every asking
  * alike. */
-static void test_jitter_spreads_and_can_be_repeated(void **state)
+UNIT_TEST(test_jitter_spreads_and_can_be_repeated)
 {
     int per_tenth[10] = {0};
 
-    (void)state;
     for (int i = 0; i < 1000; i++) {
         char id[17];
         int64_t us;
@@ -72,20 +68,18 @@ static void test_jitter_spreads_and_can_be_repeated(void **state)
         assert_in_range(per_tenth[i], 60, 140);
 }
 
-static void test_jitter_differs_from_try_to_try(void **state)
+UNIT_TEST(test_jitter_differs_from_try_to_try)
 {
     const int64_t at_300[] = {delay("a", 10), delay("a", 11), delay("a", 12)};
 
-    (void)state;
     assert_int_not_equal(at_300[0], at_300[1]);
     assert_int_not_equal(at_300[1], at_300[2]);
 }
 
-static void test_what_slack_asks_for_is_done(void **state)
+UNIT_TEST(test_what_slack_asks_for_is_done)
 {
     struct retry_facts f = {.id = "a", .tries = 4};
 
-    (void)state;
     f.retry_after_us = 30 * TIME_S;
     assert_int_equal(retry_delay_us(&f), 30 * TIME_S);
     f.retry_after_us = 2 * TIME_S; /* also where the backoff would be longer */
@@ -98,12 +92,11 @@ static void test_what_slack_asks_for_is_done(void **state)
     assert_int_equal(retry_delay_us(&f), delay("a", 4));
 }
 
-static void test_the_pace_of_a_channel(void **state)
+UNIT_TEST(test_the_pace_of_a_channel)
 {
     struct retry_facts f = {.id = "a", .decided_us = T0, .channel_last_us = T0 - 400 * TIME_MS};
     int64_t next = 0;
 
-    (void)state;
     assert_int_equal(retry_decide(&f, PACE_US, T0, &next), RETRY_LATER);
     assert_int_equal(next, T0 + 600 * TIME_MS);
     assert_int_equal(retry_decide(&f, PACE_US, next, &next), RETRY_DUE);
@@ -116,12 +109,11 @@ static void test_the_pace_of_a_channel(void **state)
     assert_int_equal(next, T0 + 100 + TIME_S);
 }
 
-static void test_it_expires_a_day_after_it_was_decided(void **state)
+UNIT_TEST(test_it_expires_a_day_after_it_was_decided)
 {
     struct retry_facts f = {.id = "a", .decided_us = T0};
     int64_t next = 0;
 
-    (void)state;
     assert_int_equal(retry_decide(&f, PACE_US, T0 + TIME_DAY - 1, &next), RETRY_DUE);
     assert_int_equal(retry_decide(&f, PACE_US, T0 + TIME_DAY, &next), RETRY_EXPIRED);
     f.tries = 300;
@@ -131,7 +123,7 @@ static void test_it_expires_a_day_after_it_was_decided(void **state)
     assert_int_equal(retry_decide(&f, PACE_US, next, &next), RETRY_EXPIRED);
 }
 
-static void test_a_clock_that_was_set_back_makes_no_silence(void **state)
+UNIT_TEST(test_a_clock_that_was_set_back_makes_no_silence)
 {
     struct retry_facts f = {.id = "a",
                             .decided_us = T0,
@@ -140,7 +132,6 @@ static void test_a_clock_that_was_set_back_makes_no_silence(void **state)
                             .channel_last_us = T0 + TIME_HOUR};
     int64_t next = 0;
 
-    (void)state;
     assert_int_equal(retry_decide(&f, PACE_US, T0, &next), RETRY_DUE);
     assert_int_equal(next, T0);
     f.decided_us = T0 + TIME_DAY; /* the clock was set back since */
@@ -149,13 +140,12 @@ static void test_a_clock_that_was_set_back_makes_no_silence(void **state)
 
 /* The whole life of a message to a Slack that is away, in virtual time: it always ends, the tries
  * never come closer than they should, and an hour's outage is over at most five minutes late. */
-static void test_a_day_of_outage(void **state)
+UNIT_TEST(test_a_day_of_outage)
 {
     struct retry_facts f = {.id = "fedcba9876543210", .decided_us = T0};
     int64_t now = T0, next, gap = 0;
     enum retry_state say;
 
-    (void)state;
     while ((say = retry_decide(&f, PACE_US, now, &next)) != RETRY_EXPIRED) {
         assert_true(f.tries < 1000);
         if (say == RETRY_LATER) {

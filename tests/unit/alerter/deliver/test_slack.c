@@ -37,7 +37,7 @@ static struct destination_verdict judge_error(struct destination_try attempt, co
         (struct http_reply){.error = "", .status = 200, .body = body, .body_len = strlen(body)});
 }
 
-static void only_a_whole_ok_is_delivered(void **state)
+UNIT_TEST(only_a_whole_ok_is_delivered)
 {
     static const char *const not_ok[] = {
         "",
@@ -61,7 +61,6 @@ static void only_a_whole_ok_is_delivered(void **state)
         "{\"ok\":false,\"error\":\"\"}",
     };
 
-    (void)state;
     assert_int_equal(judge(200, "{\"ok\":true}").outcome, DESTINATION_DELIVERED);
     assert_int_equal(judge(200, " {\"channel\":\"C\",\"ts\":\"1.2\", \"ok\" : true } ").outcome,
                      DESTINATION_DELIVERED);
@@ -72,12 +71,11 @@ static void only_a_whole_ok_is_delivered(void **state)
     }
 }
 
-static void errors_that_pass_are_retried(void **state)
+UNIT_TEST(errors_that_pass_are_retried)
 {
     static const char *const names[] = {"ratelimited", "rate_limited",        "internal_error",
                                         "fatal_error", "service_unavailable", "request_timeout"};
 
-    (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         struct destination_verdict v = judge_error((struct destination_try){"C1", 1, ""}, names[i]);
 
@@ -87,14 +85,13 @@ static void errors_that_pass_are_retried(void **state)
     }
 }
 
-static void errors_that_stay_are_refused(void **state)
+UNIT_TEST(errors_that_stay_are_refused)
 {
     static const char *const names[] = {"invalid_auth",      "not_authed",     "account_inactive",
                                         "token_revoked",     "token_expired",  "missing_scope",
                                         "channel_not_found", "not_in_channel", "is_archived",
                                         "user_not_found",    "no_text"};
 
-    (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char body[128];
         struct destination_verdict v;
@@ -110,12 +107,11 @@ static void errors_that_stay_are_refused(void **state)
     }
 }
 
-static void an_unknown_error_gets_some_tries(void **state)
+UNIT_TEST(an_unknown_error_gets_some_tries)
 {
     struct destination_try attempt = {"C1", 1, "new_kind"};
     struct destination_verdict v;
 
-    (void)state;
     for (; attempt.n < DESTINATION_UNKNOWN_TRIES; attempt.n++) {
         v = judge_error(attempt, "new\\u0007_kind");
         assert_int_equal(v.outcome, DESTINATION_RETRY);
@@ -126,12 +122,11 @@ static void an_unknown_error_gets_some_tries(void **state)
     assert_true(strlen(v.remedy) > 10);
 }
 
-static void refused_blocks_are_sent_once_more_as_plain_text(void **state)
+UNIT_TEST(refused_blocks_are_sent_once_more_as_plain_text)
 {
     static const char *const names[] = {"invalid_blocks", "invalid_blocks_format", "msg_too_long",
                                         "msg_blocks_too_long", "invalid_arguments"};
 
-    (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         struct destination_verdict v = judge_error((struct destination_try){"C1", 1, ""}, names[i]);
 
@@ -172,16 +167,15 @@ static bool asks_for_blocks(struct destination_try attempt)
     return blocks;
 }
 
-static void the_request_follows_the_last_answer(void **state)
+UNIT_TEST(the_request_follows_the_last_answer)
 {
-    (void)state;
     assert_true(asks_for_blocks((struct destination_try){"C1", 1, ""}));
     assert_true(asks_for_blocks((struct destination_try){"C1", 2, "HTTP 503"}));
     assert_false(asks_for_blocks((struct destination_try){"C1", 2, "invalid_blocks"}));
     assert_true(asks_for_blocks((struct destination_try){"C1", 1, "invalid_blocks"}));
 }
 
-static void the_remedy_for_a_channel_fits_its_kind(void **state)
+UNIT_TEST(the_remedy_for_a_channel_fits_its_kind)
 {
     static const char *const cases[][3] = {
         {"C0123456789", "channel_not_found", "invite the bot"},
@@ -192,7 +186,6 @@ static void the_remedy_for_a_channel_fits_its_kind(void **state)
         {"U0123456789", "channel_not_found", "id of a user"},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct destination_verdict v =
             judge_error((struct destination_try){cases[i][0], 1, ""}, cases[i][1]);
@@ -203,7 +196,7 @@ static void the_remedy_for_a_channel_fits_its_kind(void **state)
     }
 }
 
-static void a_status_decides(void **state)
+UNIT_TEST(a_status_decides)
 {
     static const struct {
         long status;
@@ -217,7 +210,6 @@ static void a_status_decides(void **state)
         {599, DESTINATION_RETRY},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         if (judge(cases[i].status, "<html>").outcome != cases[i].outcome)
             fail_msg("%ld", cases[i].status);
@@ -240,9 +232,8 @@ static struct destination_verdict judge_wait(long status, int64_t retry_after_s)
             .error = "", .status = status, .retry_after_s = retry_after_s, .body = ""});
 }
 
-static void retry_after_is_passed_on(void **state)
+UNIT_TEST(retry_after_is_passed_on)
 {
-    (void)state;
     assert_int_equal(judge_wait(429, 30).retry_after_us, 30 * TIME_S);
     assert_int_equal(judge_wait(503, 30).retry_after_us, 30 * TIME_S);
     assert_true(judge_wait(503, INT64_MAX).retry_after_us >= TIME_HOUR); /* retry.h clamps it */
@@ -250,7 +241,7 @@ static void retry_after_is_passed_on(void **state)
     assert_string_equal(judge_wait(503, -5).reason, "HTTP 503");
 }
 
-static void a_lost_reply_is_retried(void **state)
+UNIT_TEST(a_lost_reply_is_retried)
 {
     char error[400] = "Connection\r\nreset";
     const struct destination_try attempt = {"C1", 1, ""};
@@ -258,7 +249,6 @@ static void a_lost_reply_is_retried(void **state)
         .error = error, .status = 200, .body = "{\"ok\":true}", .body_len = 11};
     struct destination_verdict v = judge_try(attempt, reply);
 
-    (void)state;
     assert_int_equal(v.outcome, DESTINATION_RETRY);
     assert_string_equal(v.reason, "no answer: Connection\\x0d\\x0areset");
     for (size_t i = 0; i + 3 < sizeof error; i += 3)
@@ -268,9 +258,8 @@ static void a_lost_reply_is_retried(void **state)
     assert_true(text_is_utf8(v.reason, strlen(v.reason)));
 }
 
-static void the_first_destination_that_is_set_up_is_used(void **state)
+UNIT_TEST(the_first_destination_that_is_set_up_is_used)
 {
-    (void)state;
     assert_ptr_equal(destination_of(&(struct settings){.slack_token = "xoxb-1"}),
                      &destination_slack);
     assert_ptr_equal(destination_of(&(struct settings){.slack_token = NULL}), &destination_stdout);

@@ -155,7 +155,7 @@ static void check_limits(const struct wire_alert *a)
 
 /* --- the message --- */
 
-static void test_the_whole_message(void **state)
+UNIT_TEST(test_the_whole_message)
 {
     static const char want[] =
         "{\"channel\":\"D0AJ7K184TV\","
@@ -180,7 +180,6 @@ static void test_the_whole_message(void **state)
     struct wire_alert a = an_alert();
     struct buf out;
 
-    (void)state;
     a.suppressed = 2;
     buf_init(&out, SLACK_MESSAGE_MAX);
     assert_int_equal(slack_message_write(&a, a.channel, SLACK_MESSAGE_BLOCKS, &out), 0);
@@ -189,12 +188,11 @@ static void test_the_whole_message(void **state)
     check_limits(&a);
 }
 
-static void test_one_and_many(void **state)
+UNIT_TEST(test_one_and_many)
 {
     struct wire_alert a = an_alert();
     struct buf all;
 
-    (void)state;
     a.count = a.suppressed = 1;
     a.window_us = TIME_HOUR + 30 * TIME_MINUTE;
     a.threshold = 0;
@@ -210,12 +208,11 @@ static void test_one_and_many(void **state)
     buf_close(&all);
 }
 
-static void test_counts_that_are_not_exact_say_so(void **state)
+UNIT_TEST(test_counts_that_are_not_exact_say_so)
 {
     struct wire_alert a = an_alert();
     struct buf all;
 
-    (void)state;
     a.at_least = true;
     all = texts_of(&a);
     assert_says(&all, "*at least 6 matches in 5 minutes*");
@@ -231,12 +228,11 @@ static void test_counts_that_are_not_exact_say_so(void **state)
     buf_close(&all);
 }
 
-static void test_what_is_not_there_leaves_no_hole(void **state)
+UNIT_TEST(test_what_is_not_there_leaves_no_hole)
 {
     struct wire_alert a = an_alert();
     struct buf all;
 
-    (void)state;
     a.title = a.runbook = a.source = a.process = "";
     a.sample = (struct wire_bytes){NULL, 0};
     a.window_us = -1;
@@ -268,12 +264,11 @@ static void assert_header_is(const struct wire_alert *a, const char *want)
 
 static const struct wire_group GROUP[] = {{"process", "web.3"}, {"path", "/a<b"}, {"user", ""}};
 
-static void test_the_group_leads_and_has_its_fields(void **state)
+UNIT_TEST(test_the_group_leads_and_has_its_fields)
 {
     struct wire_alert a = an_alert();
     struct buf all;
 
-    (void)state;
     a.group = GROUP;
     a.n_group = 3;
     check_limits(&a);
@@ -287,13 +282,12 @@ static void test_the_group_leads_and_has_its_fields(void **state)
     buf_close(&all);
 }
 
-static void test_more_groups_than_fields(void **state)
+UNIT_TEST(test_more_groups_than_fields)
 {
     struct wire_group group[20];
     struct wire_alert a = an_alert();
     struct buf all;
 
-    (void)state;
     for (int i = 0; i < 20; i++)
         group[i] = (struct wire_group){"host", i == 0 ? "a<b" : "x"};
     a.group = group;
@@ -305,14 +299,13 @@ static void test_more_groups_than_fields(void **state)
 }
 
 /* As long as ingest makes them, and escaped to five times that. */
-static void test_four_long_groups_are_whole_in_their_fields(void **state)
+UNIT_TEST(test_four_long_groups_are_whole_in_their_fields)
 {
     char value[129], field[720];
     struct wire_group group[WIRE_GROUP_MAX];
     struct wire_alert a = an_alert();
     json_t *root, *fields;
 
-    (void)state;
     memset(value, '&', 128);
     value[128] = '\0';
     strcpy(field, "*key*\n");
@@ -331,7 +324,7 @@ static void test_four_long_groups_are_whole_in_their_fields(void **state)
     json_decref(root);
 }
 
-static void test_severity(void **state)
+UNIT_TEST(test_severity)
 {
     static const char *const cases[][2] = {
         {"info", "🔵 [info] H12 request timeouts"},
@@ -344,7 +337,6 @@ static void test_severity(void **state)
     struct wire_alert a = an_alert();
     struct buf all;
 
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         a.severity = cases[i][0];
         check_limits(&a);
@@ -361,7 +353,7 @@ static void test_severity(void **state)
 }
 
 /* Where a mention stands decides whether it notifies. */
-static void test_mentions(void **state)
+UNIT_TEST(test_mentions)
 {
     static const char *const who[] = {"here", "channel", "everyone", "U012AB", "W012AB", "S012AB"};
     static const char want[] = "<!here> <!channel> <!everyone> <@U012AB> <@W012AB> "
@@ -370,7 +362,6 @@ static void test_mentions(void **state)
     json_t *root, *section;
     const char *text;
 
-    (void)state;
     a.mentions = who;
     a.n_mentions = 6;
     check_limits(&a);
@@ -386,14 +377,13 @@ static void test_mentions(void **state)
     json_decref(root);
 }
 
-static void test_as_many_mentions_as_there_may_be(void **state)
+UNIT_TEST(test_as_many_mentions_as_there_may_be)
 {
     char ids[WIRE_MENTIONS_MAX][33];
     const char *who[WIRE_MENTIONS_MAX];
     struct wire_alert a = an_alert();
     struct buf all;
 
-    (void)state;
     for (int i = 0; i < WIRE_MENTIONS_MAX; i++) {
         snprintf(ids[i], sizeof ids[i], "S%031d", i);
         who[i] = ids[i];
@@ -407,7 +397,7 @@ static void test_as_many_mentions_as_there_may_be(void **state)
 }
 
 /* No rules file holds them, but a newer build may have stored them. */
-static void test_what_cannot_be_mentioned_is_left_out(void **state)
+UNIT_TEST(test_what_cannot_be_mentioned_is_left_out)
 {
     static const char *const bad[] = {
         "",      "Here",       "here ", "all",      "<!here>",
@@ -418,7 +408,6 @@ static void test_what_cannot_be_mentioned_is_left_out(void **state)
     struct wire_alert plain = an_alert(), a = an_alert();
     struct buf all, before;
 
-    (void)state;
     a.mentions = bad;
     a.n_mentions = n - 1;
     before = texts_of(&plain);
@@ -439,7 +428,7 @@ static void test_what_cannot_be_mentioned_is_left_out(void **state)
     buf_close(&all);
 }
 
-static void test_a_runbook_on_the_web_is_a_link(void **state)
+UNIT_TEST(test_a_runbook_on_the_web_is_a_link)
 {
     static const char *const books[][2] = {
         {"https://wiki.example/x?a=1&b=2 — page 3",
@@ -450,7 +439,6 @@ static void test_a_runbook_on_the_web_is_a_link(void **state)
     };
     struct wire_alert a = an_alert();
 
-    (void)state;
     for (size_t i = 0; i < sizeof books / sizeof books[0]; i++) {
         struct buf all;
 
@@ -473,7 +461,7 @@ static void cut_out_date(struct buf *all)
     memmove(begin, end, strlen(end) + 1);
 }
 
-static void test_nobody_is_mentioned(void **state)
+UNIT_TEST(test_nobody_is_mentioned)
 {
     static const char evil[] =
         "<!channel> <@U123> <#C123> <https://evil.example|ok> & &lt;!here&gt;";
@@ -481,7 +469,6 @@ static void test_nobody_is_mentioned(void **state)
     struct wire_alert a = an_alert();
     struct buf all;
 
-    (void)state;
     a.title = a.rule = a.app = a.runbook = a.source = a.process = a.severity = evil;
     a.group = &group;
     a.n_group = 1;
@@ -497,12 +484,11 @@ static void test_nobody_is_mentioned(void **state)
     buf_close(&all);
 }
 
-static void test_a_sample_cannot_end_its_block(void **state)
+UNIT_TEST(test_a_sample_cannot_end_its_block)
 {
     static const char *const samples[] = {"```", "a``` b", "````````", "`", "``", "x`````"};
     struct wire_alert a = an_alert();
 
-    (void)state;
     for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
         struct buf all;
         char *open, *close;
@@ -519,12 +505,11 @@ static void test_a_sample_cannot_end_its_block(void **state)
     }
 }
 
-static void test_bytes_that_are_no_text(void **state)
+UNIT_TEST(test_bytes_that_are_no_text)
 {
     struct wire_alert a = an_alert();
     struct buf all;
 
-    (void)state;
     a.title = "caf\xc3\xa9 \xff";
     a.app = "line\nbreak";
     a.channel = "D\x01";
@@ -538,12 +523,11 @@ static void test_bytes_that_are_no_text(void **state)
     buf_close(&all);
 }
 
-static void test_drain_tokens_are_taken_out(void **state)
+UNIT_TEST(test_drain_tokens_are_taken_out)
 {
     struct wire_alert a = an_alert();
     struct buf all;
 
-    (void)state;
     a.sample = bytes("path=\"/x?drain_token=0123456789abcdef0123\" done");
     a.title = "t drain_token=0123456789abcdef0123";
     all = texts_of(&a);
@@ -553,13 +537,12 @@ static void test_drain_tokens_are_taken_out(void **state)
 }
 
 /* Each kind of filling, at every length around each limit: in limits, and cut at a character. */
-static void test_limits_hold_whatever_comes(void **state)
+UNIT_TEST(test_limits_hold_whatever_comes)
 {
     static const char *const fillings[] = {
         "x", "&", "<", "`", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x94\xa5", "\xff", "\"", "\\"};
     static const size_t lengths[] = {1, 30, 49, 50, 51, 147, 148, 149, 150, 151, 999, 2900, 5000};
 
-    (void)state;
     for (size_t f = 0; f < sizeof fillings / sizeof fillings[0]; f++) {
         for (size_t l = 0; l < sizeof lengths / sizeof lengths[0]; l++) {
             struct wire_group group[WIRE_GROUP_MAX];
@@ -587,14 +570,13 @@ static void test_limits_hold_whatever_comes(void **state)
     }
 }
 
-static void test_what_fits_exactly_is_not_cut(void **state)
+UNIT_TEST(test_what_fits_exactly_is_not_cut)
 {
     char title[152];
     struct wire_alert a = an_alert();
     json_t *root;
     const json_t *text;
 
-    (void)state;
     memset(title, 'x', sizeof title);
     title[145] = '\0'; /* the colour takes 5 bytes */
     a.title = title;
@@ -611,12 +593,11 @@ static void test_what_fits_exactly_is_not_cut(void **state)
     json_decref(root);
 }
 
-static void test_a_buffer_that_is_too_small(void **state)
+UNIT_TEST(test_a_buffer_that_is_too_small)
 {
     struct wire_alert a = an_alert();
     struct buf out;
 
-    (void)state;
     buf_init(&out, 500);
     assert_int_equal(buf_puts(&out, "before"), 0);
     assert_int_equal(slack_message_write(&a, a.channel, SLACK_MESSAGE_BLOCKS, &out), ERR_FULL);
@@ -641,7 +622,7 @@ static void counting_free(void *p)
     free(p);
 }
 
-static void test_without_memory_there_is_no_message_and_no_leak(void **state)
+UNIT_TEST(test_without_memory_there_is_no_message_and_no_leak)
 {
     static const char *const who[] = {"here"};
     struct wire_alert a = an_alert();
@@ -649,7 +630,6 @@ static void test_without_memory_there_is_no_message_and_no_leak(void **state)
     struct buf out;
     size_t n;
 
-    (void)state;
     a.group = GROUP;
     a.n_group = 3;
     a.severity = "error";
@@ -669,12 +649,11 @@ static void test_without_memory_there_is_no_message_and_no_leak(void **state)
     buf_close(&out);
 }
 
-static void test_a_stack_trace_is_readable(void **state)
+UNIT_TEST(test_a_stack_trace_is_readable)
 {
     struct wire_alert a = an_alert();
     struct buf all;
 
-    (void)state;
     a.sample =
         bytes("\x1b[31mjava.lang.Error: no\x1b[0m\r\n\tat a.B(C.java:1)\n\tat ``` d\x01\n\n");
     check_limits(&a);
@@ -683,7 +662,7 @@ static void test_a_stack_trace_is_readable(void **state)
     buf_close(&all);
 }
 
-static void test_a_plain_message_holds_the_whole_alert(void **state)
+UNIT_TEST(test_a_plain_message_holds_the_whole_alert)
 {
     static const char *const who[] = {"here"};
     static const char want[] =
@@ -701,7 +680,6 @@ static void test_a_plain_message_holds_the_whole_alert(void **state)
     struct wire_alert a = an_alert();
     json_t *root;
 
-    (void)state;
     a.suppressed = 2;
     a.severity = "warning";
     a.group = GROUP;

@@ -19,12 +19,11 @@ static void assert_subject(const struct wire_alert *alert, enum draft_form form,
     draft_close(&d);
 }
 
-static void a_subject_shows_severity_name_and_group(void **state)
+UNIT_TEST(a_subject_shows_severity_name_and_group)
 {
     static const struct wire_group group[] = {{"process", "web.3"}, {"path", "/slow"}};
     struct wire_alert a = {.severity = NULL};
 
-    (void)state;
     assert_subject(&a, DRAFT_PRINT, "h12", 100, "h12");
     a.severity = "";
     assert_subject(&a, DRAFT_PRINT, "h12", 100, "h12");
@@ -40,7 +39,7 @@ static void a_subject_shows_severity_name_and_group(void **state)
 }
 
 /* A visitor chooses the path; it must not pass for another pair. */
-static void a_value_cannot_pass_for_a_pair(void **state)
+UNIT_TEST(a_value_cannot_pass_for_a_pair)
 {
     static const struct {
         const char *value;
@@ -54,7 +53,6 @@ static void a_value_cannot_pass_for_a_pair(void **state)
         {"<!here> & co", "r (path \"&lt;!here&gt; &amp; co\")"},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct wire_group pair = {"path", cases[i].value};
         struct wire_alert a = {.group = &pair, .n_group = 1};
@@ -74,12 +72,11 @@ static void check_bound(const struct wire_alert *a, const char *name, size_t max
     draft_close(&d);
 }
 
-static void the_bound_holds_for_every_length(void **state)
+UNIT_TEST(the_bound_holds_for_every_length)
 {
     static const char *const fillings[] = {"x", "&", "€", " ", "\xff", "`"};
     static char name[5000], value[5000];
 
-    (void)state;
     for (size_t f = 0; f < sizeof fillings / sizeof fillings[0]; f++) {
         const size_t size = strlen(fillings[f]);
 
@@ -101,7 +98,7 @@ static void the_bound_holds_for_every_length(void **state)
     }
 }
 
-static void the_longer_part_is_cut(void **state)
+UNIT_TEST(the_longer_part_is_cut)
 {
     char name[201], value[201];
     struct wire_group pair = {"k", value};
@@ -109,7 +106,6 @@ static void the_longer_part_is_cut(void **state)
     struct draft d;
     const char *text;
 
-    (void)state;
     memset(name, 'n', 200);
     memset(value, 'v', 200);
     name[200] = value[200] = '\0';
@@ -135,9 +131,8 @@ static void the_longer_part_is_cut(void **state)
     draft_close(&d);
 }
 
-static void one_word_stands_before_the_count(void **state)
+UNIT_TEST(one_word_stands_before_the_count)
 {
-    (void)state;
     assert_string_equal(wording_qualifier(&(struct wire_alert){0}), "");
     assert_string_equal(wording_qualifier(&(struct wire_alert){.about = true}), "about ");
     assert_string_equal(wording_qualifier(&(struct wire_alert){.at_least = true}), "at least ");
@@ -155,7 +150,7 @@ static void assert_notification(const struct wire_alert *alert, const char *want
     draft_close(&d);
 }
 
-static void a_notification_names_the_app_first(void **state)
+UNIT_TEST(a_notification_names_the_app_first)
 {
     static const struct wire_group group = {"path", "/a<b"};
     struct wire_alert a = {.app = "raxx-console-prod",
@@ -165,7 +160,6 @@ static void a_notification_names_the_app_first(void **state)
                            .threshold = 3,
                            .window_us = 5 * TIME_MINUTE};
 
-    (void)state;
     assert_notification(&a, "🔴 raxx-console-prod: H12 request timeouts, 4 in 5 minutes (limit 3)");
     a.about = true;
     a.title = "";
@@ -185,14 +179,13 @@ static void a_notification_names_the_app_first(void **state)
         &a, "🟡 raxx-console-prod: h12 (path /a&lt;b), at least 4 in 0 seconds (limit 3)");
 }
 
-static void each_severity_has_its_colour(void **state)
+UNIT_TEST(each_severity_has_its_colour)
 {
     static const char *const colours[][2] = {
         {"info", "🔵 "},     {"warning", "🟡 "}, {"error", "🟠 "},
         {"critical", "🔴 "}, {"", "🔴 "},           {"of a newer build", "🔴 "},
     };
 
-    (void)state;
     assert_string_equal(wording_colour(&(struct wire_alert){.severity = NULL}), "🔴 ");
     for (size_t i = 0; i < sizeof colours / sizeof colours[0]; i++)
         assert_string_equal(wording_colour(&(struct wire_alert){.severity = colours[i][0]}),

@@ -241,7 +241,7 @@ static void a_reload_empties_what_is_matched_otherwise(void **state)
 
 /* A value that becomes a pattern, or stops being one, takes other lines, even with the same text;
  * so do two `unless` in place of one with a comma. */
-static void matchings_are_compared_item_for_item(void **state)
+UNIT_TEST(matchings_are_compared_item_for_item)
 {
     static const char *const two[] = {"a", "b"}, *const other[] = {"a", "c"};
     struct rules_field plain = {.key = "k", .value = "v"};
@@ -249,7 +249,6 @@ static void matchings_are_compared_item_for_item(void **state)
     struct rule a = {.fields = &plain, .n_fields = 1, .unless = {two, 2}, .group_by = {two, 2}};
     struct rule b = a;
 
-    (void)state;
     assert_true(ruleset_same_matching(&a, &b));
     b.fields = &pattern;
     assert_false(ruleset_same_matching(&a, &b));

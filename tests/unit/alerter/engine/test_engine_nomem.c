@@ -121,12 +121,11 @@ static int all(void)
     return rc;
 }
 
-static void each_allocation_fails_once(void **state)
+UNIT_TEST(each_allocation_fails_once)
 {
     long n = 0;
     int rc;
 
-    (void)state;
     do {
         until_failure = n++;
         rc = all();
@@ -137,7 +136,7 @@ static void each_allocation_fails_once(void **state)
     assert_true(n > 50);
 }
 
-static void rules_stay_in_force_where_memory_ran_out(void **state)
+UNIT_TEST(rules_stay_in_force_where_memory_ran_out)
 {
     struct engine *e = engine_new(0);
     const struct rules *rules;
@@ -145,7 +144,6 @@ static void rules_stay_in_force_where_memory_ran_out(void **state)
     long n = 0;
     int rc;
 
-    (void)state;
     assert_non_null(e);
     assert_int_equal(feed_rules(e, &err), 0);
     assert_int_equal(feed(e, 0), 0);

@@ -87,13 +87,12 @@ static void loaded_groups_are_kept_alike(void **state)
     buf_close(&bytes);
 }
 
-static void an_engine_without_anything_is_saved_too(void **state)
+UNIT_TEST(an_engine_without_anything_is_saved_too)
 {
     struct engine *e = engine_new(0), *loaded;
     struct buf bytes;
     struct err err;
 
-    (void)state;
     assert_non_null(e);
     save(e, &bytes);
     assert_int_equal(engine_load(&loaded, bytes.data, bytes.len, 0, &err), 0);
@@ -279,7 +278,7 @@ static const uint8_t VERSION_2[] = {
     0xf9,
 };
 
-static void a_snapshot_of_version_2_goes_on(void **state)
+UNIT_TEST(a_snapshot_of_version_2_goes_on)
 {
     int64_t times[2] = {NOW + 3 * TIME_S, NOW + 5 * TIME_MINUTE + TIME_S};
     const struct wire_group pair = {.key = "path", .value = "/a"};
@@ -290,7 +289,6 @@ static void a_snapshot_of_version_2_goes_on(void **state)
     struct err err;
     struct buf bytes;
 
-    (void)state;
     assert_int_equal(engine_load(&e, VERSION_2, sizeof VERSION_2, 0, &err), 0);
     assert_int_equal(engine_counts(e).alerts, 1);
     assert_int_equal(engine_counts(e).matches, 3);

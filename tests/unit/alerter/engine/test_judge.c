@@ -27,11 +27,10 @@ static struct key new_key(void)
     return key;
 }
 
-static void a_cooldown_ends_exactly(void **state)
+UNIT_TEST(a_cooldown_ends_exactly)
 {
     struct key key = new_key();
 
-    (void)state;
     assert_true(judge_cooldown_end_us(&key, &RULE) == INT64_MIN);
     assert_int_equal(put(&key, 1, NOW).verdict, JUDGE_QUIET);
     assert_int_equal(put(&key, 1, NOW + 1).verdict, JUDGE_ALERT);
@@ -41,11 +40,10 @@ static void a_cooldown_ends_exactly(void **state)
     window_close(&key.window);
 }
 
-static void suppressed_matches_are_counted_from_alert_to_alert(void **state)
+UNIT_TEST(suppressed_matches_are_counted_from_alert_to_alert)
 {
     struct key key = new_key();
 
-    (void)state;
     assert_int_equal(put(&key, 5, NOW).suppressed, 0);
     put(&key, 3, NOW + TIME_S);
     put(&key, 1, NOW + 3 * TIME_MINUTE); /* no breach, and suppressed all the same */
@@ -54,11 +52,10 @@ static void suppressed_matches_are_counted_from_alert_to_alert(void **state)
     window_close(&key.window);
 }
 
-static void the_first_breach_of_each_cooldown_is_marked(void **state)
+UNIT_TEST(the_first_breach_of_each_cooldown_is_marked)
 {
     struct key key = new_key();
 
-    (void)state;
     put(&key, 2, NOW);
     assert_int_equal(put(&key, 1, NOW + 2 * TIME_MINUTE).verdict, JUDGE_QUIET);
     assert_true(put(&key, 2, NOW + 2 * TIME_MINUTE).is_first);
@@ -68,9 +65,8 @@ static void the_first_breach_of_each_cooldown_is_marked(void **state)
     window_close(&key.window);
 }
 
-static void a_window_is_rounded_up_to_milliseconds(void **state)
+UNIT_TEST(a_window_is_rounded_up_to_milliseconds)
 {
-    (void)state;
     assert_int_equal(judge_within_ms(&(struct rule){.within_us = 1500}), 2);
     assert_int_equal(judge_within_ms(&(struct rule){.within_us = 2000}), 2);
 }

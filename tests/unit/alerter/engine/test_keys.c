@@ -19,13 +19,12 @@ static struct key *put(struct keys *k, const char *rule, const char *value)
     return key;
 }
 
-static void a_key_is_found_by_all_of_its_name(void **state)
+UNIT_TEST(a_key_is_found_by_all_of_its_name)
 {
     static const char *const two[] = {"a", "b"};
     struct keys *k = keys_new(0);
     struct key *plain, *group, *other;
 
-    (void)state;
     assert_non_null(k);
     plain = put(k, "r", NULL);
     group = put(k, "r", "");
@@ -40,11 +39,10 @@ static void a_key_is_found_by_all_of_its_name(void **state)
     keys_free(k);
 }
 
-static void only_families_that_were_touched_are_looked_at(void **state)
+UNIT_TEST(only_families_that_were_touched_are_looked_at)
 {
     struct keys *k = keys_new(0);
 
-    (void)state;
     assert_non_null(k);
     put(k, "r", "1");
     put(k, "r", "2");
@@ -67,11 +65,10 @@ static void only_families_that_were_touched_are_looked_at(void **state)
 }
 
 /* The whole of a touched family goes. */
-static void a_family_that_went_is_forgotten(void **state)
+UNIT_TEST(a_family_that_went_is_forgotten)
 {
     struct keys *k = keys_new(0);
 
-    (void)state;
     assert_non_null(k);
     put(k, "r", "1");
     put(k, "s", "1");
@@ -123,13 +120,12 @@ static void put_number(struct keys *k, struct model *m, size_t number, int now)
     assert_int_equal(keys_counts(k).keys, m->n);
 }
 
-static void a_large_table_finds_what_an_array_holds(void **state)
+UNIT_TEST(a_large_table_finds_what_an_array_holds)
 {
     static struct model m;
     struct keys *k = keys_new(0);
     uint64_t random = 88172645463325252;
 
-    (void)state;
     assert_non_null(k);
     for (int i = 1; i <= TOUCHES; i++) {
         random ^= random << 13;
@@ -179,7 +175,7 @@ static int load(const struct buf *bytes, const struct keys_limits *limits, size_
     return rc;
 }
 
-static void what_is_loaded_keeps_its_bounds(void **state)
+UNIT_TEST(what_is_loaded_keeps_its_bounds)
 {
     struct keys_limits few_keys = LIMITS, few_groups = LIMITS;
     struct keys *k = keys_new(0);
@@ -187,7 +183,6 @@ static void what_is_loaded_keeps_its_bounds(void **state)
     struct buf bytes;
     size_t n;
 
-    (void)state;
     assert_non_null(k);
     put(k, "r", "1");
     put(k, "r", "");
@@ -251,9 +246,8 @@ static int load_name(const char *app, size_t app_len, const char *rule, uint64_t
     return rc;
 }
 
-static void names_that_nobody_saves_are_refused(void **state)
+UNIT_TEST(names_that_nobody_saves_are_refused)
 {
-    (void)state;
     assert_int_equal(load_name("app", 3, "r", 1, 1, 5), 0);
     assert_int_equal(load_name("app", 3, "s", 1, 1, 5), ERR_DAMAGED);
     assert_int_equal(load_name("app", 3, "r", 0, 0, 5), ERR_DAMAGED);

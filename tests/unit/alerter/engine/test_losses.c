@@ -5,11 +5,10 @@
 
 #include <string.h>
 
-static void the_newest_mark_stays(void **state)
+UNIT_TEST(the_newest_mark_stays)
 {
     struct losses l;
 
-    (void)state;
     losses_init(&l, 0);
     assert_true(losses_newest(&l, "a") == LOSSES_NONE);
     assert_int_equal(losses_mark(&l, "a", 5, 10), 0);
@@ -25,11 +24,10 @@ static void the_newest_mark_stays(void **state)
     assert_true(losses_newest(&l, "a") == LOSSES_NONE);
 }
 
-static void the_app_longest_without_a_mark_goes(void **state)
+UNIT_TEST(the_app_longest_without_a_mark_goes)
 {
     struct losses l;
 
-    (void)state;
     losses_init(&l, 0);
     assert_int_equal(losses_mark(&l, "a", 9, 2), 0);
     assert_int_equal(losses_mark(&l, "b", 10, 2), 0);
@@ -64,12 +62,11 @@ static int load(struct losses *l, const struct buf *in, size_t max_apps, int64_t
     return rc;
 }
 
-static void what_is_loaded_is_what_was_saved(void **state)
+UNIT_TEST(what_is_loaded_is_what_was_saved)
 {
     struct losses l, loaded;
     struct buf bytes, again;
 
-    (void)state;
     losses_init(&l, 0);
     buf_init(&bytes, 1000);
     buf_init(&again, 1000);
@@ -94,7 +91,7 @@ static void what_is_loaded_is_what_was_saved(void **state)
     buf_close(&bytes);
 }
 
-static void what_nobody_saves_is_refused(void **state)
+UNIT_TEST(what_nobody_saves_is_refused)
 {
     static const struct {
         const char *first, *second;
@@ -102,7 +99,6 @@ static void what_nobody_saves_is_refused(void **state)
         int64_t ms;
     } faults[] = {{"a", "a", 1, 1}, {"a", "b\0c", 3, 1}, {"a", "b", 1, INT64_MIN}};
 
-    (void)state;
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
         struct snapshot_writer w;
         struct losses l;

@@ -15,11 +15,10 @@ static int take(struct repeats *f, const char *drain, const char *id, int64_t st
     return repeats_take(f, drain, id, step_us, HOUR, &WIDE);
 }
 
-static void a_frame_is_remembered_for_less_than_an_hour(void **state)
+UNIT_TEST(a_frame_is_remembered_for_less_than_an_hour)
 {
     struct repeats f;
 
-    (void)state;
     repeats_init(&f, 0);
     assert_int_equal(take(&f, "d.1", "a", 1), 0);
     assert_int_equal(take(&f, "d.1", "a", 1), 1);
@@ -30,11 +29,10 @@ static void a_frame_is_remembered_for_less_than_an_hour(void **state)
     repeats_close(&f);
 }
 
-static void drains_have_memories_of_their_own(void **state)
+UNIT_TEST(drains_have_memories_of_their_own)
 {
     struct repeats f;
 
-    (void)state;
     repeats_init(&f, 0);
     assert_int_equal(take(&f, "d.1", "a", 1), 0);
     assert_int_equal(take(&f, "d.2", "a", 1), 0);
@@ -46,13 +44,12 @@ static void drains_have_memories_of_their_own(void **state)
     repeats_close(&f);
 }
 
-static void the_oldest_goes_first(void **state)
+UNIT_TEST(the_oldest_goes_first)
 {
     struct repeats_limits limits = {.drains = 2, .per_drain = 3, .total = 100};
     const char *const ids[] = {"a", "b", "c", "d"};
     struct repeats f;
 
-    (void)state;
     repeats_init(&f, 0);
     for (int i = 0; i < 4; i++)
         assert_int_equal(repeats_take(&f, "d.1", ids[i], i, HOUR, &limits), 0);
@@ -66,12 +63,11 @@ static void the_oldest_goes_first(void **state)
     repeats_close(&f);
 }
 
-static void all_drains_together_are_bounded(void **state)
+UNIT_TEST(all_drains_together_are_bounded)
 {
     struct repeats_limits limits = {.drains = 100, .per_drain = 10, .total = 25};
     struct repeats f;
 
-    (void)state;
     repeats_init(&f, 0);
     for (int i = 0; i < 400; i++) {
         char drain[16], id[16];
@@ -86,13 +82,12 @@ static void all_drains_together_are_bounded(void **state)
 }
 
 /* Enough of them that the ring wraps and the table is probed and mended all over. */
-static void a_flood_is_remembered_to_the_last(void **state)
+UNIT_TEST(a_flood_is_remembered_to_the_last)
 {
     struct repeats_limits limits = {.drains = 10, .per_drain = 1000, .total = 100000};
     struct repeats f;
     char id[16];
 
-    (void)state;
     repeats_init(&f, 0);
     for (int i = 0; i < 20000; i++) {
         snprintf(id, sizeof id, "%d", i);

@@ -23,9 +23,8 @@ static void read_rules(struct ruleset *set, int n)
     assert_int_equal(ruleset_read(set, text, len, &err), 0);
 }
 
-static void each_rule_is_found_and_no_other(void **state)
+UNIT_TEST(each_rule_is_found_and_no_other)
 {
-    (void)state;
     for (int n = 1; n <= MOST; n += n < 20 ? 1 : 31) {
         struct ruleset set;
         char name[32];
@@ -48,12 +47,11 @@ static void each_rule_is_found_and_no_other(void **state)
     }
 }
 
-static void without_rules_none_is_found(void **state)
+UNIT_TEST(without_rules_none_is_found)
 {
     struct ruleset set = {0};
     struct err err;
 
-    (void)state;
     assert_null(ruleset_find(&set, "rule-0"));
     ruleset_close(&set);
     assert_int_equal(ruleset_read(&set, "rules: 3\n", 9, &err), ERR_INPUT);

@@ -25,14 +25,13 @@ static void write_all(struct buf *out)
     assert_int_equal(snapshot_finish(&w), 0);
 }
 
-static void what_was_written_is_read(void **state)
+UNIT_TEST(what_was_written_is_read)
 {
     struct buf out;
     struct snapshot_reader r;
     struct err err;
     size_t n;
 
-    (void)state;
     buf_init(&out, 1000);
     assert_int_equal(buf_puts(&out, "before"), 0);
     write_all(&out);
@@ -53,11 +52,10 @@ static void what_was_written_is_read(void **state)
     buf_close(&out);
 }
 
-static void a_full_buffer_keeps_what_it_held(void **state)
+UNIT_TEST(a_full_buffer_keeps_what_it_held)
 {
     struct buf out;
 
-    (void)state;
     for (size_t max = 6; max < 60; max++) {
         struct snapshot_writer w;
 
@@ -72,13 +70,12 @@ static void a_full_buffer_keeps_what_it_held(void **state)
     }
 }
 
-static void a_damaged_envelope_is_refused(void **state)
+UNIT_TEST(a_damaged_envelope_is_refused)
 {
     struct buf out;
     struct snapshot_reader r;
     struct err err;
 
-    (void)state;
     buf_init(&out, 1000);
     write_all(&out);
     for (size_t n = 0; n < out.len; n++) {
@@ -90,14 +87,13 @@ static void a_damaged_envelope_is_refused(void **state)
     buf_close(&out);
 }
 
-static void another_version_is_told_from_damage(void **state)
+UNIT_TEST(another_version_is_told_from_damage)
 {
     struct buf out;
     struct snapshot_reader r;
     struct err err;
     uint64_t checksum;
 
-    (void)state;
     buf_init(&out, 1000);
     write_all(&out);
     for (int version = SNAPSHOT_VERSION_OLDEST - 1; version <= SNAPSHOT_VERSION + 1; version++) {
@@ -113,12 +109,11 @@ static void another_version_is_told_from_damage(void **state)
     buf_close(&out);
 }
 
-static void a_number_beyond_64_bits_is_a_fault(void **state)
+UNIT_TEST(a_number_beyond_64_bits_is_a_fault)
 {
     uint8_t bytes[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02};
     struct snapshot_reader r = {.next = bytes, .end = bytes + sizeof bytes};
 
-    (void)state;
     assert_int_equal(snapshot_get_u64(&r), 0);
     assert_true(r.bad);
     r = (struct snapshot_reader){.next = bytes + 9, .end = bytes + sizeof bytes};
@@ -127,9 +122,8 @@ static void a_number_beyond_64_bits_is_a_fault(void **state)
 }
 
 /* Alert ids and snapshots hold these for ever. */
-static void hashes_never_change(void **state)
+UNIT_TEST(hashes_never_change)
 {
-    (void)state;
     assert_true(hash_add(HASH_START, "", 0) == HASH_START);
     assert_true(hash_add(HASH_START, "a", 1) == UINT64_C(0xaf63dc4c8601ec8c)); /* FNV-1a's own */
     assert_true(hash_add(HASH_START, "foobar", 6) == UINT64_C(0x85944171f73967e8));

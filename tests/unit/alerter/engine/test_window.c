@@ -22,11 +22,10 @@ static struct window_count judge(struct window *w, int64_t ms, int64_t within_ms
     return window_judge(w, &fresh, 1, within_ms);
 }
 
-static void a_match_exactly_within_old_is_outside(void **state)
+UNIT_TEST(a_match_exactly_within_old_is_outside)
 {
     struct window w;
 
-    (void)state;
     window_init(&w);
     put(&w, 1000, 1);
     put(&w, 1000 + MINUTE_MS, 1);
@@ -35,12 +34,11 @@ static void a_match_exactly_within_old_is_outside(void **state)
     window_close(&w);
 }
 
-static void the_largest_interval_with_a_fresh_match_counts(void **state)
+UNIT_TEST(the_largest_interval_with_a_fresh_match_counts)
 {
     struct window w;
     struct window_count most;
 
-    (void)state;
     window_init(&w);
     put(&w, 100, 50); /* a larger storm, out of reach of later matches */
     put(&w, 10000, 2);
@@ -55,12 +53,11 @@ static void the_largest_interval_with_a_fresh_match_counts(void **state)
     window_close(&w);
 }
 
-static void of_several_intervals_the_latest_counts(void **state)
+UNIT_TEST(of_several_intervals_the_latest_counts)
 {
     struct window w;
     struct window_count most;
 
-    (void)state;
     window_init(&w);
     put(&w, 1000, 2);
     put(&w, 1010, 2);
@@ -72,23 +69,21 @@ static void of_several_intervals_the_latest_counts(void **state)
     window_close(&w);
 }
 
-static void sorting_makes_one_run_of_a_time(void **state)
+UNIT_TEST(sorting_makes_one_run_of_a_time)
 {
     struct window_run runs[] = {{5, 1}, {3, 2}, {5, 4}, {-1, 1}, {3, 1}};
 
-    (void)state;
     assert_int_equal(window_sort(runs, 5), 3);
     assert_true(runs[0].ms == -1 && runs[0].n == 1);
     assert_true(runs[1].ms == 3 && runs[1].n == 3);
     assert_true(runs[2].ms == 5 && runs[2].n == 5);
 }
 
-static void what_is_too_old_is_late_and_forgotten(void **state)
+UNIT_TEST(what_is_too_old_is_late_and_forgotten)
 {
     struct window w;
     struct window_run runs[] = {{1, 1}, {2, 1}, {2 + KEEP_MS, 1}};
 
-    (void)state;
     window_init(&w);
     assert_int_equal(window_late(&w, runs, 3, KEEP_MS), 2); /* the newest may be among them */
     put(&w, 1, 1);
@@ -100,14 +95,13 @@ static void what_is_too_old_is_late_and_forgotten(void **state)
     window_close(&w);
 }
 
-static void above_the_bound_the_oldest_two_merge(void **state)
+UNIT_TEST(above_the_bound_the_oldest_two_merge)
 {
     struct window_run runs[] = {{10, 1}, {20, 2}, {30, 4}, {40, 8}};
     struct window_run older = {5, 16};
     struct window_count most;
     struct window w;
 
-    (void)state;
     window_init(&w);
     assert_int_equal(window_put(&w, runs, 4, KEEP_MS, 3), 0);
     assert_int_equal(w.n, 3);
@@ -121,11 +115,10 @@ static void above_the_bound_the_oldest_two_merge(void **state)
     window_close(&w);
 }
 
-static void a_storm_stays_bounded_and_memory_comes_back(void **state)
+UNIT_TEST(a_storm_stays_bounded_and_memory_comes_back)
 {
     struct window w;
 
-    (void)state;
     window_init(&w);
     for (int64_t ms = 1; ms <= 3 * MANY; ms++)
         put(&w, ms, 1);
@@ -169,12 +162,11 @@ static struct window_count judge_plain(const struct plain *p, const int64_t *at,
     return best;
 }
 
-static void random_batches_agree_with_a_plain_list(void **state)
+UNIT_TEST(random_batches_agree_with_a_plain_list)
 {
     static struct plain p;
     uint32_t random = 1;
 
-    (void)state;
     for (int round = 0; round < 40; round++) {
         struct window w;
 
@@ -210,12 +202,11 @@ static void random_batches_agree_with_a_plain_list(void **state)
     }
 }
 
-static void the_ends_of_time_are_times(void **state)
+UNIT_TEST(the_ends_of_time_are_times)
 {
     struct window_run ends[] = {{INT64_MIN / 1000, 1}, {INT64_MAX / 1000, 1}};
     struct window w;
 
-    (void)state;
     window_init(&w);
     assert_int_equal(window_late(&w, ends, 2, KEEP_MS), 1);
     put(&w, ends[0].ms, 1);
