@@ -47,6 +47,8 @@ struct replay {
     const char *compare; /* NULL: no comparison */
     bool json;
     struct captured captured;
+    struct fold fold;   /* under the recorded rules */
+    struct trial trial; /* under one file */
 };
 
 /* ---- reading the capture ---- */
@@ -214,69 +216,57 @@ static void say_forgotten(struct replay *r, const char *rules, const struct fold
 
 /* ---- under the recorded rules ---- */
 
-struct recorded {
-    struct replay *replay;
-    struct fold fold;
-};
-
 static int recorded_entry(void *ctx, const struct wire_entry *entry, struct err *err)
 {
-    struct recorded *r = ctx;
+    struct replay *r = ctx;
     struct engine_outcomes alerts;
     int rc = fold_entry(&r->fold, entry, &alerts, err);
 
     if (rc == ERR_INPUT && entry->input == WIRE_INPUT_RULES) {
-        progress_end(&r->replay->captured.progress);
+        progress_end(&r->captured.progress);
         fprintf(stderr, "%s: recorded rules that this build refuses are left out: %s\n",
-                r->replay->program->name, err->text);
+                r->program->name, err->text);
         return 0;
     }
-    return rc != 0 ? rc : print(r->replay, &alerts, err);
+    return rc != 0 ? rc : print(r, &alerts, err);
 }
 
-static int run_recorded(struct replay *replay)
+static int run_recorded(struct replay *r)
 {
-    struct recorded r = {.replay = replay};
     struct err err;
-    int rc = fold_open(&r.fold, &err), code;
+    int rc = fold_open(&r->fold, &err), code;
 
     if (rc == 0)
-        rc = each_entry(&replay->captured, recorded_entry, &r, &err);
-    say_forgotten(replay, replay->captured.name, &r.fold);
-    code = finish(replay, rc, &err);
-    fold_close(&r.fold);
+        rc = each_entry(&r->captured, recorded_entry, r, &err);
+    say_forgotten(r, r->captured.name, &r->fold);
+    code = finish(r, rc, &err);
+    fold_close(&r->fold);
     return code;
 }
 
 /* ---- under the rules of a file ---- */
 
-struct tried {
-    struct replay *replay;
-    struct trial trial;
-};
-
 static int tried_entry(void *ctx, const struct wire_entry *entry, struct err *err)
 {
-    struct tried *t = ctx;
+    struct replay *r = ctx;
     struct engine_outcomes alerts;
-    int rc = trial_entry(&t->trial, entry, &alerts, err);
+    int rc = trial_entry(&r->trial, entry, &alerts, err);
 
-    return rc != 0 ? rc : print(t->replay, &alerts, err);
+    return rc != 0 ? rc : print(r, &alerts, err);
 }
 
-static int run_tried(struct replay *replay)
+static int run_tried(struct replay *r)
 {
-    struct tried t = {.replay = replay};
     struct err err;
-    int code = trial_open(&t.trial, replay->program, replay->rules, &replay->captured.progress), rc;
+    int code = trial_open(&r->trial, r->program, r->rules, &r->captured.progress), rc;
 
     if (code != STARTUP_OK)
         return code;
-    rc = each_entry(&replay->captured, tried_entry, &t, &err);
-    trial_end(&t.trial);
-    say_forgotten(replay, t.trial.path, &t.trial.fold);
-    code = finish(replay, rc, &err);
-    trial_close(&t.trial);
+    rc = each_entry(&r->captured, tried_entry, r, &err);
+    trial_end(&r->trial);
+    say_forgotten(r, r->trial.path, &r->trial.fold);
+    code = finish(r, rc, &err);
+    trial_close(&r->trial);
     return code;
 }
 

@@ -35,8 +35,7 @@ struct status {
     struct fold fold;
     const struct rules *rules; /* in force; NULL: none were ever recorded */
     struct buf key_bytes;      /* the memory of `keys` */
-    bool no_memory;
-    struct key_state *keys; /* by rule in the file's order, then the largest count first */
+    struct key_state *keys;    /* by rule in the file's order, then the largest count first */
     size_t n_keys;
     struct app_state *apps; /* of the rules and of keys, by name */
     size_t n_apps;
@@ -55,8 +54,7 @@ static void add_key(void *ctx, const struct engine_key *key)
     struct status *s = ctx;
 
     memcpy(state.values, key->values, key->rule->group_by.n * sizeof *key->values);
-    if (buf_append(&s->key_bytes, &state, sizeof state) != 0)
-        s->no_memory = true;
+    (void)buf_append(&s->key_bytes, &state, sizeof state);
 }
 
 static int by_name(const void *a, const void *b)
@@ -111,7 +109,7 @@ static int gather_keys(struct status *s, struct err *err)
     engine_each_key(s->fold.engine, s->now_us, add_key, s);
     s->keys = (void *)s->key_bytes.data;
     s->n_keys = s->key_bytes.len / sizeof *s->keys;
-    if (s->no_memory || gather_apps(s) != 0)
+    if (s->key_bytes.failed != 0 || gather_apps(s) != 0)
         return err_set(err, ERR_NOMEM, "no memory for the state of the keys");
     if (s->n_keys > 0)
         qsort(s->keys, s->n_keys, sizeof *s->keys, by_rule_and_count);
