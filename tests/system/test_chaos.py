@@ -173,7 +173,7 @@ def test_a_full_disk_of_the_alerter(counting, small_disk, tmp_path):
     disk.fill()
     for _ in range(5):  # several times what there is room for
         storm(6000)
-    assert alerter.said("the oldest history was dropped")
+    assert alerter.said("dropped the oldest history")
     alerter.kill()
     alerter = c.alerter(**clock.settings)
     storm(1000)  # and as if nothing had happened: the windows are whole
