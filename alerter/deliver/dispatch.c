@@ -87,7 +87,8 @@ static void log_outcome(const struct dispatch *d, const struct post *post,
     const char *name = d->destination->name, *colon = v->remedy[0] != '\0' ? ": " : "";
 
     if (v->outcome == DESTINATION_DELIVERED)
-        log_info("alert %s (%s) was delivered to %s", post->id, post->rule, post->channel);
+        log_info("alert %s (%s) was delivered to %s", post->id, post->rule,
+                 d->destination->transport == DESTINATION_STDOUT ? name : post->channel);
     else if (v->outcome == DESTINATION_RETRY)
         log_write(v->remedy[0] != '\0' ? "error" : "warning",
                   "alert %s (%s) to %s: %s: %s%s%s; try %d failed, the next is in %.1f s", post->id,

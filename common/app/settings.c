@@ -382,8 +382,13 @@ static void note_api_url(const struct settings *s, struct buf *notes)
                               "in plain text (use https://, or an address of this machine)\n");
 }
 
+/* DRAINWATCH_BIN is read by our scripts, which pass it on. */
 static bool is_setting(const char *name, size_t n)
 {
+    static const char for_scripts[] = "DRAINWATCH_BIN";
+
+    if (n == sizeof for_scripts - 1 && memcmp(name, for_scripts, n) == 0)
+        return true;
     for (int i = 0; i < ROWS; i++) {
         if (strlen(rows[i].name) == n && memcmp(rows[i].name, name, n) == 0)
             return true;

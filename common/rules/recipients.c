@@ -55,7 +55,7 @@ static const char *channel_remedy(const char *text)
         return "names no channel (write the id, such as C0123456789, or the name, such as "
                "'#general')";
     if (strlen(text) >= ID_LENGTH && is_id(text, "ABEFHIJKLMNOPQRSTVXYZ"))
-        return "is no channel's id (those begin with C, D or G: write the last part of the "
+        return "is no channel's id (those begin with C, D, G, U or W: write the last part of the "
                "channel's link)";
     return NULL;
 }

@@ -88,7 +88,7 @@ static void channels_that_slack_would_refuse_are_named(void **state)
         {"https://app.slack.com/client/T01234567/D0AJ7K184TV",
          "is more than an id (write \"D0AJ7K184TV\")"},
         {"<#C0123456789|ops>", "is more than an id (write \"C0123456789\")"},
-        {"T0123456789", "is no channel's id (those begin with C, D or G"},
+        {"T0123456789", "is no channel's id (those begin with C, D, G, U or W"},
         {"ops@example.com", "names no channel (write the id, such as C0123456789"},
         {"general,random", "names no channel (write the id, such as C0123456789"},
         {"\u201cC0123456789\u201d", "begins with a typographic quote (write ' or \" instead"},
