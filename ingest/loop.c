@@ -85,7 +85,8 @@ static void take_deliveries(struct loop *l)
     server_answer(l->server, clock_wall_us());
 }
 
-/* Deliveries trim along; without any, acked records would stay in the journal. */
+/* A delivery's transaction also trims. Without deliveries acked records would stay in the journal,
+ * so this trims alone. */
 static void trim_journal(struct loop *l, int64_t now_us)
 {
     struct err err;

@@ -48,7 +48,7 @@ void notices_send(struct notices *n, const struct err *failed, int64_t now_us);
 /* Returns true if the journal is well, or false with the reason in one line. */
 bool notices_is_healthy(const struct notices *n, char *reason, size_t size);
 
-/* Logs the news that are due. To be called once a turn, and by notices_next_us. */
+/* Logs the notices that are due. Call it once a turn, and at notices_next_us at the latest. */
 void notices_say(struct notices *n, const struct sender_health *health, int64_t now_us);
 int64_t notices_next_us(const struct notices *n);
 /* Prints and logs all that is held back, at the end. */

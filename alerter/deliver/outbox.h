@@ -67,7 +67,8 @@ int outbox_due(struct outbox *o, int64_t now_us, outbox_fn *fn, void *ctx, struc
 /* When outbox_due has work again: 0 or later, INT64_MAX if nothing waits but messages with a post.
  */
 int outbox_next_due(struct outbox *o, int64_t *due_us, struct err *err);
-/* Hands the message out no earlier than then. The next commit of an outcome forgets it. */
+/* Does not hand the message out before `until_us`. Kept in memory until the next committed outcome.
+ */
 void outbox_defer(struct outbox *o, int64_t row, int64_t until_us);
 
 /* ---- Posts ---- */

@@ -445,8 +445,9 @@ static const char *app_of(const struct engine *e, const char *drain)
     return app == NULL ? drain : app;
 }
 
-/* A receive time further ahead of now than any delay explains is a wrong clock's. A key that
- * believed it would find all its true matches too late, and a loss that did would never end. */
+/* A receive time far ahead of the step time comes from a wrong clock, and the step time replaces
+ * it. Otherwise a key would drop all later matches as too old, and the mark of a loss would never
+ * end. */
 static int64_t received_us(const struct engine *e, const struct wire_record *record)
 {
     int64_t latest_us;

@@ -36,8 +36,8 @@ int64_t judge_cooldown_end_us(const struct key *key, const struct rule *rule);
 /* How many matches the runs hold. */
 uint64_t judge_matches(const struct window_run *runs, size_t n);
 
-/* The rule's `within` in whole milliseconds, rounded up: between times of that grain it is the same
- * bound. */
+/* The rule's `within` in milliseconds, rounded up. Windows hold whole milliseconds, so rounding
+ * changes no verdict. */
 int64_t judge_within_ms(const struct rule *rule);
 
 #endif

@@ -24,7 +24,7 @@ struct key {
     uint64_t since;     /* matches put in since then; 0 while there was none */
     bool is_noted;      /* a breach within the cooldown after that alert was reported */
     int64_t arrived_us; /* step time of the last matches; KEY_NEVER: not known */
-    int64_t late_ms;    /* the newest time at which a match counts whose own time was too old;
+    int64_t late_ms;    /* newest arrival time of a match whose own time was too old to count;
                            INT64_MIN: there was none */
     size_t touch;       /* for the engine: the index of its touch in the step in hand */
 };

@@ -24,7 +24,7 @@ struct losses {
 void losses_init(struct losses *l, uint64_t seed); /* the seed of the table's hashes */
 void losses_close(struct losses *l);
 
-/* Marks an app. An older mark than the one it has leaves that one. Beyond `max_apps`, which is at
+/* Marks an app. The newer of two marks stays. Beyond `max_apps`, which is at
  * least 1, the app that was longest without a mark is forgotten. Returns 0, or ERR_NOMEM with
  * nothing changed. */
 int losses_mark(struct losses *l, const char *app, int64_t ms, size_t max_apps);

@@ -39,10 +39,10 @@ void fold_close(struct fold *f); /* also if it is all zeros */
 int fold_event(struct fold *f, const struct engine_event *event, struct engine_outcomes *out,
                struct err *err);
 
-/* Feeds one entry of the stream; the outcomes are valid until the next call. Only an engine that
- * was fed nothing loads a snapshot; any other is in that very state already. Returns 0; ERR_INPUT
- * for rules that this build refuses, which leaves the ones before in force, so that one can go on;
- * or ERR_VERSION, ERR_DAMAGED or ERR_NOMEM, after which one cannot. */
+/* Feeds one entry of the stream; the outcomes are valid until the next call. Only an
+ * engine that was fed nothing loads a snapshot. Any other has reached the same state already.
+ * Returns 0; ERR_INPUT for rules that this build refuses, which leaves the ones before in force, so
+ * that one can go on; or ERR_VERSION, ERR_DAMAGED or ERR_NOMEM, after which one cannot. */
 int fold_entry(struct fold *f, const struct wire_entry *entry, struct engine_outcomes *out,
                struct err *err);
 

@@ -20,7 +20,7 @@ enum {
      * can come from anywhere. */
     COLLECT_GROUPS_MAX = 4096,
     COLLECT_NAME_MAX = 64, /* bytes of a source or process, shown as printable text */
-    /* 64 MiB of times: no rules file of some rules gets there within 8 MiB of lines. */
+    /* 64 MiB of times. 8 MiB of lines reach it only if each line matches a dozen rules. */
     COLLECT_MATCHES_MAX = 8 << 20,
 };
 

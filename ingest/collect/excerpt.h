@@ -31,7 +31,8 @@ struct excerpt {
 void excerpt_init(struct excerpt *e);
 void excerpt_close(struct excerpt *e);
 
-/* Works for this book from here on, and frees unusually much memory. The book must be held. */
+/* Starts a delivery under this book, which the caller holds. Frees the memory of an unusually large
+ * delivery before. */
 void excerpt_begin(struct excerpt *e, const struct rulebook *book);
 
 /* Writes the sample line; nothing if it must not be shown. A message of more than WIRE_SAMPLE_MAX

@@ -21,8 +21,8 @@ struct requests_options {
     struct auth *auth; /* borrowed; NULL: deliveries are answered 501 with `off_reason` */
     const char *off_reason;
     struct rulebook *book; /* held */
-    /* Called for each delivery that is answered 204 and is not only about ourselves. `frame` tells
-     * its Frame-Id and drain from others; 0: it has no Frame-Id. */
+    /* Called for each delivery that is answered 204, unless all its lines are our own. `frame` is a
+     * hash of its drain and Frame-Id; 0: it has no Frame-Id. */
     void (*on_receipt)(void *ctx, uint64_t lines, uint64_t frame);
     /* Called for each delivery that is answered 204 and was damaged: so many frames of it were
      * malformed, or its gzip body was. */

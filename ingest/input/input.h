@@ -38,7 +38,7 @@ struct input_counts {
 struct input_points {
     const uint32_t *at; /* offsets into the chunk, ascending */
     size_t n;
-    /* The last line with a time is handed over too, before a line without one and at the end. */
+    /* Also hand over the last line with a time before each line without one, and before the end. */
     bool times_matter;
 };
 
