@@ -84,7 +84,7 @@ static int run_command(const struct commands *c, int argc, char **argv)
     if (is_help && argc > 2)
         return args_wrong(c->program, "unexpected argument", argv[2]);
     if (is_help)
-        return argc == 1 ? print_help(c) : print_usage(c, argv[1]);
+        return argc == 1 || strcmp(argv[1], "help") == 0 ? print_help(c) : print_usage(c, argv[1]);
     if (command == NULL || asks_for_help(argc, argv))
         return print_usage(c, argv[0]);
     process_harden();
