@@ -53,7 +53,7 @@ def test_installed_files(installed):
     rules = installed / "share/doc/drainwatch/examples/rules.yaml"
     for program in (INGEST, ALERTER):
         check = subprocess.run([installed / "bin" / program.name, "--check", "--rules", rules],
-                               env={}, capture_output=True, timeout=60)
+                               env={}, cwd=installed, capture_output=True, timeout=60)
         assert check.returncode == 0, check.stderr
 
 
