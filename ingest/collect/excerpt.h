@@ -50,7 +50,7 @@ size_t excerpt_keys(const struct rule *rule, const char *keys[RULES_GROUP_BY_MAX
  * the rule says so. It is "" if there is no such pair or its end is not known, and "…" if it must
  * not be shown. A longer value than WIRE_GROUP_TEXT_MAX is cut and ends in "…" and a hash of all of
  * it, so that values which differ stay different. Returns 0 or ERR_NOMEM. */
-int excerpt_append_values(struct excerpt *e, uint32_t rule, struct line_text message,
+int excerpt_append_values(struct excerpt *e, uint32_t index, struct line_text message,
                           struct buf *out);
 
 /* Appends "…" for each of them. Returns 0 or ERR_NOMEM. */

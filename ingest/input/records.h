@@ -32,7 +32,7 @@ struct record {
     struct line_text process; /* empty: the program holds it */
     struct line_text message;
 };
-void records_add(struct records *r, const struct record *record);
+void records_add(struct records *r, const struct record *given);
 
 /* Reads a time as exporters write it: RFC 3339, also without a zone (then UTC), and seconds,
  * milli-, micro- or nanoseconds since the epoch. */
