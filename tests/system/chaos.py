@@ -167,6 +167,7 @@ class Chaos:
         self.faults = []
         self.freezes = 0
         self.upset = {}  # channel: how many tries it must have seen to be upset again
+        self.newest = {}  # rule: its newest alert
 
     def _ingest(self, n, door):
         def start():
@@ -289,9 +290,13 @@ class Chaos:
     # --- the end ---
 
     def _outbox(self):
+        """Lists the alerts, and keeps each rule's newest one: a short history forgets it, too, as
+        soon as Slack has it."""
         run = self.site.run(ALERTER, "outbox", "--format", "json")
         assert run.returncode == 0, run.stderr
-        return [json.loads(line) for line in run.stdout.splitlines()]
+        rows = [json.loads(line) for line in run.stdout.splitlines()]
+        self.newest.update((row["rule"], row) for row in rows)
+        return rows
 
     def _settle(self):
         """Everything is handed over, decided and posted; then all stop in order."""
@@ -319,11 +324,11 @@ class Chaos:
         until = time.monotonic() + 60
         while True:
             time.sleep(COOLDOWN_S + 0.1)
-            before = max(self._last_alerts().values())
+            before = max(self._last_alerts())
             assert self.last.deliver(Frame(body, {rule: 1 for rule in RULES}, lines=len(RULES)))
             end = min(time.monotonic() + 5, until)
             while time.monotonic() < end:
-                times = set(self._last_alerts().values())
+                times = set(self._last_alerts())
                 if len(times) == 1 and times.pop() > before:
                     return
                 time.sleep(0.05)
@@ -331,18 +336,14 @@ class Chaos:
 
     def _last_alerts(self):
         """When each rule alerted last."""
-        last = dict.fromkeys(RULES, "")
-        for alert in self._outbox():
-            last[alert["rule"]] = max(last[alert["rule"]], alert["at"])
-        return last
+        self._outbox()
+        return [self.newest[rule]["at"] if rule in self.newest else "" for rule in RULES]
 
     # --- the count ---
 
     def _judge(self):
         alerts = self._outbox()
-        counts = {}
-        for alert in alerts:
-            counts[alert["rule"]] = alert["count"]
+        counts = {rule: alert["count"] for rule, alert in self.newest.items()}
         drains = [drain for drain, _ in self.drains] + [self.last]
         capture = self.site.run(ALERTER, "export", timeout=60)
         assert capture.returncode == 0, capture.stderr
