@@ -6,10 +6,17 @@
 #include "ingest/http/auth.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { SHOWN_SIZE = 101 };
+
+static const int statuses[REFUSALS_KINDS] = {
+    [REFUSALS_STRANGER] = 401, [REFUSALS_UNLISTED] = 401,  [REFUSALS_PATH] = 404,
+    [REFUSALS_METHOD] = 405,   [REFUSALS_TOO_LARGE] = 413, [REFUSALS_FORM] = 415,
+    [REFUSALS_FAILURE] = 503,
+};
 
 /* Writes the beginning of a name or path from outside, unless it may hold a secret. */
 static void show(const char *text, char out[SHOWN_SIZE])
@@ -24,21 +31,28 @@ static void show(const char *text, char out[SHOWN_SIZE])
     snprintf(out, SHOWN_SIZE, "%s", shown);
 }
 
-static void log_sum(const struct refusal *r, int status, uint64_t n)
+static void log_sum(struct refusals *r, enum refusals_kind kind, uint64_t n)
 {
     if (n > 0)
-        log_warning("%d: %" PRIu64 " more deliver%s refused, the last one: %s", status, n,
-                    n == 1 ? "y was" : "ies were", r->last);
+        log_warning("%d: %" PRIu64 " more %s refused, the last one: %s", statuses[kind], n,
+                    n == 1 ? "delivery was" : "deliveries were", r->kinds[kind].last);
 }
 
-static void add(struct refusal *r, int status, int64_t now_us)
+__attribute__((format(printf, 4, 5))) static void add(struct refusals *r, enum refusals_kind kind,
+                                                      int64_t now_us, const char *format, ...)
 {
-    uint64_t n = throttle_add(&r->throttle, 1, now_us);
+    struct refusal *refusal = &r->kinds[kind];
+    va_list ap;
+    uint64_t n;
 
+    va_start(ap, format);
+    vsnprintf(refusal->last, sizeof refusal->last, format, ap);
+    va_end(ap);
+    n = throttle_add(&refusal->throttle, 1, now_us);
     if (n == 1)
-        log_warning("%d: a delivery was refused: %s", status, r->last);
+        log_warning("%d: a delivery was refused: %s", statuses[kind], refusal->last);
     else
-        log_sum(r, status, n);
+        log_sum(r, kind, n);
 }
 
 void refusals_stranger(struct refusals *r, const char *why, const char *name, int64_t now_us)
@@ -46,17 +60,15 @@ void refusals_stranger(struct refusals *r, const char *why, const char *name, in
     char shown[SHOWN_SIZE];
 
     show(name, shown);
-    snprintf(r->strangers.last, sizeof r->strangers.last, "%s%s%s", why, *shown ? ": " : "", shown);
-    add(&r->strangers, 401, now_us);
+    add(r, REFUSALS_STRANGER, now_us, "%s%s%s", why, *shown ? ": " : "", shown);
 }
 
 void refusals_unlisted(struct refusals *r, const char *name, int64_t now_us)
 {
-    snprintf(r->unlisted.last, sizeof r->unlisted.last,
-             "drain \"%.100s\" is authenticated, but no app of the rules lists it: add it to apps, "
-             "or set app",
-             name);
-    add(&r->unlisted, 401, now_us);
+    add(r, REFUSALS_UNLISTED, now_us,
+        "drain \"%.100s\" is authenticated, but no app of the rules lists it: add it to apps, "
+        "or set app",
+        name);
 }
 
 void refusals_unknown_path(struct refusals *r, const char *path, const char *right_path,
@@ -65,26 +77,49 @@ void refusals_unknown_path(struct refusals *r, const char *path, const char *rig
     char shown[SHOWN_SIZE];
 
     show(path, shown);
-    snprintf(r->paths.last, sizeof r->paths.last,
-             "POST %s: there is no such path: the drain's URL must have %s", shown, right_path);
-    add(&r->paths, 404, now_us);
+    add(r, REFUSALS_PATH, now_us, "POST %s: there is no such path: the drain's URL must have %s",
+        shown, right_path);
+}
+
+void refusals_method(struct refusals *r, const char *method, const char *path, const char *allowed,
+                     const char *right_path, int64_t now_us)
+{
+    char shown[SHOWN_SIZE];
+
+    show(method, shown);
+    add(r, REFUSALS_METHOD, now_us, "%s %s: the path takes %s: a drain must POST to %s", shown,
+        path, allowed, right_path);
+}
+
+void refusals_too_large(struct refusals *r, const char *name, int64_t max_bytes, int64_t now_us)
+{
+    add(r, REFUSALS_TOO_LARGE, now_us,
+        "drain \"%.100s\": the body is over %" PRId64
+        " bytes: raise DRAINWATCH_MAX_BODY_BYTES, or let its sender send less at once",
+        name, max_bytes);
+}
+
+void refusals_form(struct refusals *r, const char *name, const char *header, const char *value,
+                   int64_t now_us)
+{
+    char shown[SHOWN_SIZE];
+
+    show(value, shown);
+    add(r, REFUSALS_FORM, now_us,
+        "drain \"%.100s\": %s \"%s\" cannot be read: let its sender send gzip or plain text", name,
+        header, shown);
 }
 
 void refusals_failure(struct refusals *r, const char *why, int64_t now_us)
 {
-    snprintf(r->failures.last, sizeof r->failures.last, "%s", why);
-    add(&r->failures, 503, now_us);
-}
-
-static void say(struct refusal *r, int status, int64_t now_us, bool all)
-{
-    log_sum(r, status, all ? throttle_flush(&r->throttle) : throttle_add(&r->throttle, 0, now_us));
+    add(r, REFUSALS_FAILURE, now_us, "%s", why);
 }
 
 void refusals_say(struct refusals *r, int64_t now_us, bool all)
 {
-    say(&r->strangers, 401, now_us, all);
-    say(&r->unlisted, 401, now_us, all);
-    say(&r->paths, 404, now_us, all);
-    say(&r->failures, 503, now_us, all);
+    for (enum refusals_kind kind = 0; kind < REFUSALS_KINDS; kind++) {
+        struct throttle *t = &r->kinds[kind].throttle;
+
+        log_sum(r, kind, all ? throttle_flush(t) : throttle_add(t, 0, now_us));
+    }
 }

@@ -7,17 +7,26 @@
 
 #include <stdint.h>
 
+/* Each kind is summed up by itself, so that none hides another. */
+enum refusals_kind {
+    REFUSALS_STRANGER,  /* 401 */
+    REFUSALS_UNLISTED,  /* 401 */
+    REFUSALS_PATH,      /* 404 */
+    REFUSALS_METHOD,    /* 405 */
+    REFUSALS_TOO_LARGE, /* 413 */
+    REFUSALS_FORM,      /* 415 */
+    REFUSALS_FAILURE,   /* 503 */
+    REFUSALS_KINDS,
+};
+
 struct refusal {
     struct throttle throttle;
     char last[400]; /* the newest, in words */
 };
 
-/* Each kind is summed up by itself, so that none hides another. All zeros at the beginning. */
+/* All zeros at the beginning. */
 struct refusals {
-    struct refusal strangers;
-    struct refusal unlisted;
-    struct refusal paths;
-    struct refusal failures;
+    struct refusal kinds[REFUSALS_KINDS];
 };
 
 /* A client without valid credentials. `why` is for people; `name` is the name that it claims, "" if
@@ -28,6 +37,14 @@ void refusals_unlisted(struct refusals *r, const char *name, int64_t now_us);
 /* A POST to a path that nothing serves. */
 void refusals_unknown_path(struct refusals *r, const char *path, const char *right_path,
                            int64_t now_us);
+/* A path that is served, with another method than the `allowed` ones. */
+void refusals_method(struct refusals *r, const char *method, const char *path, const char *allowed,
+                     const char *right_path, int64_t now_us);
+/* A body of the drain `name` that is over the limit, packed or unpacked. */
+void refusals_too_large(struct refusals *r, const char *name, int64_t max_bytes, int64_t now_us);
+/* A body in a form that the path does not take: `header` and its `value` name it. */
+void refusals_form(struct refusals *r, const char *name, const char *header, const char *value,
+                   int64_t now_us);
 /* A delivery that cannot be taken, and is answered 503. */
 void refusals_failure(struct refusals *r, const char *why, int64_t now_us);
 

@@ -163,8 +163,10 @@ static void answer_unavailable(struct answer *answer)
     answer_set_header(answer, MHD_HTTP_HEADER_RETRY_AFTER, RETRY_AFTER_SECONDS);
 }
 
-static void answer_too_large(const struct requests *rs, struct answer *answer)
+static void answer_too_large(const struct requests *rs, const char *name, int64_t now_us,
+                             struct answer *answer)
 {
+    refusals_too_large(rs->refusals, name, rs->options.max_body_bytes, now_us);
     answer_set(answer, MHD_HTTP_CONTENT_TOO_LARGE,
                "the body is over %" PRId64 " bytes (DRAINWATCH_MAX_BODY_BYTES)\n",
                rs->options.max_body_bytes);
@@ -223,12 +225,14 @@ static bool may_begin(struct requests *rs, const struct input_format *format,
     } else if (!is_authorized(rs, h, now_us, name, answer)) {
         return false;
     } else if (strtoll(or_empty(h->length), NULL, 10) > rs->options.max_body_bytes) {
-        answer_too_large(rs, answer);
+        answer_too_large(rs, name, now_us, answer);
     } else if (!is_gzip(encoding) && !is_identity(encoding)) {
+        refusals_form(rs->refusals, name, MHD_HTTP_HEADER_CONTENT_ENCODING, encoding, now_us);
         answer_set(answer, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
                    "Content-Encoding must be gzip or identity\n");
         answer_set_header(answer, MHD_HTTP_HEADER_ACCEPT_ENCODING, "gzip, identity");
     } else if (format == NULL) {
+        refusals_form(rs->refusals, name, MHD_HTTP_HEADER_CONTENT_TYPE, or_empty(h->type), now_us);
         answer_set(answer, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
                    "this path does not take Content-Type %.100s\n", or_empty(h->type));
     }
@@ -305,7 +309,7 @@ static void finish_body(struct request *r, int64_t now_us, struct answer *answer
     if (r->failed != 0) {
         answer_failed(r, now_us, answer);
     } else if (too_large) {
-        answer_too_large(r->all, answer);
+        answer_too_large(r->all, r->drain, now_us, answer);
     } else if (r->n_records == 0) {
         answer_accepted(r, answer);
     } else {

@@ -91,6 +91,15 @@ static void answer_not_found(const struct routes *routes, const struct call *cal
                input_logplex.path);
 }
 
+static void answer_not_allowed(const struct routes *routes, const struct call *call,
+                               const char *method, const char *allowed, struct answer *answer)
+{
+    refusals_method(routes->refusals, method, call->path, allowed, input_logplex.path,
+                    call->now_us);
+    answer_set(answer, MHD_HTTP_METHOD_NOT_ALLOWED, "%s takes %s\n", call->path, allowed);
+    answer_set_header(answer, MHD_HTTP_HEADER_ALLOW, allowed);
+}
+
 /* Copies the path of a delivery without one "/" at its end: people add one to drain URLs. */
 static const char *without_slash(const char *path, char out[PATH_SIZE])
 {
@@ -115,9 +124,7 @@ struct request *routes_begin(const struct routes *routes, struct MHD_Connection 
         answer_not_found(routes, &call, method, answer);
     } else if (strcmp(method, endpoint->method) != 0 &&
                (endpoint->other == NULL || strcmp(method, endpoint->other) != 0)) {
-        answer_set(answer, MHD_HTTP_METHOD_NOT_ALLOWED, "%s takes %s\n", call.path,
-                   endpoint->allowed);
-        answer_set_header(answer, MHD_HTTP_HEADER_ALLOW, endpoint->allowed);
+        answer_not_allowed(routes, &call, method, endpoint->allowed, answer);
     } else {
         return endpoint->begin(routes, &call, answer);
     }

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from drainwatch import DRAIN, INGEST, OK_LINE, PATH, frame, h12, token, wait_for, whole
+from drainwatch import DRAIN, INGEST, OK_LINE, PATH, frame, h12, head, token, wait_for, whole
 from load import Crowd
 
 GOOD = frame(OK_LINE)
@@ -80,10 +80,14 @@ def test_refused_deliveries_have_no_receipt(site):
     with s.raw() as client:
         assert client.send(whole(b"x" * 70000)).answer()[0] == 413
     with s.raw() as client:
+        assert client.send(head(method="GET")).answer()[0] == 405
+    with s.raw() as client:
         client.send(whole(GOOD)[:-1])
     assert s.post(b"") == 204
     assert program.stop() == 0
     assert program.lines == ["heroku_log_drain: processed 0 lines from logplex delivery"]
+    for status in (401, 405, 413, 415):
+        assert sum(f"{status}: a delivery was refused" in line for line in program.errors) == 1
 
 
 OWN = [

@@ -63,6 +63,30 @@ static void test_no_kind_hides_another(void **state)
         strstr(heard_say(4, true), "401: 1 more delivery was refused, the last one: why: d.three"));
 }
 
+static void test_a_refused_form_names_the_remedy(void **state)
+{
+    const char *said;
+
+    (void)state;
+    heard_begin();
+    refusals_method(&r, "PUT", "/healthz", "GET, HEAD", RIGHT, 1);
+    refusals_too_large(&r, "d.one", 65536, 1);
+    refusals_form(&r, "d.two", "Content-Encoding", "br", 1);
+    said = heard_end();
+    assert_non_null(strstr(said, "405: a delivery was refused: PUT /healthz: the path takes GET, "
+                                 "HEAD: a drain must POST to " RIGHT "\"\n"));
+    assert_non_null(strstr(said, "413: a delivery was refused: drain \\\"d.one\\\": the body is "
+                                 "over 65536 bytes: raise DRAINWATCH_MAX_BODY_BYTES"));
+    assert_non_null(strstr(said, "415: a delivery was refused: drain \\\"d.two\\\": "
+                                 "Content-Encoding \\\"br\\\" cannot be read: "));
+    heard_begin();
+    refusals_too_large(&r, "d.one", 65536, 2);
+    refusals_too_large(&r, "d.one", 65536, 3);
+    assert_string_equal(heard_end(), "");
+    assert_non_null(
+        strstr(heard_say(4, true), "413: 2 more deliveries were refused, the last one: "));
+}
+
 static void test_no_secret_is_shown(void **state)
 {
     const char *said;
@@ -98,6 +122,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_the_first_at_once_the_rest_in_a_sum, set_up),
         cmocka_unit_test_setup(test_no_kind_hides_another, set_up),
+        cmocka_unit_test_setup(test_a_refused_form_names_the_remedy, set_up),
         cmocka_unit_test_setup(test_no_secret_is_shown, set_up),
         cmocka_unit_test_setup(test_a_path_cannot_forge_a_line, set_up),
     };
