@@ -63,11 +63,14 @@ static int serve(struct startup_config *config, int signals)
 
 int main(int argc, char **argv)
 {
+    static const char *const sibling_list[] = {"scan", NULL};
     const struct commands commands = {
         .program = &program,
         .example = "  drainwatch-alerter export --since 2h > stream.capture\n"
                    "  drainwatch-alerter replay --rules new.yaml stream.capture\n",
         .list = list,
+        .sibling = "drainwatch-ingest",
+        .sibling_list = sibling_list,
         .serve = serve,
     };
 

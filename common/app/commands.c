@@ -49,12 +49,20 @@ static const struct command *find_command(const struct commands *c, const char *
 static int unknown_command(const struct commands *c, const char *name)
 {
     struct nearest nearest;
+    const char *own;
+    char best[80];
 
     nearest_begin(&nearest, name, strlen(name));
     for (const struct command *command = c->list; command->name != NULL; command++)
         nearest_offer(&nearest, command->name);
     nearest_offer(&nearest, "help");
-    return args_unknown(c->program, "unknown command", name, nearest.best);
+    own = nearest.best;
+    for (const char *const *other = c->sibling_list; *other != NULL; other++)
+        nearest_offer(&nearest, *other);
+    if (nearest.best == own)
+        return args_unknown(c->program, "unknown command", name, own);
+    snprintf(best, sizeof best, "%s %s", c->sibling, nearest.best);
+    return args_unknown(c->program, "unknown command", name, best);
 }
 
 static bool asks_for_help(int argc, char **argv)

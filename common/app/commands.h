@@ -16,6 +16,8 @@ struct commands {
     const struct startup_program *program;
     const char *example;        /* lines of --help */
     const struct command *list; /* ends in one without a name */
+    const char *sibling; /* the other program, and the names of its commands, NULL at the end */
+    const char *const *sibling_list;
     /* Serves until a signal ends it; `signals` is from process_signals. Returns the exit code. */
     int (*serve)(struct startup_config *config, int signals);
 };

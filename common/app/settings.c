@@ -341,8 +341,10 @@ static void note_flag(const struct settings *s, struct buf *notes)
     given = given == NULL ? "unset" : given;
     (void)buf_printf(notes, "%s is ", FLAG);
     (void)text_append_printable(notes, given, strlen(given));
-    (void)buf_puts(notes, ", so alerting is off: deliveries are answered 501 and nothing is posted "
-                          "(true turns it on)\n");
+    (void)buf_printf(notes,
+                     ", so alerting is off: deliveries are answered 501 and nothing is posted "
+                     "(%s turns it on)\n",
+                     is_quoted(given, strlen(given)) ? "true without the quotes" : "true");
 }
 
 static void note_secrets(const struct settings *s, struct buf *notes)

@@ -77,6 +77,19 @@ def test_a_misspelt_word_is_guessed(site, args, meant):
     assert done.returncode == USAGE and f'did you mean "{meant}"?' in done.stderr.decode()
 
 
+@pytest.mark.parametrize("program, other", [(INGEST, ALERTER), (ALERTER, INGEST)])
+def test_a_command_of_the_other_program_is_pointed_out(site, program, other):
+    """The usage of the other program tells its commands, so a new one cannot be forgotten."""
+    s = site()
+    usage = s.run(other, "--help").stdout.decode()
+    names = set(re.findall(rf"^  {other.name} ([a-z]+)(?: |$)", usage, re.M)) - {"help"}
+    assert names
+    for name in names:
+        done = s.run(program, name)
+        assert done.returncode == USAGE
+        assert f'unknown command "{name}" (did you mean "{other.name} {name}"?' in done.stderr.decode()
+
+
 @pytest.mark.parametrize("args", [["--check", "--rules", "my.yaml"], ["--rules=my.yaml", "--check"]])
 def test_check_of_another_file(site, args):
     s = site(DRAINWATCH_RULES="/nowhere")

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FLAG "FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING"
 static const char KEY_A[] = "0123456789abcdef0123456789abcdef";
 static const char KEY_B[] = "fedcba9876543210fedcba9876543210";
 
@@ -71,14 +72,14 @@ static void test_flag(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof on / sizeof on[0]; i++) {
-        struct outcome o = read_env("FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING", on[i], NULL);
+        struct outcome o = read_env(FLAG, on[i], NULL);
 
         assert_int_equal(o.rc, 0);
         assert_true(o.settings.enabled);
         done(&o);
     }
     for (size_t i = 0; i < sizeof off / sizeof off[0]; i++) {
-        struct outcome o = read_env("FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING", off[i], NULL);
+        struct outcome o = read_env(FLAG, off[i], NULL);
 
         assert_int_equal(o.rc, 0);
         assert_false(o.settings.enabled);
@@ -243,8 +244,8 @@ static void test_help_names_every_default(void **state)
 /* `note` is "" if the environment is all right. */
 static void assert_note(const char *name, const char *value, const char *note)
 {
-    struct outcome o = read_env("FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING", "on",
-                                "HEROKU_LOG_DRAIN_HMAC_SECRET", KEY_A, name, value, NULL);
+    struct outcome o =
+        read_env(FLAG, "on", "HEROKU_LOG_DRAIN_HMAC_SECRET", KEY_A, name, value, NULL);
 
     assert_int_equal(o.rc, 0);
     assert_string_equal(buf_text(&o.notes), note);
@@ -283,6 +284,9 @@ static void test_quotes_are_named(void **state)
         assert_non_null(strstr(buf_text(&o.faults), "(it must be without the quotes around it)"));
         done(&o);
     }
+    assert_note(FLAG, "\"true\"",
+                FLAG " is \"true\", so alerting is off: deliveries are answered 501 and nothing is "
+                     "posted (true without the quotes turns it on)\n");
     assert_note("HEROKU_LOG_DRAIN_HMAC_SECRET", "'0123456789abcdef0123456789abcdef'",
                 "HEROKU_LOG_DRAIN_HMAC_SECRET stands in quotes, which count as part of the key: "
                 "remove them unless the drains' HMACs were made with them\n");
