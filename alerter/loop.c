@@ -19,7 +19,8 @@ static const int64_t STOP_US = 25 * TIME_S;
 /* An ingest that is not stopping is not waited for: its records wait in its journal. One that is
  * stopping may have a last delivery under way, which Logplex gives 5 s (docs/facts.md). */
 static const int64_t STOP_IDLE_US = 5 * TIME_S;
-/* A channel takes a message a second, so a message that is due within this is still sent. */
+/* A channel takes a message a second, so a message that is due within this is still sent, and a
+ * tick that may decide one is waited for. */
 static const int64_t STOP_DUE_US = 1500 * TIME_MS;
 
 struct loop {
@@ -91,6 +92,7 @@ static bool is_done(struct loop *l)
     if (l->now_us >= l->stop_by_us)
         return true;
     return is_quiet(l) && !receiver_pending(l->turn.receiver) &&
+           turn_wake_us(&l->turn) > l->now_us + STOP_DUE_US &&
            !dispatch_is_busy(l->dispatch, l->now_us + STOP_DUE_US) &&
            !outbox_unsaved(l->turn.outbox);
 }
@@ -98,7 +100,7 @@ static bool is_done(struct loop *l)
 static int wait_ms(struct loop *l)
 {
     int64_t until_us = l->now_us + (l->stop_by_us != 0 ? 20 * TIME_MS : TIME_S);
-    int64_t send_us = dispatch_wake_us(l->dispatch);
+    int64_t send_us = dispatch_wake_us(l->dispatch), tick_us = turn_wake_us(&l->turn);
 
     if (l->turn.pause_until_us > l->now_us)
         return (int)((l->turn.pause_until_us - l->now_us) / TIME_MS) + 1;
@@ -106,6 +108,8 @@ static int wait_ms(struct loop *l)
         return 0;
     if (send_us < until_us)
         until_us = send_us;
+    if (tick_us < until_us)
+        until_us = tick_us;
     return until_us <= l->now_us ? 0 : (int)((until_us - l->now_us + 999) / 1000);
 }
 

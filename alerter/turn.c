@@ -57,6 +57,17 @@ static int put_alert(struct turn *t, const struct wire_alert *alert, struct err 
     return rc;
 }
 
+static int put_outcomes(struct turn *t, const struct engine_outcomes *outcomes, struct err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < outcomes->n_alerts; i++)
+        rc = put_alert(t, &outcomes->alerts[i], err);
+    for (size_t i = 0; rc == 0 && i < outcomes->n_cooled; i++)
+        notices_cooled(&outcomes->cooled[i], t->now_us);
+    return rc;
+}
+
 /* Appends, then decides: every event of the engine is in the stream, in the same transaction. */
 static int take(void *ctx, struct wire_bytes bytes, const struct wire_record *record,
                 struct err *err)
@@ -75,11 +86,28 @@ static int take(void *ctx, struct wire_bytes bytes, const struct wire_record *re
     t->taken++;
     if (rc == 0)
         rc = fold_event(&t->fold, &event, &outcomes, err);
-    for (size_t i = 0; rc == 0 && i < outcomes.n_alerts; i++)
-        rc = put_alert(t, &outcomes.alerts[i], err);
-    for (size_t i = 0; rc == 0 && i < outcomes.n_cooled; i++)
-        notices_cooled(&outcomes.cooled[i], t->now_us);
-    return rc;
+    return rc != 0 ? rc : put_outcomes(t, &outcomes, err);
+}
+
+/* Records an event that no ingest sent, then feeds it. */
+static int feed(struct turn *t, const struct wire_entry *entry, struct err *err)
+{
+    struct engine_outcomes outcomes;
+    int rc = need_transaction(t, err);
+
+    if (rc == 0)
+        rc = storage_append(t->storage, entry, NULL, err);
+    if (rc == 0)
+        rc = fold_entry(&t->fold, entry, &outcomes, err);
+    return rc != 0 ? rc : put_outcomes(t, &outcomes, err);
+}
+
+/* A tick before its time would change nothing, so it is neither recorded nor fed. */
+static int feed_tick(struct turn *t, struct err *err)
+{
+    if (engine_next_us(t->fold.engine) > t->now_us)
+        return 0;
+    return feed(t, &(struct wire_entry){.step_us = t->now_us, .input = WIRE_INPUT_TICK}, err);
 }
 
 static int set_aside(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t sequence,
@@ -154,13 +182,8 @@ static void log_rules_in_force(struct turn *t)
 /* Rules are an event like any other: recorded, then fed. */
 static int feed_rules(struct turn *t, const char *text, size_t len, struct err *err)
 {
-    const struct wire_entry entry = {t->now_us, WIRE_INPUT_RULES, {(const uint8_t *)text, len}};
-    struct engine_outcomes none;
-    int rc = need_transaction(t, err);
-
-    if (rc == 0)
-        rc = storage_append(t->storage, &entry, NULL, err);
-    return rc != 0 ? rc : fold_entry(&t->fold, &entry, &none, err);
+    return feed(t, &(struct wire_entry){t->now_us, WIRE_INPUT_RULES, {(const uint8_t *)text, len}},
+                err);
 }
 
 /* Rules that were read again come before the turn's records. They are kept until they are
@@ -279,7 +302,9 @@ int turn_take(struct turn *t, int64_t now_us, enum turn_result *result, struct e
         return 0;
     t->pause_until_us = 0;
     t->taken = 0;
-    rc = feed_new_rules(t, err);
+    rc = feed_tick(t, err);
+    if (rc == 0)
+        rc = feed_new_rules(t, err);
     if (rc == 0)
         rc = receiver_receive(t->receiver, now_us, err);
     if (rc == 0)
@@ -313,6 +338,11 @@ void turn_end(struct turn *t, enum turn_result result)
     }
     t->storage->ops->maintain(t->storage, result == TURN_IDLE &&
                                               t->now_us - t->last_record_us >= MAINTAIN_AFTER_US);
+}
+
+int64_t turn_wake_us(const struct turn *t)
+{
+    return engine_next_us(t->fold.engine);
 }
 
 bool turn_is_pending(struct turn *t)
@@ -391,7 +421,8 @@ int turn_open(struct turn *t, const struct settings *settings, struct notices *n
         return rc;
     t->clock = clock_steady_start(t->fold.last_us);
     t->now_us = clock_steady_us(&t->clock);
-    if (!engine_has_rules_text(t->fold.engine, rules_text, rules_len))
+    rc = feed_tick(t, err);
+    if (rc == 0 && !engine_has_rules_text(t->fold.engine, rules_text, rules_len))
         rc = feed_rules(t, rules_text, rules_len, err);
     if (rc == 0)
         rc = commit(t, err);

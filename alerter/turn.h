@@ -63,7 +63,9 @@ void turn_read_rules(struct turn *t);
 /* Retries all alerts that were parked because their destination refused them. */
 int turn_unpark(struct turn *t, struct err *err);
 
-/* Whether turn_take has something to do without new input. */
+/* Whether turn_take has something to do without new input, and when it will have: INT64_MAX if no
+ * time is known. */
 bool turn_is_pending(struct turn *t);
+int64_t turn_wake_us(const struct turn *t);
 
 #endif

@@ -40,6 +40,7 @@ struct engine {
     struct repeats frames;
     struct losses losses;
     int64_t step_us; /* of the last record, 0 before the first */
+    int64_t next_us; /* when the engine waits for a tick, INT64_MAX: it does not */
     struct engine_counts counts;
     struct engine_limits limits;
 
@@ -83,6 +84,7 @@ struct engine *engine_new(uint64_t seed)
     repeats_init(&e->frames, seed);
     losses_init(&e->losses, seed);
     e->limits = DEFAULT_LIMITS;
+    e->next_us = INT64_MAX;
     return e;
 }
 
@@ -537,8 +539,15 @@ int engine_step(struct engine *e, const struct engine_event *event, struct engin
         return err_set(err, ERR_NOMEM, "no memory for the engine");
     case ENGINE_RULES:
         return take_rules(e, event->rules, err);
+    case ENGINE_TICK:
+        return 0;
     }
     abort(); /* engine.h lists no other kind */
+}
+
+int64_t engine_next_us(const struct engine *e)
+{
+    return e->next_us;
 }
 
 void engine_each_key(const struct engine *e, int64_t now_us, engine_key_fn *fn, void *ctx)

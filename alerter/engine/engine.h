@@ -16,9 +16,10 @@
  * An alert is "arrived late" if a match that it may count had a time of its own that was over an
  * hour older than its delivery: then its first and last times may be times of arrival.
  *
- * Nothing in the engine waits: cooldowns and windows are judged when a record comes. So there is no
- * event for a passing clock, and no function that tells when the next one is due; both belong here
- * once a decision depends on records that do not come.
+ * Time reaches the engine in events alone. If the engine waits for a time, engine_next_us returns
+ * it. Each event first does all that is due at its time or before, at the time at which it was due,
+ * and then acts. So the outcomes are the same whether a tick comes at that time, later, or not at
+ * all before the next record.
  *
  * Memory: about 350 bytes an idle key, 16 to 24 for each further distinct millisecond in its window
  * (window.h; 36 while there are a dozen), 90 a Frame-Id, 160 an app that lost lines. */
@@ -89,6 +90,7 @@ struct engine_counts {
 enum engine_event_kind {
     ENGINE_RECORD, /* the matches of one delivery */
     ENGINE_RULES,  /* the text of a rules file, to be in force from here on */
+    ENGINE_TICK,   /* time passed */
 };
 
 struct engine_event {
@@ -111,6 +113,11 @@ static inline struct engine_event engine_rules_event(const char *text, size_t le
 {
     return (struct engine_event){
         .kind = ENGINE_RULES, .at_us = at_us, .rules = {(const uint8_t *)text, len}};
+}
+
+static inline struct engine_event engine_tick_event(int64_t at_us)
+{
+    return (struct engine_event){.kind = ENGINE_TICK, .at_us = at_us};
 }
 
 /* The first breach of a key within a cooldown. No alert tells of it, so the log does. */
@@ -149,6 +156,9 @@ void engine_set_limits(struct engine *e, const struct engine_limits *limits);
  * after which an engine that was taking a record must be thrown away. */
 int engine_step(struct engine *e, const struct engine_event *event, struct engine_outcomes *out,
                 struct err *err);
+
+/* When the next tick is due: a tick before that time changes nothing. INT64_MAX: nothing waits. */
+int64_t engine_next_us(const struct engine *e);
 
 /* Whether exactly this text is in force. */
 bool engine_has_rules_text(const struct engine *e, const char *text, size_t len);

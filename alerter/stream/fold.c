@@ -98,6 +98,9 @@ int fold_entry(struct fold *f, const struct wire_entry *entry, struct engine_out
         return f->on_trial ? pass_over(f, entry) : fold_event(f, &event, out, err);
     case WIRE_INPUT_SNAPSHOT:
         return f->on_trial ? pass_over(f, entry) : take_snapshot(f, entry, err);
+    case WIRE_INPUT_TICK:
+        event = engine_tick_event(entry->step_us);
+        return fold_event(f, &event, out, err);
     case WIRE_INPUT_NONE:
         break;
     }

@@ -285,6 +285,9 @@ static void input_in(struct check *c, const Drainwatch__Entry *m, struct wire_en
         out->input = WIRE_INPUT_SNAPSHOT;
         out->bytes = bytes_in(m->snapshot);
         break;
+    case DRAINWATCH__ENTRY__INPUT_TICK:
+        out->input = WIRE_INPUT_TICK;
+        break;
     default: /* not set, or of a kind that a newer build added */
         out->input = WIRE_INPUT_NONE;
         break;

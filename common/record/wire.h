@@ -92,6 +92,7 @@ enum wire_input {
     WIRE_INPUT_RECORD,
     WIRE_INPUT_RULES,
     WIRE_INPUT_SNAPSHOT,
+    WIRE_INPUT_TICK, /* without bytes */
 };
 
 struct wire_entry {

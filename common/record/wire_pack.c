@@ -198,6 +198,10 @@ int wire_pack_entry(const struct wire_entry *entry, struct buf *out)
         m.input_case = DRAINWATCH__ENTRY__INPUT_SNAPSHOT;
         m.snapshot = bytes_out(entry->bytes.data, entry->bytes.len);
         break;
+    case WIRE_INPUT_TICK:
+        m.input_case = DRAINWATCH__ENTRY__INPUT_TICK;
+        m.tick = true;
+        break;
     }
     rc = pack(&m.base, out);
     free(rules);

@@ -273,6 +273,7 @@ static void test_entry_round_trip(void **state)
         {3, WIRE_INPUT_RULES, {(const uint8_t *)"rules: []\n, and a part too many", 10}},
         {4, WIRE_INPUT_RULES, {NULL, 0}},
         {INT64_MAX, WIRE_INPUT_SNAPSHOT, {(const uint8_t *)"\0\1\2", 3}},
+        {5, WIRE_INPUT_TICK, {NULL, 0}},
     };
     struct fixture *f = *state;
     struct wire_entry out;
