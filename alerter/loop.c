@@ -8,8 +8,10 @@
 #include "common/app/log.h"
 #include "common/app/process.h"
 #include "common/app/startup.h"
+#include "common/base/text.h"
 #include "common/base/time.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -130,6 +132,19 @@ static int step(struct loop *l, struct err *err)
     return rc;
 }
 
+static void log_stopped(struct loop *l)
+{
+    struct err err;
+    uint64_t n;
+
+    if (outbox_undelivered(l->turn.outbox, &n, &err) != 0)
+        log_error("%s", err.text);
+    else if (n > 0)
+        log_warning("%" PRIu64 " %s not delivered yet: kept in %s, and posted after the next start",
+                    n, text_plural(n, "alert is", "alerts are"), l->settings->state_dir);
+    log_info("stopped");
+}
+
 int loop_serve(struct loop *l, struct err *err)
 {
     struct turn *t = &l->turn;
@@ -155,7 +170,7 @@ int loop_serve(struct loop *l, struct err *err)
             rc = check_folder(l, err);
     }
     if (rc == 0)
-        log_info("stopped");
+        log_stopped(l);
     return rc;
 }
 

@@ -324,7 +324,7 @@ static const char *trouble_of(struct turn *t)
     const char *text;
     struct err err;
 
-    return outbox_health(t->outbox, &text, &err) == 0 ? text : "";
+    return outbox_health(t->outbox, t->now_us, &text, &err) == 0 ? text : "";
 }
 
 void turn_end(struct turn *t, enum turn_result result)

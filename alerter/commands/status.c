@@ -137,7 +137,7 @@ static int gather_outbox(struct status *s, struct storage *storage, struct err *
     s->next_try_us = INT64_MAX;
     rc = outbox_list(outbox, count_message, s, err);
     if (rc == 0)
-        rc = outbox_health(outbox, &problem, err);
+        rc = outbox_health(outbox, s->now_us, &problem, err);
     if (rc == 0)
         snprintf(s->problem, sizeof s->problem, "%s", problem);
     outbox_close(outbox);

@@ -6,6 +6,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/text.h"
+#include "common/base/time.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -17,6 +18,7 @@
 struct head {
     int64_t row;
     int64_t next_us;
+    int64_t failing_us; /* its decision if a try failed, else INT64_MAX */
 };
 
 struct outbox {
@@ -27,11 +29,17 @@ struct outbox {
     struct head *heads;
     size_t n_heads;
     size_t heads_cap;
-    int64_t oldest_us; /* decision of the oldest that waits or is parked; INT64_MAX: none */
-    bool is_health_stale;
+    int64_t oldest_us;       /* decision of the oldest that waits or is parked; INT64_MAX: none */
+    int64_t health_until_us; /* when `health` must be read again */
     char health[OUTBOX_HEALTH_SIZE];
     struct post *posts; /* by row */
 };
+
+static void make_stale(struct outbox *o)
+{
+    o->is_stale = true;
+    o->health_until_us = INT64_MIN;
+}
 
 int outbox_open(struct storage *storage, struct outbox **out, struct err *err)
 {
@@ -43,7 +51,7 @@ int outbox_open(struct storage *storage, struct outbox **out, struct err *err)
         return err_set(err, ERR_NOMEM, "no memory for the outbox");
     }
     o->storage = storage;
-    o->is_stale = o->is_health_stale = true;
+    make_stale(o);
     buf_init(&o->packed, WIRE_MESSAGE_MAX);
     *out = o;
     return 0;
@@ -80,7 +88,8 @@ static int add_head(struct outbox *o, struct head head, struct err *err)
  * again before it is posted, which saves three queries while an alert waits. */
 static bool note_first(struct outbox *o, int64_t row, int64_t decided_us)
 {
-    if (o->is_stale || o->n_heads > 0 || add_head(o, (struct head){row, 0}, &(struct err){0}) != 0)
+    if (o->is_stale || o->n_heads > 0 ||
+        add_head(o, (struct head){row, 0, INT64_MAX}, &(struct err){0}) != 0)
         return false;
     if (decided_us < o->oldest_us)
         o->oldest_us = decided_us;
@@ -131,7 +140,10 @@ static int read_head(void *ctx, const struct storage_outbox_row *row)
 {
     struct walk *w = ctx;
 
-    return add_head(w->o, (struct head){row->row, row->next_try_us}, w->err);
+    return add_head(
+        w->o,
+        (struct head){row->row, row->next_try_us, row->tries > 0 ? row->decided_us : INT64_MAX},
+        w->err);
 }
 
 static int refresh(struct outbox *o, struct err *err)
@@ -326,7 +338,7 @@ static int save_posts(struct outbox *o, struct err *err)
         rc = save_post(o, post, err);
         if (rc == 0)
             post->phase = POST_SAVED;
-        o->is_stale = o->is_health_stale = true;
+        make_stale(o);
     }
     return rc;
 }
@@ -344,7 +356,7 @@ static void end_transaction(struct outbox *o, bool is_committed)
             post->phase = POST_ENDED;
     }
     if (!is_committed)
-        o->is_stale = o->is_health_stale = true;
+        make_stale(o);
 }
 
 int outbox_commit(struct outbox *o, struct err *err)
@@ -401,7 +413,7 @@ int outbox_expire(struct outbox *o, int64_t before_us, int64_t now_us, outbox_fn
 
 int outbox_unpark(struct outbox *o, size_t *n, struct err *err)
 {
-    o->is_stale = o->is_health_stale = true;
+    make_stale(o);
     return o->storage->ops->outbox_unpark(o->storage, n, err);
 }
 
@@ -412,24 +424,80 @@ int outbox_list(struct outbox *o, outbox_fn *fn, void *ctx, struct err *err)
     return o->storage->ops->outbox_list(o->storage, hand_out, &w, err);
 }
 
-static int read_health(struct outbox *o, struct err *err)
+/* ---- Health ---- */
+
+static int count(struct outbox *o, enum outbox_state state, uint64_t *n,
+                 char answer[OUTBOX_ANSWER_SIZE], struct err *err)
+{
+    return o->storage->ops->outbox_count(o->storage, state, n, answer, OUTBOX_ANSWER_SIZE, err);
+}
+
+static int read_parked(struct outbox *o, struct err *err)
 {
     char reason[OUTBOX_ANSWER_SIZE];
     uint64_t n;
-    int rc = o->storage->ops->outbox_parked(o->storage, &n, reason, sizeof reason, err);
+    int rc = count(o, OUTBOX_FAILED, &n, reason, err);
 
     o->health[0] = '\0';
     if (rc == 0 && n > 0)
-        snprintf(o->health, sizeof o->health, "%" PRIu64 " alert%s kept: %s", n, n == 1 ? "" : "s",
-                 reason);
+        snprintf(o->health, sizeof o->health, "%" PRIu64 " %s kept: %s", n,
+                 text_plural(n, "alert", "alerts"), reason);
     return rc;
 }
 
-int outbox_health(struct outbox *o, const char **text, struct err *err)
+static int read_late(struct outbox *o, int64_t since_us, struct err *err)
 {
-    int rc = o->is_health_stale ? read_health(o, err) : 0;
+    char reason[OUTBOX_ANSWER_SIZE], since[TIME_UTC_SIZE];
+    uint64_t n;
+    int rc = count(o, OUTBOX_WAITING, &n, reason, err);
 
-    o->is_health_stale = rc != 0;
+    time_format_utc(since_us, since);
+    if (rc == 0)
+        snprintf(o->health, sizeof o->health, "%" PRIu64 " %s since %s: %s", n,
+                 text_plural(n, "alert waits", "alerts wait"), since, reason);
+    return rc;
+}
+
+static int read_health(struct outbox *o, int64_t now_us, struct err *err)
+{
+    int64_t since_us = INT64_MAX;
+    int rc = read_parked(o, err);
+
+    if (rc == 0)
+        rc = refresh(o, err);
+    if (rc != 0)
+        return rc;
+    o->health_until_us = INT64_MAX;
+    for (size_t i = 0; i < o->n_heads; i++)
+        if (o->heads[i].failing_us < since_us)
+            since_us = o->heads[i].failing_us;
+    if (since_us == INT64_MAX || o->health[0] != '\0')
+        return 0;
+    if (now_us - since_us >= OUTBOX_LATE_US)
+        return read_late(o, since_us, err);
+    o->health_until_us = since_us + OUTBOX_LATE_US;
+    return 0;
+}
+
+int outbox_health(struct outbox *o, int64_t now_us, const char **text, struct err *err)
+{
+    int rc = now_us >= o->health_until_us ? read_health(o, now_us, err) : 0;
+
+    if (rc != 0)
+        o->health_until_us = INT64_MIN;
     *text = o->health;
+    return rc;
+}
+
+int outbox_undelivered(struct outbox *o, uint64_t *n, struct err *err)
+{
+    char answer[OUTBOX_ANSWER_SIZE];
+    uint64_t parked;
+    int rc = count(o, OUTBOX_FAILED, &parked, answer, err);
+
+    if (rc == 0)
+        rc = count(o, OUTBOX_WAITING, n, answer, err);
+    if (rc == 0)
+        *n += parked;
     return rc;
 }

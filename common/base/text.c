@@ -224,6 +224,11 @@ size_t text_strip_terminal(char *bytes, size_t n)
     return to;
 }
 
+const char *text_plural(uint64_t n, const char *one, const char *many)
+{
+    return n == 1 ? one : many;
+}
+
 size_t text_cut(const char *bytes, size_t n, size_t max)
 {
     const uint8_t *s = (const uint8_t *)bytes;

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Appends `bytes` with every control byte, the bytes of U+0080 to U+009F (controls too), and every
  * byte that is not part of well-formed UTF-8 (RFC 3629), written as \xNN. Returns 0, ERR_FULL (what
@@ -25,6 +26,9 @@ size_t text_redact_token(char *bytes, size_t n);
  * colours, ESC ] … of titles, ESC ( … of character sets) go, a tab becomes a blank, CR LF and CR
  * become LF. Other control bytes stay. Returns the new length, which is never larger. */
 size_t text_strip_terminal(char *bytes, size_t n);
+
+/* The words behind a number: `one` for 1, else `many`. */
+const char *text_plural(uint64_t n, const char *one, const char *many);
 
 /* The length of the longest prefix of at most `max` bytes that does not end within a UTF-8
  * character. */

@@ -102,10 +102,10 @@ struct storage_ops {
     int (*outbox_heads)(struct storage *s, storage_outbox_fn *fn, void *ctx, struct err *err);
     /* The earliest decision among waiting and parked rows, INT64_MAX if there is none. */
     int (*outbox_oldest)(struct storage *s, int64_t *decided_us, struct err *err);
-    /* The number of parked rows, and the last answer of the one that was tried last, cut to `size`
-     * bytes with the zero at its end; "" if there is none. */
-    int (*outbox_parked)(struct storage *s, uint64_t *n, char *answer, size_t size,
-                         struct err *err);
+    /* The number of rows in a state, waiting or parked, and the last answer of the one that was
+     * tried last, cut to `size` bytes with the zero at its end; "" if there is none. */
+    int (*outbox_count)(struct storage *s, enum outbox_state state, uint64_t *n, char *answer,
+                        size_t size, struct err *err);
     /* Calls `fn` for one row, if it exists. */
     int (*outbox_load)(struct storage *s, int64_t row, storage_outbox_fn *fn, void *ctx,
                        struct err *err);

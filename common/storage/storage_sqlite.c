@@ -42,7 +42,7 @@ enum statement {
     OUTBOX_PUT,
     OUTBOX_NEXT_CHANNEL,
     OUTBOX_OLDEST,
-    OUTBOX_PARKED,
+    OUTBOX_COUNT,
     OUTBOX_LOAD,
     OUTBOX_LIST,
     OUTBOX_EXPIRABLE,
@@ -83,8 +83,8 @@ static const char *const sql[STATEMENTS] = {
                        "LIMIT 1",
     [OUTBOX_OLDEST] = "SELECT min(decided_us) FROM outbox WHERE state < 2",
     /* SQLite takes last_answer from the row with the maximum. */
-    [OUTBOX_PARKED] = "SELECT count(*), last_answer, max(last_try_us) FROM outbox "
-                      "WHERE state < 2 AND state = 1",
+    [OUTBOX_COUNT] = "SELECT count(*), last_answer, max(last_try_us) FROM outbox "
+                     "WHERE state < 2 AND state = ?1",
     [OUTBOX_LOAD] = OUTBOX_COLUMNS "WHERE row = ?1",
     [OUTBOX_LIST] = OUTBOX_COLUMNS "WHERE row > ?1 ORDER BY row",
     [OUTBOX_EXPIRABLE] =
@@ -497,14 +497,18 @@ static int sqlite_outbox_oldest(struct storage *s, int64_t *decided_us, struct e
     return rc < 0 ? rc : 0;
 }
 
-static int sqlite_outbox_parked(struct storage *s, uint64_t *n, char *answer, size_t size,
-                                struct err *err)
+static int sqlite_outbox_count(struct storage *s, enum outbox_state state, uint64_t *n,
+                               char *answer, size_t size, struct err *err)
 {
-    sqlite3_stmt *stmt = store_of(s)->stmts[OUTBOX_PARKED];
-    int rc = journal_step(journal_of(s), stmt, "cannot read the outbox", err);
-    const char *text = rc == 1 ? text_at(stmt, 1) : "";
-    size_t len = text_cut(text, strlen(text), size - 1);
+    sqlite3_stmt *stmt = store_of(s)->stmts[OUTBOX_COUNT];
+    const char *text;
+    size_t len;
+    int rc;
 
+    sqlite3_bind_int(stmt, 1, state);
+    rc = journal_step(journal_of(s), stmt, "cannot read the outbox", err);
+    text = rc == 1 ? text_at(stmt, 1) : "";
+    len = text_cut(text, strlen(text), size - 1);
     *n = rc == 1 ? (uint64_t)sqlite3_column_int64(stmt, 0) : 0;
     memcpy(answer, text, len);
     answer[len] = '\0';
@@ -614,7 +618,7 @@ const struct storage_ops storage_sqlite = {
     .outbox_put = sqlite_outbox_put,
     .outbox_heads = sqlite_outbox_heads,
     .outbox_oldest = sqlite_outbox_oldest,
-    .outbox_parked = sqlite_outbox_parked,
+    .outbox_count = sqlite_outbox_count,
     .outbox_load = sqlite_outbox_load,
     .outbox_list = sqlite_outbox_list,
     .outbox_expirable = sqlite_outbox_expirable,

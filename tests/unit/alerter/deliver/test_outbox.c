@@ -328,12 +328,17 @@ static void test_what_is_too_old_expires(void **state)
     assert_string_equal(d.text, "B/old ");
 }
 
-static void assert_health(struct test *t, const char *expected)
+static void assert_health_at(struct test *t, int64_t now_us, const char *expected)
 {
     const char *text;
 
-    OK(t, outbox_health(t->o, &text, &t->err));
+    OK(t, outbox_health(t->o, now_us, &text, &t->err));
     assert_string_equal(text, expected);
+}
+
+static void assert_health(struct test *t, const char *expected)
+{
+    assert_health_at(t, TIME_S, expected);
 }
 
 static void test_health_tells_of_parked_messages_and_the_newest_reason(void **state)
@@ -369,6 +374,35 @@ static void test_health_tells_of_parked_messages_and_the_newest_reason(void **st
     commit(t);
     snprintf(longest, sizeof longest, "1 alert kept: %s", answer);
     assert_health(t, longest);
+}
+
+static void test_health_tells_of_an_alert_that_is_retried_for_long(void **state)
+{
+    struct test *t = *state;
+    const int64_t at_us = INT64_C(1778141172) * TIME_S, late_us = at_us + OUTBOX_LATE_US;
+    uint64_t n;
+
+    open_it(t);
+    begin(t);
+    put(t, "1", "A", at_us);
+    put(t, "2", "A", at_us + TIME_S);
+    commit(t);
+    assert_health_at(t, late_us, ""); /* it was not tried: the alerter was away */
+    mark_and_commit(t, 1, OUTBOX_WAITING, at_us + TIME_S, at_us + 2 * TIME_S);
+    assert_health_at(t, late_us - 1, "");
+    assert_health_at(t, late_us, "2 alerts wait since 2026-05-07 08:06:12 UTC: an answer");
+    reopen(t);
+    assert_health_at(t, late_us, "2 alerts wait since 2026-05-07 08:06:12 UTC: an answer");
+    OK(t, outbox_undelivered(t->o, &n, &t->err));
+    assert_int_equal(n, 2);
+    mark_and_commit(t, 1, OUTBOX_DELIVERED, late_us, 0);
+    assert_health_at(t, late_us + TIME_S, ""); /* the next one was not tried yet */
+    mark_and_commit(t, 2, OUTBOX_WAITING, late_us + TIME_S, late_us + 2 * TIME_S);
+    assert_health_at(t, late_us + TIME_S, "1 alert waits since 2026-05-07 08:06:13 UTC: an answer");
+    mark_and_commit(t, 2, OUTBOX_FAILED, late_us + 2 * TIME_S, 0);
+    assert_health_at(t, late_us + 2 * TIME_S, "1 alert kept: an answer");
+    OK(t, outbox_undelivered(t->o, &n, &t->err));
+    assert_int_equal(n, 1);
 }
 
 static void test_a_refused_alert_is_expired_at_once(void **state)
@@ -532,6 +566,7 @@ int main(void)
         TEST(test_an_answer_survives_a_failed_commit),
         TEST(test_what_is_too_old_expires),
         TEST(test_health_tells_of_parked_messages_and_the_newest_reason),
+        TEST(test_health_tells_of_an_alert_that_is_retried_for_long),
         TEST(test_a_refused_alert_is_expired_at_once),
         TEST(test_the_outbox_is_listed_beside_the_owner),
         TEST(test_an_alert_that_cannot_be_read_can_be_parked),
