@@ -3,6 +3,7 @@
 
 #include "alerter/deliver/wording.h"
 #include "common/app/log.h"
+#include "common/base/text.h"
 #include "common/base/time.h"
 
 #include <inttypes.h>
@@ -37,10 +38,12 @@ static void say_strangers(struct notices *t, struct receiver *receiver, const ch
     uint64_t n = due(&t->strangers, receiver_strangers(receiver), now_us);
 
     if (n > 0)
-        log_warning("%" PRIu64 " connections to the queue were refused: %s", n,
-                    strncmp(queue, "tcp://", 6) == 0
-                        ? "they do not hold the secret, or are no ingest"
-                        : "they are no ingest; perhaps another alerter was started on this socket");
+        log_warning(
+            "%" PRIu64 " %s refused: %s", n,
+            text_plural(n, "connection to the queue was", "connections to the queue were"),
+            strncmp(queue, "tcp://", 6) == 0
+                ? "the peer does not hold the secret, or is no ingest"
+                : "the peer is no ingest; perhaps another alerter was started on this socket");
 }
 
 static void say_engine(struct notices *t, const struct engine *engine, int64_t now_us)
@@ -50,20 +53,19 @@ static void say_engine(struct notices *t, const struct engine *engine, int64_t n
 
     /* Both programs read the same file, unless one of them was not told that it changed. */
     if (n > 0)
-        log_error("ignored %" PRIu64
-                  " matches of rules that this alerter does not know: its rules file "
+        log_error("ignored %" PRIu64 " %s of rules that this alerter does not know: its rules file "
                   "is older than ingest's; send it SIGHUP, or restart it",
-                  n);
+                  n, text_plural(n, "match", "matches"));
     n = due(&t->groups_dropped, counts.groups_dropped, now_us);
     if (n > 0)
-        log_warning("%" PRIu64 " groups were forgotten to make room: a rule's group_by has more "
+        log_warning("%" PRIu64 " %s forgotten to make room: a rule's group_by has more "
                     "than %d values (group by a key with fewer)",
-                    n, ENGINE_GROUPS_MAX);
+                    n, text_plural(n, "group was", "groups were"), ENGINE_GROUPS_MAX);
     n = due(&t->losses, counts.losses, now_us);
     if (n > 0)
-        log_warning("%" PRIu64 " deliveries tell of lines that were lost on the way: alerts say "
+        log_warning("%" PRIu64 " %s of lines that were lost on the way: alerts say "
                     "\"at least\" while their window reaches back to them",
-                    n);
+                    n, text_plural(n, "delivery tells", "deliveries tell"));
 }
 
 /* "2 rules for shop", "12 rules for 3 apps" */
@@ -73,7 +75,7 @@ static void log_ready(const struct settings *settings, const struct rules *rules
     char several[32];
 
     snprintf(several, sizeof several, "%zu apps", apps->n);
-    log_info("ready; %zu rule%s for %s; queue %s; %s", rules->n, rules->n == 1 ? "" : "s",
+    log_info("ready; %zu %s for %s; queue %s; %s", rules->n, text_plural(rules->n, "rule", "rules"),
              apps->n == 1 ? apps->items[0] : several, settings->queue,
              !settings->enabled      ? "alerting is off, nothing is posted"
              : settings->slack_token ? "alerts go to Slack"

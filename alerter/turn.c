@@ -5,6 +5,7 @@
 #include "alerter/engine/ruleset.h"
 #include "common/app/log.h"
 #include "common/app/startup.h"
+#include "common/base/text.h"
 #include "common/base/time.h"
 
 #include <stdio.h>
@@ -146,8 +147,8 @@ static void describe_change(struct turn *t, const struct rules *next)
         kept += before != NULL;
     }
     snprintf(t->change, sizeof t->change,
-             "%zu rule%s, %zu new, %zu gone; %zu start with empty windows, %zu keep theirs",
-             next->n, next->n == 1 ? "" : "s", added, (old != NULL ? old->n : 0) - kept,
+             "%zu %s, %zu new, %zu gone; empty windows for %zu, kept windows for %zu", next->n,
+             text_plural(next->n, "rule", "rules"), added, (old != NULL ? old->n : 0) - kept,
              added + changed, kept - changed);
 }
 
@@ -362,7 +363,7 @@ int turn_unpark(struct turn *t, struct err *err)
     else
         outbox_rollback(t->outbox);
     if (rc == 0 && n > 0)
-        log_info("retrying %zu kept alert%s", n, n == 1 ? "" : "s");
+        log_info("retrying %zu kept %s", n, text_plural(n, "alert", "alerts"));
     return rc;
 }
 

@@ -31,11 +31,12 @@ static void write_damage(const struct damage_drain *drain, char *out, size_t siz
     int n = 0;
 
     if (drain->frames > 0)
-        n = snprintf(out, size, "%" PRIu64 " malformed frame%s", drain->frames,
-                     drain->frames == 1 ? "" : "s");
+        n = snprintf(out, size, "%" PRIu64 " malformed %s", drain->frames,
+                     text_plural(drain->frames, "frame", "frames"));
     if (drain->bodies > 0)
-        snprintf(out + n, size - (size_t)n, "%s%" PRIu64 " damaged gzip bod%s",
-                 drain->frames > 0 ? " and " : "", drain->bodies, drain->bodies == 1 ? "y" : "ies");
+        snprintf(out + n, size - (size_t)n, "%s%" PRIu64 " damaged gzip %s",
+                 drain->frames > 0 ? " and " : "", drain->bodies,
+                 text_plural(drain->bodies, "body", "bodies"));
 }
 
 static bool write_sum(struct damage_drain *drain, uint64_t n, char out[DAMAGE_SIZE])
@@ -45,8 +46,8 @@ static bool write_sum(struct damage_drain *drain, uint64_t n, char out[DAMAGE_SI
     if (n == 0)
         return false;
     write_damage(drain, damage, sizeof damage);
-    snprintf(out, DAMAGE_SIZE, "drain \"%s\": %s in %" PRIu64 " more deliver%s within a minute",
-             drain->name, damage, n, n == 1 ? "y" : "ies");
+    snprintf(out, DAMAGE_SIZE, "drain \"%s\": %s in %" PRIu64 " more %s within a minute",
+             drain->name, damage, n, text_plural(n, "delivery", "deliveries"));
     drain->frames = drain->bodies = 0;
     return true;
 }

@@ -5,6 +5,7 @@
 #include "common/app/log.h"
 #include "common/app/process.h"
 #include "common/app/startup.h"
+#include "common/base/text.h"
 #include "common/base/time.h"
 #include "ingest/collect/rulebook.h"
 #include "ingest/http/auth.h"
@@ -226,9 +227,8 @@ static void say_goodbye(struct loop *l)
     notices_flush(&l->notices, clock_boot_us());
     sender_goodbye(l->spool.sender);
     if (left > 0)
-        log_warning("%" PRIu64 " records were not handed over; they stay in the journal for the "
-                    "next start",
-                    left);
+        log_warning("%" PRIu64 " %s not handed over; the journal keeps them for the next start",
+                    left, text_plural(left, "record was", "records were"));
     log_info("stopped");
 }
 

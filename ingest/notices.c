@@ -5,6 +5,7 @@
 #include "common/app/log.h"
 #include "common/app/process.h"
 #include "common/base/buf.h"
+#include "common/base/text.h"
 #include "common/base/time.h"
 
 #include <inttypes.h>
@@ -119,8 +120,9 @@ static void say_alerter(struct notices *n, const struct sender_health *health, i
         throttle_add(&n->alerter_away, 1, now_us) == 0)
         return;
     if (health->ok)
-        log_error("%" PRIu64 " records wait for the alerter's ack, none came for %" PRId64 " s",
-                  health->waiting, health->waiting_us / TIME_S);
+        log_error("%" PRIu64 " %s for the alerter's ack, none came for %" PRId64 " s",
+                  health->waiting, text_plural(health->waiting, "record waits", "records wait"),
+                  health->waiting_us / TIME_S);
     else
         log_error("%s; no alert is sent while this lasts", health->reason);
 }
@@ -155,8 +157,10 @@ void notices_rules(const char *event, const struct rules *rules, const char *que
             break;
     }
     if (apps->n > NAMED_MAX)
-        (void)buf_printf(&names, " and %zu more apps", apps->n - NAMED_MAX);
-    log_info("%s; %zu rule%s for %s%s; queue %s", event, rules->n, rules->n == 1 ? "" : "s",
-             buf_text(&names), rules->app == NULL ? ", other drains are refused" : "", queue);
+        (void)buf_printf(&names, " and %zu more %s", apps->n - NAMED_MAX,
+                         text_plural(apps->n - NAMED_MAX, "app", "apps"));
+    log_info("%s; %zu %s for %s%s; queue %s", event, rules->n,
+             text_plural(rules->n, "rule", "rules"), buf_text(&names),
+             rules->app == NULL ? ", other drains are refused" : "", queue);
     buf_close(&names);
 }

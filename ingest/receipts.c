@@ -1,6 +1,7 @@
 /* Words the receipts of deliveries; called by notices. */
 #include "ingest/receipts.h"
 
+#include "common/base/text.h"
 #include "common/base/time.h"
 
 #include <inttypes.h>
@@ -35,8 +36,8 @@ static bool write_line(struct receipts *r, uint64_t n, char out[RECEIPTS_SIZE])
     if (n == 1 && r->repeats > 0)
         snprintf(repeats, sizeof repeats, " (a repeat: this " SAME_FRAME);
     else if (r->repeats > 0)
-        snprintf(repeats, sizeof repeats, " (%" PRIu64 " repeat%s: the " SAME_FRAME, r->repeats,
-                 r->repeats == 1 ? "" : "s");
+        snprintf(repeats, sizeof repeats, " (%" PRIu64 " %s: the " SAME_FRAME, r->repeats,
+                 text_plural(r->repeats, "repeat", "repeats"));
     snprintf(out, RECEIPTS_SIZE, "heroku_log_drain: processed %" PRIu64 " lines from %s%s",
              r->lines, from, repeats);
     r->lines = r->repeats = 0;

@@ -4,6 +4,7 @@
 #include "alerter/commands/output.h"
 #include "alerter/deliver/outbox.h"
 #include "common/app/args.h"
+#include "common/base/text.h"
 #include "common/base/time.h"
 
 #include <inttypes.h>
@@ -54,7 +55,8 @@ static int print_text(const struct outbox_message *m, struct err *err)
     output_say_alert(&line, &m->alert);
     draft_say(&line, "  %s to ", state_names[m->state]);
     draft_show(&line, m->channel, CHANNEL_MAX_BYTES);
-    draft_say(&line, ", %d %s", m->facts.tries, m->facts.tries == 1 ? "try" : "tries");
+    draft_say(&line, ", %d %s", m->facts.tries,
+              text_plural((uint64_t)m->facts.tries, "try", "tries"));
     if (m->last_answer[0] != '\0') {
         draft_say(&line, ", last answer: ");
         draft_show(&line, m->last_answer, 4 * (size_t)OUTBOX_ANSWER_SIZE);

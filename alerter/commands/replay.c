@@ -9,6 +9,7 @@
 #include "common/app/progress.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "common/base/text.h"
 #include "common/record/capture.h"
 
 #include <errno.h>
@@ -208,10 +209,10 @@ static void say_forgotten(struct replay *r, const char *rules, const struct fold
         return;
     progress_end(&r->captured.progress);
     fprintf(stderr,
-            "%s: %s: %" PRIu64
-            " groups were forgotten to make room, and their counts began anew: a "
+            "%s: %s: %" PRIu64 " %s forgotten to make room, and their counts began anew: a "
             "rule groups by something that has more than %d values\n",
-            r->program->name, rules, n, ENGINE_GROUPS_MAX);
+            r->program->name, rules, n, text_plural(n, "group was", "groups were"),
+            ENGINE_GROUPS_MAX);
 }
 
 /* ---- under the recorded rules ---- */

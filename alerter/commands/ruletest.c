@@ -602,9 +602,9 @@ static int sum_up(const struct tester *t, int code)
     size_t n = t->n_ok + t->n_failed;
     struct err err;
 
-    printf("%zu test%s: %zu ok, %zu failed", n, n == 1 ? "" : "s", t->n_ok, t->n_failed);
+    printf("%zu %s: %zu ok, %zu failed", n, text_plural(n, "test", "tests"), t->n_ok, t->n_failed);
     if (t->n_not_run > 0)
-        printf("; %zu file%s not run", t->n_not_run, t->n_not_run == 1 ? "" : "s");
+        printf("; %zu %s not run", t->n_not_run, text_plural(t->n_not_run, "file", "files"));
     putchar('\n');
     return output_flush(&err) == 0 ? code : worse(code, startup_fail(t->program, err.text));
 }

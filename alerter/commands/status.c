@@ -7,6 +7,7 @@
 #include "alerter/stream/fold.h"
 #include "common/app/args.h"
 #include "common/app/clock.h"
+#include "common/base/text.h"
 #include "common/base/time.h"
 #include "common/storage/journal_files.h"
 
@@ -236,7 +237,7 @@ static int print_apps(const struct status *s, struct err *err)
         rc = output_line(&d, err);
     }
     if (s->n_apps > APPS)
-        printf("and %zu more apps\n", s->n_apps - APPS);
+        printf("and %zu more %s\n", s->n_apps - APPS, text_plural(s->n_apps - APPS, "app", "apps"));
     return rc;
 }
 

@@ -5,6 +5,7 @@
 #include "alerter/deliver/http_client.h"
 #include "common/app/log.h"
 #include "common/app/process.h"
+#include "common/base/text.h"
 #include "common/base/time.h"
 
 #include <assert.h>
@@ -218,8 +219,9 @@ static int log_expired(void *ctx, const struct outbox_message *m)
 {
     (void)ctx;
     log_error("alert %s (%s) to %s could not be delivered for a day and is given up after %d "
-              "tries; the last answer was: %s",
+              "%s; the last answer was: %s",
               m->alert.id, m->alert.rule, m->channel, m->facts.tries,
+              text_plural((uint64_t)m->facts.tries, "try", "tries"),
               m->last_answer[0] != '\0' ? m->last_answer : "none");
     return 0;
 }

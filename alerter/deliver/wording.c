@@ -136,8 +136,8 @@ void wording_notification(struct draft *d, const struct wire_alert *alert)
 void wording_breach(struct draft *d, const struct wire_alert *alert)
 {
     draft_say_bold(d);
-    draft_say(d, "%s%" PRIu64 "%s in ", wording_qualifier(alert), alert->count,
-              alert->count == 1 ? " match" : " matches");
+    draft_say(d, "%s%" PRIu64 " %s in ", wording_qualifier(alert), alert->count,
+              text_plural(alert->count, "match", "matches"));
     say_window(d, alert);
     draft_say_bold(d);
     draft_say(d, " (more than %" PRIu64 "%s)", alert->threshold,
@@ -147,7 +147,7 @@ void wording_breach(struct draft *d, const struct wire_alert *alert)
 void wording_suppressed(struct draft *d, const struct wire_alert *alert)
 {
     draft_say(d, "%" PRIu64 " more %s suppressed since the last alert", alert->suppressed,
-              alert->suppressed == 1 ? "match was" : "matches were");
+              text_plural(alert->suppressed, "match was", "matches were"));
 }
 
 void wording_value(struct draft *d, const struct wire_group *pair)

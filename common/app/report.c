@@ -1,6 +1,7 @@
 /* Writes the report of --check; called by commands.c. */
 #include "common/app/report.h"
 
+#include "common/base/text.h"
 #include "common/base/time.h"
 
 #include <inttypes.h>
@@ -19,11 +20,6 @@ static void append_list(struct buf *out, const char *before, const struct rules_
         (void)buf_printf(out, "%s%s", i == 0 ? before : between, list->items[i]);
 }
 
-static const char *plural(size_t n)
-{
-    return n == 1 ? "" : "s";
-}
-
 static void describe_app(const struct rules *rules, size_t i, struct buf *out)
 {
     const char *app = rules->app_names.items[i];
@@ -32,7 +28,7 @@ static void describe_app(const struct rules *rules, size_t i, struct buf *out)
     for (size_t k = 0; k < rules->n_drains; k++)
         n += strcmp(rules->drains[k].app, app) == 0;
     if (rules->app == NULL || i > 0)
-        (void)buf_printf(out, "  app %s: %zu drain%s\n", app, n, plural(n));
+        (void)buf_printf(out, "  app %s: %zu %s\n", app, n, text_plural(n, "drain", "drains"));
     else
         (void)buf_printf(out, "  app %s: every drain that is not listed%s\n", app,
                          n > 0 ? ", and some that are" : "");
@@ -46,7 +42,8 @@ static void describe_apps(const struct rules *rules, struct buf *out)
     for (size_t i = 0; i < n && i < APPS_SHOWN; i++)
         describe_app(rules, i, out);
     if (n > APPS_SHOWN)
-        (void)buf_printf(out, "  and %zu more apps\n", n - APPS_SHOWN);
+        (void)buf_printf(out, "  and %zu more %s\n", n - APPS_SHOWN,
+                         text_plural(n - APPS_SHOWN, "app", "apps"));
     if (rules->app == NULL)
         (void)buf_puts(out,
                        "  a drain that is not listed is refused (\"app: NAME\" would take it)\n");
@@ -85,15 +82,15 @@ static void describe(const struct startup_config *config, struct buf *out)
     const struct settings *s = &config->settings;
     const struct rules *rules = config->rules;
 
-    (void)buf_printf(
-        out, "alerting is %s\n%zu secret%s; Slack token %s; state in %s; queue %s\n%s: ",
-        s->enabled ? "on" : "OFF, so nothing is posted", s->n_secrets, plural(s->n_secrets),
-        s->slack_token ? "set" : "unset", s->state_dir, s->queue, s->rules_path);
+    (void)buf_printf(out, "alerting is %s\n%zu %s; Slack token %s; state in %s; queue %s\n%s: ",
+                     s->enabled ? "on" : "OFF, so nothing is posted", s->n_secrets,
+                     text_plural(s->n_secrets, "secret", "secrets"),
+                     s->slack_token ? "set" : "unset", s->state_dir, s->queue, s->rules_path);
     if (rules->app_names.n == 1)
         (void)buf_printf(out, "app %s, ", rules->app_names.items[0]);
     else
         (void)buf_printf(out, "%zu apps, ", rules->app_names.n);
-    (void)buf_printf(out, "%zu rule%s\n", rules->n, plural(rules->n));
+    (void)buf_printf(out, "%zu %s\n", rules->n, text_plural(rules->n, "rule", "rules"));
     describe_apps(rules, out);
     for (size_t i = 0; i < rules->n; i++)
         describe_rule(&rules->rules[i], out);

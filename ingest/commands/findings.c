@@ -3,6 +3,7 @@
 #include "ingest/commands/findings.h"
 
 #include "common/base/err.h"
+#include "common/base/text.h"
 #include "common/base/time.h"
 
 #include <inttypes.h>
@@ -64,10 +65,10 @@ void findings_log(struct findings *f, const char *name, struct delivery_counts c
     if (!counts.has_time && counts.lines > 0) {
         f->untimed += counts.lines;
         fprintf(stderr,
-                "%s: %s: none of its %" PRIu64 " line%s has a time or a source that can be read, "
+                "%s: %s: none of its %" PRIu64 " %s has a time or a source that can be read, "
                 "so nothing can be said of when they came (scan reads heroku logs, Logplex frames, "
                 "Papertrail archives, and JSON lines with \"timestamp\" and \"message\")\n",
-                program, name, counts.lines, counts.lines == 1 ? "" : "s");
+                program, name, counts.lines, text_plural(counts.lines, "line", "lines"));
     }
     f->lines += counts.lines;
     f->bytes += counts.bytes;
@@ -90,19 +91,21 @@ static void print_rules(struct findings *f, const char *program)
         const struct findings_rule *rule = &f->rules[i];
 
         if (rule->matches > 0 || silent <= SILENT_MAX)
-            fprintf(stderr, "%s:   %s: %" PRIu64 " match%s\n", program, rule->name, rule->matches,
-                    rule->matches == 1 ? "" : "es");
+            fprintf(stderr, "%s:   %s: %" PRIu64 " %s\n", program, rule->name, rule->matches,
+                    text_plural(rule->matches, "match", "matches"));
     }
     if (silent > SILENT_MAX)
-        fprintf(stderr, "%s:   %zu more rules matched nothing\n", program, silent);
+        fprintf(stderr, "%s:   %zu more %s matched nothing\n", program, silent,
+                text_plural(silent, "rule", "rules"));
 }
 
 void findings_print(struct findings *f, const char *program)
 {
     char start[TIME_UTC_SIZE];
 
-    fprintf(stderr, "%s: scanned %" PRIu64 " line%s, %" PRIu64 " bytes\n", program, f->lines,
-            f->lines == 1 ? "" : "s", f->bytes);
+    fprintf(stderr, "%s: scanned %" PRIu64 " %s, %" PRIu64 " %s\n", program, f->lines,
+            text_plural(f->lines, "line", "lines"), f->bytes,
+            text_plural(f->bytes, "byte", "bytes"));
     print_rules(f, program);
     if (f->malformed > 0)
         fprintf(stderr, "%s: %" PRIu64 " malformed: lengths that are none, and lines over 64 KiB\n",

@@ -3,6 +3,7 @@
 #include "ingest/http/refusals.h"
 
 #include "common/app/log.h"
+#include "common/base/text.h"
 #include "ingest/http/auth.h"
 
 #include <inttypes.h>
@@ -35,7 +36,7 @@ static void log_sum(struct refusals *r, enum refusals_kind kind, uint64_t n)
 {
     if (n > 0)
         log_warning("%d: %" PRIu64 " more %s refused, the last one: %s", statuses[kind], n,
-                    n == 1 ? "delivery was" : "deliveries were", r->kinds[kind].last);
+                    text_plural(n, "delivery was", "deliveries were"), r->kinds[kind].last);
 }
 
 __attribute__((format(printf, 4, 5))) static void add(struct refusals *r, enum refusals_kind kind,

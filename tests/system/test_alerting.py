@@ -487,7 +487,7 @@ def test_matches_of_a_rule_that_the_alerter_does_not_have_are_said(site):
     both.ingest.stop()
     both.site.ingest()
     assert both.site.post(b"KABOOM\n") == 204
-    both.alerter.wait_said("ignored 1 matches of rules that this alerter does not know")
+    both.alerter.wait_said("ignored 1 match of rules that this alerter does not know")
 
 
 def test_two_ingests(site):

@@ -78,7 +78,7 @@ def test_they_may_start_in_either_order(counting, first):
         alerter = c.alerter()
     assert c.post(4) == 204
     assert c.total() == (7 if first == "ingest" else 4)
-    assert not alerter.said("were refused")
+    assert not alerter.said("refused: the peer")
 
 
 def test_a_repeat_through_another_ingest_counts_once(counting):
@@ -614,6 +614,6 @@ def test_strangers_at_a_tcp_queue(counting):
         thread.join()
     assert sockets < 60, "strangers are not shown out"
     other.kill()
-    assert alerter.said("were refused") and len(alerter.said("were refused")) <= 2
+    assert alerter.said("refused: the peer") and len(alerter.said("refused: the peer")) <= 2
     recorded = c.recorded()
     assert {record.drain for record in recorded.records} == {DRAIN, "asking"}

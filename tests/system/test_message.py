@@ -121,7 +121,7 @@ def test_lines_that_were_lost(site, slack):
     assert row["at_least"] is True and row["count"] == 4
     assert "h12-request-timeout: at least 4 in" in both.site.run(ALERTER, "outbox").stdout.decode()
     said, = both.alerter.wait_said("lines that were lost on the way")
-    assert "level=warning" in said and "1 deliveries" in said
+    assert "level=warning" in said and "1 delivery tells" in said
     both.post(lost())
     both.fence()
     assert len(both.alerter.said("lines that were lost on the way")) == 1  # a minute has to pass

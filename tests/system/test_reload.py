@@ -73,7 +73,7 @@ def test_windows_stay_warm(both):
     assert both.s.post(h12(1)) == 204
     both.wait_alerts(("h12", 4))
     said, = both.alerter.said(IN_FORCE)
-    assert "2 rules, 1 new, 0 gone; 1 start with empty windows, 1 keep theirs" in said
+    assert "2 rules, 1 new, 0 gone; empty windows for 1, kept windows for 1" in said
     assert both.s.post(frame("OTHER")) == 204
     both.wait_alerts(("h12", 4), ("other", 1))
 

@@ -209,6 +209,14 @@ static void terminal_sequences_are_stripped(void **state)
     }
 }
 
+static void test_one_is_singular(void **state)
+{
+    (void)state;
+    assert_string_equal(text_plural(0, "try", "tries"), "tries");
+    assert_string_equal(text_plural(1, "try", "tries"), "try");
+    assert_string_equal(text_plural(2, "try", "tries"), "tries");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +228,7 @@ int main(void)
         cmocka_unit_test(tokens_are_redacted),
         cmocka_unit_test(terminal_sequences_are_stripped),
         cmocka_unit_test(a_cut_leaves_no_half_character),
+        cmocka_unit_test(test_one_is_singular),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
