@@ -318,29 +318,26 @@ static bool step_text(struct logplex *p, const struct stretch *in, size_t *at)
 
 /* --- lines far from any point --------------------------------------------------------------- */
 
-/* Takes the frames from `at` on that end in '\n', and hands over only those that hold a point. */
-static size_t take_frames(struct logplex *p, const struct stretch *in, size_t at)
+/* Counts the usual frames from `at` on that end in '\n' before the next point, and returns where
+ * they end. All other frames are handed over. */
+static size_t count_frames(struct logplex *p, const struct stretch *in, size_t at)
 {
-    size_t point, end;
+    const char *s = in->data;
+    uint64_t lines = 0;
+    size_t stop, end;
     struct head head;
 
     if (p->points == NULL || p->times_matter)
         return at;
-    point = next_point(p, in, at);
-    while (head_at(in->data + at, in->len - at, &head) == LINE_YES) {
+    stop = next_point(p, in, at);
+    while (stop - at >= HEAD_USUAL_MAX && head_usual_at(s + at, &head)) {
         end = at + head.len + head.length;
-        if (head.length == 0 || end > in->len || in->data[end - 1] != '\n')
+        if (end > stop || s[end - 1] != '\n')
             break;
-        if (end <= point) {
-            p->in.counts.lines++;
-        } else {
-            hand_over(p, in->data + at + head.len, head.length);
-            if (p->rc != 0)
-                break;
-            point = next_point(p, in, end);
-        }
+        lines++;
         at = end;
     }
+    p->in.counts.lines += lines;
     return at;
 }
 
@@ -383,7 +380,7 @@ static void walk(struct logplex *p, const struct stretch *in, size_t *at, size_t
 
     while (went && p->rc == 0) {
         if (p->place == AT_BEGIN) {
-            *at = skip_blank(in, take_frames(p, in, *at));
+            *at = skip_blank(in, count_frames(p, in, *at));
             *at = count_plain(p, in, *at);
         }
         if (*at >= stop)
