@@ -270,6 +270,17 @@ def test_smoke_with_another_secret_sends_no_storm(site):
     assert "FAIL  401" in result.stdout and "H12" not in result.stdout
 
 
+def test_smoke_tells_that_its_drain_may_be_unlisted(site):
+    here = site()
+    shipped = (ROOT / "rules.yaml").read_text()
+    here.rules.write_text(re.sub(r"^app: .*", "apps: [{name: shop, drain: shop}]", shipped,
+                                 flags=re.MULTILINE))
+    here.ingest()
+    result = smoke(here)
+    assert result.returncode == 1, told(result)
+    assert "list the drain drainwatch-smoke" in result.stdout
+
+
 def test_smoke_where_nobody_is():
     result = script("smoke", HEROKU_LOG_DRAIN_HMAC_SECRET=SECRET, PORT=free_port())
     assert result.returncode == 1 and "no answer" in result.stdout
