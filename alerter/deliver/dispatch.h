@@ -13,8 +13,8 @@
 
 struct dispatch;
 
-/* With alerting switched off nothing is sent. Borrows `settings`. Returns as
- * http_client_new does. */
+/* With alerting switched off nothing is sent. Borrows `settings`. Returns as http_client_new does.
+ */
 int dispatch_open(const struct settings *settings, struct outbox *outbox, struct dispatch **out,
                   struct err *err);
 /* Breaks off the posts in flight; their messages wait in the outbox. NULL is fine. */
@@ -24,10 +24,10 @@ void dispatch_close(struct dispatch *d);
 int dispatch_wait(struct dispatch *d, struct pollfd *fds, unsigned n, int timeout_ms,
                   struct err *err);
 
-/* Outside of a transaction, all three; times are the alerter's steady clock. collect judges the
- * replies that came; expire gives up messages that could not be delivered for a day; send posts the
- * due ones. The next outbox_commit stores the outcomes. expire and
- * send return 0 or an error of the outbox. */
+/* Call all three outside of a transaction, with the alerter's steady clock. collect judges the
+ * replies that came. expire gives up messages that could not be delivered for a day. send posts the
+ * due ones. The next outbox_commit stores the outcomes. expire and send return 0 or an error of the
+ * outbox. */
 void dispatch_collect(struct dispatch *d, int64_t now_us);
 int dispatch_expire(struct dispatch *d, int64_t now_us, struct err *err);
 int dispatch_send(struct dispatch *d, int64_t now_us, struct err *err);

@@ -149,8 +149,8 @@ void engine_set_limits(struct engine *e, const struct engine_limits *limits);
 /* Takes one event; `event` is borrowed for the call.
  *
  * Rules keep the windows and cooldowns of a rule whose name and matching (source, process, field,
- * match, unless, group_by) are unchanged; other rules start empty. A longer `within` finds
- * the matches that the shorter one kept.
+ * match, unless, group_by, fold_ids) are unchanged; other rules start empty. A longer `within`
+ * finds the matches that the shorter one kept.
  *
  * Returns 0; ERR_INPUT for rules with faults, which leaves the old ones in force; or ERR_NOMEM,
  * after which an engine that was taking a record must be thrown away. */

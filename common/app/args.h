@@ -15,12 +15,13 @@ struct args_option {
     bool *is_given;     /* becomes true if the option is given; may be NULL */
 };
 
-/* Reads what follows argv[0], the command's name. Returns how many operands there are, which are
- * then the last of argv; or -1, after it printed the fault: leave with STARTUP_USAGE. */
+/* Reads the arguments after argv[0], the command's name. Moves the operands to the end of argv and
+ * returns their number; or prints the fault and returns -1: leave with STARTUP_USAGE. */
 int args_read(const struct startup_program *program, int argc, char **argv,
               const struct args_option *options, int operands_max);
 
-/* Prints that a command was called wrongly; returns STARTUP_USAGE. */
+/* Prints that a command was called wrongly, as `PROGRAM: WHAT "ARG" (see …)`; returns
+ * STARTUP_USAGE. */
 int args_wrong(const struct startup_program *program, const char *what, const char *arg);
 
 /* The same for an unknown word. `best` is the known word that was probably meant, or NULL. */

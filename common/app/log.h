@@ -1,9 +1,9 @@
 /* The log of both programs: one logfmt line for each event, on standard error.
  *
  * A line begins with the UTC time and the program's name. The time is left out under systemd's
- * journal and on Heroku, which add their own. The name begins with "drainwatch", because a drain
- * may watch the app that drainwatch runs in, and lines that begin so match no rule. Control bytes
- * are shown as \xNN, values of drain_token= and every registered secret as "…". */
+ * journal and on Heroku, which add their own. A drain may watch the app that drainwatch runs in, so
+ * lines that begin with "drainwatch" match no rule, and the program's name must begin so. Control
+ * bytes are shown as \xNN, values of drain_token= and every registered secret as "…". */
 #ifndef DRAINWATCH_COMMON_APP_LOG_H
 #define DRAINWATCH_COMMON_APP_LOG_H
 

@@ -4,7 +4,7 @@
 
 #include "common/app/startup.h"
 
-/* Prints it on standard output. Returns STARTUP_OK or STARTUP_FAILED. */
+/* Prints the report on standard output. Returns STARTUP_OK or STARTUP_FAILED. */
 int report_print(const struct startup_program *program, struct startup_config *config);
 
 #endif

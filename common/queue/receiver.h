@@ -46,8 +46,8 @@ struct receiver_calls {
     /* A record that can never be read. `why` is one line. */
     int (*set_aside)(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t sequence,
                      struct wire_bytes bytes, const char *why, struct err *err);
-    /* Stores, in the same transaction, that all records up to here are taken. Called once for each
-     * message of which a record was taken. */
+    /* Stores, in the same transaction, that all records up to `taken` are taken. Called once for
+     * each message if a record of it was taken. */
     int (*set_taken)(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t taken,
                      struct err *err);
 };

@@ -84,7 +84,7 @@ struct wire_ack {
     uint64_t taken;
     const char *refused; /* why the next record is refused; "" if it is not */
     bool again;          /* a record did not follow `taken`: resend all after it */
-    const char *trouble; /* why alerts are not delivered, "" if they are; NULL is packed as that */
+    const char *trouble; /* why alerts are not delivered, "" if they are; NULL is packed as "" */
 };
 
 enum wire_input {
@@ -126,7 +126,7 @@ struct wire_alert {
     struct wire_bytes sample;
     const char *const *mentions; /* "here", "channel", "everyone", or a Slack id */
     size_t n_mentions;
-    const char *severity; /* "" if the rule has none; NULL is packed as that */
+    const char *severity; /* "" if the rule has none; NULL is packed as "" */
 };
 
 /* Each appends one packed message. They return 0, ERR_FULL (the buffer's ceiling; its content is

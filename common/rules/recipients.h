@@ -1,5 +1,4 @@
-/* Reads who gets an alert: `channel` and `mention`, of the file's `slack` or of a rule. Pure.
- */
+/* Reads who gets an alert: `channel` and `mention`, of the file's `slack` or of a rule. Pure. */
 #ifndef DRAINWATCH_COMMON_RULES_RECIPIENTS_H
 #define DRAINWATCH_COMMON_RULES_RECIPIENTS_H
 

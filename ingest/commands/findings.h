@@ -1,5 +1,4 @@
-/* The summary of a scan, for the person who started it. It prints to standard
- * error. */
+/* The summary of a scan, for the person who started it. It prints to standard error. */
 #ifndef DRAINWATCH_INGEST_COMMANDS_FINDINGS_H
 #define DRAINWATCH_INGEST_COMMANDS_FINDINGS_H
 

@@ -34,7 +34,7 @@ struct input_counts {
     uint64_t malformed; /* frames with a bad length, lines that were cut, unreadable records */
 };
 
-/* Only the lines of a chunk that hold one of these bytes matter. */
+/* Bytes of a chunk. Only the lines that hold one of them matter. */
 struct input_points {
     const uint32_t *at; /* offsets into the chunk, ascending */
     size_t n;
