@@ -266,6 +266,11 @@ static bool is_quoted(const char *value, size_t n)
     return n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n - 1] == value[0];
 }
 
+static bool is_unset(const char *value)
+{
+    return value == NULL || value[strspn(value, " \t\r\n")] == '\0';
+}
+
 /* Reads one variable. Returns 0, ERR_INPUT with a fault, or ERR_NOMEM. */
 static int read_row(struct settings *s, const struct row *row, struct buf *faults)
 {
@@ -273,7 +278,7 @@ static int read_row(struct settings *s, const struct row *row, struct buf *fault
     const char *remedy;
     char *value;
 
-    if (given == NULL || given[strspn(given, " \t\r\n")] == '\0')
+    if (is_unset(given))
         given = row->fallback;
     if (given == NULL)
         return 0;
@@ -338,7 +343,7 @@ static void note_flag(const struct settings *s, struct buf *notes)
 
     if (s->enabled)
         return;
-    given = given == NULL ? "unset" : given;
+    given = is_unset(given) ? "unset" : given;
     (void)buf_printf(notes, "%s is ", FLAG);
     (void)text_append_printable(notes, given, strlen(given));
     (void)buf_printf(notes,

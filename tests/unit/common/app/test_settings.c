@@ -271,6 +271,14 @@ static void test_unknown_names_are_guessed(void **state)
     assert_note("HEROKU_APP_NAME", "x", "");
 }
 
+static void test_an_empty_flag_is_called_unset(void **state)
+{
+    (void)state;
+    assert_note(FLAG, " ",
+                FLAG " is unset, so alerting is off: deliveries are answered 501 and nothing is "
+                     "posted (true turns it on)\n");
+}
+
 static void test_quotes_are_named(void **state)
 {
     static const char *const names[] = {"SLACK_BOT_TOKEN", "DRAINWATCH_STATE_DIR",
@@ -321,6 +329,7 @@ int main(void)
         cmocka_unit_test(test_a_spool_that_counts_as_a_larger_one_is_noted),
         cmocka_unit_test(test_help_names_every_default),
         cmocka_unit_test(test_unknown_names_are_guessed),
+        cmocka_unit_test(test_an_empty_flag_is_called_unset),
         cmocka_unit_test(test_quotes_are_named),
         cmocka_unit_test(test_an_address_of_slack_that_cannot_be_right),
     };
