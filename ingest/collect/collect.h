@@ -2,8 +2,8 @@
  *
  * Each match is kept with its time; none is ever left out. Pure.
  *
- * Memory, until the next delivery begins: about 1,200 bytes a group, its sample among them, the
- * bytes of its values, and 8 bytes a match. */
+ * Memory, until the next delivery begins: about 1,600 bytes a group, its sample among them, the
+ * bytes of its values, and 8 bytes a match. Up to 80 KiB of them are kept for that delivery. */
 #ifndef DRAINWATCH_INGEST_COLLECT_COLLECT_H
 #define DRAINWATCH_INGEST_COLLECT_COLLECT_H
 

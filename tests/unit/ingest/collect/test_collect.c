@@ -82,6 +82,38 @@ UNIT_TEST(test_grouping)
     collect_free(t);
 }
 
+UNIT_TEST(test_a_delivery_leaves_nothing_to_the_next)
+{
+    static const struct rule silent_rule[] = {{.name = "silent"}};
+    static const struct rules silent = {.app = "a", .rules = silent_rule, .n = 1};
+    struct rulebook *silent_book = book_of(&silent);
+    struct collect *t = collect_new(1);
+    const struct wire_matches *m;
+    char name[32];
+    size_t n;
+
+    for (int round = 0; round < 2; round++) {
+        collect_begin(t, round == 0 ? *state : silent_book);
+        for (int i = 0; i < 50; i++) {
+            snprintf(name, sizeof name, "%s.%d", round == 0 ? "worker" : "web", i);
+            for (int j = round; j < 2; j++)
+                assert_int_equal(add(t, "app", name, "text", j, &first, 1), 0);
+        }
+    }
+    assert_int_equal(collect_matches(t, &m, &n), 0);
+    assert_int_equal(n, 50);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "web.%zu", i);
+        assert_string_equal(m[i].rule, "silent");
+        assert_string_equal(m[i].process, name);
+        assert_int_equal(m[i].n_times, 1);
+        assert_int_equal(m[i].times_us[0], 1);
+        assert_int_equal(m[i].sample.len, 0);
+    }
+    collect_free(t);
+    rulebook_release(silent_book);
+}
+
 UNIT_TEST(test_names_are_made_fit)
 {
     char longest[200];
@@ -287,6 +319,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_grouping),
+        cmocka_unit_test(test_a_delivery_leaves_nothing_to_the_next),
         cmocka_unit_test(test_names_are_made_fit),
         cmocka_unit_test(test_samples_are_cut_and_redacted),
         cmocka_unit_test(test_groups_are_bounded),
