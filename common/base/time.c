@@ -97,6 +97,8 @@ static bool parse_offset(const char *t, size_t len, int64_t *seconds)
     *seconds = 0;
     if (len == 1)
         return t[0] == 'Z' || t[0] == 'z';
+    if (len == 6 && memcmp(t, "+00:00", 6) == 0)
+        return true;
     if (len != 6 || (t[0] != '+' && t[0] != '-') || t[3] != ':')
         return false;
     h = two_digits(t + 1, &bad);
@@ -109,7 +111,8 @@ static bool parse_offset(const char *t, size_t len, int64_t *seconds)
 
 bool time_parse_rfc3339(const char *text, size_t len, int64_t *us)
 {
-    int64_t seconds, offset, fraction = 0, scale = 100000;
+    int64_t seconds, offset;
+    unsigned fraction = 0, scale = 100000;
     size_t i = 19;
 
     if (len < 20 || !parse_date_time(text, &seconds))
@@ -119,7 +122,7 @@ bool time_parse_rfc3339(const char *text, size_t len, int64_t *us)
         if (i == len || !is_digit(text[i]))
             return false;
         for (; i < len && is_digit(text[i]); i++, scale /= 10)
-            fraction += (text[i] - '0') * scale;
+            fraction += (unsigned)(text[i] - '0') * scale;
     }
     if (!parse_offset(text + i, len - i, &offset))
         return false;
