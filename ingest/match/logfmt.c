@@ -94,8 +94,9 @@ static size_t single_quotation_end(const char *text, size_t len, size_t open)
 /* ---- tokens ---- */
 
 /* The bytes that are not simply a part of a token. */
-static const bool stops[256] = {[' '] = true,  ['\t'] = true, ['\n'] = true, ['\v'] = true,
-                                ['\f'] = true, ['\r'] = true, ['"'] = true,  ['='] = true};
+static const bool stops[256] = {
+    [' '] = true,  ['\t'] = true, ['\n'] = true, ['\v'] = true,  ['\f'] = true,
+    ['\r'] = true, ['"'] = true,  ['='] = true,  ['\033'] = true};
 
 static size_t next_stop(const char *text, size_t len, size_t i)
 {
@@ -134,7 +135,7 @@ static void read_token(const char *text, size_t len, size_t i, struct token *t)
     while (i < len && !is_space(text[i])) {
         if (text[i] == '"') {
             i = pass_quote(text, len, t, i);
-        } else if (t->equals == NONE) {
+        } else if (text[i] == '=' && t->equals == NONE) {
             t->equals = i++;
             if (t->value == NONE)
                 i = begin_value(text, len, t, i);
@@ -193,24 +194,48 @@ static bool fill_pair(const char *text, size_t key, size_t key_end, const struct
     return true;
 }
 
+/* Reads KEY=VALUE without quotes and colours, the form of most pairs: half of the instructions. */
+static bool read_plain(const char *text, size_t len, size_t *at, struct logfmt_pair *out)
+{
+    size_t equals = next_stop(text, len, *at), value = equals + 1, end;
+
+    if (equals == *at || value >= len || text[equals] != '=' || text[value] == '\'')
+        return false;
+    end = next_stop(text, len, value);
+    if (end == value || (end < len && !is_space(text[end])))
+        return false;
+    *out = (struct logfmt_pair){.key = text + *at,
+                                .key_len = equals - *at,
+                                .value = text + value,
+                                .value_len = end - value,
+                                .content = text + value,
+                                .content_len = end - value};
+    *at = end;
+    return true;
+}
+
+/* Reads the next token, and the lone value behind it. Returns whether they are a pair. */
+static bool read_pair(const char *text, size_t len, size_t *at, struct logfmt_pair *out)
+{
+    struct token t = {.start = *at, .equals = NONE, .value = NONE}, lone;
+
+    read_token(text, len, t.start, &t);
+    *at = t.end;
+    if (t.equals != NONE)
+        return fill_pair(text, t.start, t.equals, &t, out);
+    if (!read_lone_value(text, len, t.end, &lone) || !fill_pair(text, t.start, t.end, &lone, out))
+        return false;
+    *at = lone.end;
+    return true;
+}
+
 bool logfmt_next(const char *text, size_t len, size_t *at, struct logfmt_pair *out)
 {
     while (*at < len) {
-        struct token t = {.start = *at, .equals = NONE, .value = NONE}, lone;
-
-        if (is_space(text[*at])) {
+        if (is_space(text[*at]))
             (*at)++;
-            continue;
-        }
-        read_token(text, len, t.start, &t);
-        *at = t.end;
-        if (t.equals != NONE && fill_pair(text, t.start, t.equals, &t, out))
+        else if (read_plain(text, len, at, out) || read_pair(text, len, at, out))
             return true;
-        if (t.equals == NONE && read_lone_value(text, len, t.end, &lone) &&
-            fill_pair(text, t.start, t.end, &lone, out)) {
-            *at = lone.end;
-            return true;
-        }
     }
     return false;
 }
