@@ -588,7 +588,7 @@ def test_the_queue_over_tcp_with_a_wrong_secret(site):
     time.sleep(1.5)  # it is logged at once, and not at the next full minute
     wrong = here.ingest(HEROKU_LOG_DRAIN_HMAC_SECRET=NEW)
     assert here.post(h12(4), secret=NEW) == 204
-    line, = alerter.wait_said("refused: they do not hold the secret")
+    line, = alerter.wait_said("refused: the peer does not hold the secret")
     assert "level=warning" in line
     assert here.health()[0] == 503
     assert not alerter.said("drainwatch alert")
