@@ -2,6 +2,7 @@
 #include "tests/unit/unit.h"
 
 #include "alerter/commands/output.h"
+#include "tests/unit/sparing.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -128,23 +129,6 @@ UNIT_TEST(test_an_object_can_be_added_to)
 
 /* ---- no memory ---- */
 
-static size_t until_failure, held;
-
-static void *sparing_malloc(size_t n)
-{
-    if (until_failure == 0)
-        return NULL;
-    until_failure--;
-    held++;
-    return malloc(n);
-}
-
-static void counting_free(void *p)
-{
-    held -= p != NULL;
-    free(p);
-}
-
 UNIT_TEST(test_without_memory_there_is_no_object_and_no_leak)
 {
     struct wire_alert alert = ALERT;
@@ -153,16 +137,16 @@ UNIT_TEST(test_without_memory_there_is_no_object_and_no_leak)
 
     alert.group = GROUP;
     alert.n_group = 2;
-    json_set_alloc_funcs(sparing_malloc, counting_free);
+    json_set_alloc_funcs(sparing_malloc, sparing_free);
     for (n = 0; object == NULL && n < 1000; n++) {
-        until_failure = n;
+        sparing_left = n;
         object = output_json(&alert);
         if (object == NULL)
-            assert_int_equal(held, 0);
+            assert_int_equal(sparing_held, 0);
     }
     assert_in_range(n, 30, 999);
     json_decref(object);
-    assert_int_equal(held, 0);
+    assert_int_equal(sparing_held, 0);
     json_set_alloc_funcs(malloc, free);
 }
 

@@ -4,6 +4,7 @@
 #include "alerter/deliver/outbox.h"
 #include "common/base/time.h"
 #include "tests/unit/common/storage/failing_vfs.h"
+#include "tests/unit/common/storage/statements.h"
 #include "tests/unit/scratch.h"
 
 #include <sqlite3.h>
@@ -22,8 +23,6 @@ static int setup(void **state)
     struct test *t = calloc(1, sizeof *t);
 
     failing_vfs_install();
-    failing_vfs_plan((struct failing_plan){0});
-    failing_vfs_disk_full(false);
     if (t == NULL || scratch_make(&t->scratch) != 0)
         return -1;
     scratch_path(&t->scratch, "alerter.db", t->path);
@@ -509,33 +508,13 @@ static void test_an_alert_that_cannot_be_read_can_be_parked(void **state)
     assert_string_equal(due_at(t, 100, false).text, "A/2 ");
 }
 
-static int n_statements;
-
-static int count_statement(unsigned what, void *ctx, void *a, void *b)
-{
-    (void)what;
-    (void)a;
-    (void)b;
-    (void)ctx;
-    n_statements++;
-    return 0;
-}
-
-/* SQLite calls this for each database that is opened. */
-static int trace(sqlite3 *db, char **message, const struct sqlite3_api_routines *api)
-{
-    (void)message;
-    (void)api;
-    return sqlite3_trace_v2(db, SQLITE_TRACE_STMT, count_statement, NULL);
-}
-
 static void test_an_idle_turn_costs_no_query(void **state)
 {
     struct test *t = *state;
 
-    sqlite3_auto_extension((void (*)(void))trace);
+    statements_watch(true);
     open_it(t);
-    sqlite3_reset_auto_extension();
+    statements_watch(false);
     put_alone(t, "1", "A", TIME_HOUR);
     next_due(t);
     assert_health(t, "");

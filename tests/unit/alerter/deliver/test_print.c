@@ -1,54 +1,7 @@
 /* Alerts printed on standard output. */
-#include "tests/unit/unit.h"
+#include "tests/unit/alerter/deliver/an_alert.h"
 
 #include "alerter/deliver/destination.h"
-#include "common/base/time.h"
-
-#include <string.h>
-
-#define AT (INT64_C(1778141172) * TIME_S) /* 2026-05-07 08:06:12 UTC */
-#define LINE "at=error code=H12 desc=\"Request timeout\" path=\"/slow\""
-
-static struct wire_bytes bytes(const char *text)
-{
-    return (struct wire_bytes){(const uint8_t *)text, strlen(text)};
-}
-
-static struct wire_alert an_alert(void)
-{
-    return (struct wire_alert){
-        .id = "0123456789abcdef",
-        .kind = "breach",
-        .rule = "h12-request-timeout",
-        .app = "raxx-console-prod",
-        .at_us = AT,
-        .count = 6,
-        .window_us = 5 * TIME_MINUTE,
-        .threshold = 3,
-        .first_us = AT - 90 * TIME_S,
-        .last_us = AT - TIME_S,
-        .title = "H12 request timeouts",
-        .runbook = "docs/ops/runbooks/console-status-poller.md — Failure mode H",
-        .channel = "D0AJ7K184TV",
-        .source = "heroku",
-        .process = "router",
-        .sample = bytes(LINE),
-    };
-}
-
-static const struct wire_group GROUP[] = {{"process", "web.3"}, {"path", "/a<b"}, {"user", ""}};
-
-static void assert_says(const struct buf *all, const char *text)
-{
-    if (strstr(buf_text(all), text) == NULL)
-        fail_msg("\"%s\" is not in:\n%s", text, buf_text(all));
-}
-
-static void assert_silent(const struct buf *all, const char *text)
-{
-    if (strstr(buf_text(all), text) != NULL)
-        fail_msg("\"%s\" is in:\n%s", text, buf_text(all));
-}
 
 static void print(const struct wire_alert *a, struct http_request *out)
 {

@@ -1,46 +1,16 @@
 /* Slack messages: their contents, limits and escaping. */
-#include "tests/unit/unit.h"
+#include "tests/unit/alerter/deliver/an_alert.h"
 
 #include "alerter/deliver/slack_message.h"
 #include "common/base/err.h"
 #include "common/base/text.h"
-#include "common/base/time.h"
+#include "tests/unit/sparing.h"
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define AT (INT64_C(1778141172) * TIME_S) /* 2026-05-07 08:06:12 UTC */
-#define LINE "at=error code=H12 desc=\"Request timeout\" path=\"/slow\""
-
-static struct wire_bytes bytes(const char *text)
-{
-    return (struct wire_bytes){(const uint8_t *)text, strlen(text)};
-}
-
-static struct wire_alert an_alert(void)
-{
-    return (struct wire_alert){
-        .id = "0123456789abcdef",
-        .kind = "breach",
-        .rule = "h12-request-timeout",
-        .app = "raxx-console-prod",
-        .at_us = AT,
-        .count = 6,
-        .window_us = 5 * TIME_MINUTE,
-        .threshold = 3,
-        .first_us = AT - 90 * TIME_S,
-        .last_us = AT - TIME_S,
-        .title = "H12 request timeouts",
-        .runbook = "docs/ops/runbooks/console-status-poller.md — Failure mode H",
-        .channel = "D0AJ7K184TV",
-        .source = "heroku",
-        .process = "router",
-        .sample = bytes(LINE),
-    };
-}
 
 static json_t *render_form(const struct wire_alert *a, enum slack_message_form form)
 {
@@ -69,7 +39,8 @@ static const char *string_at(const json_t *object, const char *key)
     return text;
 }
 
-/* Every text of the message, one a line, for a search. Each is held to be one that Slack takes. */
+/* Every text of the message, one a line, for a search. Each is sparing_held to be one that Slack
+ * takes. */
 static void collect(const json_t *node, struct buf *all)
 {
     const char *key;
@@ -94,18 +65,6 @@ static struct buf texts_of(const struct wire_alert *a)
     json_decref(root);
     assert_true(text_is_utf8((const char *)all.data, all.len));
     return all;
-}
-
-static void assert_says(const struct buf *all, const char *text)
-{
-    if (strstr(buf_text(all), text) == NULL)
-        fail_msg("\"%s\" is not in:\n%s", text, buf_text(all));
-}
-
-static void assert_silent(const struct buf *all, const char *text)
-{
-    if (strstr(buf_text(all), text) != NULL)
-        fail_msg("\"%s\" is in:\n%s", text, buf_text(all));
 }
 
 /* Slack counts characters; that none of ours passes the limit in bytes covers every way to count.
@@ -261,8 +220,6 @@ static void assert_header_is(const struct wire_alert *a, const char *want)
     assert_string_equal(header_of(root), want);
     json_decref(root);
 }
-
-static const struct wire_group GROUP[] = {{"process", "web.3"}, {"path", "/a<b"}, {"user", ""}};
 
 UNIT_TEST(test_the_group_leads_and_has_its_fields)
 {
@@ -605,23 +562,6 @@ UNIT_TEST(test_a_buffer_that_is_too_small)
     buf_close(&out);
 }
 
-static size_t until_failure, held;
-
-static void *sparing_malloc(size_t n)
-{
-    if (until_failure == 0)
-        return NULL;
-    until_failure--;
-    held++;
-    return malloc(n);
-}
-
-static void counting_free(void *p)
-{
-    held -= p != NULL;
-    free(p);
-}
-
 UNIT_TEST(test_without_memory_there_is_no_message_and_no_leak)
 {
     static const char *const who[] = {"here"};
@@ -636,12 +576,12 @@ UNIT_TEST(test_without_memory_there_is_no_message_and_no_leak)
     a.mentions = who;
     a.n_mentions = 1;
     buf_init(&out, SLACK_MESSAGE_MAX);
-    json_set_alloc_funcs(sparing_malloc, counting_free);
+    json_set_alloc_funcs(sparing_malloc, sparing_free);
     for (n = 0; rc != 0 && n < 1000; n++) {
-        until_failure = n;
+        sparing_left = n;
         rc = slack_message_write(&a, a.channel, SLACK_MESSAGE_BLOCKS, &out);
         assert_true(rc == 0 || rc == ERR_NOMEM);
-        assert_int_equal(held, 0);
+        assert_int_equal(sparing_held, 0);
         assert_true(rc == 0 || out.len == 0);
     }
     json_set_alloc_funcs(malloc, free);

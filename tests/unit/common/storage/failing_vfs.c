@@ -209,25 +209,6 @@ static int shim_delete(sqlite3_vfs *vfs, const char *name, int sync)
     return rc != SQLITE_OK ? rc : real_vfs->xDelete(real_vfs, name, sync);
 }
 
-void failing_vfs_install(void)
-{
-    static sqlite3_vfs shim;
-    int rc;
-
-    if (real_vfs != NULL)
-        return;
-    real_vfs = sqlite3_vfs_find(NULL);
-    assert(real_vfs != NULL);
-    shim = *real_vfs;
-    shim.pNext = NULL;
-    shim.zName = "failing";
-    shim.szOsFile = (int)sizeof(struct shim_file) + real_vfs->szOsFile;
-    shim.xOpen = shim_open;
-    shim.xDelete = shim_delete;
-    rc = sqlite3_vfs_register(&shim, 1);
-    assert(rc == SQLITE_OK);
-}
-
 void failing_vfs_plan(struct failing_plan new_plan)
 {
     plan = new_plan;
@@ -255,4 +236,25 @@ enum failing_op failing_vfs_failed(void)
 void failing_vfs_disk_full(bool full)
 {
     disk_full = full;
+}
+
+void failing_vfs_install(void)
+{
+    static sqlite3_vfs shim;
+    int rc;
+
+    failing_vfs_plan((struct failing_plan){0});
+    failing_vfs_disk_full(false);
+    if (real_vfs != NULL)
+        return;
+    real_vfs = sqlite3_vfs_find(NULL);
+    assert(real_vfs != NULL);
+    shim = *real_vfs;
+    shim.pNext = NULL;
+    shim.zName = "failing";
+    shim.szOsFile = (int)sizeof(struct shim_file) + real_vfs->szOsFile;
+    shim.xOpen = shim_open;
+    shim.xDelete = shim_delete;
+    rc = sqlite3_vfs_register(&shim, 1);
+    assert(rc == SQLITE_OK);
 }

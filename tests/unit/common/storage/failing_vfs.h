@@ -22,7 +22,8 @@ struct failing_plan {
     bool torn;     /* a failing write has written half */
 };
 
-/* Puts the layer over the default file layer, for all that is opened from now on. */
+/* Puts the layer over the default file layer, for all that is opened from now on, and lets nothing
+ * fail until a plan says so. */
 void failing_vfs_install(void);
 /* Begins to count anew. */
 void failing_vfs_plan(struct failing_plan plan);

@@ -41,8 +41,6 @@ static int setup(void **state)
     struct test *t = calloc(1, sizeof *t);
 
     failing_vfs_install();
-    failing_vfs_plan((struct failing_plan){0});
-    failing_vfs_disk_full(false);
     if (t == NULL || scratch_make(&t->scratch) != 0)
         return -1;
     scratch_path(&t->scratch, "test.db", t->path);

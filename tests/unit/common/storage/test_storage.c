@@ -4,6 +4,7 @@
 #include "common/base/time.h"
 #include "common/storage/storage.h"
 #include "tests/unit/common/storage/failing_vfs.h"
+#include "tests/unit/common/storage/statements.h"
 #include "tests/unit/scratch.h"
 
 #include <sqlite3.h>
@@ -25,8 +26,6 @@ static int setup(void **state)
     struct test *t = calloc(1, sizeof *t);
 
     failing_vfs_install();
-    failing_vfs_plan((struct failing_plan){0});
-    failing_vfs_disk_full(false);
     if (t == NULL || scratch_make(&t->scratch) != 0)
         return -1;
     scratch_path(&t->scratch, "alerter.db", t->path);
@@ -475,34 +474,14 @@ static void test_what_is_over_goes_with_the_history(void **state)
 /* ---- The file ---------------------------------------------------------------------------------
  */
 
-static int n_statements;
-
-static int count_statement(unsigned what, void *ctx, void *a, void *b)
-{
-    (void)what;
-    (void)ctx;
-    (void)a;
-    (void)b;
-    n_statements++;
-    return 0;
-}
-
-/* SQLite calls this for each database that is opened. */
-static int trace(sqlite3 *db, char **message, const struct sqlite3_api_routines *api)
-{
-    (void)message;
-    (void)api;
-    return sqlite3_trace_v2(db, SQLITE_TRACE_STMT, count_statement, NULL);
-}
-
 static void test_an_idle_turn_costs_no_query(void **state)
 {
     struct test *t = *state;
     enum storage_trimmed next;
 
-    sqlite3_auto_extension((void (*)(void))trace);
+    statements_watch(true);
     open_it(t);
-    sqlite3_reset_auto_extension();
+    statements_watch(false);
     live(t, 3, 3, TIME_HOUR);
     trim(t, TIME_HOUR, TIME_DAY, INT64_MAX, &next);
     n_statements = 0;
