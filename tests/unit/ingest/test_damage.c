@@ -9,11 +9,10 @@
 
 static char said[DAMAGE_SIZE];
 
-static void test_the_first_at_once_the_rest_in_a_sum(void **state)
+UNIT_TEST(test_the_first_at_once_the_rest_in_a_sum)
 {
     struct damage d = {0};
 
-    (void)state;
     assert_true(damage_add(&d, "d.one", 3, false, 5, said));
     assert_non_null(strstr(said, "drain \"d.one\": a delivery with 3 malformed frames ("));
     assert_false(damage_add(&d, "d.one", 1, true, 6, said));
@@ -25,11 +24,10 @@ static void test_the_first_at_once_the_rest_in_a_sum(void **state)
     assert_false(damage_due(&d, 5 + TIME_MINUTE, false, said));
 }
 
-static void test_a_sum_begins_another_minute_and_a_quiet_one_ends_it(void **state)
+UNIT_TEST(test_a_sum_begins_another_minute_and_a_quiet_one_ends_it)
 {
     struct damage d = {0};
 
-    (void)state;
     assert_true(damage_add(&d, "x", 0, true, 0, said));
     assert_non_null(strstr(said, "with 1 damaged gzip body ("));
     assert_false(damage_add(&d, "x", 1, false, 1, said));
@@ -41,11 +39,10 @@ static void test_a_sum_begins_another_minute_and_a_quiet_one_ends_it(void **stat
     assert_true(damage_add(&d, "x", 1, false, 3 * TIME_MINUTE, said));
 }
 
-static void test_drains_are_told_apart(void **state)
+UNIT_TEST(test_drains_are_told_apart)
 {
     struct damage d = {0};
 
-    (void)state;
     assert_true(damage_add(&d, "d.1", 1, false, 0, said));
     assert_true(damage_add(&d, "d.11", 1, false, 1, said));
     assert_true(damage_add(&d, "d.", 1, false, 2, said));
@@ -55,11 +52,10 @@ static void test_drains_are_told_apart(void **state)
     assert_false(damage_due(&d, 2 * TIME_MINUTE, false, said));
 }
 
-static void test_all_that_is_held_back(void **state)
+UNIT_TEST(test_all_that_is_held_back)
 {
     struct damage d = {0};
 
-    (void)state;
     assert_false(damage_due(&d, 0, true, said));
     damage_add(&d, "a", 1, false, 0, said);
     damage_add(&d, "b", 1, false, 0, said);
@@ -69,12 +65,11 @@ static void test_all_that_is_held_back(void **state)
     assert_false(damage_due(&d, 1, true, said));
 }
 
-static void test_more_drains_than_there_is_room_for(void **state)
+UNIT_TEST(test_more_drains_than_there_is_room_for)
 {
     struct damage d = {0};
     char name[32];
 
-    (void)state;
     for (int i = 0; i < DAMAGE_DRAINS_MAX; i++) {
         snprintf(name, sizeof name, "d.%d", i);
         assert_true(damage_add(&d, name, 1, false, 0, said));
@@ -91,12 +86,11 @@ static void test_more_drains_than_there_is_room_for(void **state)
     assert_non_null(strstr(said, "\"one more\""));
 }
 
-static void test_a_name_of_any_length(void **state)
+UNIT_TEST(test_a_name_of_any_length)
 {
     struct damage d = {0};
     char name[600];
 
-    (void)state;
     memset(name, 'x', sizeof name - 1);
     name[sizeof name - 1] = '\0';
     memcpy(name + DAMAGE_NAME_MAX - 1, "ü", 2); /* not cut in the middle */

@@ -36,9 +36,8 @@ static const char *heard_say(const struct sender_health *health, int64_t now_us)
     return heard_end();
 }
 
-static void test_a_journal_that_cannot_be_written(void **state)
+UNIT_TEST(test_a_journal_that_cannot_be_written)
 {
-    (void)state;
     assert_true(notices_is_healthy(&n, reason, sizeof reason));
     assert_non_null(strstr(heard_failing(notices_write, "disk full", 0),
                            "deliveries with matches are answered 503: disk full"));
@@ -56,11 +55,10 @@ static void test_a_journal_that_cannot_be_written(void **state)
 }
 
 /* Records are read back after the commit: then their deliveries were answered 204. */
-static void test_a_failed_read_answers_no_delivery_503(void **state)
+UNIT_TEST(test_a_failed_read_answers_no_delivery_503)
 {
     const char *said;
 
-    (void)state;
     heard_failing(notices_write, NULL, 0);
     said = heard_failing(notices_send, "cannot read a record", 0);
     assert_non_null(strstr(said, "cannot read a record"));
@@ -74,11 +72,10 @@ static void test_a_failed_read_answers_no_delivery_503(void **state)
     assert_non_null(strstr(heard_say(&well, 9 * TIME_S), "are sent to the alerter again"));
 }
 
-static void test_an_alerter_that_is_away(void **state)
+UNIT_TEST(test_an_alerter_that_is_away)
 {
     const struct sender_health away = {.reason = "no answer from the alerter"};
 
-    (void)state;
     assert_string_equal(heard_say(&away, SENDER_SILENCE_US - 1), "");
     assert_non_null(strstr(heard_say(&away, SENDER_SILENCE_US), "no answer from the alerter"));
     assert_string_equal(heard_say(&away, SENDER_SILENCE_US + TIME_S), "");
@@ -87,11 +84,10 @@ static void test_an_alerter_that_is_away(void **state)
     assert_string_equal(heard_say(&well, SENDER_SILENCE_US + TIME_MINUTE + 2), "");
 }
 
-static void test_records_that_nobody_acks(void **state)
+UNIT_TEST(test_records_that_nobody_acks)
 {
     struct sender_health slow = {.ok = true, .waiting = 7, .waiting_us = 29 * TIME_S};
 
-    (void)state;
     assert_string_equal(heard_say(&slow, TIME_MINUTE), "");
     slow.waiting_us = 30 * TIME_S;
     assert_non_null(strstr(heard_say(&slow, TIME_MINUTE), "7 records wait for the alerter's ack"));

@@ -18,9 +18,8 @@ static int set_up(void **state)
     return 0;
 }
 
-static void test_one_delivery_is_receipted_at_once(void **state)
+UNIT_TEST(test_one_delivery_is_receipted_at_once)
 {
-    (void)state;
     assert_true(receipts_add(&r, 1, 0, 5 * TIME_S, out));
     assert_string_equal(out, ONE);
     assert_true(throttle_next_us(&r.throttle) == INT64_MAX);
@@ -28,9 +27,8 @@ static void test_one_delivery_is_receipted_at_once(void **state)
     assert_true(receipts_add(&r, 2, 0, 8 * TIME_S, out));
 }
 
-static void test_deliveries_within_a_second_are_summed_up(void **state)
+UNIT_TEST(test_deliveries_within_a_second_are_summed_up)
 {
-    (void)state;
     assert_true(receipts_add(&r, 1, 0, 0, out));
     assert_false(receipts_add(&r, 10, 0, 1000, out));
     assert_false(receipts_add(&r, 20, 0, TIME_S - 1, out));
@@ -46,9 +44,8 @@ static void test_deliveries_within_a_second_are_summed_up(void **state)
     assert_true(receipts_add(&r, 1, 0, 3 * TIME_S, out));
 }
 
-static void test_a_late_caller_loses_no_delivery(void **state)
+UNIT_TEST(test_a_late_caller_loses_no_delivery)
 {
-    (void)state;
     assert_true(receipts_add(&r, 1, 0, 0, out));
     assert_false(receipts_add(&r, 2, 0, 10, out));
     assert_true(receipts_add(&r, 3, 0, 9 * TIME_S, out));
@@ -56,9 +53,8 @@ static void test_a_late_caller_loses_no_delivery(void **state)
     assert_false(receipts_due(&r, 9 * TIME_S, true, out));
 }
 
-static void test_all_at_the_end(void **state)
+UNIT_TEST(test_all_at_the_end)
 {
-    (void)state;
     assert_false(receipts_due(&r, 0, true, out));
     assert_true(receipts_add(&r, 1, 0, 0, out));
     assert_false(receipts_due(&r, 1, true, out));
@@ -68,9 +64,8 @@ static void test_all_at_the_end(void **state)
     assert_false(receipts_due(&r, 30, true, out));
 }
 
-static void test_a_repeat_is_called_one(void **state)
+UNIT_TEST(test_a_repeat_is_called_one)
 {
-    (void)state;
     assert_true(receipts_add(&r, 1, 7, 0, out));
     assert_string_equal(out, ONE);
     assert_true(receipts_add(&r, 1, 7, 2 * TIME_S, out));
@@ -87,11 +82,10 @@ static void test_a_repeat_is_called_one(void **state)
                              "repeats: the drain sent the same Logplex-Frame-Id before)");
 }
 
-static void test_frames_are_remembered_for_an_hour_and_only_so_many(void **state)
+UNIT_TEST(test_frames_are_remembered_for_an_hour_and_only_so_many)
 {
     int64_t now_us = 0;
 
-    (void)state;
     for (uint64_t frame = 1; frame <= RECEIPTS_FRAMES + 1; frame++, now_us += TIME_S) {
         assert_true(receipts_add(&r, 1, frame, now_us, out));
         assert_string_equal(out, ONE);
@@ -104,9 +98,8 @@ static void test_frames_are_remembered_for_an_hour_and_only_so_many(void **state
     assert_string_equal(out, ONE);
 }
 
-static void test_deliveries_without_a_frame_are_no_repeats(void **state)
+UNIT_TEST(test_deliveries_without_a_frame_are_no_repeats)
 {
-    (void)state;
     for (int i = 0; i < 3; i++) {
         assert_true(receipts_add(&r, 1, 0, i * TIME_S, out));
         assert_string_equal(out, ONE);

@@ -28,43 +28,39 @@ static struct read_args read_args(char **argv, int operands_max)
 #define ARGV(...) ((char *[]){(char[]){"cmd"}, __VA_ARGS__, NULL})
 #define A(text) ((char[]){text})
 
-static void values_follow_or_stand_behind_an_equals_sign(void **state)
+UNIT_TEST(values_follow_or_stand_behind_an_equals_sign)
 {
     struct read_args r = read_args(ARGV(A("--rules"), A("a=b"), A("--format=json")), 0);
 
-    (void)state;
     assert_int_equal(r.n, 0);
     assert_string_equal(r.rules, "a=b");
     assert_string_equal(r.format, "json");
     assert_false(r.all);
 }
 
-static void operands_may_stand_between_options(void **state)
+UNIT_TEST(operands_may_stand_between_options)
 {
     char **argv = ARGV(A("one"), A("--all"), A("-"), A("--rules=r"));
     struct read_args r = read_args(argv, 2);
 
-    (void)state;
     assert_int_equal(r.n, 2);
     assert_true(r.all);
     assert_string_equal(argv[3], "one");
     assert_string_equal(argv[4], "-");
 }
 
-static void two_dashes_end_the_options(void **state)
+UNIT_TEST(two_dashes_end_the_options)
 {
     char **argv = ARGV(A("--all"), A("--"), A("--rules"));
     struct read_args r = read_args(argv, 1);
 
-    (void)state;
     assert_int_equal(r.n, 1);
     assert_null(r.rules);
     assert_string_equal(argv[3], "--rules");
 }
 
-static void wrong_arguments_are_refused(void **state)
+UNIT_TEST(wrong_arguments_are_refused)
 {
-    (void)state;
     assert_int_equal(read_args(ARGV(A("--rules")), 9).n, -1);
     assert_int_equal(read_args(ARGV(A("--all=x")), 9).n, -1);
     assert_int_equal(read_args(ARGV(A("--none")), 9).n, -1);

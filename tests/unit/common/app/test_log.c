@@ -18,18 +18,16 @@ static const char *heard_plain(void)
     return heard_end();
 }
 
-static void test_a_line_is_logfmt(void **state)
+UNIT_TEST(test_a_line_is_logfmt)
 {
-    (void)state;
     assert_string_equal(heard_plain(),
                         "drainwatch-test level=info msg=\"listening on port 8080\"\n");
 }
 
-static void test_the_time_comes_first(void **state)
+UNIT_TEST(test_the_time_comes_first)
 {
     const char *text;
 
-    (void)state;
     unsetenv("DYNO");
     log_open("drainwatch-test");
     text = heard_plain();
@@ -38,12 +36,11 @@ static void test_the_time_comes_first(void **state)
 }
 
 /* Both put a time before each line themselves. */
-static void test_the_time_is_left_to_the_journal_and_to_heroku(void **state)
+UNIT_TEST(test_the_time_is_left_to_the_journal_and_to_heroku)
 {
     struct stat out;
     char stream[64];
 
-    (void)state;
     assert_int_equal(fstat(STDERR_FILENO, &out), 0);
     snprintf(stream, sizeof stream, "%llu:%llu", (unsigned long long)out.st_dev,
              (unsigned long long)out.st_ino);
@@ -58,9 +55,8 @@ static void test_the_time_is_left_to_the_journal_and_to_heroku(void **state)
     assert_int_equal(strncmp(heard_plain(), "drainwatch-test ", 16), 0);
 }
 
-static void test_what_comes_from_outside_stays_on_its_line(void **state)
+UNIT_TEST(test_what_comes_from_outside_stays_on_its_line)
 {
-    (void)state;
     heard_begin();
     log_warning("a \"quoted\" thing, a \\ and a\nline\x01\xff");
     assert_string_equal(heard_end(),
@@ -68,11 +64,10 @@ static void test_what_comes_from_outside_stays_on_its_line(void **state)
                         "a\\x0aline\\x01\\xff\"\n");
 }
 
-static void test_no_secret_is_said(void **state)
+UNIT_TEST(test_no_secret_is_said)
 {
     const char *text;
 
-    (void)state;
     log_hide(SECRET, strlen(SECRET));
     log_hide(TOKEN, strlen(TOKEN));
     heard_begin();
@@ -86,12 +81,11 @@ static void test_no_secret_is_said(void **state)
     assert_non_null(strstr(text, "drain_token=…&y=1"));
 }
 
-static void test_a_long_line_is_cut(void **state)
+UNIT_TEST(test_a_long_line_is_cut)
 {
     static char long_text[100000];
     const char *text;
 
-    (void)state;
     memset(long_text, 'x', sizeof long_text - 1);
     heard_begin();
     log_info("%s", long_text);

@@ -4,11 +4,10 @@
 #include "common/app/throttle.h"
 #include "common/base/time.h"
 
-static void test_the_first_is_said_at_once(void **state)
+UNIT_TEST(test_the_first_is_said_at_once)
 {
     struct throttle t = {0};
 
-    (void)state;
     assert_true(throttle_is_idle(&t, 0));
     assert_int_equal(throttle_add(&t, 0, 0), 0);
     assert_int_equal(throttle_add(&t, 3, 0), 3);
@@ -16,11 +15,10 @@ static void test_the_first_is_said_at_once(void **state)
     assert_true(throttle_next_us(&t) == INT64_MAX);
 }
 
-static void test_what_follows_is_said_once_a_minute(void **state)
+UNIT_TEST(test_what_follows_is_said_once_a_minute)
 {
     struct throttle t = {0};
 
-    (void)state;
     assert_int_equal(throttle_add(&t, 1, 5), 1);
     assert_int_equal(throttle_add(&t, 1, 6), 0);
     assert_int_equal(throttle_add(&t, 2, 7), 0);
@@ -32,33 +30,30 @@ static void test_what_follows_is_said_once_a_minute(void **state)
     assert_int_equal(throttle_add(&t, 0, 5 + 2 * TIME_MINUTE), 1);
 }
 
-static void test_a_quiet_minute_makes_the_next_a_first(void **state)
+UNIT_TEST(test_a_quiet_minute_makes_the_next_a_first)
 {
     struct throttle t = {0};
 
-    (void)state;
     assert_int_equal(throttle_add(&t, 1, 0), 1);
     assert_false(throttle_is_idle(&t, TIME_MINUTE - 1));
     assert_true(throttle_is_idle(&t, TIME_MINUTE));
     assert_int_equal(throttle_add(&t, 1, TIME_MINUTE), 1);
 }
 
-static void test_an_event_brings_along_what_nobody_asked_for(void **state)
+UNIT_TEST(test_an_event_brings_along_what_nobody_asked_for)
 {
     struct throttle t = {.period_us = TIME_S};
 
-    (void)state;
     assert_int_equal(throttle_add(&t, 1, 0), 1);
     assert_int_equal(throttle_add(&t, 2, 1), 0);
     assert_int_equal(throttle_add(&t, 4, 9 * TIME_S), 6);
     assert_int_equal(throttle_add(&t, 0, 99 * TIME_S), 0);
 }
 
-static void test_a_flush_at_the_end(void **state)
+UNIT_TEST(test_a_flush_at_the_end)
 {
     struct throttle t = {0};
 
-    (void)state;
     assert_int_equal(throttle_flush(&t), 0);
     assert_int_equal(throttle_add(&t, 1, 0), 1);
     assert_int_equal(throttle_add(&t, 7, 1), 0);
@@ -66,21 +61,19 @@ static void test_a_flush_at_the_end(void **state)
     assert_int_equal(throttle_flush(&t), 0);
 }
 
-static void test_a_clock_that_steps_back_silences_nothing(void **state)
+UNIT_TEST(test_a_clock_that_steps_back_silences_nothing)
 {
     struct throttle t = {0};
 
-    (void)state;
     assert_int_equal(throttle_add(&t, 1, TIME_DAY), 1);
     assert_int_equal(throttle_add(&t, 1, 0), 1);
     assert_int_equal(throttle_add(&t, 1, 1), 0);
 }
 
-static void test_the_end_of_a_fault_is_told_once(void **state)
+UNIT_TEST(test_the_end_of_a_fault_is_told_once)
 {
     struct throttle t = {0};
 
-    (void)state;
     assert_false(throttle_is_over(&t, 0, 0));
     assert_int_equal(throttle_add(&t, 1, 0), 1);
     assert_int_equal(throttle_add(&t, 1, 10), 0);

@@ -6,11 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static void an_empty_buffer_reads_as_empty_text(void **state)
+UNIT_TEST(an_empty_buffer_reads_as_empty_text)
 {
     struct buf b;
 
-    (void)state;
     buf_init(&b, 10);
     assert_string_equal(buf_text(&b), "");
     buf_clear(&b);
@@ -21,11 +20,10 @@ static void an_empty_buffer_reads_as_empty_text(void **state)
     buf_close(&b);
 }
 
-static void appends_stand_behind_each_other(void **state)
+UNIT_TEST(appends_stand_behind_each_other)
 {
     struct buf b;
 
-    (void)state;
     buf_init(&b, 1000);
     assert_int_equal(buf_puts(&b, "one"), 0);
     assert_int_equal(buf_append(&b, "\0two", 4), 0);
@@ -42,11 +40,10 @@ static void appends_stand_behind_each_other(void **state)
     assert_int_equal(b.max_bytes, 1000);
 }
 
-static void the_ceiling_holds_and_nothing_changes_beyond_it(void **state)
+UNIT_TEST(the_ceiling_holds_and_nothing_changes_beyond_it)
 {
     struct buf b;
 
-    (void)state;
     buf_init(&b, 5);
     assert_int_equal(buf_puts(&b, "abc"), 0);
     assert_int_equal(b.failed, 0);
@@ -65,11 +62,10 @@ static void the_ceiling_holds_and_nothing_changes_beyond_it(void **state)
     buf_close(&b);
 }
 
-static void a_size_beyond_memory_is_refused(void **state)
+UNIT_TEST(a_size_beyond_memory_is_refused)
 {
     struct buf b;
 
-    (void)state;
     buf_init(&b, SIZE_MAX);
     assert_int_equal(buf_puts(&b, "abc"), 0);
     assert_int_equal(buf_reserve(&b, SIZE_MAX - 3), ERR_NOMEM);
@@ -82,9 +78,8 @@ static void a_size_beyond_memory_is_refused(void **state)
 
 /* Every length around the powers of two at which the memory grows keeps its content and its zero.
  */
-static void growth_keeps_content_and_zero(void **state)
+UNIT_TEST(growth_keeps_content_and_zero)
 {
-    (void)state;
     for (size_t step = 1; step < 300; step += 7) {
         struct buf b;
 
@@ -103,11 +98,10 @@ static void growth_keeps_content_and_zero(void **state)
     }
 }
 
-static void reserved_room_can_be_written(void **state)
+UNIT_TEST(reserved_room_can_be_written)
 {
     struct buf b;
 
-    (void)state;
     buf_init(&b, 5000);
     assert_int_equal(buf_puts(&b, "head"), 0);
     assert_int_equal(buf_reserve(&b, 4996), 0);
@@ -119,12 +113,11 @@ static void reserved_room_can_be_written(void **state)
     buf_close(&b);
 }
 
-static void an_error_is_cut_to_fit(void **state)
+UNIT_TEST(an_error_is_cut_to_fit)
 {
     char text[2000];
     struct err err;
 
-    (void)state;
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';
     assert_int_equal(err_set(&err, ERR_BUSY, "%s:%d", "state", 7), ERR_BUSY);

@@ -24,9 +24,8 @@ static uint64_t quick(uint64_t seed, const uint8_t *bytes, size_t n)
 }
 
 /* Stored hashes must stay what they are. */
-static void stored_values_never_change(void **state)
+UNIT_TEST(stored_values_never_change)
 {
-    (void)state;
     assert_true(hash_add(HASH_START, "a", 1) == UINT64_C(0xaf63dc4c8601ec8c));
     assert_true(hash_add_text(HASH_START, "ab") == hash_add(HASH_START, "ab\0", 3));
     assert_true(hash_add_u64(HASH_START, 0x6261) == hash_add(HASH_START, "ab\0\0\0\0\0\0", 8));
@@ -34,11 +33,10 @@ static void stored_values_never_change(void **state)
     assert_true(hash_finish(1) == UINT64_C(0xb456bcfc34c2cb2c));
 }
 
-static void each_bit_and_the_length_count(void **state)
+UNIT_TEST(each_bit_and_the_length_count)
 {
     uint8_t bytes[LONGEST];
 
-    (void)state;
     for (size_t i = 0; i < LONGEST; i++)
         bytes[i] = (uint8_t)(i * 37);
     for (size_t n = 0; n < LONGEST; n++) {
@@ -56,12 +54,11 @@ static void each_bit_and_the_length_count(void **state)
 }
 
 /* A table uses the low bits: names that count up must not crowd in a few of them. */
-static void names_in_sequence_spread(void **state)
+UNIT_TEST(names_in_sequence_spread)
 {
     static uint32_t taken[NAMES];
     uint32_t most = 0;
 
-    (void)state;
     for (int i = 0; i < NAMES; i++) {
         char name[32];
         int n = snprintf(name, sizeof name, "app%crule%cweb.%d", 0, 0, i);
@@ -74,11 +71,10 @@ static void names_in_sequence_spread(void **state)
 
 /* Two words that differ in the highest bit and, in the next word, where a product's highest bit
  * would be carried: together they cancel out in a hash that shifts and multiplies. */
-static void differences_do_not_cancel_out(void **state)
+UNIT_TEST(differences_do_not_cancel_out)
 {
     uint8_t one[24] = {0}, other[24] = {0};
 
-    (void)state;
     for (size_t bit = 0; bit < 64; bit++) {
         memset(other, 0, sizeof other);
         other[7] = 0x80;

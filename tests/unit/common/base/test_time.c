@@ -17,11 +17,10 @@ static void assert_reads(const char *text, int64_t want)
         fail_msg("%s read as %lld, not %lld", text, (long long)us, (long long)want);
 }
 
-static void times_are_read(void **state)
+UNIT_TEST(times_are_read)
 {
     const int64_t at = INT64_C(1778141172) * TIME_S;
 
-    (void)state;
     assert_reads("1970-01-01T00:00:00Z", 0);
     assert_reads("2026-05-07T08:06:12Z", at);
     assert_reads("2026-05-07t08:06:12z", at);
@@ -39,7 +38,7 @@ static void times_are_read(void **state)
     assert_reads("9999-12-31T23:59:59.999999Z", INT64_C(253402300799) * TIME_S + 999999);
 }
 
-static void what_is_no_time_is_refused(void **state)
+UNIT_TEST(what_is_no_time_is_refused)
 {
     static const char *const bad[] = {
         "",
@@ -76,7 +75,6 @@ static void what_is_no_time_is_refused(void **state)
     };
     int64_t us;
 
-    (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         if (time_parse_rfc3339(bad[i], strlen(bad[i]), &us))
             fail_msg("taken: \"%s\"", bad[i]);
@@ -84,12 +82,11 @@ static void what_is_no_time_is_refused(void **state)
 }
 
 /* Only `len` bytes belong to the text, in memory of just that size. */
-static void nothing_is_read_beyond_the_end(void **state)
+UNIT_TEST(nothing_is_read_beyond_the_end)
 {
     const char whole[] = "2026-05-07T08:06:12.123456+00:00";
     int64_t us;
 
-    (void)state;
     for (size_t n = 1; n < sizeof whole - 1; n++) {
         char *part = malloc(n);
 
@@ -109,12 +106,11 @@ static uint64_t next_random(uint64_t *seed)
 }
 
 /* The C library's calendar agrees, over all years that can be written. */
-static void formatting_agrees_with_the_c_library(void **state)
+UNIT_TEST(formatting_agrees_with_the_c_library)
 {
     const int64_t from = INT64_C(-62167219200), years = INT64_C(315569520000);
     uint64_t seed = 20260507;
 
-    (void)state;
     for (int i = 0; i < 200000; i++) {
         int64_t s = from + (int64_t)(next_random(&seed) % (uint64_t)years);
         int64_t fraction = (int64_t)(next_random(&seed) % 1000000), back;
@@ -138,11 +134,10 @@ static void formatting_agrees_with_the_c_library(void **state)
     }
 }
 
-static void times_beyond_the_years_are_clamped(void **state)
+UNIT_TEST(times_beyond_the_years_are_clamped)
 {
     char text[TIME_RFC3339_SIZE], utc[TIME_UTC_SIZE];
 
-    (void)state;
     time_format_rfc3339(INT64_MAX, text);
     assert_string_equal(text, "9999-12-31T23:59:59.999999Z");
     time_format_rfc3339(INT64_MIN, text);
@@ -153,7 +148,7 @@ static void times_beyond_the_years_are_clamped(void **state)
     assert_string_equal(utc, "9999-12-31 23:59:59 UTC");
 }
 
-static void durations_are_read(void **state)
+UNIT_TEST(durations_are_read)
 {
     static const struct {
         const char *text;
@@ -196,7 +191,6 @@ static void durations_are_read(void **state)
     };
     int64_t us;
 
-    (void)state;
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         assert_true(time_parse_duration(good[i].text, strlen(good[i].text), &us));
         assert_int_equal(us, good[i].us);
@@ -207,7 +201,7 @@ static void durations_are_read(void **state)
     }
 }
 
-static void durations_are_written_in_words(void **state)
+UNIT_TEST(durations_are_written_in_words)
 {
     static const struct {
         int64_t us;
@@ -226,7 +220,6 @@ static void durations_are_written_in_words(void **state)
     };
     char words[TIME_WORDS_SIZE];
 
-    (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         time_format_words(rows[i].us, words);
         assert_string_equal(words, rows[i].words);

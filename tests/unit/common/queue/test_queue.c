@@ -156,7 +156,7 @@ static void assert_kept_out(struct queue *server, struct queue *client, uint64_t
     assert_int_equal(queue_epoch(server), 0);
 }
 
-static void test_endpoints(void **state)
+UNIT_TEST(test_endpoints)
 {
     static const struct {
         const char *text;
@@ -192,7 +192,6 @@ static void test_endpoints(void **state)
     char text[400] = "ipc:///";
     struct err err;
 
-    (void)state;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         int rc = queue_check_endpoint(table[i].text, &err);
 
@@ -209,13 +208,12 @@ static void test_endpoints(void **state)
 }
 
 /* Each purpose has its own key, other secrets have others, and they are the same in every build. */
-static void test_keys(void **state)
+UNIT_TEST(test_keys)
 {
     const struct secret secrets[] = {A, A, B};
     struct queue_keys *keys;
     struct err err;
 
-    (void)state;
     assert_int_equal(queue_keys_new(secrets, 3, &keys, &err), 0);
     assert_memory_equal(&keys[0], &keys[1], sizeof *keys);
     assert_string_not_equal(keys[0].server_public, keys[2].server_public);
@@ -226,13 +224,12 @@ static void test_keys(void **state)
     queue_keys_free(keys, 3);
 }
 
-static void test_ipc(void **state)
+UNIT_TEST(test_ipc)
 {
     struct queue *server = bound(ipc, NULL, 0);
     struct queue *client = dialled(ipc, NULL, 0);
     struct stat st;
 
-    (void)state;
     assert_int_equal(stat(ipc + 6, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
     assert_talk(server, client);
@@ -241,13 +238,12 @@ static void test_ipc(void **state)
     queue_close(server);
 }
 
-static void test_ipc_in_use(void **state)
+UNIT_TEST(test_ipc_in_use)
 {
     struct queue *server = bound(ipc, NULL, 0), *second = NULL, *client;
     struct queue_options options = {.endpoint = ipc};
     struct err err;
 
-    (void)state;
     assert_int_equal(queue_bind(&options, &second, &err), ERR_BUSY);
     assert_null(second);
     assert_non_null(strstr(err.text, "in use by another process"));
@@ -257,13 +253,12 @@ static void test_ipc_in_use(void **state)
     queue_close(server);
 }
 
-static void test_ipc_after_a_death(void **state)
+UNIT_TEST(test_ipc_after_a_death)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     struct queue *server, *client;
 
-    (void)state;
     strcpy(address.sun_path, ipc + 6);
     unlink(ipc + 6);
     assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
@@ -276,14 +271,13 @@ static void test_ipc_after_a_death(void **state)
     queue_close(server);
 }
 
-static void test_ipc_over_a_file(void **state)
+UNIT_TEST(test_ipc_over_a_file)
 {
     struct queue_options options = {.endpoint = ipc};
     struct queue *q = NULL;
     struct err err;
     FILE *f;
 
-    (void)state;
     unlink(ipc + 6);
     f = fopen(ipc + 6, "w");
     assert_non_null(f);
@@ -294,18 +288,17 @@ static void test_ipc_over_a_file(void **state)
     unlink(ipc + 6);
 }
 
-static void test_ipc_without_folder(void **state)
+UNIT_TEST(test_ipc_without_folder)
 {
     struct queue_options options = {.endpoint = "ipc:///nowhere/at/all/q"};
     struct queue *q = NULL;
     struct err err;
 
-    (void)state;
     assert_int_equal(queue_bind(&options, &q, &err), ERR_IO);
     assert_non_null(strstr(err.text, "ipc:///nowhere/at/all/q cannot be bound: No such file"));
 }
 
-static void test_tcp_refusals(void **state)
+UNIT_TEST(test_tcp_refusals)
 {
     uint16_t port = free_port();
     char endpoint[64];
@@ -313,7 +306,6 @@ static void test_tcp_refusals(void **state)
     struct queue *server, *q = NULL;
     struct err err;
 
-    (void)state;
     tcp_endpoint(endpoint, port);
     server = bound(endpoint, &A, 1);
     assert_int_equal(queue_bind(&options, &q, &err), ERR_BUSY);
@@ -331,13 +323,12 @@ static void test_tcp_refusals(void **state)
     assert_non_null(strstr(err.text, "tcp://*:5555 for the alerter"));
 }
 
-static void test_nobody_there(void **state)
+UNIT_TEST(test_nobody_there)
 {
     struct queue *client = dialled(ipc, NULL, 0), *server;
     const void *bytes;
     size_t n;
 
-    (void)state;
     assert_int_equal(queue_send(client, NULL, "x", 1), ERR_FULL);
     assert_int_equal(queue_receive(client, NULL, &bytes, &n), 0);
     assert_int_equal(queue_epoch(client), 0);
@@ -355,7 +346,7 @@ static void test_nobody_there(void **state)
 
 /* A peer that does not read cannot make us hold more than the bound, and one that is gone is named.
  */
-static void test_bounds_and_gone_peers(void **state)
+UNIT_TEST(test_bounds_and_gone_peers)
 {
     struct queue *server = bound(ipc, NULL, 0), *client = dialled(ipc, NULL, 0);
     static char large[64 << 10];
@@ -365,7 +356,6 @@ static void test_bounds_and_gone_peers(void **state)
     int64_t end_us = clock_boot_us() + DEADLINE_US;
     size_t n;
 
-    (void)state;
     send_soon(client, server, "hi", 2);
     receive_soon(server, client, &peer, &bytes, &n);
     for (int full = 0; full < 20 && sent < 10000;) { /* until it stays full */
@@ -386,7 +376,7 @@ static void test_bounds_and_gone_peers(void **state)
     queue_close(server);
 }
 
-static void test_curve_secrets(void **state)
+UNIT_TEST(test_curve_secrets)
 {
     char endpoint[64];
     /* The secrets of the server and of the client. */
@@ -399,7 +389,6 @@ static void test_curve_secrets(void **state)
         {ab, &A, 2, 1}, {&A, ba, 1, 2}, {&A, cba, 1, 3},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         struct queue *server, *client;
 
@@ -412,13 +401,12 @@ static void test_curve_secrets(void **state)
     }
 }
 
-static void test_curve_wrong_secret(void **state)
+UNIT_TEST(test_curve_wrong_secret)
 {
     const struct secret bc[] = {B, C};
     char endpoint[64];
     struct queue *server, *client;
 
-    (void)state;
     tcp_endpoint(endpoint, free_port());
     server = bound(endpoint, &A, 1);
     client = dialled(endpoint, bc, 2);
@@ -470,13 +458,12 @@ static void assert_raw_kept_out(struct queue *server, struct raw r, const char *
     assert_int_equal(queue_epoch(server), 0);
 }
 
-static void test_curve_plain_client(void **state)
+UNIT_TEST(test_curve_plain_client)
 {
     char endpoint[64];
     struct queue *server, *client;
     struct raw r = raw_open(ZMQ_DEALER);
 
-    (void)state;
     tcp_endpoint(endpoint, free_port());
     server = bound(endpoint, &A, 1);
     assert_raw_kept_out(server, r, endpoint);
@@ -488,7 +475,7 @@ static void test_curve_plain_client(void **state)
 }
 
 /* A client that learned the server's public key, which is no secret, still does not come in. */
-static void test_curve_foreign_client_key(void **state)
+UNIT_TEST(test_curve_foreign_client_key)
 {
     char endpoint[64], public_key[QUEUE_KEY_SIZE], secret_key[QUEUE_KEY_SIZE];
     struct raw r = raw_open(ZMQ_DEALER);
@@ -496,7 +483,6 @@ static void test_curve_foreign_client_key(void **state)
     struct queue *server;
     struct err err;
 
-    (void)state;
     assert_int_equal(queue_keys_new(&A, 1, &keys, &err), 0);
     assert_int_equal(zmq_curve_keypair(public_key, secret_key), 0);
     zmq_setsockopt(r.socket, ZMQ_CURVE_SERVERKEY, keys->server_public, 40);
@@ -511,14 +497,13 @@ static void test_curve_foreign_client_key(void **state)
 }
 
 /* An impostor on the alerter's port gets nothing. */
-static void test_curve_client_against_plain_server(void **state)
+UNIT_TEST(test_curve_client_against_plain_server)
 {
     char endpoint[64];
     struct raw r = raw_open(ZMQ_ROUTER);
     struct queue *client, *server;
     int64_t end_us = clock_boot_us() + DEADLINE_US;
 
-    (void)state;
     tcp_endpoint(endpoint, free_port());
     assert_int_equal(zmq_bind(r.socket, endpoint), 0);
     client = dialled(endpoint, &A, 1);
@@ -546,7 +531,7 @@ static int tcp_dial(uint16_t port)
     return fd;
 }
 
-static void test_rubbish_on_the_port(void **state)
+UNIT_TEST(test_rubbish_on_the_port)
 {
     static const struct wire_bytes rubbish[] = {
         {(const uint8_t *)"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27},
@@ -558,7 +543,6 @@ static void test_rubbish_on_the_port(void **state)
     char endpoint[64];
     int fds[3];
 
-    (void)state;
     tcp_endpoint(endpoint, port);
     server = bound(endpoint, &A, 1);
     for (size_t i = 0; i < 3; i++) {
@@ -576,7 +560,7 @@ static void test_rubbish_on_the_port(void **state)
 }
 
 /* A message that is too large ends its connection; one of several parts is dropped. */
-static void test_unfit_messages(void **state)
+UNIT_TEST(test_unfit_messages)
 {
     size_t size = WIRE_MESSAGE_MAX + (64u << 10), n;
     struct queue *server = bound(ipc, NULL, 0), *client;
@@ -585,7 +569,6 @@ static void test_unfit_messages(void **state)
     struct queue_peer peer;
     const void *bytes;
 
-    (void)state;
     assert_int_equal(zmq_connect(r.socket, ipc), 0);
     assert_int_equal(zmq_send(r.socket, "a", 1, ZMQ_SNDMORE), 1);
     assert_int_equal(zmq_send(r.socket, "b", 1, 0), 1);

@@ -48,13 +48,12 @@ static size_t read_all(const uint8_t *bytes, size_t n, size_t step, int *rc, str
     return count;
 }
 
-static void test_what_is_written_is_read(void **state)
+UNIT_TEST(test_what_is_written_is_read)
 {
     struct buf out;
     struct err err;
     int rc;
 
-    (void)state;
     write_all(&out);
     for (size_t step = 1; step <= out.len; step++) {
         assert_int_equal(read_all(out.data, out.len, step, &rc, &err), N);
@@ -63,14 +62,13 @@ static void test_what_is_written_is_read(void **state)
     buf_close(&out);
 }
 
-static void test_a_cut_keeps_what_is_before_it(void **state)
+UNIT_TEST(test_a_cut_keeps_what_is_before_it)
 {
     size_t ends[N + 1];
     struct buf out;
     struct err err;
     int rc;
 
-    (void)state;
     buf_init(&out, 1 << 20);
     assert_int_equal(capture_write_header(&out), 0);
     for (size_t i = 0; i < N; i++) {
@@ -98,13 +96,12 @@ static void test_a_cut_keeps_what_is_before_it(void **state)
     buf_close(&out);
 }
 
-static void test_every_flipped_bit_is_noticed(void **state)
+UNIT_TEST(test_every_flipped_bit_is_noticed)
 {
     struct buf out;
     struct err err;
     int rc;
 
-    (void)state;
     write_all(&out);
     for (size_t bit = 0; bit < out.len * 8; bit++) {
         uint8_t *copy = malloc(out.len); /* of that very size, so that a sanitizer sees the end */
@@ -119,13 +116,12 @@ static void test_every_flipped_bit_is_noticed(void **state)
     buf_close(&out);
 }
 
-static void test_a_newer_form_is_refused(void **state)
+UNIT_TEST(test_a_newer_form_is_refused)
 {
     struct buf out;
     struct err err;
     int rc;
 
-    (void)state;
     write_all(&out);
     out.data[22] = CAPTURE_VERSION + 1;
     assert_int_equal(read_all(out.data, out.len, out.len, &rc, &err), 0);
@@ -134,7 +130,7 @@ static void test_a_newer_form_is_refused(void **state)
     buf_close(&out);
 }
 
-static void test_other_files_are_no_capture(void **state)
+UNIT_TEST(test_other_files_are_no_capture)
 {
     static const char text[] =
         "2026-05-07T08:06:12Z heroku[router]: at=error code=H12 and so on, a "
@@ -142,7 +138,6 @@ static void test_other_files_are_no_capture(void **state)
     struct err err;
     int rc;
 
-    (void)state;
     assert_int_equal(read_all((const uint8_t *)text, sizeof text - 1, 7, &rc, &err), 0);
     assert_int_equal(rc, ERR_DAMAGED);
     assert_non_null(strstr(err.text, "no capture"));
@@ -150,12 +145,11 @@ static void test_other_files_are_no_capture(void **state)
     assert_int_equal(rc, ERR_DAMAGED);
 }
 
-static void test_the_ceiling_of_the_buffer_is_kept(void **state)
+UNIT_TEST(test_the_ceiling_of_the_buffer_is_kept)
 {
     static const uint8_t zeros[1000];
     struct buf out;
 
-    (void)state;
     buf_init(&out, 500);
     assert_int_equal(capture_write_header(&out), 0);
     assert_int_equal(capture_write(&out, (struct wire_bytes){zeros, sizeof zeros}), ERR_FULL);

@@ -25,7 +25,7 @@ static void assert_refused(const struct row *rows, size_t n, enum expression_use
     }
 }
 
-static void bad_expressions_are_named_with_a_remedy(void **state)
+UNIT_TEST(bad_expressions_are_named_with_a_remedy)
 {
     static const struct row rows[] = {
         {"a(?=b)", "lookahead and lookbehind are not supported"},
@@ -52,28 +52,26 @@ static void bad_expressions_are_named_with_a_remedy(void **state)
         {"(?x)a # b", "close the comment"},
     };
 
-    (void)state;
     assert_refused(rows, sizeof rows / sizeof rows[0], EXPRESSION_LINE);
     assert_refused(rows, sizeof rows / sizeof rows[0], EXPRESSION_REDACT);
     assert_refused(rows, sizeof rows / sizeof rows[0], EXPRESSION_VALUE);
 }
 
 /* Each use has its own message for an expression that can match an empty text. */
-static void the_use_is_named(void **state)
+UNIT_TEST(the_use_is_named)
 {
     static const struct row line = {"a*", "an empty text, and so every line (let"};
     static const struct row redact = {"a*", "an empty text (let"};
     static const struct row value = {".*", "an empty value (let it ask for at least one character, "
                                            "such as \".+\")"};
 
-    (void)state;
     assert_refused(&line, 1, EXPRESSION_LINE);
     assert_refused(&redact, 1, EXPRESSION_REDACT);
     assert_refused(&value, 1, EXPRESSION_VALUE);
 }
 
 /* Expressions that are well-formed only inside the group of the whole form, or only outside. */
-static void a_value_is_tried_alone_and_whole(void **state)
+UNIT_TEST(a_value_is_tried_alone_and_whole)
 {
     static const struct row rows[] = {
         {"a)(b", "write \"\\(\""},       {")(", "write \"\\(\""},
@@ -82,12 +80,11 @@ static void a_value_is_tried_alone_and_whole(void **state)
         {"[\\Q]", "write \"\\[\""},
     };
 
-    (void)state;
     assert_refused(rows, sizeof rows / sizeof rows[0], EXPRESSION_VALUE);
 }
 
 /* Bytes, and no flags unless the expression sets them. */
-static void good_expressions_pass(void **state)
+UNIT_TEST(good_expressions_pass)
 {
     static const char *const good[] = {
         "WORKER TIMEOUT",  "^start",   "end$",     "\\bword\\b",
@@ -99,7 +96,6 @@ static void good_expressions_pass(void **state)
                                                EXPRESSION_VALUE};
     struct err err;
 
-    (void)state;
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         for (size_t k = 0; k < sizeof uses / sizeof uses[0]; k++) {
             if (expression_check(good[i], uses[k], &err) != 0)
@@ -109,7 +105,7 @@ static void good_expressions_pass(void **state)
 }
 
 /* hs_expression_info finds no fault in an automaton that is too large; only compiling does. */
-static void an_expression_too_large_is_found(void **state)
+UNIT_TEST(an_expression_too_large_is_found)
 {
     char text[3000] = "(";
     struct row rows[] = {{text, "too large"}, {"(([ab][bc]){300})+c", "too large"}};
@@ -117,7 +113,6 @@ static void an_expression_too_large_is_found(void **state)
     const struct row counted = {"a{1,300}b", "too large (use smaller repeats"};
     struct err err;
 
-    (void)state;
     for (int i = 0; i < 300; i++)
         strcat(text, "[ab][bc]");
     strcat(text, ")+c");
@@ -154,7 +149,7 @@ static bool is_found(const char *expression, const char *text, size_t n)
 
 /* An expression may leave a quotation or comment open: its whole form still matches just the value.
  */
-static void the_whole_form_matches_all_of_a_value(void **state)
+UNIT_TEST(the_whole_form_matches_all_of_a_value)
 {
     static const struct {
         const char *expression;
@@ -188,7 +183,6 @@ static void the_whole_form_matches_all_of_a_value(void **state)
         {"(?x)[ #]\\ ", "# "},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const char *value = rows[i].value;
         struct buf whole;
@@ -210,11 +204,10 @@ static void the_whole_form_matches_all_of_a_value(void **state)
     }
 }
 
-static void what_does_not_fit_changes_nothing(void **state)
+UNIT_TEST(what_does_not_fit_changes_nothing)
 {
     struct buf out;
 
-    (void)state;
     buf_init(&out, 20);
     assert_int_equal(buf_puts(&out, "12345678"), 0);
     for (int n = 0; n < 2; n++) {

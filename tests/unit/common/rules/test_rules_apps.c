@@ -3,7 +3,7 @@
 
 #define TAIL "slack: {channel: C1}\nrules:\n" RULE
 
-static void drains_are_found(void **state)
+UNIT_TEST(drains_are_found)
 {
     const struct rules *rules = read_good("apps:\n"
                                           "  - name: pay\n"
@@ -11,7 +11,6 @@ static void drains_are_found(void **state)
                                           "  - drain: d.5\n"
                                           "    name: shop\n" TAIL);
 
-    (void)state;
     assert_null(rules->app);
     assert_int_equal(rules->n_drains, 4);
     for (size_t i = 1; i < rules->n_drains; i++)
@@ -28,13 +27,12 @@ static void drains_are_found(void **state)
 }
 
 /* The default app may have drains of its own, and is one app all the same. */
-static void app_takes_the_drains_that_are_not_listed(void **state)
+UNIT_TEST(app_takes_the_drains_that_are_not_listed)
 {
     const struct rules *rules =
         read_good("apps: [{name: pay, drain: d.1}, {name: shop, drain: [d.2, d.3]}]\n"
                   "app: shop\n" TAIL);
 
-    (void)state;
     assert_string_equal(rules_app(rules, "d.1"), "pay");
     assert_string_equal(rules_app(rules, "d.2"), "shop");
     assert_string_equal(rules_app(rules, "else"), "shop");
@@ -48,13 +46,12 @@ static void app_takes_the_drains_that_are_not_listed(void **state)
     rules_free(rules);
 }
 
-static void many_drains_are_found(void **state)
+UNIT_TEST(many_drains_are_found)
 {
     const struct rules *rules;
     struct buf text;
     char drain[20], app[20];
 
-    (void)state;
     buf_init(&text, RULES_TEXT_MAX);
     assert_int_equal(buf_puts(&text, TAIL "apps:\n"), 0);
     for (int i = 0; i < 2000; i++)
@@ -74,9 +71,8 @@ static void many_drains_are_found(void **state)
     buf_close(&text);
 }
 
-static void what_comes_twice_is_a_fault(void **state)
+UNIT_TEST(what_comes_twice_is_a_fault)
 {
-    (void)state;
     assert_faults(
         "apps:\n"
         "- {name: pay, drain: [d.1, d.2]}\n"
@@ -101,9 +97,8 @@ static void what_comes_twice_is_a_fault(void **state)
     "and the password; several as a list, such as \"drain: [d.1234, shop]\")\n"
 #define QUOTE "; quote a text that begins with \"#\")\n"
 
-static void bad_apps_are_faults(void **state)
+UNIT_TEST(bad_apps_are_faults)
 {
-    (void)state;
     assert_faults("apps:\n"
                   "- {name: '', drain: d.1}\n"
                   "- {name: '  ', drain: ''}\n"
@@ -144,12 +139,11 @@ static void bad_apps_are_faults(void **state)
 #define NOT_NAMED " is an app that the file does not name "
 #define OR_LIST ", or list the app with its drain under the file's \"apps\")\n"
 
-static void a_rule_names_apps_of_the_file(void **state)
+UNIT_TEST(a_rule_names_apps_of_the_file)
 {
     const struct rules *rules =
         read_good(RULE_OF("[pay, shop]") "app: shop\napps: [{name: pay, drain: d}]\n");
 
-    (void)state;
     assert_list(rules->rules[0].apps, 2, "pay", "shop");
     rules_free(rules);
     assert_faults("app: shop\n" RULE_OF("shpo"),
@@ -166,9 +160,8 @@ static void a_rule_names_apps_of_the_file(void **state)
 }
 
 /* If the file names no app at all, that is the only fault. */
-static void without_apps_a_rule_can_name_none(void **state)
+UNIT_TEST(without_apps_a_rule_can_name_none)
 {
-    (void)state;
     assert_faults(RULE_OF("shop"),
                   "r.yaml:1: the file has neither \"app\" nor \"apps\" (add \"app: my-app\" as the "
                   "name of every drain, or \"apps: [{name: my-app, drain: my-app}]\" with a "
@@ -176,11 +169,10 @@ static void without_apps_a_rule_can_name_none(void **state)
                   "r.yaml:3: apps: \"shop\"" NOT_NAMED "(add \"app: shop\" to the file" OR_LIST);
 }
 
-static void of_many_apps_some_are_shown(void **state)
+UNIT_TEST(of_many_apps_some_are_shown)
 {
     struct buf text, want;
 
-    (void)state;
     buf_init(&text, RULES_TEXT_MAX);
     buf_init(&want, RULES_FAULTS_MAX);
     assert_int_equal(buf_puts(&text, RULE_OF("aap-99") "apps:\n"), 0);
@@ -197,12 +189,11 @@ static void of_many_apps_some_are_shown(void **state)
 }
 
 /* As many rules with unknown apps as a file holds, each compared with as many apps. */
-static void many_unknown_apps_end_soon(void **state)
+UNIT_TEST(many_unknown_apps_end_soon)
 {
     const struct rules *rules;
     struct buf text, faults;
 
-    (void)state;
     buf_init(&text, RULES_TEXT_MAX);
     buf_init(&faults, RULES_FAULTS_MAX);
     assert_int_equal(buf_puts(&text, "apps:\n"), 0);

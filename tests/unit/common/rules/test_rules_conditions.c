@@ -1,7 +1,7 @@
 /* The conditions on a line, and the forms of them that no line could meet. */
 #include "tests/unit/common/rules/rules_reading.h"
 
-static void fields_are_told_from_patterns(void **state)
+UNIT_TEST(fields_are_told_from_patterns)
 {
     static const struct {
         const char *field;
@@ -14,7 +14,6 @@ static void fields_are_told_from_patterns(void **state)
         {"a=b{2}", true},      {"a=b}", true},         {"a=b]", true},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char line[100];
         const struct rules *rules;
@@ -30,7 +29,7 @@ static void fields_are_told_from_patterns(void **state)
     }
 }
 
-static void forms_of_other_languages_are_no_fields(void **state)
+UNIT_TEST(forms_of_other_languages_are_no_fields)
 {
     static const struct {
         const char *field, *remedy;
@@ -52,7 +51,6 @@ static void forms_of_other_languages_are_no_fields(void **state)
         {"at=error&code=H12", "holds more than one pair (to ask for both write"},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char line[200];
 
@@ -61,13 +59,12 @@ static void forms_of_other_languages_are_no_fields(void **state)
     }
 }
 
-static void values_may_hold_signs(void **state)
+UNIT_TEST(values_may_hold_signs)
 {
     static const char *const good[] = {"err=<nil>", "http:status=500", "sample#memory_total=1MB",
                                        "token=a==", "list=a,b,c",      "at=10:30",
                                        "x=a>b"};
 
-    (void)state;
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         char line[100];
 
@@ -77,18 +74,17 @@ static void values_may_hold_signs(void **state)
     assert_rule_fault_has("    field: user=~bob\n", "write \"field: 'user=bob'\"");
 }
 
-static void a_process_type_stands_for_its_dynos(void **state)
+UNIT_TEST(a_process_type_stands_for_its_dynos)
 {
     const struct rules *rules = read_rule("    match: x\n    process: [web, worker.2, 'job.*']\n");
 
-    (void)state;
     assert_list(rules->rules[0].processes, 4, "web", "job.*");
     assert_string_equal(rules->rules[0].processes.items[1], "web.*");
     assert_string_equal(rules->rules[0].processes.items[2], "worker.2");
     rules_free(rules);
 }
 
-static void sources_and_processes_are_told_apart(void **state)
+UNIT_TEST(sources_and_processes_are_told_apart)
 {
     static const struct {
         const char *line, *remedy;
@@ -104,7 +100,6 @@ static void sources_and_processes_are_told_apart(void **state)
         {"process: heroku", "is a log source, not a process (write \"source: heroku\")"},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char lines[100];
 
@@ -113,11 +108,10 @@ static void sources_and_processes_are_told_apart(void **state)
     }
 }
 
-static void typographic_quotes_are_no_quotes(void **state)
+UNIT_TEST(typographic_quotes_are_no_quotes)
 {
     const struct rules *rules = read_rule("    match: '\u201cx\u201d'\n");
 
-    (void)state;
     assert_list(rules->rules[0].matches, 1, "\u201cx\u201d", "\u201cx\u201d");
     rules_free(rules);
     assert_rule_faults("    match: \u201cWORKER TIMEOUT\u201d\n",
@@ -127,9 +121,8 @@ static void typographic_quotes_are_no_quotes(void **state)
     assert_rule_fault_has("    field: [\u2018code=H12\u2019]\n", "begins with a typographic quote");
 }
 
-static void expressions_are_tried_for_their_use(void **state)
+UNIT_TEST(expressions_are_tried_for_their_use)
 {
-    (void)state;
     assert_rule_faults("    match:\n    - fine\n    - 'a(?=b)'\n",
                        "r.yaml:9: match: \"a(?=b)\" cannot be used: Zero-width assertions are not "
                        "supported (lookahead and lookbehind are not supported; write their text "
@@ -156,12 +149,11 @@ static void expressions_are_tried_for_their_use(void **state)
                   "at index 0 (write \"\\[\" for the character)\n");
 }
 
-static void sources_are_lower_case(void **state)
+UNIT_TEST(sources_are_lower_case)
 {
     const struct rules *rules =
         read_rule("    match: x\n    source: [heroku, app, Add-On, heroku-postgres]\n");
 
-    (void)state;
     assert_list(rules->rules[0].sources, 4, "heroku", "heroku-postgres");
     rules_free(rules);
     assert_rule_faults("    match: x\n    source: [Heroku, APP]\n",
@@ -176,11 +168,10 @@ static void sources_are_lower_case(void **state)
 }
 
 /* Each takes a millisecond to try, so a file of nothing else would take minutes. */
-static void redactions_are_bounded(void **state)
+UNIT_TEST(redactions_are_bounded)
 {
     struct buf text;
 
-    (void)state;
     buf_init(&text, RULES_TEXT_MAX);
     assert_int_equal(buf_puts(&text, "app: a\nslack: {channel: C1}\nredact:\n"), 0);
     for (int i = 0; i < 499; i++)

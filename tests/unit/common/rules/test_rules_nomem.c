@@ -130,15 +130,13 @@ static void fail_each(const char *text, int otherwise)
 #endif
 }
 
-static void good_rules_survive_each_failure(void **state)
+UNIT_TEST(good_rules_survive_each_failure)
 {
-    (void)state;
     fail_each(good, 0);
 }
 
-static void faults_survive_each_failure(void **state)
+UNIT_TEST(faults_survive_each_failure)
 {
-    (void)state;
     fail_each(bad, ERR_INPUT);
 }
 

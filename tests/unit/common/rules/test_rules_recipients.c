@@ -5,14 +5,13 @@
     " is neither an id nor here, channel, everyone or none (nobody is mentioned by name: write a " \
     "member's id, such as U0123456789, or a user group's, such as S0123456789)\n"
 
-static void mentions_are_words_or_ids(void **state)
+UNIT_TEST(mentions_are_words_or_ids)
 {
     char lines[1000] = "    match: x\n    mention: [U0";
     const char *none = "slack: {channel: C1, mention: none}\nrules:\n" RULE;
     const struct rules *rules;
     char text[1000];
 
-    (void)state;
     assert_rule_faults(
         "    match: x\n    mention: ['@here', Everyone, '@anna', anna, u123, U12-3, "
         "'<@U123>', C123]\n",
@@ -41,26 +40,24 @@ static void mentions_are_words_or_ids(void **state)
 }
 
 /* A rule's own list, even of nobody, stands for slack.mention. */
-static void a_rule_can_mention_others_or_nobody(void **state)
+UNIT_TEST(a_rule_can_mention_others_or_nobody)
 {
     const struct rules *rules = read_good(
         "app: a\nrules:\n" RULE "  - {name: b, match: x, more_than: 3, within: 5m, mention: none}\n"
         "  - {name: c, match: x, more_than: 3, within: 5m, mention: U1}\n"
         "slack: {mention: [channel, S1], channel: C1}\n");
 
-    (void)state;
     assert_list(rules->rules[0].mentions, 2, "channel", "S1");
     assert_int_equal(rules->rules[1].mentions.n, 0);
     assert_list(rules->rules[2].mentions, 1, "U1", "U1");
     rules_free(rules);
 }
 
-static void channels_are_ids_or_names(void **state)
+UNIT_TEST(channels_are_ids_or_names)
 {
     static const char *const good[] = {"C0123456789", "D0AJ7K184TV", "'#general'", "general",
                                        "'#\xc3\xa9t\xc3\xa9'"};
 
-    (void)state;
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         char lines[100];
 
@@ -72,7 +69,7 @@ static void channels_are_ids_or_names(void **state)
                        "C0123456789, or the name, such as '#general')\n");
 }
 
-static void channels_that_slack_would_refuse_are_named(void **state)
+UNIT_TEST(channels_that_slack_would_refuse_are_named)
 {
     static const struct {
         const char *channel, *remedy;
@@ -94,7 +91,6 @@ static void channels_that_slack_would_refuse_are_named(void **state)
         {"\u201cC0123456789\u201d", "begins with a typographic quote (write ' or \" instead"},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char lines[200];
 

@@ -43,11 +43,10 @@ static void encode(const char *name, char header[512])
     EVP_EncodeBlock((unsigned char *)header + 6, (const unsigned char *)pair, n);
 }
 
-static void test_right_token_in_either_case(void **state)
+UNIT_TEST(test_right_token_in_either_case)
 {
     struct auth *a = with((const char *const[]){"Jefe", NULL});
 
-    (void)state;
     for (int i = 0; i < 3; i++) { /* the context is used again */
         assert_true(is_right(a, NAME, LOWER));
         assert_true(is_right(a, NAME, UPPER));
@@ -56,13 +55,12 @@ static void test_right_token_in_either_case(void **state)
     auth_free(a);
 }
 
-static void test_any_secret_will_do(void **state)
+UNIT_TEST(test_any_secret_will_do)
 {
     struct auth *a = with((const char *const[]){"new", "Jefe", NULL});
     struct auth *b = with((const char *const[]){"Jefe", "old", NULL});
     struct auth *c = with((const char *const[]){"new", "old", NULL});
 
-    (void)state;
     assert_true(is_right(a, NAME, LOWER));
     assert_true(is_right(b, NAME, LOWER));
     assert_false(is_right(c, NAME, LOWER));
@@ -71,12 +69,11 @@ static void test_any_secret_will_do(void **state)
     auth_free(c);
 }
 
-static void test_what_is_no_token(void **state)
+UNIT_TEST(test_what_is_no_token)
 {
     struct auth *a = with((const char *const[]){"Jefe", NULL});
     char text[80];
 
-    (void)state;
     assert_false(is_right(a, NAME, ""));
     for (size_t i = 0; i < 64; i++) { /* each digit counts */
         strcpy(text, LOWER);
@@ -95,22 +92,20 @@ static void test_what_is_no_token(void **state)
     auth_free(a);
 }
 
-static void test_no_secret_lets_nobody_in(void **state)
+UNIT_TEST(test_no_secret_lets_nobody_in)
 {
     struct auth *a = auth_new();
 
-    (void)state;
     assert_false(is_right(a, NAME, LOWER));
     auth_free(a);
 }
 
-static void test_a_claim_in_either_form(void **state)
+UNIT_TEST(test_a_claim_in_either_form)
 {
     struct auth *a = with((const char *const[]){"Jefe", NULL});
     char credentials[512], name[AUTH_NAME_SIZE];
     struct auth_claim claim = {.drain = NAME, .token = LOWER};
 
-    (void)state;
     encode(NAME, credentials);
     assert_null(auth_refusal(a, &claim, name));
     assert_string_equal(name, NAME);
@@ -123,7 +118,7 @@ static void test_a_claim_in_either_form(void **state)
     auth_free(a);
 }
 
-static void test_a_claim_that_is_wrong_says_why(void **state)
+UNIT_TEST(test_a_claim_that_is_wrong_says_why)
 {
     struct auth *a = with((const char *const[]){"Jefe", NULL});
     char credentials[512], name[AUTH_NAME_SIZE];
@@ -139,7 +134,6 @@ static void test_a_claim_that_is_wrong_says_why(void **state)
         {{"d.1", LOWER, credentials}, "Basic credentials are not", "another"},
     };
 
-    (void)state;
     encode("another", credentials);
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         assert_non_null(strstr(auth_refusal(a, &wrong[i].claim, name), wrong[i].why));
@@ -148,11 +142,10 @@ static void test_a_claim_that_is_wrong_says_why(void **state)
     auth_free(a);
 }
 
-static void test_secrets_are_bounded(void **state)
+UNIT_TEST(test_secrets_are_bounded)
 {
     struct auth *a = auth_new();
 
-    (void)state;
     for (int i = 0; i < AUTH_SECRETS_MAX; i++)
         assert_true(auth_add_secret(a, "Jefe", 4));
     assert_false(auth_add_secret(a, "Jefe", 4));
@@ -160,12 +153,11 @@ static void test_secrets_are_bounded(void **state)
     auth_free(a);
 }
 
-static void test_basic_credentials(void **state)
+UNIT_TEST(test_basic_credentials)
 {
     struct auth *a = with((const char *const[]){"Jefe", NULL});
     char name[AUTH_NAME_SIZE], right[512], wrong[600];
 
-    (void)state;
     encode(NAME, right);
     for (size_t i = 0; right[i] != '\0'; i++) { /* a header that is cut off, anywhere */
         strcpy(wrong, right);

@@ -32,11 +32,10 @@ static int set_up(void **state)
     return 0;
 }
 
-static void test_the_first_at_once_the_rest_in_a_sum(void **state)
+UNIT_TEST(test_the_first_at_once_the_rest_in_a_sum)
 {
     const char *said;
 
-    (void)state;
     said = heard_path("/api/internal/heroku-log-drian", 1);
     assert_non_null(
         strstr(said, "404: a delivery was refused: POST /api/internal/heroku-log-drian:"));
@@ -49,9 +48,8 @@ static void test_the_first_at_once_the_rest_in_a_sum(void **state)
     assert_string_equal(heard_say(2 + TIME_MINUTE, false), "");
 }
 
-static void test_no_kind_hides_another(void **state)
+UNIT_TEST(test_no_kind_hides_another)
 {
-    (void)state;
     assert_string_not_equal(heard_path("/a", 1), "");
     heard_begin();
     refusals_stranger(&r, "why", "d.one", 2);
@@ -63,11 +61,10 @@ static void test_no_kind_hides_another(void **state)
         strstr(heard_say(4, true), "401: 1 more delivery was refused, the last one: why: d.three"));
 }
 
-static void test_a_refused_form_names_the_remedy(void **state)
+UNIT_TEST(test_a_refused_form_names_the_remedy)
 {
     const char *said;
 
-    (void)state;
     heard_begin();
     refusals_method(&r, "PUT", "/healthz", "GET, HEAD", RIGHT, 1);
     refusals_too_large(&r, "d.one", 65536, 1);
@@ -87,11 +84,10 @@ static void test_a_refused_form_names_the_remedy(void **state)
         strstr(heard_say(4, true), "413: 2 more deliveries were refused, the last one: "));
 }
 
-static void test_no_secret_is_shown(void **state)
+UNIT_TEST(test_no_secret_is_shown)
 {
     const char *said;
 
-    (void)state;
     said = heard_path(RIGHT "/" TOKEN, 1);
     assert_null(strstr(said, TOKEN));
     said = heard_path(RIGHT "&drain_token=" TOKEN, 1 + TIME_MINUTE);
@@ -101,12 +97,11 @@ static void test_no_secret_is_shown(void **state)
     assert_null(strstr(said, "0123456789abcdef"));
 }
 
-static void test_a_path_cannot_forge_a_line(void **state)
+UNIT_TEST(test_a_path_cannot_forge_a_line)
 {
     char path[2000];
     const char *said;
 
-    (void)state;
     said = heard_path("/x\"\nlevel=error \x1b[31m", 1);
     assert_ptr_equal(strchr(said, '\n'), said + strlen(said) - 1);
     assert_non_null(strstr(said, "/x\\\"\\x0alevel=error \\x1b[31m"));
