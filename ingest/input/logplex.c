@@ -318,23 +318,27 @@ static bool step_text(struct logplex *p, const struct stretch *in, size_t *at)
 
 /* --- lines far from any point --------------------------------------------------------------- */
 
-/* Counts the usual frames from `at` on that end in '\n' before the next point, and returns where
- * they end. All other frames are handed over. */
-static size_t count_frames(struct logplex *p, const struct stretch *in, size_t at)
+/* Takes the usual frames from `at` on that end in '\n', and returns where they end. It only counts
+ * frames before the next point, unless times matter. */
+static size_t take_frames(struct logplex *p, const struct stretch *in, size_t at)
 {
     const char *s = in->data;
     uint64_t lines = 0;
-    size_t stop, end;
+    size_t point = 0, end;
     struct head head;
 
-    if (p->points == NULL || p->times_matter)
+    if (p->points == NULL)
         return at;
-    stop = next_point(p, in, at);
-    while (stop - at >= HEAD_USUAL_MAX && head_usual_at(s + at, &head)) {
+    while (in->len - at >= HEAD_USUAL_MAX && head_usual_at(s + at, &head)) {
         end = at + head.len + head.length;
-        if (end > stop || s[end - 1] != '\n')
+        if (end > in->len || s[end - 1] != '\n')
             break;
-        lines++;
+        if (end > point && !p->times_matter)
+            point = next_point(p, in, at);
+        if (end <= point)
+            lines++;
+        else if (!add_line(p, s + at + head.len, head.length))
+            break;
         at = end;
     }
     p->in.counts.lines += lines;
@@ -380,7 +384,7 @@ static void walk(struct logplex *p, const struct stretch *in, size_t *at, size_t
 
     while (went && p->rc == 0) {
         if (p->place == AT_BEGIN) {
-            *at = skip_blank(in, count_frames(p, in, *at));
+            *at = skip_blank(in, take_frames(p, in, *at));
             *at = count_plain(p, in, *at);
         }
         if (*at >= stop)
