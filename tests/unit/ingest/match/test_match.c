@@ -520,18 +520,19 @@ UNIT_TEST(test_unless_is_not_in_the_pass)
     assert_string_equal(candidates("hay ", lines, 3), "12");
 }
 
+static const struct sketch rules_on_values[] = {
+    {.fields = {{"status", "5..", true}}},
+    {.fields = {{"path", "/api/.*", true}, {"path", "/v[0-9]+", true}}},
+    {.fields = {{"msg", "(?i)time ?out|gone", true}}},
+    {.fields = {{"q", "[^b].c", true}}},
+    {.fields = {{"any", ".+", true}}},
+    {.fields = {{"a.b", "(?x) x y # ( no group", true}}},
+    {.fields = {{"raw", "\\Qa.b", true}}},
+    {.fields = {{"status", "503", false}, {"status", "50[0-2]", true}}, .matches = {"GET"}},
+};
+
 UNIT_TEST(test_values_by_pattern)
 {
-    static const struct sketch rules[] = {
-        {.fields = {{"status", "5..", true}}},
-        {.fields = {{"path", "/api/.*", true}, {"path", "/v[0-9]+", true}}},
-        {.fields = {{"msg", "(?i)time ?out|gone", true}}},
-        {.fields = {{"q", "[^b].c", true}}},
-        {.fields = {{"any", ".+", true}}},
-        {.fields = {{"a.b", "(?x) x y # ( no group", true}}},
-        {.fields = {{"raw", "\\Qa.b", true}}},
-        {.fields = {{"status", "503", false}, {"status", "50[0-2]", true}}, .matches = {"GET"}},
-    };
     static const struct {
         const char *message, *expected;
     } cases[] = {
@@ -569,7 +570,7 @@ UNIT_TEST(test_values_by_pattern)
     };
 
     for (size_t full = 0; full <= PASS_WHOLE_MAX; full += PASS_WHOLE_MAX) {
-        setup_bounded(rules, 8, full);
+        setup_bounded(rules_on_values, 8, full);
         assert_false(match_is_line_by_line(f.match));
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
             const char *const lines[] = {"quiet", cases[i].message, "quiet"};
