@@ -29,13 +29,13 @@ int64_t judge_cooldown_end_us(const struct key *key, const struct rule *rule)
 struct judge_result judge_key(struct key *key, const struct rule *rule,
                               const struct window_run *fresh, size_t n, int64_t step_us)
 {
-    struct judge_result result = {
-        .most = window_judge(&key->window, fresh, n, judge_within_ms(rule)),
-        .suppressed = key->since,
-    };
-    bool breach = result.most.count > rule->more_than;
+    const int64_t within_ms = judge_within_ms(rule);
+    bool breach = window_exceeds(&key->window, fresh, n, within_ms, rule->more_than);
+    struct judge_result result = {.verdict = JUDGE_QUIET};
 
     if (breach && step_us >= judge_cooldown_end_us(key, rule)) {
+        result.most = window_judge(&key->window, fresh, n, within_ms);
+        result.suppressed = key->since;
         result.verdict = JUDGE_ALERT;
         key->alerted_us = step_us;
         key->since = 0;

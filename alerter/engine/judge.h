@@ -20,7 +20,7 @@ enum judge_verdict {
 
 struct judge_result {
     enum judge_verdict verdict;
-    struct window_count most; /* the largest interval that holds one of the new matches */
+    struct window_count most; /* JUDGE_ALERT: the largest interval that holds a new match */
     uint64_t suppressed;      /* JUDGE_ALERT: matches put in after the key's last alert */
     bool is_first;            /* JUDGE_COOLED: no earlier breach fell into this cooldown */
 };

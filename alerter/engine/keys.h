@@ -4,7 +4,7 @@
  * was touched last, so that the stalest can go first. The groups of one app's rule are a family
  * with a list of its own; a rule without group has none, and costs nothing of this. Pure.
  *
- * Memory: about 350 bytes a key with its first four distinct times (with names of some 40 bytes),
+ * Memory: about 400 bytes a key with its first four distinct times (with names of some 40 bytes),
  * plus the bytes in window.h for each further time. */
 #ifndef DRAINWATCH_ALERTER_ENGINE_KEYS_H
 #define DRAINWATCH_ALERTER_ENGINE_KEYS_H

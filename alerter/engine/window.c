@@ -7,13 +7,27 @@
 
 struct window_time {
     int64_t ms;
-    uint64_t sum; /* matches at this time and before it, ever */
+    uint64_t sum; /* matches at this time and before it, ever; without the block's `added` */
 };
 
-enum { FIRST_TIMES = 4 };
+struct window_block {
+    struct window_time *times;
+    size_t n;
+    int64_t end_ms; /* its last time */
+    uint64_t added; /* matches put before the block's times later than them */
+};
+
+/* A late match moves up to one block of times and counts in the blocks behind it. */
+enum { FIRST_TIMES = 4, BLOCK_TIMES = 256 };
 
 /* No difference of two such times overflows. */
 #define MS_MAX (INT64_MAX / 1000)
+
+/* Where a time stands. The end is behind the last time of the last block. */
+struct place {
+    size_t block;
+    size_t i;
+};
 
 void window_init(struct window *w)
 {
@@ -22,40 +36,98 @@ void window_init(struct window *w)
 
 void window_close(struct window *w)
 {
-    free(w->times);
+    for (size_t b = 0; b < w->n_blocks; b++)
+        free(w->blocks[b].times);
+    free(w->blocks);
     window_init(w);
 }
 
-static struct window_time *held(const struct window *w)
+static struct place end_place(const struct window *w)
 {
-    return w->head == 0 ? w->times : w->times + w->head; /* no sum with a null pointer */
+    if (w->n == 0)
+        return (struct place){0};
+    return (struct place){.block = w->n_blocks - 1, .i = w->blocks[w->n_blocks - 1].n};
 }
 
-/* The running sum before the time at `i`. */
-static uint64_t sum_before(const struct window *w, size_t i)
+static bool is_end(const struct window *w, struct place p)
 {
-    return i == 0 ? w->before : held(w)[i - 1].sum;
+    return w->n == 0 || p.i == w->blocks[p.block].n;
 }
 
-/* The index of the first time later than `ms`. It looks at the end first, because most matches are
- * new. The steps add instead of branching: a mispredicted branch that waits for memory costs more
- * than the whole search. */
-static size_t first_after(const struct window *w, int64_t ms)
+static struct place next(const struct window *w, struct place p)
 {
-    const struct window_time *times = held(w);
-    size_t first = 0, n = w->n;
+    p.i++;
+    if (is_end(w, p) && p.block + 1 < w->n_blocks)
+        return (struct place){.block = p.block + 1};
+    return p;
+}
 
-    if (n == 0 || times[n - 1].ms <= ms)
-        return n;
-    if (n > 1 && times[n - 2].ms <= ms)
-        return n - 1;
+static int64_t ms_at(const struct window *w, struct place p)
+{
+    return w->blocks[p.block].times[p.i].ms;
+}
+
+static int64_t oldest_ms(const struct window *w)
+{
+    return ms_at(w, (struct place){.i = w->head});
+}
+
+static uint64_t sum_at(const struct window *w, struct place p)
+{
+    const struct window_block *block = &w->blocks[p.block];
+
+    return block->times[p.i].sum + block->added;
+}
+
+/* The running sum before the time at `p`. */
+static uint64_t sum_before(const struct window *w, struct place p)
+{
+    if (p.block == 0 && p.i == w->head)
+        return w->before;
+    if (p.i == 0)
+        p = (struct place){.block = p.block - 1, .i = w->blocks[p.block - 1].n};
+    p.i--;
+    return sum_at(w, p);
+}
+
+/* The first block that ends later than `ms`; there is one. */
+static size_t block_after(const struct window *w, int64_t ms)
+{
+    size_t first = 0, n = w->n_blocks;
+
     while (n > 1) {
         size_t half = n / 2;
 
-        first += (size_t)(times[first + half - 1].ms <= ms) * half;
+        first += (size_t)(w->blocks[first + half - 1].end_ms <= ms) * half;
         n -= half;
     }
     return first;
+}
+
+/* The first time later than `ms`. It looks at the end first, because most matches are new. The
+ * steps add instead of branching: a mispredicted branch that waits for memory costs more than the
+ * whole search. */
+static struct place first_after(const struct window *w, int64_t ms)
+{
+    struct place p = end_place(w);
+    const struct window_time *times;
+    size_t n;
+
+    if (w->n == 0 || w->blocks[p.block].times[p.i - 1].ms <= ms)
+        return p;
+    if (p.i > 1 && w->blocks[p.block].times[p.i - 2].ms <= ms)
+        return (struct place){.block = p.block, .i = p.i - 1};
+    p.block = block_after(w, ms);
+    p.i = p.block == 0 ? w->head : 0;
+    times = w->blocks[p.block].times;
+    n = w->blocks[p.block].n - p.i;
+    while (n > 1) {
+        size_t half = n / 2;
+
+        p.i += (size_t)(times[p.i + half - 1].ms <= ms) * half;
+        n -= half;
+    }
+    return p;
 }
 
 static int by_time(const void *a, const void *b)
@@ -88,9 +160,11 @@ size_t window_sort(struct window_run *runs, size_t n)
 /* Of the window and the runs; one of them must not be empty. */
 static int64_t newest(const struct window *w, const struct window_run *runs, size_t n)
 {
-    if (n == 0 || (w->n > 0 && held(w)[w->n - 1].ms > runs[n - 1].ms))
-        return held(w)[w->n - 1].ms;
-    return runs[n - 1].ms;
+    int64_t ms = n == 0 ? INT64_MIN : runs[n - 1].ms;
+
+    if (w->n > 0 && w->blocks[w->n_blocks - 1].end_ms > ms)
+        return w->blocks[w->n_blocks - 1].end_ms;
+    return ms;
 }
 
 size_t window_late(const struct window *w, const struct window_run *runs, size_t n, int64_t keep_ms)
@@ -106,159 +180,192 @@ size_t window_late(const struct window *w, const struct window_run *runs, size_t
     return late;
 }
 
-/* Makes room for `more` times at the end. With a third of slack the times move to the front once in
- * so many appends, so an append stays cheap while the oldest are forgotten. */
-static int reserve(struct window *w, size_t more)
+/* Inserts an empty block at index `b`. */
+static int add_block(struct window *w, size_t b, size_t cap)
 {
-    size_t need = w->n + more, cap;
     struct window_time *times;
 
-    if (w->head + need <= w->cap)
-        return 0;
-    if (need + need / 4 <= w->cap) {
-        memmove(w->times, held(w), w->n * sizeof *w->times);
-        w->head = 0;
-        return 0;
+    if (w->n_blocks == w->cap_blocks) {
+        uint32_t n = w->n_blocks == 0 ? 1 : 2 * w->n_blocks;
+        struct window_block *blocks = realloc(w->blocks, n * sizeof *blocks);
+
+        if (blocks == NULL)
+            return ERR_NOMEM;
+        w->blocks = blocks;
+        w->cap_blocks = n;
     }
-    cap = need <= FIRST_TIMES ? FIRST_TIMES : need + need / 2;
     times = malloc(cap * sizeof *times);
     if (times == NULL)
         return ERR_NOMEM;
-    if (w->n > 0)
-        memcpy(times, held(w), w->n * sizeof *times);
-    free(w->times);
-    w->times = times;
-    w->cap = cap;
-    w->head = 0;
+    memmove(w->blocks + b + 1, w->blocks + b, (w->n_blocks - b) * sizeof *w->blocks);
+    w->blocks[b] = (struct window_block){.times = times};
+    w->n_blocks++;
     return 0;
+}
+
+/* Splits the full block of a place in halves. At the end the new half is empty, so that a window
+ * to which nothing comes late has full blocks. */
+static int split(struct window *w, struct place *at)
+{
+    size_t n = w->blocks[at->block].n, keep = is_end(w, *at) ? n : n / 2;
+    struct window_block *half;
+    int rc = add_block(w, at->block + 1, BLOCK_TIMES);
+
+    if (rc != 0)
+        return rc;
+    half = &w->blocks[at->block];
+    half[1].n = n - keep;
+    half[1].added = half->added;
+    memcpy(half[1].times, half->times + keep, half[1].n * sizeof *half->times);
+    half[1].end_ms = half->end_ms;
+    half->n = keep;
+    half->end_ms = half->times[keep - 1].ms;
+    if (at->i >= keep)
+        *at = (struct place){.block = at->block + 1, .i = at->i - keep};
+    return 0;
+}
+
+/* Moves the first block's times to its front. */
+static void compact(struct window *w)
+{
+    struct window_block *first = &w->blocks[0];
+
+    first->n -= w->head;
+    memmove(first->times, first->times + w->head, first->n * sizeof *first->times);
+    w->head = 0;
+}
+
+/* Gives the only block room for half as many times more. */
+static int resize(struct window *w, uint32_t n)
+{
+    uint32_t cap = n <= FIRST_TIMES ? FIRST_TIMES : n + n / 2;
+    struct window_time *times;
+
+    if (cap > BLOCK_TIMES)
+        cap = BLOCK_TIMES;
+    times = realloc(w->blocks[0].times, cap * sizeof *times);
+    if (times == NULL)
+        return ERR_NOMEM;
+    w->blocks[0].times = times;
+    w->cap = cap;
+    return 0;
+}
+
+/* Makes room for a time. The first block's times move to the front only if that gives a fifth of
+ * its room back, so an append stays cheap while the oldest are forgotten. */
+static int make_room(struct window *w, struct place *at)
+{
+    uint32_t need;
+
+    if (w->n == 0) {
+        w->cap = FIRST_TIMES;
+        return add_block(w, 0, FIRST_TIMES);
+    }
+    if (w->blocks[at->block].n < w->cap)
+        return 0;
+    need = w->cap + 1 - w->head;
+    if (w->cap == BLOCK_TIMES && (at->block > 0 || need + need / 4 > w->cap))
+        return split(w, at);
+    at->i -= w->head;
+    compact(w);
+    return need + need / 4 > w->cap ? resize(w, need) : 0;
+}
+
+/* Puts in a time that the window does not have. */
+static int insert(struct window *w, struct place *at, int64_t ms)
+{
+    int rc = make_room(w, at);
+    struct window_block *block;
+    struct window_time *time;
+
+    if (rc != 0)
+        return rc;
+    block = &w->blocks[at->block];
+    time = block->times + at->i;
+    memmove(time + 1, time, (block->n - at->i) * sizeof *time);
+    *time = (struct window_time){.ms = ms, .sum = sum_before(w, *at) - block->added};
+    block->n++;
+    block->end_ms = block->times[block->n - 1].ms;
+    w->n++;
+    return 0;
+}
+
+static int add(struct window *w, const struct window_run *run)
+{
+    struct place at = first_after(w, run->ms - 1);
+    const struct window_block *block;
+
+    if (is_end(w, at) || ms_at(w, at) != run->ms) {
+        int rc = insert(w, &at, run->ms);
+
+        if (rc != 0)
+            return rc;
+    }
+    block = &w->blocks[at.block];
+    for (size_t i = at.i; i < block->n; i++)
+        block->times[i].sum += run->n;
+    for (size_t b = at.block + 1; b < w->n_blocks; b++)
+        w->blocks[b].added += run->n;
+    return 0;
+}
+
+/* Drops the oldest `gone` times. The newest stays, and its block with it. */
+static void drop(struct window *w, size_t gone)
+{
+    uint32_t b = 0;
+
+    w->n -= gone;
+    gone += w->head;
+    for (; gone >= w->blocks[b].n; b++) {
+        gone -= w->blocks[b].n;
+        free(w->blocks[b].times);
+    }
+    w->head = (uint32_t)gone;
+    w->n_blocks -= b;
+    memmove(w->blocks, w->blocks + b, w->n_blocks * sizeof *w->blocks);
+}
+
+static void forget(struct window *w, int64_t cut_ms)
+{
+    struct place p = {.i = w->head};
+    size_t gone = 0;
+
+    for (; ms_at(w, p) <= cut_ms; p = next(w, p))
+        gone++;
+    if (gone == 0)
+        return;
+    w->before = sum_before(w, p);
+    drop(w, gone);
 }
 
 /* Frees memory after a storm; if that fails, the window just stays large. */
 static void shrink(struct window *w)
 {
-    size_t cap = w->n < FIRST_TIMES ? FIRST_TIMES : w->n + w->n / 2;
-    struct window_time *times;
-
-    if (w->cap <= 64 || w->cap / 4 <= w->n)
+    if (w->n_blocks > 1 || w->cap <= 64 || w->cap / 4 <= w->n)
         return;
-    memmove(w->times, held(w), w->n * sizeof *w->times);
-    w->head = 0;
-    times = realloc(w->times, cap * sizeof *times);
-    if (times == NULL)
-        return;
-    w->times = times;
-    w->cap = cap;
-}
-
-static void forget(struct window *w, int64_t cut_ms)
-{
-    size_t gone = 0;
-
-    while (gone < w->n && held(w)[gone].ms <= cut_ms)
-        gone++;
-    if (gone == 0)
-        return;
-    w->before = held(w)[gone - 1].sum;
-    w->head += gone;
-    w->n -= gone;
-}
-
-/* How many of the runs are at times that the window does not have from index `from` on. */
-static size_t count_new(const struct window *w, size_t from, const struct window_run *runs,
-                        size_t n)
-{
-    const struct window_time *times = held(w);
-    size_t fresh = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        while (from < w->n && times[from].ms < runs[i].ms)
-            from++;
-        fresh += from == w->n || times[from].ms != runs[i].ms;
-    }
-    return fresh;
-}
-
-/* As merge for a single run, as most records bring: one pass over the later times. */
-static void merge_one(struct window *w, size_t from, const struct window_run *run, size_t more)
-{
-    struct window_time *times = held(w);
-
-    if (from == w->n) {
-        times[w->n++] = (struct window_time){.ms = run->ms, .sum = sum_before(w, from) + run->n};
-        return;
-    }
-    if (more > 0) {
-        memmove(times + from + 1, times + from, (w->n - from) * sizeof *times);
-        times[from] = (struct window_time){.ms = run->ms, .sum = sum_before(w, from)};
-        w->n++;
-    }
-    for (size_t i = from; i < w->n; i++)
-        times[i].sum += run->n;
-}
-
-/* Merges the runs into the times from index `from` on; there is room for the `more` new ones. While
- * it works from the back, `sum` holds the matches at each time alone. */
-static void merge(struct window *w, size_t from, const struct window_run *runs, size_t n,
-                  size_t more)
-{
-    struct window_time *times = held(w);
-    uint64_t sum = sum_before(w, from);
-    size_t old = w->n, to = w->n + more;
-
-    for (size_t i = old; i-- > from;)
-        times[i].sum -= i == from ? sum : times[i - 1].sum;
-    while (n > 0) {
-        const struct window_run *run = &runs[n - 1];
-
-        if (old > from && times[old - 1].ms > run->ms) {
-            times[--to] = times[--old];
-            continue;
-        }
-        if (old > from && times[old - 1].ms == run->ms) {
-            times[--to] = times[--old];
-            times[to].sum += run->n;
-        } else {
-            times[--to] = (struct window_time){.ms = run->ms, .sum = run->n};
-        }
-        n--;
-    }
-    assert(to == old);
-    w->n += more;
-    for (size_t i = from; i < w->n; i++)
-        times[i].sum = sum += times[i].sum;
-}
-
-static int add(struct window *w, const struct window_run *runs, size_t n)
-{
-    size_t from = first_after(w, runs[0].ms - 1);
-    size_t more = count_new(w, from, runs, n);
-    int rc = reserve(w, more);
-
-    if (rc == 0 && n == 1)
-        merge_one(w, from, runs, more);
-    else if (rc == 0)
-        merge(w, from, runs, n, more);
-    return rc;
+    compact(w);
+    (void)resize(w, (uint32_t)w->n);
 }
 
 int window_put(struct window *w, const struct window_run *runs, size_t n, int64_t keep_ms,
                size_t max_times)
 {
     int64_t cut;
-    int rc;
 
-    assert(n + w->n > 0 && max_times > 0);
+    assert(n + w->n > 0 && max_times > 0 && keep_ms > 0);
     cut = newest(w, runs, n) - keep_ms;
     assert(n == 0 || runs[0].ms > cut);
-    rc = n == 0 ? 0 : add(w, runs, n);
-    if (rc != 0)
-        return rc;
+    for (size_t i = 0; i < n; i++) {
+        int rc = add(w, &runs[i]);
+
+        if (rc != 0)
+            return rc;
+    }
     forget(w, cut);
     if (w->n > max_times) {
         /* Their matches stay in the running sums, so the next time stands for the dropped ones. */
-        w->head += w->n - max_times;
-        w->n = max_times;
-        w->merged_ms = held(w)[0].ms;
+        drop(w, w->n - max_times);
+        w->merged_ms = oldest_ms(w);
     }
     shrink(w);
     return 0;
@@ -267,15 +374,13 @@ int window_put(struct window *w, const struct window_run *runs, size_t n, int64_
 /* The time of a fresh match, or the one that it was merged into. */
 static int64_t where(const struct window *w, const struct window_run *fresh)
 {
-    int64_t oldest = held(w)[0].ms;
-
-    return fresh->ms < oldest ? oldest : fresh->ms;
+    return fresh->ms < oldest_ms(w) ? oldest_ms(w) : fresh->ms;
 }
 
 /* An interval that ends at the time at `last`; the first that it holds is at `first`. */
 struct interval {
-    size_t first;
-    size_t last;
+    struct place first;
+    struct place last;
     uint64_t before; /* the running sum before `first` */
     uint64_t count;
 };
@@ -287,68 +392,90 @@ static void begin_at(const struct window *w, struct interval *in, int64_t ms, in
     in->before = sum_before(w, in->first);
 }
 
-/* Tries the intervals that end before `end_ms` and keeps the largest. */
-static void judge_until(const struct window *w, struct interval *in, int64_t end_ms,
-                        int64_t within_ms, struct interval *best)
+/* Tries the intervals that end before `until_ms` and keeps the largest; one of more than `enough`
+ * ends the search. */
+static void judge_until(const struct window *w, struct interval *in, int64_t until_ms,
+                        int64_t within_ms, uint64_t enough, struct interval *best)
 {
-    const struct window_time *times = held(w);
+    for (; !is_end(w, in->last) && ms_at(w, in->last) < until_ms; in->last = next(w, in->last)) {
+        int64_t start_ms = ms_at(w, in->last) - within_ms;
 
-    for (; in->last < w->n && times[in->last].ms < end_ms; in->last++) {
-        int64_t start_ms = times[in->last].ms - within_ms;
-
-        for (; times[in->first].ms <= start_ms; in->first++)
-            in->before = times[in->first].sum;
-        in->count = times[in->last].sum - in->before;
+        for (; ms_at(w, in->first) <= start_ms; in->first = next(w, in->first))
+            in->before = sum_at(w, in->first);
+        in->count = sum_at(w, in->last) - in->before;
         if (in->count >= best->count)
             *best = *in;
+        if (best->count > enough)
+            return;
     }
 }
 
 /* Intervals that end at a time of the window are enough: any other one holds no more than the one
  * that ends at its last match. */
-struct window_count window_judge(const struct window *w, const struct window_run *fresh, size_t n,
-                                 int64_t within_ms)
+static struct interval judge(const struct window *w, const struct window_run *fresh, size_t n,
+                             int64_t within_ms, uint64_t enough)
 {
-    const struct window_time *times = held(w);
     struct interval in, best = {0};
 
     assert(n > 0 && w->n > 0 && within_ms > 0);
     begin_at(w, &in, where(w, &fresh[0]), within_ms);
-    for (size_t f = 0; f < n; f++) {
+    for (size_t f = 0; f < n && best.count <= enough; f++) {
         int64_t at_ms = where(w, &fresh[f]);
-        int64_t end_ms = at_ms + within_ms; /* intervals that end here no longer hold it */
+        int64_t until_ms = at_ms + within_ms; /* intervals that end here no longer hold it */
 
-        if (times[in.last].ms < at_ms)
+        if (ms_at(w, in.last) < at_ms)
             begin_at(w, &in, at_ms, within_ms);
-        if (f + 1 < n && where(w, &fresh[f + 1]) < end_ms)
-            end_ms = where(w, &fresh[f + 1]);
-        judge_until(w, &in, end_ms, within_ms, &best);
+        if (f + 1 < n && where(w, &fresh[f + 1]) < until_ms)
+            until_ms = where(w, &fresh[f + 1]);
+        judge_until(w, &in, until_ms, within_ms, enough, &best);
     }
+    return best;
+}
+
+/* The intervals that hold a fresh match hold the times from it to their end, too. So of a storm
+ * `more_than` + 1 intervals are tried at most. */
+bool window_exceeds(const struct window *w, const struct window_run *fresh, size_t n,
+                    int64_t within_ms, uint64_t more_than)
+{
+    return sum_before(w, end_place(w)) - w->before > more_than &&
+           judge(w, fresh, n, within_ms, more_than).count > more_than;
+}
+
+struct window_count window_judge(const struct window *w, const struct window_run *fresh, size_t n,
+                                 int64_t within_ms)
+{
+    struct interval best = judge(w, fresh, n, within_ms, UINT64_MAX);
+    int64_t last_ms = ms_at(w, best.last);
+
     return (struct window_count){.count = best.count,
-                                 .first_ms = times[best.first].ms,
-                                 .last_ms = times[best.last].ms,
-                                 .about = times[best.last].ms - within_ms < w->merged_ms};
+                                 .first_ms = ms_at(w, best.first),
+                                 .last_ms = last_ms,
+                                 .about = last_ms - within_ms < w->merged_ms};
 }
 
 uint64_t window_count_after(const struct window *w, int64_t ms)
 {
-    return sum_before(w, w->n) - sum_before(w, first_after(w, ms));
+    return sum_before(w, end_place(w)) - sum_before(w, first_after(w, ms));
 }
 
 void window_save(const struct window *w, struct snapshot_writer *out)
 {
-    const struct window_time *times = held(w);
+    struct place p = {.i = w->head};
+    uint64_t before = w->before;
+    int64_t ms = oldest_ms(w);
 
     assert(w->n > 0);
     snapshot_put_u64(out, w->merged_ms != INT64_MIN);
     if (w->merged_ms != INT64_MIN)
         snapshot_put_i64(out, w->merged_ms);
     snapshot_put_u64(out, w->n);
-    snapshot_put_i64(out, times[0].ms);
-    for (size_t i = 0; i < w->n; i++) {
-        if (i > 0)
-            snapshot_put_u64(out, (uint64_t)(times[i].ms - times[i - 1].ms));
-        snapshot_put_u64(out, times[i].sum - sum_before(w, i));
+    snapshot_put_i64(out, ms);
+    for (; !is_end(w, p); p = next(w, p)) {
+        if (ms_at(w, p) != ms)
+            snapshot_put_u64(out, (uint64_t)(ms_at(w, p) - ms));
+        snapshot_put_u64(out, sum_at(w, p) - before);
+        before = sum_at(w, p);
+        ms = ms_at(w, p);
     }
 }
 
@@ -361,25 +488,25 @@ static int64_t load_ms(struct snapshot_reader *in)
     return in->bad ? 0 : ms;
 }
 
-static void load_times(struct window *w, struct snapshot_reader *in, size_t n)
+static int load_times(struct window *w, struct snapshot_reader *in, size_t n)
 {
-    int64_t ms = load_ms(in);
+    struct window_run run = {.ms = load_ms(in)};
     uint64_t sum = 0;
+    int rc = 0;
 
-    for (size_t i = 0; i < n && !in->bad; i++) {
-        uint64_t count;
-
+    for (size_t i = 0; i < n && !in->bad && rc == 0; i++) {
         if (i > 0) {
-            uint64_t gap = snapshot_get_max(in, (uint64_t)(MS_MAX - ms));
+            uint64_t gap = snapshot_get_max(in, (uint64_t)(MS_MAX - run.ms));
 
             in->bad = in->bad || gap == 0;
-            ms += (int64_t)gap;
+            run.ms += (int64_t)gap;
         }
-        count = snapshot_get_max(in, (UINT64_MAX >> 1) - sum);
-        in->bad = in->bad || count == 0;
-        sum += count;
-        w->times[i] = (struct window_time){.ms = ms, .sum = sum};
+        run.n = snapshot_get_max(in, (UINT64_MAX >> 1) - sum);
+        in->bad = in->bad || run.n == 0;
+        sum += run.n;
+        rc = in->bad ? ERR_DAMAGED : add(w, &run);
     }
+    return in->bad ? ERR_DAMAGED : rc;
 }
 
 int window_load(struct window *w, struct snapshot_reader *in, size_t max_times)
@@ -391,11 +518,5 @@ int window_load(struct window *w, struct snapshot_reader *in, size_t max_times)
     n = snapshot_get_count(in, 2);
     if (in->bad || n == 0 || n > max_times)
         return ERR_DAMAGED;
-    if (reserve(w, n) != 0)
-        return ERR_NOMEM;
-    load_times(w, in, n);
-    if (in->bad)
-        return ERR_DAMAGED;
-    w->n = n;
-    return 0;
+    return load_times(w, in, n);
 }

@@ -13,7 +13,7 @@ from rig import (ALERTER, INGEST, LOAD_CORE, PATH, ROOT, SERVER_CORE, BenchError
 RECORDS = 60_000
 STORM_KEYS, STORM_BODIES, STORM_LINES = 1000, 200, 1000
 STORM_MATCHES = 10_000_000
-KEY_BYTES, TIME_BYTES = 350, 24  # alerter/engine/engine.h
+KEY_BYTES, TIME_BYTES = 400, 24  # alerter/engine/engine.h
 GROUP_BYTES = 1200  # ingest/collect/collect.h
 
 # ---- event records a second ----

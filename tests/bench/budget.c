@@ -13,7 +13,7 @@
 #include <string.h>
 #include <valgrind/callgrind.h>
 
-enum { LINES = 100, BODY_MAX = LINES * LINES_MAX, STEPS = 1000, CHUNK = 16 << 10 };
+enum { LINES = 100, BODY_MAX = LINES * LINES_MAX, STEPS = 1000, CHUNK = 16 << 10, FULL = 65536 };
 
 static const int64_t START_US = INT64_C(1778141172000000);
 static const char rules_text[] =
@@ -37,6 +37,7 @@ struct budget {
     char none[BODY_MAX], half[BODY_MAX];
     size_t n_none, n_half;
     int64_t now_us;
+    struct lines random;
 };
 
 static size_t make_body(bool matches, char body[BODY_MAX])
@@ -111,31 +112,55 @@ static void unpack(struct budget *b)
         abort();
 }
 
+static void step(struct budget *b, const char *rule, const int64_t *times_us, size_t n)
+{
+    const struct wire_matches matches = {.rule = rule,
+                                         .source = "heroku",
+                                         .process = "router",
+                                         .times_us = times_us,
+                                         .n_times = n,
+                                         .sample = {(const uint8_t *)"x", 1}};
+    const struct wire_record record = {.received_us = b->now_us,
+                                       .drain = "d.1",
+                                       .frame_id = "",
+                                       .lines = 1,
+                                       .matches = &matches,
+                                       .n_matches = 1};
+    struct engine_outcomes alerts;
+    struct engine_event event;
+    struct err err;
+
+    b->now_us += 10000;
+    event = engine_record_event(&record, b->now_us);
+    if (engine_step(b->engine, &event, &alerts, &err) != 0)
+        abort();
+}
+
 /* A match of one rule each 10 ms: every step breaches, and the cooldown keeps it quiet. */
 static void step_engine(struct budget *b)
 {
-    for (int i = 0; i < STEPS; i++) {
-        const struct wire_matches matches = {.rule = "h12",
-                                             .source = "heroku",
-                                             .process = "router",
-                                             .times_us = &b->now_us,
-                                             .n_times = 1,
-                                             .sample = {(const uint8_t *)"x", 1}};
-        const struct wire_record record = {.received_us = b->now_us,
-                                           .drain = "d.1",
-                                           .frame_id = "",
-                                           .lines = 1,
-                                           .matches = &matches,
-                                           .n_matches = 1};
-        struct engine_outcomes alerts;
-        struct engine_event event;
-        struct err err;
+    for (int i = 0; i < STEPS; i++)
+        step(b, "h12", &b->now_us, 1);
+}
 
-        b->now_us += 10000;
-        event = engine_record_event(&record, b->now_us);
-        if (engine_step(b->engine, &event, &alerts, &err) != 0)
-            abort();
+/* Matches at any of the times that a full window has, and between them. */
+static void step_late(struct budget *b)
+{
+    for (int i = 0; i < STEPS; i++) {
+        int64_t ago = (int64_t)lines_random(&b->random, FULL);
+        int64_t us = b->now_us - ago * 30000;
+
+        step(b, "timeout", &us, 1);
     }
+}
+
+static void fill_window(struct budget *b)
+{
+    static int64_t times_us[FULL];
+
+    for (int i = 0; i < FULL; i++)
+        times_us[i] = b->now_us - i * INT64_C(30000);
+    step(b, "timeout", times_us, FULL);
 }
 
 #define COUNT(b, path)                                                                             \
@@ -183,6 +208,8 @@ int main(void)
     COUNT(&b, pack);
     COUNT(&b, unpack);
     COUNT(&b, step_engine);
+    fill_window(&b);
+    COUNT(&b, step_late);
     engine_free(b.engine);
     wire_free(b.wire);
     auth_free(b.auth);
