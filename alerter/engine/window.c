@@ -203,23 +203,24 @@ static int add_block(struct window *w, size_t b, size_t cap)
     return 0;
 }
 
-/* Splits the full block of a place in halves. At the end the new half is empty, so that a window
- * to which nothing comes late has full blocks. */
+/* Splits the full block of a place in halves. At the end of the window the right one is empty, so
+ * that blocks stay full if nothing comes late. */
 static int split(struct window *w, struct place *at)
 {
     size_t n = w->blocks[at->block].n, keep = is_end(w, *at) ? n : n / 2;
-    struct window_block *half;
+    struct window_block *left, *right;
     int rc = add_block(w, at->block + 1, BLOCK_TIMES);
 
     if (rc != 0)
         return rc;
-    half = &w->blocks[at->block];
-    half[1].n = n - keep;
-    half[1].added = half->added;
-    memcpy(half[1].times, half->times + keep, half[1].n * sizeof *half->times);
-    half[1].end_ms = half->end_ms;
-    half->n = keep;
-    half->end_ms = half->times[keep - 1].ms;
+    left = &w->blocks[at->block];
+    right = left + 1;
+    right->n = n - keep;
+    right->added = left->added;
+    right->end_ms = left->end_ms;
+    memcpy(right->times, left->times + keep, right->n * sizeof *right->times);
+    left->n = keep;
+    left->end_ms = left->times[keep - 1].ms;
     if (at->i >= keep)
         *at = (struct place){.block = at->block + 1, .i = at->i - keep};
     return 0;
