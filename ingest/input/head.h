@@ -72,7 +72,7 @@ struct head {
 };
 
 /* Whether a usual head is at `s`: a length of 2 to 4 digits without a leading zero. It needs no
- * check for the end of the bytes, so a delivery without matches takes 25 % fewer instructions than
+ * check for the end of the bytes, so a delivery without matches takes 23 % fewer instructions than
  * with head_any_at alone. */
 static inline bool head_usual_at(const char s[HEAD_USUAL_MAX], struct head *head)
 {
