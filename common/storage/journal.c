@@ -332,15 +332,14 @@ int journal_begin_synced(struct journal *j, struct err *err)
     return rc;
 }
 
-/* After a transaction, however it ended. */
-static void end(struct journal *j)
+static void end(struct journal *j, bool committed)
 {
     j->in_transaction = false;
     if (j->synced && !j->sync_full)
         set_synchronous(j, false, &(struct err){0});
     j->synced = false;
     clear_row(&j->row);
-    room_count(&j->room);
+    room_end(&j->room, committed);
 }
 
 int journal_commit(struct journal *j, struct err *err)
@@ -355,7 +354,7 @@ int journal_commit(struct journal *j, struct err *err)
         journal_rollback(j);
         return rc;
     }
-    end(j);
+    end(j, true);
     j->committed = j->ends;
     return 0;
 }
@@ -368,7 +367,7 @@ void journal_rollback(struct journal *j)
     if (!sqlite3_get_autocommit(j->db))
         sqlite3_step(j->stmts[ROLLBACK]);
     sqlite3_reset(j->stmts[ROLLBACK]);
-    end(j);
+    end(j, false);
     j->ends = j->committed;
 }
 
@@ -506,6 +505,11 @@ int journal_read(struct journal *j, int64_t position, journal_read_fn *fn, void 
 int64_t journal_bytes(struct journal *j)
 {
     return room_bytes(&j->room);
+}
+
+bool journal_is_larger(struct journal *j, int64_t max_bytes)
+{
+    return room_is_larger(&j->room, max_bytes);
 }
 
 void journal_maintain(struct journal *j, bool is_idle)

@@ -74,9 +74,11 @@ int journal_read(struct journal *j, int64_t position, journal_read_fn *fn, void 
 /* A reader gets these as they were when it opened. */
 int64_t journal_first(const struct journal *j); /* position of the oldest record, 0: none */
 int64_t journal_last(const struct journal *j);  /* of the newest that was ever appended, 0: none */
-/* What the contents take in the file, without pages that are free for the next records. In a
- * transaction appended records count by an upper estimate, and trimmed ones still count. */
+/* What the contents take in the file, without pages that are free for the next records. Counts the
+ * pages, which costs as much as a small transaction. */
 int64_t journal_bytes(struct journal *j);
+/* True if they take more than that. Costs nothing as long as they take much less. */
+bool journal_is_larger(struct journal *j, int64_t max_bytes);
 
 /* Small named values in the same file, committed with the records. put needs a transaction. A value
  * of another size than `n` is ERR_DAMAGED. */

@@ -98,24 +98,46 @@ static int64_t number(struct sqlite3_stmt *stmt, int64_t before)
     return n;
 }
 
-void room_count(struct room *r)
+static void count(struct room *r)
 {
     r->pages = number(r->count_pages, r->pages);
     r->free_pages = number(r->count_free, r->free_pages);
     r->uncounted = 0;
-    if (sqlite3_get_autocommit(r->db))
-        r->appended = 0;
 }
 
-int64_t room_bytes(const struct room *r)
+void room_end(struct room *r, bool committed)
+{
+    r->appended = 0;
+    if (!committed) /* its pages may have been counted */
+        count(r);
+}
+
+static int64_t most_used(const struct room *r)
 {
     return (r->pages - r->free_pages) * r->page_bytes + r->uncounted;
+}
+
+static void count_changes(struct room *r)
+{
+    if (r->uncounted > 0)
+        count(r);
+}
+
+int64_t room_bytes(struct room *r)
+{
+    count_changes(r);
+    return most_used(r);
+}
+
+bool room_is_larger(struct room *r, int64_t max_bytes)
+{
+    return most_used(r) > max_bytes && room_bytes(r) > max_bytes;
 }
 
 /* How long the file must be for this. Half a unit stays for trims and for the owner's tables. */
 static int64_t file_need(const struct room *r, int64_t bytes)
 {
-    int64_t used = room_bytes(r) + bytes + r->unit_bytes / 2, pages = r->pages * r->page_bytes;
+    int64_t used = most_used(r) + bytes + r->unit_bytes / 2, pages = r->pages * r->page_bytes;
 
     return used > pages ? used : pages;
 }
@@ -132,9 +154,12 @@ enum fit { FITS, PAST_BOUND, DISK_FULL };
 
 static enum fit fit_file(struct room *r, int64_t bytes)
 {
-    int64_t need = file_need(r, bytes), most = file_most(r);
-    int64_t want = (need / r->unit_bytes + 1) * r->unit_bytes;
+    int64_t need, want, most = file_most(r);
 
+    if (file_need(r, bytes) > r->file_bytes)
+        count_changes(r);
+    need = file_need(r, bytes);
+    want = (need / r->unit_bytes + 1) * r->unit_bytes;
     if (need <= r->file_bytes)
         return FITS;
     if (need > most)
@@ -168,11 +193,8 @@ static int64_t most_bytes(size_t n)
 int room_reserve(struct room *r, size_t n, const char *path, struct err *err)
 {
     int64_t bytes = most_bytes(n);
-    enum fit fit;
+    enum fit fit = fit_file(r, bytes);
 
-    if (file_need(r, bytes) > r->file_bytes)
-        room_count(r);
-    fit = fit_file(r, bytes);
     if (fit == FITS)
         fit = fit_wal(r, bytes);
     if (fit == PAST_BOUND)
@@ -217,10 +239,12 @@ void room_maintain(struct room *r, bool is_idle)
 static int on_wal(void *ctx, sqlite3 *db, const char *name, int frames)
 {
     struct room *r = ctx;
+    int64_t used = WAL_HEAD + frames * (r->page_bytes + FRAME_HEAD);
 
     (void)db;
     (void)name;
-    r->wal_used = WAL_HEAD + frames * (r->page_bytes + FRAME_HEAD);
+    r->uncounted += used > r->wal_used ? used - r->wal_used : used;
+    r->wal_used = used;
     return SQLITE_OK;
 }
 
@@ -244,7 +268,7 @@ int room_open(struct room *r, struct sqlite3 *db, struct err *err)
     }
     r->page_bytes = number(page_size, 4096);
     sqlite3_finalize(page_size);
-    room_count(r);
+    count(r);
     return 0;
 }
 

@@ -27,7 +27,7 @@ struct room {
     int64_t page_bytes;
     int64_t pages;      /* of the file, taken or free, when they were last counted */
     int64_t free_pages; /* of them, free for the next records */
-    int64_t uncounted;  /* at most this much was appended since */
+    int64_t uncounted;  /* at most this much came since: appended records, pages in the WAL */
     int64_t appended;   /* likewise, in the open transaction */
     int64_t file_bytes; /* on the disk */
     int64_t wal_bytes;  /* likewise */
@@ -50,13 +50,16 @@ void room_take_ahead(struct room *r);
  * nothing was changed. */
 int room_reserve(struct room *r, size_t n, const char *path, struct err *err);
 
-/* After a transaction, however it ended. */
-void room_count(struct room *r);
+/* After a transaction. */
+void room_end(struct room *r, bool committed);
 
 /* Between transactions: takes room ahead, and copies the WAL into the file if it holds much, or, if
  * there is time to wait for the disk, if it holds anything worth it. */
 void room_maintain(struct room *r, bool is_idle);
 
-int64_t room_bytes(const struct room *r); /* that the database's contents take */
+/* That the database's contents take. Counts its pages if anything has changed. */
+int64_t room_bytes(struct room *r);
+/* True if they take more. Counts the pages only if an upper estimate is more, too. */
+bool room_is_larger(struct room *r, int64_t max_bytes);
 
 #endif

@@ -264,7 +264,7 @@ static int trim_rows(struct storage *s, int n, struct err *err)
 
 static bool is_too_large(const struct storage *s, int64_t max_bytes)
 {
-    return s->ops->bytes(s) > max_bytes;
+    return s->ops->is_larger(s, max_bytes);
 }
 
 /* Too large with nothing to trim; but one snapshot after the other would not make it smaller. */

@@ -93,6 +93,8 @@ struct storage_ops {
     int (*find_snapshot)(struct storage *s, int64_t at_us, int64_t before, int64_t *position,
                          struct err *err);
     int64_t (*bytes)(const struct storage *s); /* that the contents take */
+    /* True if they take more; cheaper than `bytes`. */
+    bool (*is_larger)(const struct storage *s, int64_t max_bytes);
 
     /* Within a transaction: adds a waiting row. */
     int (*outbox_put)(struct storage *s, const char *channel, struct wire_bytes alert,

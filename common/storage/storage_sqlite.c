@@ -356,6 +356,11 @@ static int64_t sqlite_bytes(const struct storage *s)
     return journal_bytes(journal_of(s));
 }
 
+static bool sqlite_is_larger(const struct storage *s, int64_t max_bytes)
+{
+    return journal_is_larger(journal_of(s), max_bytes);
+}
+
 static int sqlite_put_snapshot(struct storage *s, int64_t position, int64_t step_us,
                                struct err *err)
 {
@@ -610,6 +615,7 @@ const struct storage_ops storage_sqlite = {
     .trim = sqlite_trim,
     .first = sqlite_first,
     .bytes = sqlite_bytes,
+    .is_larger = sqlite_is_larger,
     .put_snapshot = sqlite_put_snapshot,
     .find_snapshot = sqlite_find_snapshot,
     .next_snapshot = sqlite_next_snapshot,

@@ -677,6 +677,7 @@ static void test_a_full_spool_comes_back_by_itself(void **state)
                 assert_non_null(strstr(t->err.text, "DRAINWATCH_SPOOL_MAX_BYTES"));
                 assert_true(on_disk(t) <= bound);
                 assert_true(full <= on_disk(t));
+                assert_true(journal_is_larger(t->j, full - 1));
                 if (round == 0)
                     first = n;
                 /* The room that was trimmed is used again. A small bound is for a good part the
@@ -684,11 +685,29 @@ static void test_a_full_spool_comes_back_by_itself(void **state)
                 assert_true(n >= first - first / 8);
                 assert_true(n * (int64_t)(sizes[s] + 8) > bound / 100 * (b == 2 ? 60 : 20));
                 trim_to(t, journal_last(t->j));
+                assert_false(journal_is_larger(t->j, full / 4));
                 assert_true(journal_bytes(t->j) < full / 4);
             }
             close_it(t);
             scratch_empty(&t->scratch);
         }
+}
+
+/* The owner's tables take room that no append reserved. */
+static void test_named_values_find_room(void **state)
+{
+    struct test *t = *state;
+    static const char value[20000];
+    char name[16];
+
+    open_with(t, (struct journal_options){0});
+    for (int i = 0; i < 300; i++) {
+        snprintf(name, sizeof name, "value %d", i);
+        OK(t, journal_begin(t->j, &t->err));
+        OK(t, journal_put(t->j, name, value, sizeof value, &t->err));
+        OK(t, journal_commit(t->j, &t->err));
+    }
+    assert_true(journal_bytes(t->j) > 300 * (int64_t)sizeof value);
 }
 
 static void test_a_full_disk_is_met_by_an_append(void **state)
@@ -1144,6 +1163,7 @@ int main(void)
         TEST(test_a_wal_goes_along_with_its_file),
         TEST(test_damage_met_late_is_set_aside_by_the_next_start),
         TEST(test_a_full_spool_comes_back_by_itself),
+        TEST(test_named_values_find_room),
         TEST(test_a_full_disk_is_met_by_an_append),
         TEST(test_a_restart_on_a_full_disk_keeps_its_room),
         TEST(test_each_operation_fails_once),
