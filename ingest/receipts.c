@@ -16,13 +16,12 @@ void receipts_init(struct receipts *r)
 
 static bool is_repeat(struct receipts *r, uint64_t id, int64_t now_us)
 {
-    for (size_t i = 0; i < RECEIPTS_FRAMES; i++) {
-        if (r->frames[i].id == id && now_us - r->frames[i].at_us < TIME_HOUR)
-            return true;
-    }
-    r->frames[r->next_frame] = (struct receipts_frame){id, now_us};
-    r->next_frame = (r->next_frame + 1) % RECEIPTS_FRAMES;
-    return false;
+    struct receipts_frame *frame = &r->frames[id % RECEIPTS_FRAMES];
+    bool is_same = frame->id == id && now_us - frame->at_us < TIME_HOUR;
+
+    if (!is_same)
+        *frame = (struct receipts_frame){id, now_us};
+    return is_same;
 }
 
 static bool write_line(struct receipts *r, uint64_t n, char out[RECEIPTS_SIZE])

@@ -11,7 +11,7 @@
 
 enum {
     RECEIPTS_SIZE = 256,
-    RECEIPTS_FRAMES = 256, /* remembered, for an hour at most, to tell a repeat */
+    RECEIPTS_FRAMES = 256, /* so many at most are remembered, for an hour, to tell a repeat */
 };
 
 struct receipts_frame {
@@ -23,8 +23,7 @@ struct receipts {
     struct throttle throttle;
     uint64_t lines; /* of the deliveries that are held back */
     uint64_t repeats;
-    struct receipts_frame frames[RECEIPTS_FRAMES]; /* a ring */
-    size_t next_frame;
+    struct receipts_frame frames[RECEIPTS_FRAMES]; /* each takes the place that its id names */
 };
 
 void receipts_init(struct receipts *r);

@@ -152,7 +152,7 @@ static void answer_accepted(struct request *r, struct answer *answer)
      * as a line, and be receipted. */
     if (counts.own_lines < counts.lines || counts.lines == 0)
         o->on_receipt(o->ctx, counts.lines, r->frame);
-    answer_set(answer, MHD_HTTP_NO_CONTENT, "%s", "");
+    answer->status = MHD_HTTP_NO_CONTENT;
 }
 
 static void answer_unavailable(struct answer *answer)
@@ -241,9 +241,11 @@ static bool may_begin(struct requests *rs, const struct input_format *format,
 
 static uint64_t hash_frame(const char *drain, const char *frame_id)
 {
-    if (*frame_id == '\0' || strlen(frame_id) > DELIVERY_FRAME_ID_MAX)
+    size_t n = strlen(frame_id);
+
+    if (n == 0 || n > DELIVERY_FRAME_ID_MAX)
         return 0;
-    return hash_finish(hash_add_text(hash_add_text(HASH_START, drain), frame_id));
+    return hash_quick(hash_quick(0, drain, strlen(drain)), frame_id, n);
 }
 
 struct request *requests_begin(struct requests *rs, const char *path, const struct headers *h,
