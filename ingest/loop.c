@@ -237,8 +237,8 @@ static void say_goodbye(struct loop *l)
     notices_flush(&l->notices, clock_boot_us());
     sender_goodbye(l->spool.sender);
     if (left > 0)
-        log_warning("%" PRIu64 " %s not handed over; the journal keeps them for the next start",
-                    left, text_plural(left, "record was", "records were"));
+        log_warning("%" PRIu64 " %s not handed over: kept in the journal for the next start", left,
+                    text_plural(left, "record was", "records were"));
     log_info("stopped");
 }
 

@@ -209,7 +209,7 @@ static void say_forgotten(struct replay *r, const char *rules, const struct fold
         return;
     progress_end(&r->captured.progress);
     fprintf(stderr,
-            "%s: %s: %" PRIu64 " %s forgotten to make room, and their counts began anew: a "
+            "%s: %s: %" PRIu64 " %s forgotten to make room, and counting began anew: a "
             "rule groups by something that has more than %d values\n",
             r->program->name, rules, n, text_plural(n, "group was", "groups were"),
             ENGINE_GROUPS_MAX);
