@@ -61,60 +61,82 @@ static bool to_seconds(const struct civil *c, int64_t *seconds)
     return true;
 }
 
-/* Two digits; sets *bad if one is not a digit. */
-static int two_digits(const char *text, unsigned *bad)
+/* Whether the text has this form, in which a '9' stands for any digit. It looks at all bytes, so
+ * that compilers make a few vector instructions of it. */
+static inline bool has_form(const char *text, const char *form, size_t n)
 {
-    unsigned tens = (unsigned)(text[0] - '0'), ones = (unsigned)(text[1] - '0');
+    unsigned char differs = 0;
 
-    *bad |= (tens > 9) | (ones > 9);
-    return (int)(tens * 10 + ones);
+    for (size_t i = 0; i < n; i++) {
+        char least = form[i] == '9' ? '0' : form[i];
+
+        differs |= (text[i] < least) | (text[i] > form[i]);
+    }
+    return !differs;
 }
 
-/* "2026-05-07T08:06:12" at `t`, in whole seconds since the epoch. */
+static int two_digits(const char *text)
+{
+    return (text[0] - '0') * 10 + text[1] - '0';
+}
+
+/* The date and time of day at `t`, "2026-05-07T08:06:12", in whole seconds since the epoch. */
+static bool read_seconds(const char *t, int64_t *seconds)
+{
+    const struct civil c = {.y = two_digits(t) * 100 + two_digits(t + 2),
+                            .mo = two_digits(t + 5),
+                            .d = two_digits(t + 8),
+                            .h = two_digits(t + 11),
+                            .mi = two_digits(t + 14),
+                            .s = two_digits(t + 17)};
+
+    return to_seconds(&c, seconds);
+}
+
+/* The form of Heroku's times. Each matching line has one, and this takes half of the instructions
+ * of the general way. */
+static bool parse_usual(const char *t, size_t len, int64_t *us)
+{
+    static const char form[] = "9999-99-99T99:99:99.999999+00:00";
+    int64_t seconds;
+
+    if (len != sizeof form - 1 || !has_form(t, form, sizeof form - 1) || !read_seconds(t, &seconds))
+        return false;
+    *us = seconds * TIME_S + two_digits(t + 20) * 10000 + two_digits(t + 22) * 100 +
+          two_digits(t + 24);
+    return true;
+}
+
 static bool parse_date_time(const char *t, int64_t *seconds)
 {
-    unsigned bad = 0;
-    const struct civil c = {.y = two_digits(t, &bad) * 100 + two_digits(t + 2, &bad),
-                            .mo = two_digits(t + 5, &bad),
-                            .d = two_digits(t + 8, &bad),
-                            .h = two_digits(t + 11, &bad),
-                            .mi = two_digits(t + 14, &bad),
-                            .s = two_digits(t + 17, &bad)};
-
-    if (bad || t[4] != '-' || t[7] != '-' || t[13] != ':' || t[16] != ':')
+    if (!has_form(t, "9999-99-99", 10) || !has_form(t + 11, "99:99:99", 8))
         return false;
-    if (t[10] != 'T' && t[10] != 't' && t[10] != ' ')
-        return false;
-    return to_seconds(&c, seconds);
+    return (t[10] == 'T' || t[10] == 't' || t[10] == ' ') && read_seconds(t, seconds);
 }
 
 /* "Z", "z" or "+01:00" and nothing more, in seconds east of UTC. */
 static bool parse_offset(const char *t, size_t len, int64_t *seconds)
 {
-    unsigned bad = 0;
     int h, m;
 
     *seconds = 0;
     if (len == 1)
         return t[0] == 'Z' || t[0] == 'z';
-    if (len == 6 && memcmp(t, "+00:00", 6) == 0)
-        return true;
-    if (len != 6 || (t[0] != '+' && t[0] != '-') || t[3] != ':')
+    if (len != 6 || (t[0] != '+' && t[0] != '-') || !has_form(t + 1, "99:99", 5))
         return false;
-    h = two_digits(t + 1, &bad);
-    m = two_digits(t + 4, &bad);
-    if (bad || h > 23 || m > 59)
-        return false;
+    h = two_digits(t + 1);
+    m = two_digits(t + 4);
     *seconds = (t[0] == '-' ? -1 : 1) * (h * 3600 + m * 60);
-    return true;
+    return h <= 23 && m <= 59;
 }
 
 bool time_parse_rfc3339(const char *text, size_t len, int64_t *us)
 {
-    int64_t seconds, offset;
-    unsigned fraction = 0, scale = 100000;
+    int64_t seconds, offset, fraction = 0, scale = 100000;
     size_t i = 19;
 
+    if (parse_usual(text, len, us))
+        return true;
     if (len < 20 || !parse_date_time(text, &seconds))
         return false;
     if (text[i] == '.') {
@@ -122,7 +144,7 @@ bool time_parse_rfc3339(const char *text, size_t len, int64_t *us)
         if (i == len || !is_digit(text[i]))
             return false;
         for (; i < len && is_digit(text[i]); i++, scale /= 10)
-            fraction += (unsigned)(text[i] - '0') * scale;
+            fraction += (text[i] - '0') * scale;
     }
     if (!parse_offset(text + i, len - i, &offset))
         return false;
