@@ -510,7 +510,7 @@ static int sqlite_outbox_count(struct storage *s, enum outbox_state state, uint6
     size_t len;
     int rc;
 
-    sqlite3_bind_int(stmt, 1, state);
+    sqlite3_bind_int(stmt, 1, (int)state);
     rc = journal_step(journal_of(s), stmt, "cannot read the outbox", err);
     text = rc == 1 ? text_at(stmt, 1) : "";
     len = text_cut(text, strlen(text), size - 1);
