@@ -42,11 +42,10 @@ static void done(struct outcome *o)
     settings_close(&o->settings);
 }
 
-static void test_defaults(void **state)
+UNIT_TEST(test_defaults)
 {
     struct outcome o = read_env(NULL, NULL);
 
-    (void)state;
     assert_int_equal(o.rc, 0);
     assert_false(o.settings.enabled);
     assert_int_equal(o.settings.n_secrets, 0);
@@ -65,12 +64,11 @@ static void test_defaults(void **state)
     done(&o);
 }
 
-static void test_flag(void **state)
+UNIT_TEST(test_flag)
 {
     static const char *const on[] = {"true", "1", "yes", "on", "TRUE", "Yes", " on "};
     static const char *const off[] = {"false", "0", "", "maybe", "truee", "2"};
 
-    (void)state;
     for (size_t i = 0; i < sizeof on / sizeof on[0]; i++) {
         struct outcome o = read_env(FLAG, on[i], NULL);
 
@@ -88,11 +86,10 @@ static void test_flag(void **state)
     }
 }
 
-static void test_secrets(void **state)
+UNIT_TEST(test_secrets)
 {
     struct outcome o = read_env("HEROKU_LOG_DRAIN_HMAC_SECRET", " one , ,two,, \n", NULL);
 
-    (void)state;
     assert_int_equal(o.rc, 0);
     assert_int_equal(o.settings.n_secrets, 2);
     assert_string_equal(o.settings.secrets[0].bytes, "one");
@@ -108,7 +105,7 @@ static void test_secrets(void **state)
     done(&o);
 }
 
-static void test_good_values(void **state)
+UNIT_TEST(test_good_values)
 {
     struct outcome o =
         read_env("PORT", "5000", "SLACK_API_URL", "http://127.0.0.1:9/api//", "SLACK_BOT_TOKEN",
@@ -116,7 +113,6 @@ static void test_good_values(void **state)
                  "DRAINWATCH_MAX_BODY_BYTES", "1048576", "DRAINWATCH_SPOOL_MAX_BYTES", "2 GiB",
                  "DRAINWATCH_SYNC", "full", "DRAINWATCH_HISTORY", "36h", NULL);
 
-    (void)state;
     assert_int_equal(o.rc, 0);
     assert_int_equal(o.settings.port, 5000);
     assert_string_equal(o.settings.slack_api_url, "http://127.0.0.1:9/api");
@@ -130,7 +126,7 @@ static void test_good_values(void **state)
     done(&o);
 }
 
-static void test_faults_name_setting_value_and_remedy(void **state)
+UNIT_TEST(test_faults_name_setting_value_and_remedy)
 {
     static const struct {
         const char *name, *value, *remedy;
@@ -150,7 +146,6 @@ static void test_faults_name_setting_value_and_remedy(void **state)
         {"DRAINWATCH_HISTORY", "1m", "at least 1h"},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct outcome o = read_env(cases[i].name, cases[i].value, NULL);
         const char *said = buf_text(&o.faults);
@@ -164,11 +159,10 @@ static void test_faults_name_setting_value_and_remedy(void **state)
     }
 }
 
-static void test_all_faults_at_once(void **state)
+UNIT_TEST(test_all_faults_at_once)
 {
     struct outcome o = read_env("PORT", "x", "DRAINWATCH_SYNC", "y", "DRAINWATCH_SOLO", "z", NULL);
 
-    (void)state;
     assert_int_equal(o.rc, ERR_INPUT);
     assert_non_null(strstr(buf_text(&o.faults), "PORT"));
     assert_non_null(strstr(buf_text(&o.faults), "DRAINWATCH_SYNC"));
@@ -176,11 +170,10 @@ static void test_all_faults_at_once(void **state)
     done(&o);
 }
 
-static void test_a_secret_value_is_never_shown(void **state)
+UNIT_TEST(test_a_secret_value_is_never_shown)
 {
     struct outcome o = read_env("SLACK_BOT_TOKEN", "xoxb-very secret", NULL);
 
-    (void)state;
     assert_int_equal(o.rc, ERR_INPUT);
     assert_non_null(strstr(buf_text(&o.faults), "SLACK_BOT_TOKEN"));
     assert_null(strstr(buf_text(&o.faults), "xoxb-very"));
@@ -188,12 +181,11 @@ static void test_a_secret_value_is_never_shown(void **state)
     done(&o);
 }
 
-static void test_tcp_needs_a_good_secret(void **state)
+UNIT_TEST(test_tcp_needs_a_good_secret)
 {
     struct outcome o = read_env("DRAINWATCH_QUEUE", "tcp://*:5555", NULL);
     char both[128];
 
-    (void)state;
     assert_int_equal(o.rc, ERR_INPUT);
     assert_non_null(strstr(buf_text(&o.faults), "HEROKU_LOG_DRAIN_HMAC_SECRET"));
     done(&o);
@@ -210,14 +202,13 @@ static void test_tcp_needs_a_good_secret(void **state)
     done(&o);
 }
 
-static void test_a_spool_that_counts_as_a_larger_one_is_noted(void **state)
+UNIT_TEST(test_a_spool_that_counts_as_a_larger_one_is_noted)
 {
     static const struct {
         const char *value;
         bool noted;
     } cases[] = {{"64 KiB", true}, {"262143", true}, {"256 KiB", false}, {"1 MiB", false}};
 
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct outcome o = read_env("DRAINWATCH_SPOOL_MAX_BYTES", cases[i].value, NULL);
         bool noted =
@@ -229,11 +220,10 @@ static void test_a_spool_that_counts_as_a_larger_one_is_noted(void **state)
     }
 }
 
-static void test_help_names_every_default(void **state)
+UNIT_TEST(test_help_names_every_default)
 {
     struct buf out;
 
-    (void)state;
     buf_init(&out, 1 << 16);
     assert_int_equal(settings_help(&out), 0);
     assert_non_null(strstr(buf_text(&out), "DRAINWATCH_HISTORY_MAX_BYTES (default: 1 GiB)"));
@@ -252,9 +242,8 @@ static void assert_note(const char *name, const char *value, const char *note)
     done(&o);
 }
 
-static void test_unknown_names_are_guessed(void **state)
+UNIT_TEST(test_unknown_names_are_guessed)
 {
-    (void)state;
     assert_note("DRAINWATCH_RULE", "x",
                 "DRAINWATCH_RULE is no setting and is ignored (did you mean DRAINWATCH_RULES?)\n");
     assert_note("DRAINWATCH_HISTORY_MAX_BYTE", "1",
@@ -271,20 +260,18 @@ static void test_unknown_names_are_guessed(void **state)
     assert_note("HEROKU_APP_NAME", "x", "");
 }
 
-static void test_an_empty_flag_is_called_unset(void **state)
+UNIT_TEST(test_an_empty_flag_is_called_unset)
 {
-    (void)state;
     assert_note(FLAG, " ",
                 FLAG " is unset, so alerting is off: deliveries are answered 501 and nothing is "
                      "posted (true turns it on)\n");
 }
 
-static void test_quotes_are_named(void **state)
+UNIT_TEST(test_quotes_are_named)
 {
     static const char *const names[] = {"SLACK_BOT_TOKEN", "DRAINWATCH_STATE_DIR",
                                         "DRAINWATCH_RULES", "PORT", "SLACK_API_URL"};
 
-    (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         struct outcome o = read_env(names[i], "\"value\"", NULL);
 
@@ -300,11 +287,10 @@ static void test_quotes_are_named(void **state)
                 "remove them unless the drains' HMACs were made with them\n");
 }
 
-static void test_an_address_of_slack_that_cannot_be_right(void **state)
+UNIT_TEST(test_an_address_of_slack_that_cannot_be_right)
 {
     struct outcome o = read_env("SLACK_API_URL", "https://slack.com/api/chat.postMessage/", NULL);
 
-    (void)state;
     assert_int_equal(o.rc, ERR_INPUT);
     assert_non_null(strstr(buf_text(&o.faults), "without the method"));
     done(&o);

@@ -356,7 +356,7 @@ static void assert_all_taken(struct world *w)
 
 /* ---- Tests ---- */
 
-static void test_rules_of_sequence(void **state)
+UNIT_TEST(test_rules_of_sequence)
 {
     static const struct {
         uint64_t taken, base, sequence;
@@ -383,13 +383,12 @@ static void test_rules_of_sequence(void **state)
         {UINT64_MAX, 0, 0, VERDICT_SEEN},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (judge(table[i].taken, table[i].base, table[i].sequence) != table[i].verdict)
             fail_msg("row %zu", i);
 }
 
-static void test_there_and_acked(void **state)
+UNIT_TEST(test_there_and_acked)
 {
     struct world *w = *state;
     struct sender_health health;
@@ -409,7 +408,7 @@ static void test_there_and_acked(void **state)
     assert_true(health.ok && health.waiting == 0 && health.reason[0] == '\0');
 }
 
-static void test_rolled_back_turn(void **state)
+UNIT_TEST(test_rolled_back_turn)
 {
     struct world *w = *state;
 
@@ -428,7 +427,7 @@ static void test_rolled_back_turn(void **state)
     assert_int_equal(count_holes(&w->store.committed), 0);
 }
 
-static void test_large_records_among_small_ones(void **state)
+UNIT_TEST(test_large_records_among_small_ones)
 {
     struct world *w = *state;
     enum { N = 200, LARGE = 600 };
@@ -453,7 +452,7 @@ static void test_large_records_among_small_ones(void **state)
     assert_all_taken(w);
 }
 
-static void test_record_too_large(void **state)
+UNIT_TEST(test_record_too_large)
 {
     struct world *w = *state;
     enum { N = 250000 };
@@ -482,7 +481,7 @@ static void test_record_too_large(void **state)
 }
 
 /* Records journalled while nobody was there, over several starts, arrive in the end. */
-static void test_starts_of_ingest(void **state)
+UNIT_TEST(test_starts_of_ingest)
 {
     struct world *w = *state;
 
@@ -505,7 +504,7 @@ static void test_starts_of_ingest(void **state)
 }
 
 /* A file of an earlier build must give this build the same id and count of starts. */
-static void test_names_of_stored_values(void **state)
+UNIT_TEST(test_names_of_stored_values)
 {
     struct world *w = *state;
     uint8_t id[WIRE_SENDER_BYTES];
@@ -521,7 +520,7 @@ static void test_names_of_stored_values(void **state)
 }
 
 /* Acks were lost with ingest: the records that it held are sent again and dropped. */
-static void test_start_without_the_last_acks(void **state)
+UNIT_TEST(test_start_without_the_last_acks)
 {
     struct world *w = *state;
 
@@ -539,7 +538,7 @@ static void test_start_without_the_last_acks(void **state)
 
 /* The receiver is closed without an ack and a new one opened, as often as it takes to be somewhere
  * within each kind of step. */
-static void test_alerter_killed_mid_stream(void **state)
+UNIT_TEST(test_alerter_killed_mid_stream)
 {
     struct world *w = *state;
 
@@ -562,7 +561,7 @@ static void test_alerter_killed_mid_stream(void **state)
 }
 
 /* The alerter commits and its ack gets lost: after a second it is asked again. */
-static void test_lost_ack(void **state)
+UNIT_TEST(test_lost_ack)
 {
     struct world *w = *state;
 
@@ -586,7 +585,7 @@ static void test_lost_ack(void **state)
 }
 
 /* An alerter that is connected and does not answer: asked after 1, 2, 4, 5, 5 … seconds. */
-static void test_resend_times(void **state)
+UNIT_TEST(test_resend_times)
 {
     static const int64_t waits_us[] = {1 * TIME_S, 2 * TIME_S, 4 * TIME_S, 5 * TIME_S, 5 * TIME_S};
     struct world *w = *state;
@@ -619,7 +618,7 @@ static void test_resend_times(void **state)
 }
 
 /* The alerter's state was lost or is an older copy: it goes on with the oldest record of ingest. */
-static void test_holes(void **state)
+UNIT_TEST(test_holes)
 {
     static struct rows older;
     struct world *w = *state;
@@ -652,7 +651,7 @@ static void test_holes(void **state)
 
 /* Ingest's file is an older copy, so its new records would pass for repeats. Its health says so,
  * and no record is dropped. */
-static void test_ingest_is_an_older_copy(void **state)
+UNIT_TEST(test_ingest_is_an_older_copy)
 {
     struct world *w = *state;
     struct sender_health health;
@@ -672,7 +671,7 @@ static void test_ingest_is_an_older_copy(void **state)
     assert_non_null(strstr(health.reason, "is the file an old copy?"));
 }
 
-static void test_alerter_cannot_commit(void **state)
+UNIT_TEST(test_alerter_cannot_commit)
 {
     struct world *w = *state;
 
@@ -688,7 +687,7 @@ static void test_alerter_cannot_commit(void **state)
 
 /* 50,000 records while nobody is there, then a peer that takes nothing: memory stays where it is.
  */
-static void test_bound_in_flight(void **state)
+UNIT_TEST(test_bound_in_flight)
 {
     struct world *w = *state;
     struct sender *c;
@@ -718,7 +717,7 @@ static void test_bound_in_flight(void **state)
     assert_int_equal(w->store.committed.n, 50200);
 }
 
-static void test_many_small_pushes(void **state)
+UNIT_TEST(test_many_small_pushes)
 {
     struct world *w = *state;
 
@@ -748,7 +747,7 @@ static void patch(struct world *w, int64_t position, const void *bytes, size_t n
 }
 
 /* A record that no build can read does not hold up the others. */
-static void test_unreadable_records(void **state)
+UNIT_TEST(test_unreadable_records)
 {
     struct world *w = *state;
 
@@ -770,7 +769,7 @@ static void test_unreadable_records(void **state)
 }
 
 /* A record of a newer build stays in the journal with all that follow, and both sides say so. */
-static void test_newer_record(void **state)
+UNIT_TEST(test_newer_record)
 {
     struct world *w = *state;
     struct wire_record record = {
@@ -832,7 +831,7 @@ static void raw_close(struct raw r)
 }
 
 /* An alerter that acks records which were never sent: no such ack counts. */
-static void test_wrong_acks(void **state)
+UNIT_TEST(test_wrong_acks)
 {
     struct world *w = *state;
     struct raw r = raw_open(ZMQ_ROUTER);
@@ -873,7 +872,7 @@ static void test_wrong_acks(void **state)
     raw_close(r);
 }
 
-static void test_strange_pushes(void **state)
+UNIT_TEST(test_strange_pushes)
 {
     struct world *w = *state;
     struct raw r = raw_open(ZMQ_DEALER);
@@ -923,7 +922,7 @@ static int any_last_taken(void *ctx, const uint8_t *sender, uint64_t *taken, str
     return 0;
 }
 
-static void test_bound_of_senders(void **state)
+UNIT_TEST(test_bound_of_senders)
 {
     struct world *w = *state;
     struct queue_options options = queue_of(w);
@@ -962,7 +961,7 @@ static void test_bound_of_senders(void **state)
 
 /* ---- Health and the end ---- */
 
-static void test_health(void **state)
+UNIT_TEST(test_health)
 {
     struct world *w = *state;
     struct sender_health health;
@@ -998,7 +997,7 @@ static void test_health(void **state)
     assert_non_null(strstr(health.reason, "0 deliveries wait"));
 }
 
-static void test_the_alerters_trouble_comes_with_its_acks(void **state)
+UNIT_TEST(test_the_alerters_trouble_comes_with_its_acks)
 {
     struct world *w = *state;
     struct sender_health health;
@@ -1018,7 +1017,7 @@ static void test_the_alerters_trouble_comes_with_its_acks(void **state)
     assert_string_equal(health.trouble, "");
 }
 
-static void test_goodbye(void **state)
+UNIT_TEST(test_goodbye)
 {
     struct world *w = *state;
 
@@ -1042,7 +1041,7 @@ static void test_goodbye(void **state)
 }
 
 /* A goodbye to nobody does not hold the end up. */
-static void test_goodbye_to_nobody(void **state)
+UNIT_TEST(test_goodbye_to_nobody)
 {
     struct world *w = *state;
     int64_t began_us = clock_boot_us();
@@ -1056,7 +1055,7 @@ static void test_goodbye_to_nobody(void **state)
 
 /* ---- Two of them, encryption, and chance ---- */
 
-static void test_two_ingests(void **state)
+UNIT_TEST(test_two_ingests)
 {
     struct world *w = *state, *other;
     void *other_state;
@@ -1092,7 +1091,7 @@ static void test_two_ingests(void **state)
     teardown(&other_state);
 }
 
-static void test_over_tcp(void **state)
+UNIT_TEST(test_over_tcp)
 {
     struct world *w = *state;
     const struct secret old = {"an-old-secret-an-old-secret-an-o", 32};
@@ -1159,7 +1158,7 @@ static void something_happens(struct world *w)
     }
 }
 
-static void test_chance(void **state)
+UNIT_TEST(test_chance)
 {
     struct world *w = *state;
 

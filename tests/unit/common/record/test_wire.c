@@ -133,7 +133,7 @@ static void assert_same_record(const struct wire_record *a, const struct wire_re
                          0);                                                                       \
     } while (0)
 
-static void test_record_round_trip(void **state)
+UNIT_TEST(test_record_round_trip)
 {
     struct fixture *f = *state;
     struct wire_record in = sample_record(), out;
@@ -142,7 +142,7 @@ static void test_record_round_trip(void **state)
     assert_same_record(&in, &out);
 }
 
-static void test_record_without_anything(void **state)
+UNIT_TEST(test_record_without_anything)
 {
     struct fixture *f = *state;
     struct wire_record in = {.drain = "", .frame_id = ""}, out;
@@ -153,7 +153,7 @@ static void test_record_without_anything(void **state)
 
 /* A large record, and times at the ends of their type: distances between them do not fit and must
  * wrap. */
-static void test_record_large_and_extreme(void **state)
+UNIT_TEST(test_record_large_and_extreme)
 {
     struct fixture *f = *state;
     enum { N = 300, TIMES = 1000 };
@@ -179,7 +179,7 @@ static void test_record_large_and_extreme(void **state)
 }
 
 /* A burst is cheap: three matches within a millisecond take two bytes each at most. */
-static void test_record_bytes(void **state)
+UNIT_TEST(test_record_bytes)
 {
     struct fixture *f = *state;
     struct wire_matches m = {.rule = "r",
@@ -205,7 +205,7 @@ static void test_record_bytes(void **state)
     assert_memory_equal(f->bytes.data, expected, sizeof expected - 1);
 }
 
-static void test_group_bytes(void **state)
+UNIT_TEST(test_group_bytes)
 {
     struct fixture *f = *state;
     struct wire_matches m = {.rule = "r",
@@ -225,7 +225,7 @@ static void test_group_bytes(void **state)
     assert_memory_equal(f->bytes.data, expected, sizeof expected - 1);
 }
 
-static void test_push_round_trip(void **state)
+UNIT_TEST(test_push_round_trip)
 {
     struct fixture *f = *state;
     struct wire_bytes records[600];
@@ -248,7 +248,7 @@ static void test_push_round_trip(void **state)
     }
 }
 
-static void test_ack_round_trip(void **state)
+UNIT_TEST(test_ack_round_trip)
 {
     struct fixture *f = *state;
     struct wire_ack in = {.taken = 1ull << 40,
@@ -265,7 +265,7 @@ static void test_ack_round_trip(void **state)
     assert_string_equal(out.trouble, "kept");
 }
 
-static void test_entry_round_trip(void **state)
+UNIT_TEST(test_entry_round_trip)
 {
     static const struct wire_entry entries[] = {
         {1, WIRE_INPUT_NONE, {NULL, 0}},
@@ -293,7 +293,7 @@ static void test_entry_round_trip(void **state)
 }
 
 /* A snapshot is as large as the engine's state, far beyond what a peer may send. */
-static void test_entry_larger_than_a_message(void **state)
+UNIT_TEST(test_entry_larger_than_a_message)
 {
     struct fixture *f = *state;
     size_t n = 40u << 20;
@@ -311,7 +311,7 @@ static void test_entry_larger_than_a_message(void **state)
     free(state_bytes);
 }
 
-static void test_alert_round_trip(void **state)
+UNIT_TEST(test_alert_round_trip)
 {
     struct fixture *f = *state;
     static const char *const mentions[] = {"here", "U012AB", ""};
@@ -377,7 +377,7 @@ static const struct wire_alert bare_alert = {
 };
 
 /* What an older build wrote has none of the newer fields. */
-static void test_alert_without_anything(void **state)
+UNIT_TEST(test_alert_without_anything)
 {
     struct fixture *f = *state;
     struct wire_alert out;
@@ -402,7 +402,7 @@ static void assert_alert_is(struct fixture *f, const struct wire_alert *in, int 
         fail_msg("%d, %s (expected %d, %s)", got, f->err.text, rc, says);
 }
 
-static void test_alert_bounds(void **state)
+UNIT_TEST(test_alert_bounds)
 {
     static struct wire_group group[WIRE_GROUP_MAX + 1];
     static const char *mentions[600];
@@ -434,7 +434,7 @@ static void test_alert_bounds(void **state)
 }
 
 /* An alert may hold any process that came in a record. */
-static void test_alert_of_a_long_process(void **state)
+UNIT_TEST(test_alert_of_a_long_process)
 {
     static char process[60000];
     struct wire_group group = {"process", process};
@@ -462,7 +462,7 @@ static void assert_group_is(struct fixture *f, const struct wire_group *group, s
         fail_msg("%d, %s (expected %d, %s)", got, f->err.text, rc, says);
 }
 
-static void test_group_bounds(void **state)
+UNIT_TEST(test_group_bounds)
 {
     static char longest[WIRE_GROUP_TEXT_MAX + 2];
     struct wire_group group[WIRE_GROUP_MAX + 1];
@@ -481,12 +481,11 @@ static void test_group_bounds(void **state)
     assert_group_is(*state, group, 1, ERR_INPUT, "group: is not UTF-8");
 }
 
-static void test_append_at_ceiling_changes_nothing(void **state)
+UNIT_TEST(test_append_at_ceiling_changes_nothing)
 {
     struct wire_record in = sample_record();
     struct buf small;
 
-    (void)state;
     buf_init(&small, 100);
     assert_int_equal(buf_puts(&small, "before"), 0);
     assert_int_equal(wire_pack_record(&in, &small), ERR_FULL);
@@ -495,7 +494,7 @@ static void test_append_at_ceiling_changes_nothing(void **state)
     buf_close(&small);
 }
 
-static void test_refused_records(void **state)
+UNIT_TEST(test_refused_records)
 {
     static const struct {
         const char *data;
@@ -529,7 +528,7 @@ static void test_refused_records(void **state)
 }
 
 /* What a newer build marks as not for this one still says who sent it, so that it can be told. */
-static void test_newer_version_keeps_the_sender(void **state)
+UNIT_TEST(test_newer_version_keeps_the_sender)
 {
     static const char push[] = "\x08\x02" SENDER_IN_2;
     struct fixture *f = *state;
@@ -540,7 +539,7 @@ static void test_newer_version_keeps_the_sender(void **state)
 }
 
 /* Fields that a newer build added are passed over; a zero byte ends a text. */
-static void test_unknown_fields_and_zero_bytes(void **state)
+UNIT_TEST(test_unknown_fields_and_zero_bytes)
 {
     static const char record[] = VERSION_1 SENDER_IN_2 "\x2a\x03"
                                                        "a\0b"
@@ -559,7 +558,7 @@ static void test_unknown_fields_and_zero_bytes(void **state)
     assert_int_equal(e.step_us, 7);
 }
 
-static void test_long_sample_is_cut(void **state)
+UNIT_TEST(test_long_sample_is_cut)
 {
     struct fixture *f = *state;
     static uint8_t sample[3000];
@@ -572,7 +571,7 @@ static void test_long_sample_is_cut(void **state)
     assert_int_equal(out.matches[0].sample.len, WIRE_SAMPLE_MAX - 1);
 }
 
-static void test_absurd_sizes(void **state)
+UNIT_TEST(test_absurd_sizes)
 {
     struct fixture *f = *state;
     struct wire_record out;
@@ -605,7 +604,7 @@ static void test_absurd_sizes(void **state)
     } while (0)
 
 /* 2 MB of empty submessages, which protobuf-c alone would blow up to 160 MB. */
-static void test_bombs(void **state)
+UNIT_TEST(test_bombs)
 {
     struct fixture *f = *state;
     struct wire_push push;
@@ -619,7 +618,7 @@ static void test_bombs(void **state)
     assert_int_equal(wire_unpack_push(f->wire, f->bytes.data, f->bytes.len, &push, &f->err), 0);
 }
 
-static void test_alert_mutations(void **state)
+UNIT_TEST(test_alert_mutations)
 {
     static const char *const mentions[] = {"here", "U012AB"};
     struct fixture *f = *state;
@@ -650,7 +649,7 @@ static void test_alert_mutations(void **state)
 }
 
 /* Every prefix and 20,000 mutations: an answer each, whatever it is; sanitizers watch. */
-static void test_mutations(void **state)
+UNIT_TEST(test_mutations)
 {
     struct fixture *f = *state;
     struct wire_record in = sample_record(), record;
@@ -684,12 +683,11 @@ static void test_mutations(void **state)
     }
 }
 
-static void test_arena_bound(void **state)
+UNIT_TEST(test_arena_bound)
 {
     struct arena a = {0};
     void *first;
 
-    (void)state;
     arena_reset(&a, 1 << 20);
     assert_null(arena_alloc(&a, (1 << 20) + 1));
     assert_true(a.over && !a.no_memory);
