@@ -241,6 +241,27 @@ def test_kept_alerts_make_healthz_red(site, slack):
     both.site.wait_healthy()
 
 
+def test_an_alert_that_is_retried_for_ten_minutes_makes_healthz_red(site, slack):
+    """A test cannot set the clock, so it makes the waiting alert ten minutes older."""
+    both = Both(site(rules=rules()), slack)
+    slack.behave(*["503"] * 100)
+    both.post(h12(4))
+    wait_for(lambda: state(both).get("tries", 0) >= 1, "a try")
+    assert both.site.health() == (200, "ok")
+    both.end_alerter()
+    with sqlite3.connect(both.site.folder / "state" / "alerter.db") as db:
+        db.execute("UPDATE outbox SET decided_us = decided_us - 600000000")
+    db.close()
+    both.alerter = both.site.alerter()
+    red = wait_for(lambda: [text for status, text in [both.site.health()]
+                            if text.startswith("1 alert waits since ")], "503")
+    assert red[0].endswith(" UTC: HTTP 503")
+    assert red[0] in both.site.run(ALERTER, "status").stdout.decode()
+    slack.recover()
+    both.wait_messages(1)
+    both.site.wait_healthy()
+
+
 def test_the_remedy_for_a_direct_message_is_no_invitation(site, slack):
     both = Both(site(rules=rules()), slack)
     slack.behave("error:channel_not_found")
