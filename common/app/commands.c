@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int print_help(const struct commands *c)
 {
@@ -102,6 +103,14 @@ static int run_command(const struct commands *c, int argc, char **argv)
 
 /* ---- no command ---- */
 
+static void note_root(struct buf *notes)
+{
+    if (geteuid() == 0)
+        (void)buf_puts(notes,
+                       "started as root, which drainwatch never needs (start it as a user of "
+                       "its own)\n");
+}
+
 static int serve(const struct commands *c, bool only_check)
 {
     struct startup_config config;
@@ -116,6 +125,8 @@ static int serve(const struct commands *c, bool only_check)
     exit_code = startup_configure(c->program, &config);
     if (exit_code != STARTUP_OK)
         return exit_code;
+    if (!only_check)
+        note_root(&config.notes);
     exit_code = only_check ? report_print(c->program, &config) : c->serve(&config, signals);
     startup_release(&config);
     return exit_code;

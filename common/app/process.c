@@ -176,7 +176,26 @@ static int refuse_folder(const char *path, const char *where, struct err *err)
                    where, strerror(errno));
 }
 
-int process_check_folder(const char *path, struct err *err)
+/* Another user could put links into the folder, and files would be made at their targets. */
+static int check_private(const char *path, const struct stat *found, bool any_owner,
+                         struct err *err)
+{
+    if (found->st_uid != geteuid() && !any_owner)
+        return err_set(
+            err, ERR_INPUT,
+            "DRAINWATCH_STATE_DIR: \"%s\": belongs to user %u, and this is user %u (start "
+            "as its owner, or name a folder of your own)",
+            path, (unsigned)found->st_uid, (unsigned)geteuid());
+    if ((found->st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return err_set(
+            err, ERR_INPUT,
+            "DRAINWATCH_STATE_DIR: \"%s\": other users can write to it (chmod go-w it, or "
+            "name a new folder inside it)",
+            path);
+    return 0;
+}
+
+static int check_folder(const char *path, bool any_owner, struct err *err)
 {
     char part[PATH_MAX], where[PATH_MAX + 32] = "";
     struct stat found;
@@ -189,10 +208,15 @@ int process_check_folder(const char *path, struct err *err)
     if (!S_ISDIR(found.st_mode))
         errno = ENOTDIR;
     else if (access(part, exists ? R_OK | W_OK | X_OK : W_OK | X_OK) == 0)
-        return 0;
+        return exists ? check_private(path, &found, any_owner, err) : 0;
     if (!exists)
         snprintf(where, sizeof where, "cannot be made in %s: ", part);
     return refuse_folder(path, where, err);
+}
+
+int process_check_folder(const char *path, struct err *err)
+{
+    return check_folder(path, geteuid() == 0, err);
 }
 
 int process_make_folder(const char *path, struct err *err)
@@ -207,5 +231,5 @@ int process_make_folder(const char *path, struct err *err)
     }
     if (mkdir(path, 0700) != 0 && errno != EEXIST)
         return refuse_folder(path, "cannot be made: ", err);
-    return process_check_folder(path, err);
+    return check_folder(path, false, err);
 }

@@ -33,12 +33,13 @@ uint64_t process_seed(void);
  * buffer's ceiling) or ERR_NOMEM. */
 int process_read_file(const char *path, struct buf *out, struct err *err);
 
-/* Whether process_make_folder could make the folder, or find it writable. Makes nothing. Returns 0
- * or ERR_INPUT. */
+/* Whether process_make_folder would succeed. Makes nothing. To root any owner is right, because a
+ * service may run as another user than its check. Returns 0 or ERR_INPUT. */
 int process_check_folder(const char *path, struct err *err);
 
-/* Makes the folder with all above it, for the owner alone, unless it is there. Returns 0 or
- * ERR_INPUT. */
+/* Makes the folder with all above it, for the owner alone, unless it is there. A folder that is
+ * there, also behind a symbolic link, must be this user's and must not be writable by others.
+ * Returns 0 or ERR_INPUT. */
 int process_make_folder(const char *path, struct err *err);
 
 #endif

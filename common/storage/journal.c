@@ -721,6 +721,7 @@ static int connect_db(struct journal *j, const struct journal_options *options, 
     if (rc != SQLITE_OK)
         return fail(j, rc, "cannot open", err);
     sqlite3_busy_timeout(j->db, BUSY_MS);
+    sqlite3_db_config(j->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     /* The file of a newer build stays exactly as it is. */
     sqlite3_db_config(j->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     /* Set before the file is read, this saves PATH-shm, for which a full disk may have no room. */
@@ -767,8 +768,10 @@ static void disconnect(struct journal *j)
 static int open_it(struct journal *j, const struct journal_options *options, char set_aside[512],
                    struct err *err)
 {
-    int rc = options->read_only ? 0 : journal_files_lock(j->path, &j->lock_fd, err);
+    int rc = journal_files_refuse_links(j->path, err);
 
+    if (rc == 0 && !options->read_only)
+        rc = journal_files_lock(j->path, &j->lock_fd, err);
     if (rc != 0)
         return rc;
     if (!options->read_only && journal_files_are_suspect(j->path)) {

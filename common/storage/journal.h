@@ -29,7 +29,7 @@ struct journal_options {
 };
 
 /* Opens or makes the file. Returns 0; ERR_BUSY (another process owns it), ERR_VERSION (a newer
- * build's file, which is left alone), ERR_IO or ERR_NOMEM. A damaged file is renamed, a fresh one
+ * build's file, which is left alone), ERR_INPUT (a symbolic link), ERR_IO or ERR_NOMEM. A damaged file is renamed, a fresh one
  * is made, and `set_aside` gets the new name of the old one ("" otherwise); a reader gets
  * ERR_DAMAGED instead. If the damage only shows in a later read, that read returns ERR_DAMAGED, and
  * the next open sets the file aside. */

@@ -20,6 +20,26 @@ static int join(char out[PATH_SIZE], const char *path, const char *suffix, struc
     return 0;
 }
 
+int journal_files_refuse_links(const char *path, struct err *err)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm", ".lock", ".suspect"};
+    struct stat found;
+    char name[PATH_SIZE];
+    int rc;
+
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        rc = join(name, path, suffixes[i], err);
+        if (rc != 0)
+            return rc;
+        if (lstat(name, &found) == 0 && S_ISLNK(found.st_mode))
+            return err_set(err, ERR_INPUT,
+                           "%s: is a symbolic link (remove it; DRAINWATCH_STATE_DIR may name "
+                           "another folder, or a link to one)",
+                           name);
+    }
+    return 0;
+}
+
 bool journal_files_are_gone(const char *path, int lock_fd)
 {
     char name[PATH_SIZE];
@@ -39,7 +59,7 @@ int journal_files_lock(const char *path, int *fd, struct err *err)
 
     if (rc != 0)
         return rc;
-    *fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    *fd = open(name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (*fd < 0)
         return err_set(err, ERR_IO, "%s: %s (check the rights on its folder)", name,
                        strerror(errno));
@@ -82,7 +102,7 @@ void journal_files_mark_suspect(const char *path)
 
     if (join(name, path, ".suspect", &ignored) != 0)
         return;
-    fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    fd = open(name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd >= 0)
         close(fd);
 }

@@ -9,6 +9,10 @@
 
 #include <stdbool.h>
 
+/* Returns ERR_INPUT if one of the files is a symbolic link, because the journal would then be kept
+ * at its target; ERR_IO if the path is too long; else 0. */
+int journal_files_refuse_links(const char *path, struct err *err);
+
 /* Locks the journal; close(*fd) gives it up. Returns 0, ERR_BUSY (another process has it) or
  * ERR_IO. */
 int journal_files_lock(const char *path, int *fd, struct err *err);

@@ -281,6 +281,60 @@ def test_a_folder_is_made_for_its_owner_alone(site):
     assert all(f.stat().st_mode & 0o077 == 0 for f in folder.iterdir())
 
 
+def refused_folder(s, program):
+    """What a program says of its state folder when it refuses to start."""
+    done = s.run(program)
+    line, = lines(done.stderr)
+    assert done.returncode == CONFIG and str(s.folder / "state") in line, done
+    assert line in lines(s.run(program, "--check").stderr) or "belongs to" in line
+    return line
+
+
+@pytest.mark.parametrize("program", [INGEST, ALERTER])
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o1777])
+def test_a_folder_that_others_can_write_is_refused(site, program, mode):
+    s = site()
+    (s.folder / "state").mkdir()
+    (s.folder / "state").chmod(mode)
+    assert "chmod go-w" in refused_folder(s, program)
+    assert not list((s.folder / "state").iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("program", [INGEST, ALERTER])
+def test_a_folder_of_another_user_is_refused(site, program):
+    s = site()
+    (s.folder / "state").mkdir(0o700)
+    os.chown(s.folder / "state", 65534, 65534)
+    assert "belongs to user 65534, and this is user 0" in refused_folder(s, program)
+    assert s.run(program, "--check").returncode == OK  # root may check for another user
+
+
+@pytest.mark.parametrize("program, name", [(INGEST, "ingest.db"), (ALERTER, "alerter.db")])
+def test_a_link_in_the_place_of_a_journal_is_refused(site, program, name):
+    s = site()
+    (s.folder / "state").mkdir(0o700)
+    (s.folder / "state" / name).symlink_to(s.folder / "elsewhere")
+    done = s.run(program)
+    assert done.returncode == CONFIG and f"{name}: is a symbolic link" in done.stderr.decode()
+    assert not (s.folder / "elsewhere").exists()
+
+
+def test_a_state_folder_may_lie_behind_a_link(site):
+    s = site()
+    (s.folder / "disk").mkdir(0o700)
+    (s.folder / "state").symlink_to(s.folder / "disk")
+    assert s.ingest() and s.alerter() and s.stop() == [OK, OK]
+    assert {"ingest.db", "alerter.db"} <= {path.name for path in (s.folder / "disk").iterdir()}
+
+
+def test_root_is_warned_of_itself(site):
+    s = site()
+    warnings = s.ingest().said("started as root")
+    assert len(warnings) == (1 if os.geteuid() == 0 else 0)
+    assert b"started as root" not in s.run(INGEST, "--check").stdout
+
+
 # ---- secrets ----
 
 def everything_goes_wrong(s):

@@ -217,6 +217,27 @@ static void test_named_values(void **state)
     assert_int_equal(journal_get(t->j, "starts", &out, 4, &found, &t->err), ERR_DAMAGED);
 }
 
+/* Each file of the journal in turn is a link to a file that is not there. */
+static void a_link_is_not_followed(void **state)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm", ".lock", ".suspect"};
+    struct test *t = *state;
+    char link[600];
+
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        snprintf(link, sizeof link, "%s%s", t->path, suffixes[i]);
+        assert_int_equal(symlink(t->copy, link), 0);
+        for (int reader = 0; reader < 2; reader++) {
+            struct journal_options options = {.path = t->path, .read_only = reader};
+
+            assert_int_equal(journal_open(&options, &t->j, t->set_aside, &t->err), ERR_INPUT);
+            assert_non_null(strstr(t->err.text, link));
+        }
+        assert_int_equal(scratch_size(t->copy, ""), -1);
+        assert_int_equal(unlink(link), 0);
+    }
+}
+
 static int64_t count_rows(const char *path)
 {
     sqlite3 *db;
@@ -1152,6 +1173,7 @@ int main(void)
         TEST(test_a_rollback_leaves_nothing),
         TEST(test_positions_are_never_used_twice),
         TEST(test_named_values),
+        TEST(a_link_is_not_followed),
         TEST(test_a_reader_may_append_trim_and_read),
         TEST(test_one_owner_and_readers_beside_it),
         TEST(test_small_records_share_a_row),
