@@ -14,6 +14,9 @@
 static const int64_t SNAPSHOT_US = 10 * TIME_MINUTE;
 /* After a failed turn: the disk may need a moment, and ingest keeps everything meanwhile. */
 static const int64_t FAILED_PAUSE_US = 500 * TIME_MS;
+/* A turn that took longer than this takes no further record, so that alerts, acks and signals do
+ * not wait for a backlog. */
+static const int64_t TURN_US = 50 * TIME_MS;
 /* Time after the last record until the store may wait for the disk. During a storm an idle turn
  * lies between any two alerts. Waiting for the disk in those delayed alerts by 2 to 6 ms. */
 static const int64_t MAINTAIN_AFTER_US = 500 * TIME_MS;
@@ -77,8 +80,11 @@ static int take(void *ctx, struct wire_bytes bytes, const struct wire_record *re
     const struct wire_entry entry = {t->now_us, WIRE_INPUT_RECORD, bytes};
     const struct engine_event event = engine_record_event(record, t->now_us);
     struct engine_outcomes outcomes;
-    int rc = need_transaction(t, err);
+    int rc;
 
+    if (t->taken > 0 && clock_steady_us(&t->clock) - t->now_us >= TURN_US)
+        return RECEIVER_NOT_NOW;
+    rc = need_transaction(t, err);
     t->last_record_us = t->now_us;
     if (rc == 0)
         rc = storage_append(t->storage, &entry, NULL, err);

@@ -31,6 +31,10 @@ struct receiver {
     struct buf ack;
     size_t turn_records;
     size_t turn_bytes;
+    struct queue_peer peer; /* the next three: the message in hand */
+    const void *bytes;
+    size_t n;
+    bool is_unfinished; /* the turn ended within it; the next one goes on */
 };
 
 enum verdict {
@@ -175,7 +179,7 @@ static int take(struct receiver *i, struct known_sender *s, uint64_t sequence,
     case 0:
         rc = i->calls.take(i->calls.ctx, bytes, &record, err);
         if (rc == RECEIVER_NOT_NOW) {
-            s->again = true;
+            i->is_unfinished = true;
             return 0;
         }
         break;
@@ -254,34 +258,31 @@ static int refuse_push(struct receiver *i, const struct wire_push *push,
     return rc;
 }
 
-static int take_push(struct receiver *i, const struct queue_peer *peer, const void *bytes, size_t n,
-                     int64_t now_us, struct err *err)
+/* Takes the message in hand. Records of it that an earlier turn took are seen, and skipped. */
+static int take_push(struct receiver *i, int64_t now_us, struct err *err)
 {
     struct wire_push push;
     struct known_sender *s;
     struct err why;
-    int rc = wire_unpack_push(i->push_wire, bytes, n, &push, &why);
+    int rc = wire_unpack_push(i->push_wire, i->bytes, i->n, &push, &why);
 
     if (rc == ERR_VERSION)
-        return refuse_push(i, &push, peer, now_us, why.text, err);
+        return refuse_push(i, &push, &i->peer, now_us, why.text, err);
     if (rc == ERR_NOMEM)
         return err_set(err, rc, "%s", why.text);
     if (rc != 0 || push.first > UINT64_MAX - push.n_records)
         return 0;
-    rc = hear(i, push.sender, peer, now_us, &s, err);
+    rc = hear(i, push.sender, &i->peer, now_us, &s, err);
     if (rc != 0)
         return rc;
     s->goodbye = push.goodbye;
     i->turn_records += push.n_records;
-    i->turn_bytes += n;
+    i->turn_bytes += i->n;
     return take_records(i, s, &push, err);
 }
 
 int receiver_receive(struct receiver *i, int64_t now_us, struct err *err)
 {
-    struct queue_peer peer;
-    const void *bytes;
-    size_t n;
     int rc = 0;
 
     i->turn_records = i->turn_bytes = 0;
@@ -289,9 +290,12 @@ int receiver_receive(struct receiver *i, int64_t now_us, struct err *err)
     for (int k = 0; k < RECEIVER_TURN_MESSAGES && rc == 0; k++) {
         if (i->turn_records >= RECEIVER_TURN_RECORDS || i->turn_bytes >= RECEIVER_TURN_BYTES)
             break;
-        if (queue_receive(i->queue, &peer, &bytes, &n) <= 0)
+        if (!i->is_unfinished && queue_receive(i->queue, &i->peer, &i->bytes, &i->n) <= 0)
             break;
-        rc = take_push(i, &peer, bytes, n, now_us, err);
+        i->is_unfinished = false;
+        rc = take_push(i, now_us, err);
+        if (i->is_unfinished)
+            break;
     }
     return rc;
 }
@@ -340,7 +344,7 @@ int receiver_fd(const struct receiver *i)
 
 bool receiver_pending(struct receiver *i)
 {
-    return queue_pending(i->queue);
+    return i->is_unfinished || queue_pending(i->queue);
 }
 
 bool receiver_all_gone(const struct receiver *i, int64_t now_us)

@@ -38,9 +38,9 @@ struct receiver_calls {
     /* The last sequence taken from a sender, as it was last committed; 0 if none ever was. */
     int (*last_taken)(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t *taken,
                       struct err *err);
-    /* A record to store and to decide on, packed and unpacked. Returns RECEIVER_NOT_NOW if there is
-     * no room for it in this turn: the records before it are to be committed, and its sender sends
-     * it again at once. */
+    /* A record to store and to decide on, packed and unpacked. Returns RECEIVER_NOT_NOW to end the
+     * turn before it: the records before it are to be committed, and the next turn begins with it.
+     */
     int (*take)(void *ctx, struct wire_bytes bytes, const struct wire_record *record,
                 struct err *err);
     /* A record that can never be read. `why` is one line. */

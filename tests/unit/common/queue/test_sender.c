@@ -49,6 +49,8 @@ struct store {
     struct rows now;       /* with what the open transaction did */
     struct rows committed; /* without */
     int fail_after;        /* takes until one fails; -1: none does */
+    size_t turn_most;      /* takes in a turn; 0: no bound */
+    size_t turn_takes;
 };
 
 static int sender_index(struct rows *r, const uint8_t id[WIRE_SENDER_BYTES])
@@ -76,6 +78,8 @@ static int store_take(void *ctx, struct wire_bytes bytes, const struct wire_reco
 {
     struct store *s = ctx;
 
+    if (s->turn_most > 0 && s->turn_takes++ == s->turn_most)
+        return RECEIVER_NOT_NOW;
     if (s->fail_after >= 0 && s->fail_after-- == 0)
         return err_set(err, ERR_FULL, "no space");
     assert_true(bytes.len > 0 && s->now.n < TAKEN_MAX);
@@ -285,8 +289,10 @@ static void ingest_turn(struct world *w)
 
 static int alerter_receive(struct world *w)
 {
-    int rc = receiver_receive(w->receiver, now_us(w), &w->err);
+    int rc;
 
+    w->store.turn_takes = 0;
+    rc = receiver_receive(w->receiver, now_us(w), &w->err);
     if (rc != 0) {
         receiver_rollback(w->receiver);
         copy_rows(&w->store.now, &w->store.committed);
@@ -683,6 +689,26 @@ UNIT_TEST(test_alerter_cannot_commit)
     UNTIL(w, w->store.fail_after == -1);
     w->skipped_us += SENDER_RESEND_US;
     assert_all_taken(w);
+}
+
+UNIT_TEST(test_turns_that_end_within_a_message)
+{
+    struct world *w = *state;
+
+    start_alerter(w);
+    start_ingest(w);
+    w->store.turn_most = 70;
+    deliver(w, 1000);
+    deliver(w, 100);
+    assert_all_taken(w);
+    assert_int_equal(records_sent, 1100); /* the rest of a message is not asked for again */
+    w->store.fail_after = 90;             /* in the second turn of the next message */
+    deliver(w, 1000);
+    UNTIL(w, w->store.fail_after < 0);
+    assert_int_equal(w->store.committed.n, 1170);
+    w->skipped_us += SENDER_RESEND_US;
+    assert_all_taken(w);
+    assert_int_equal(count_holes(&w->store.committed), 0);
 }
 
 /* 50,000 records while nobody is there, then a peer that takes nothing: memory stays where it is.
@@ -1193,6 +1219,7 @@ int main(void)
         TEST(test_holes),
         TEST(test_ingest_is_an_older_copy),
         TEST(test_alerter_cannot_commit),
+        TEST(test_turns_that_end_within_a_message),
         TEST(test_bound_in_flight),
         TEST(test_many_small_pushes),
         TEST(test_unreadable_records),
