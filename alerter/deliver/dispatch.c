@@ -187,23 +187,26 @@ static int park_unreadable(struct dispatch *d, const struct outbox_message *m)
     return 0;
 }
 
+/* Messages that were decided then or before are given up. */
+static int64_t expired_us(int64_t now_us)
+{
+    return now_us - TIME_DAY;
+}
+
 static int send_message(void *ctx, const struct outbox_message *m)
 {
     struct dispatch *d = ctx;
     int64_t next_us;
 
+    if (m->facts.decided_us <= expired_us(d->now_us))
+        return 0; /* dispatch_expire gives up so many in one turn, and this one later */
     if (!m->is_readable)
         return park_unreadable(d, m);
-    switch (retry_decide(&m->facts, d->destination->pace_us, d->now_us, &next_us)) {
-    case RETRY_DUE:
-        if (outbox_in_flight(d->outbox) < IN_FLIGHT_MAX)
-            return post_message(d, m);
+    next_us = retry_next_us(&m->facts, d->destination->pace_us, d->now_us);
+    if (next_us <= d->now_us && outbox_in_flight(d->outbox) < IN_FLIGHT_MAX)
+        return post_message(d, m);
+    if (next_us <= d->now_us)
         next_us = d->now_us + 100 * TIME_MS; /* a reply makes room before */
-        break;
-    case RETRY_LATER:
-    case RETRY_EXPIRED: /* dispatch_expire gives it up */
-        break;
-    }
     outbox_defer(d->outbox, m->row, next_us);
     return 0;
 }
@@ -228,7 +231,7 @@ static int log_expired(void *ctx, const struct outbox_message *m)
 
 int dispatch_expire(struct dispatch *d, int64_t now_us, struct err *err)
 {
-    return outbox_expire(d->outbox, now_us - RETRY_EXPIRES_US, now_us, log_expired, NULL, err);
+    return outbox_expire(d->outbox, expired_us(now_us), now_us, log_expired, NULL, err);
 }
 
 int64_t dispatch_wake_us(struct dispatch *d)

@@ -1,4 +1,4 @@
-/* Backoff, pace, Retry-After and expiry of posts; called by dispatch.c. */
+/* Backoff, pace and Retry-After of posts; called by dispatch.c. */
 #include "alerter/deliver/retry.h"
 
 #include "common/base/hash.h"
@@ -38,25 +38,15 @@ static int64_t wait_from(int64_t start, int64_t us, int64_t now_us)
     return start > now_us ? now_us : start + us;
 }
 
-enum retry_state retry_decide(const struct retry_facts *facts, int64_t pace_us, int64_t now_us,
-                              int64_t *next_us)
+int64_t retry_next_us(const struct retry_facts *facts, int64_t pace_us, int64_t now_us)
 {
-    const int64_t expires = facts->decided_us + RETRY_EXPIRES_US;
-    int64_t next = now_us;
+    int64_t next = now_us, paced = now_us;
 
     assert(facts->tries >= 0);
     if (facts->tries > 0)
         next = wait_from(facts->last_try_us, retry_delay_us(facts), now_us);
-    if (facts->channel_last_us != 0) {
-        int64_t paced = wait_from(facts->channel_last_us, pace_us, now_us);
-
-        next = paced > next ? paced : next;
-    }
-    *next_us = now_us;
-    if (now_us >= expires)
-        return RETRY_EXPIRED;
-    if (next <= now_us)
-        return RETRY_DUE;
-    *next_us = next < expires ? next : expires;
-    return RETRY_LATER;
+    if (facts->channel_last_us != 0)
+        paced = wait_from(facts->channel_last_us, pace_us, now_us);
+    next = paced > next ? paced : next;
+    return next > now_us ? next : now_us;
 }

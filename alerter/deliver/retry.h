@@ -1,4 +1,4 @@
-/* Decides when to post a message again, and when to give it up.
+/* Decides when to post a message again.
  *
  * Pure: it works on facts that are stored with the message and has no random part, so a restart in
  * the middle of an outage goes on exactly as before. The outbox hands out only the oldest waiting
@@ -14,7 +14,6 @@
 #define RETRY_MOST_US (5 * TIME_MINUTE) /* the longest distance that doubling reaches */
 #define RETRY_AFTER_LEAST_US TIME_S     /* a Retry-After is held within these two */
 #define RETRY_AFTER_MOST_US TIME_HOUR
-#define RETRY_EXPIRES_US TIME_DAY /* from the alert's own time */
 
 struct retry_facts {
     const char *id;          /* the alert's */
@@ -25,17 +24,10 @@ struct retry_facts {
     int64_t channel_last_us; /* end of the last try of any message to this channel, 0: none yet */
 };
 
-enum retry_state {
-    RETRY_DUE,     /* post it now */
-    RETRY_LATER,   /* ask again at *next_us */
-    RETRY_EXPIRED, /* it could not be delivered for RETRY_EXPIRES_US: give it up */
-};
-
-/* `pace_us` is the least time between two tries in a channel. Sets `next_us` to the time at which
- * the answer may change, or to now. All times are of one clock. If that clock was set back behind
- * the last try, the message is due: one early try is better than a silent hour. */
-enum retry_state retry_decide(const struct retry_facts *facts, int64_t pace_us, int64_t now_us,
-                              int64_t *next_us);
+/* When to post the message: now or later. `pace_us` is the least time between two tries in a
+ * channel. All times are of one clock. If that clock was set back behind the last try, the message
+ * is due: one early try is better than a silent hour. */
+int64_t retry_next_us(const struct retry_facts *facts, int64_t pace_us, int64_t now_us);
 
 /* The wait after the last try: the reply's Retry-After, held within its bounds; else 1 s, doubled
  * with each further try up to 5 minutes, less up to a quarter that depends on id and tries. */

@@ -382,3 +382,24 @@ def test_what_cannot_be_delivered_for_a_day_is_given_up(site, slack):
     delivery = wait_state(both, "expired")
     assert (delivery["tries"], delivery["last_answer"]) == (tried, "HTTP 503")
     assert delivery["ended"] and delivery["next_try"] is None
+
+
+def test_alerts_of_over_a_day_are_not_posted_however_many_there_are(site, slack):
+    """One turn gives up 64, and a day may leave more."""
+    both = Both(site(rules=rules()), slack)
+    slack.behave("503")
+    both.post(h12(4))
+    wait_for(lambda: state(both).get("tries", 0) >= 1, "a try")
+    both.ingest.stop()
+    both.end_alerter()
+    with sqlite3.connect(both.site.folder / "state" / "alerter.db") as db:
+        db.execute("UPDATE outbox SET decided_us = decided_us - 86400000000, next_try_us = 0")
+        names = [row[1] for row in db.execute("PRAGMA table_info(outbox)") if row[1] != "row"]
+        copied = ", ".join("channel || n" if name == "channel" else name for name in names)
+        db.execute("WITH RECURSIVE times(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM times LIMIT 199) "
+                   f"INSERT INTO outbox ({', '.join(names)}) SELECT {copied} FROM outbox, times")
+    db.close()
+    posted = len(slack.posts)
+    both.alerter = both.site.alerter()
+    wait_for(lambda: {row["delivery"]["state"] for row in both.outbox()} == {"expired"}, "the end")
+    assert len(both.outbox()) == 200 and len(slack.posts) == posted

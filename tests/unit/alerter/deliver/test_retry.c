@@ -1,4 +1,4 @@
-/* Backoff, pace, Retry-After and expiry. */
+/* Backoff, pace and Retry-After. */
 #include "tests/unit/unit.h"
 
 #include "alerter/deliver/retry.h"
@@ -16,24 +16,19 @@ static int64_t delay(const char *id, int tries)
 
 UNIT_TEST(test_the_first_try_is_at_once)
 {
-    struct retry_facts f = {.id = "0123456789abcdef", .decided_us = T0};
-    int64_t next = 0;
+    struct retry_facts f = {.id = "0123456789abcdef"};
 
-    assert_int_equal(retry_decide(&f, PACE_US, T0, &next), RETRY_DUE);
-    assert_int_equal(next, T0);
+    assert_int_equal(retry_next_us(&f, PACE_US, T0), T0);
 }
 
 UNIT_TEST(test_the_second_comes_after_exactly_one_second)
 {
-    struct retry_facts f = {
-        .id = "0123456789abcdef", .decided_us = T0, .tries = 1, .last_try_us = T0 + 300};
-    int64_t next = 0;
+    struct retry_facts f = {.id = "0123456789abcdef", .tries = 1, .last_try_us = T0 + 300};
+    const int64_t next = T0 + 300 + TIME_S;
 
-    assert_int_equal(retry_decide(&f, PACE_US, T0 + 300, &next), RETRY_LATER);
-    assert_int_equal(next, T0 + 300 + TIME_S);
-    assert_int_equal(retry_decide(&f, PACE_US, next - 1, &next), RETRY_LATER);
-    assert_int_equal(next, T0 + 300 + TIME_S);
-    assert_int_equal(retry_decide(&f, PACE_US, next, &next), RETRY_DUE);
+    assert_int_equal(retry_next_us(&f, PACE_US, T0 + 300), next);
+    assert_int_equal(retry_next_us(&f, PACE_US, next - 1), next);
+    assert_int_equal(retry_next_us(&f, PACE_US, next + 7), next + 7);
 }
 
 UNIT_TEST(test_then_it_doubles_up_to_five_minutes)
@@ -94,71 +89,40 @@ UNIT_TEST(test_what_slack_asks_for_is_done)
 
 UNIT_TEST(test_the_pace_of_a_channel)
 {
-    struct retry_facts f = {.id = "a", .decided_us = T0, .channel_last_us = T0 - 400 * TIME_MS};
-    int64_t next = 0;
+    struct retry_facts f = {.id = "a", .channel_last_us = T0 - 400 * TIME_MS};
 
-    assert_int_equal(retry_decide(&f, PACE_US, T0, &next), RETRY_LATER);
-    assert_int_equal(next, T0 + 600 * TIME_MS);
-    assert_int_equal(retry_decide(&f, PACE_US, next, &next), RETRY_DUE);
+    assert_int_equal(retry_next_us(&f, PACE_US, T0), T0 + 600 * TIME_MS);
     f.tries = 1; /* of its own wait and the channel's, the longer */
     f.last_try_us = T0;
-    assert_int_equal(retry_decide(&f, PACE_US, T0, &next), RETRY_LATER);
-    assert_int_equal(next, T0 + TIME_S);
+    assert_int_equal(retry_next_us(&f, PACE_US, T0), T0 + TIME_S);
     f.channel_last_us = T0 + 100;
-    assert_int_equal(retry_decide(&f, PACE_US, T0 + 100, &next), RETRY_LATER);
-    assert_int_equal(next, T0 + 100 + TIME_S);
-}
-
-UNIT_TEST(test_it_expires_a_day_after_it_was_decided)
-{
-    struct retry_facts f = {.id = "a", .decided_us = T0};
-    int64_t next = 0;
-
-    assert_int_equal(retry_decide(&f, PACE_US, T0 + TIME_DAY - 1, &next), RETRY_DUE);
-    assert_int_equal(retry_decide(&f, PACE_US, T0 + TIME_DAY, &next), RETRY_EXPIRED);
-    f.tries = 300;
-    f.last_try_us = T0 + TIME_DAY - TIME_S; /* the next try would be too late: wait for the end */
-    assert_int_equal(retry_decide(&f, PACE_US, f.last_try_us, &next), RETRY_LATER);
-    assert_int_equal(next, T0 + TIME_DAY);
-    assert_int_equal(retry_decide(&f, PACE_US, next, &next), RETRY_EXPIRED);
+    assert_int_equal(retry_next_us(&f, PACE_US, T0 + 100), T0 + 100 + TIME_S);
 }
 
 UNIT_TEST(test_a_clock_that_was_set_back_makes_no_silence)
 {
-    struct retry_facts f = {.id = "a",
-                            .decided_us = T0,
-                            .tries = 9,
-                            .last_try_us = T0 + TIME_HOUR,
-                            .channel_last_us = T0 + TIME_HOUR};
-    int64_t next = 0;
+    struct retry_facts f = {
+        .id = "a", .tries = 9, .last_try_us = T0 + TIME_HOUR, .channel_last_us = T0 + TIME_HOUR};
 
-    assert_int_equal(retry_decide(&f, PACE_US, T0, &next), RETRY_DUE);
-    assert_int_equal(next, T0);
-    f.decided_us = T0 + TIME_DAY; /* the clock was set back since */
-    assert_int_equal(retry_decide(&f, PACE_US, T0, &next), RETRY_DUE);
+    assert_int_equal(retry_next_us(&f, PACE_US, T0), T0);
 }
 
-/* The whole life of a message to a Slack that is away, in virtual time: it always ends, the tries
- * never come closer than they should, and an hour's outage is over at most five minutes late. */
+/* The tries of a message to a Slack that is away, in virtual time: they never come closer than they
+ * should, and an hour's outage is over at most five minutes late. */
 UNIT_TEST(test_a_day_of_outage)
 {
-    struct retry_facts f = {.id = "fedcba9876543210", .decided_us = T0};
-    int64_t now = T0, next, gap = 0;
-    enum retry_state say;
+    struct retry_facts f = {.id = "fedcba9876543210"};
+    int64_t now = T0;
 
-    while ((say = retry_decide(&f, PACE_US, now, &next)) != RETRY_EXPIRED) {
-        assert_true(f.tries < 1000);
-        if (say == RETRY_LATER) {
-            assert_true(next > now);
-            gap = next - now;
-            now = next;
-            continue;
-        }
-        assert_true(gap <= RETRY_MOST_US);
+    while (now < T0 + TIME_DAY) {
+        int64_t next;
+
         f.tries++;
         f.last_try_us = f.channel_last_us = now;
+        next = retry_next_us(&f, PACE_US, now);
+        assert_in_range(next - now, PACE_US, RETRY_MOST_US);
+        now = next;
     }
-    assert_int_equal(now, T0 + TIME_DAY);
     assert_in_range(f.tries, 288, 400);
 }
 
@@ -172,7 +136,6 @@ int main(void)
         cmocka_unit_test(test_jitter_differs_from_try_to_try),
         cmocka_unit_test(test_what_slack_asks_for_is_done),
         cmocka_unit_test(test_the_pace_of_a_channel),
-        cmocka_unit_test(test_it_expires_a_day_after_it_was_decided),
         cmocka_unit_test(test_a_clock_that_was_set_back_makes_no_silence),
         cmocka_unit_test(test_a_day_of_outage),
     };
