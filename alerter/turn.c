@@ -377,12 +377,12 @@ int turn_unpark(struct turn *t, struct err *err)
 
 static int open_storage(struct turn *t, struct err *err)
 {
-    char path[4096], aside[512];
+    char location[STORAGE_LOCATION_SIZE], aside[512];
     int rc;
 
-    snprintf(path, sizeof path, "%s/alerter.db", t->settings->state_dir);
+    storage_location(t->settings->state_dir, location);
     rc = storage_open(
-        &(struct storage_options){.location = path, .sync_full = t->settings->sync_full},
+        &(struct storage_options){.location = location, .sync_full = t->settings->sync_full},
         &t->storage, aside, err);
     if (rc == 0 && aside[0] != '\0')
         log_error("the journal was damaged and is set aside as %s: windows and cooldowns start "

@@ -127,16 +127,16 @@ bool output_format(const struct startup_program *program, const char *value, boo
 
 static int open_storage(const struct settings *settings, struct storage **out, struct err *err)
 {
-    char path[4096], aside[512];
+    char location[STORAGE_LOCATION_SIZE], aside[512];
 
-    snprintf(path, sizeof path, "%s/alerter.db", settings->state_dir);
-    if (access(path, F_OK) != 0 && errno == ENOENT)
+    storage_location(settings->state_dir, location);
+    if (access(location, F_OK) != 0 && errno == ENOENT)
         return err_set(err, ERR_IO,
                        "%s: there is none: no alerter ever ran with this state folder "
                        "(DRAINWATCH_STATE_DIR names the folder of the one that is meant)",
-                       path);
-    return storage_open(&(struct storage_options){.location = path, .read_only = true}, out, aside,
-                        err);
+                       location);
+    return storage_open(&(struct storage_options){.location = location, .read_only = true}, out,
+                        aside, err);
 }
 
 int output_from_storage(const struct startup_program *program, output_fn *fn, void *ctx)

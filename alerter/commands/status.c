@@ -358,13 +358,15 @@ static int print_json(const struct status *s, struct err *err)
 
 /* ---- the command ---- */
 
-/* A program that serves owns its journal. */
-static bool is_running(const struct settings *settings, const char *journal)
+/* Programs that serve own their files. */
+static void find_programs(struct status *s, const char *state_dir)
 {
-    char path[4096];
+    char path[STORAGE_LOCATION_SIZE];
 
-    snprintf(path, sizeof path, "%s/%s", settings->state_dir, journal);
-    return journal_files_are_owned(path);
+    storage_location(state_dir, path);
+    s->alerter_runs = journal_files_are_owned(path);
+    snprintf(path, sizeof path, "%s/ingest.db", state_dir);
+    s->ingest_runs = journal_files_are_owned(path);
 }
 
 static int print_status(void *ctx, const struct settings *settings, struct storage *storage,
@@ -379,8 +381,7 @@ static int print_status(void *ctx, const struct settings *settings, struct stora
         rc = gather_keys(s, err);
     if (rc == 0)
         rc = gather_outbox(s, storage, err);
-    s->alerter_runs = is_running(settings, "alerter.db");
-    s->ingest_runs = is_running(settings, "ingest.db");
+    find_programs(s, settings->state_dir);
     if (rc == 0)
         rc = s->json ? print_json(s, err) : print_text(s, err);
     free(s->apps);

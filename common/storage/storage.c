@@ -3,6 +3,7 @@
 #include "common/storage/storage.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -15,7 +16,8 @@ enum {
 
 #define UNKNOWN_SIZE INT64_MAX
 
-/* The first one whose scheme a location begins with is used. */
+/* The first one whose scheme a location begins with is used. SQLite takes any location, so it is
+ * the last. */
 static const struct storage_ops *const backings[] = {&storage_sqlite};
 
 static const struct storage_ops *find_backing(const char *location)
@@ -25,6 +27,11 @@ static const struct storage_ops *find_backing(const char *location)
     while (strncmp(location, backings[i]->scheme, strlen(backings[i]->scheme)) != 0)
         i++;
     return backings[i];
+}
+
+void storage_location(const char *state_dir, char location[STORAGE_LOCATION_SIZE])
+{
+    snprintf(location, STORAGE_LOCATION_SIZE, "%s/alerter.db", state_dir);
 }
 
 static int no_memory(struct err *err)

@@ -176,6 +176,10 @@ struct storage {
 
 /* ---- Open and close, transactions ---- */
 
+/* The location of the storage of the alerter with this state folder. */
+enum { STORAGE_LOCATION_SIZE = 4096 };
+void storage_location(const char *state_dir, char location[STORAGE_LOCATION_SIZE]);
+
 /* Returns 0; ERR_BUSY (another process owns it), ERR_VERSION (a newer build's, which is left
  * alone), ERR_IO (also for a reader if no alerter has kept anything yet) or ERR_NOMEM. Damaged
  * contents are renamed, `set_aside` gets the new name ("" otherwise), and the storage starts empty;
