@@ -175,9 +175,11 @@ static void take_text(struct records *r, const char *text, size_t len)
 {
     const struct record plain = {.message = {text, len}};
 
-    while (len > 0 && (text[len - 1] == '\r' || text[len - 1] == ' '))
-        len--;
-    if (len > 0 && !r->read(r, text, len))
+    size_t blanks = 0;
+
+    while (blanks < len && (text[blanks] == '\r' || text[blanks] == ' '))
+        blanks++;
+    if (blanks < len && !r->read(r, text, len))
         records_add(r, &plain);
 }
 

@@ -128,6 +128,15 @@ UNIT_TEST(text_between_json_lines_is_a_plain_line)
            "0 heroku router|b\n");
 }
 
+UNIT_TEST(blanks_at_the_end_of_a_message_stay_and_blank_lines_are_none)
+{
+    static const char row[] = "1\t2026-05-07 08:06:12\t\t4\tshop\t\tLocal3\tInfo\tnginx\ta  \r\n";
+
+    expect(&input_papertrail, row, "0 nginx |a  \n");
+    expect(&input_papertrail, "b  \r\n  \r\n\r\n", "-  |b  \n");
+    expect(&input_json_lines, "{\"message\":\"c  \"}  \r\nd  \n   \n", "-  |c  \n-  |d  \n");
+}
+
 UNIT_TEST(colours_are_taken_out_of_decoded_messages)
 {
     expect(&input_json_lines,
@@ -254,6 +263,7 @@ int main(void)
         cmocka_unit_test(json_lines_are_read_by_their_usual_names),
         cmocka_unit_test(a_wrapped_line_is_unwrapped),
         cmocka_unit_test(text_between_json_lines_is_a_plain_line),
+        cmocka_unit_test(blanks_at_the_end_of_a_message_stay_and_blank_lines_are_none),
         cmocka_unit_test(colours_are_taken_out_of_decoded_messages),
         cmocka_unit_test(long_messages_are_cut_and_long_texts_are_left_out),
         cmocka_unit_test(many_lines_come_in_batches),
