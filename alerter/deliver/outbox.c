@@ -206,6 +206,14 @@ static int hand_out(void *ctx, const struct storage_outbox_row *row)
     return rc != 0 ? rc : w->fn(w->ctx, &m);
 }
 
+static struct post *find_post(const struct outbox *o, int64_t row)
+{
+    struct post *post;
+
+    HASH_FIND(hh, o->posts, &row, sizeof row, post);
+    return post;
+}
+
 int outbox_due(struct outbox *o, int64_t now_us, outbox_fn *fn, void *ctx, struct err *err)
 {
     struct walk w = {.o = o, .fn = fn, .ctx = ctx, .err = err};
@@ -214,7 +222,7 @@ int outbox_due(struct outbox *o, int64_t now_us, outbox_fn *fn, void *ctx, struc
     assert(!storage_in_transaction(o->storage));
     rc = refresh(o, err);
     for (size_t i = 0; i < o->n_heads && rc == 0; i++)
-        if (o->heads[i].next_us <= now_us && outbox_find_post(o, o->heads[i].row) == NULL)
+        if (o->heads[i].next_us <= now_us && find_post(o, o->heads[i].row) == NULL)
             rc = o->storage->ops->outbox_load(o->storage, o->heads[i].row, hand_out, &w, err);
     return rc;
 }
@@ -225,7 +233,7 @@ int outbox_next_due(struct outbox *o, int64_t *due_us, struct err *err)
 
     *due_us = INT64_MAX;
     for (size_t i = 0; i < o->n_heads && rc == 0; i++)
-        if (o->heads[i].next_us < *due_us && outbox_find_post(o, o->heads[i].row) == NULL)
+        if (o->heads[i].next_us < *due_us && find_post(o, o->heads[i].row) == NULL)
             *due_us = o->heads[i].next_us;
     return rc;
 }
@@ -238,14 +246,6 @@ void outbox_defer(struct outbox *o, int64_t row, int64_t until_us)
 }
 
 /* ---- Posts ---- */
-
-struct post *outbox_find_post(const struct outbox *o, int64_t row)
-{
-    struct post *post;
-
-    HASH_FIND(hh, o->posts, &row, sizeof row, post);
-    return post;
-}
 
 struct post *outbox_posts(const struct outbox *o)
 {
@@ -273,7 +273,7 @@ struct post *outbox_start_post(struct outbox *o, const struct outbox_message *me
 {
     struct post *post = calloc(1, sizeof *post);
 
-    assert(outbox_find_post(o, message->row) == NULL);
+    assert(find_post(o, message->row) == NULL);
     if (post == NULL)
         return NULL;
     post->row = message->row;
@@ -386,7 +386,7 @@ static int expire_one(void *ctx, const struct storage_outbox_row *row)
     struct post *post;
     int rc;
 
-    if (outbox_find_post(w->o, row->row) != NULL)
+    if (find_post(w->o, row->row) != NULL)
         return 0;
     rc = message_of(w->o, row, &m, w->err);
     if (rc != 0)

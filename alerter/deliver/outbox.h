@@ -99,7 +99,6 @@ struct post *outbox_start_post(struct outbox *o, const struct outbox_message *me
 void outbox_end_post(struct post *post, enum outbox_state state, const char *answer);
 /* The message was not sent after all: it is due as before. */
 void outbox_drop_post(struct outbox *o, struct post *post);
-struct post *outbox_find_post(const struct outbox *o, int64_t row); /* NULL: it has none */
 size_t outbox_in_flight(const struct outbox *o);
 /* The first post, NULL if there is none; hh.next leads on. */
 struct post *outbox_posts(const struct outbox *o);

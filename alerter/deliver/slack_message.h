@@ -9,8 +9,6 @@
 #include "common/base/buf.h"
 #include "common/record/wire.h"
 
-enum { SLACK_MESSAGE_MAX = 64 << 10 }; /* bytes of a message; always enough */
-
 enum slack_message_form {
     SLACK_MESSAGE_BLOCKS,
     SLACK_MESSAGE_PLAIN, /* all in `text`, for a Slack that refuses the blocks */

@@ -136,12 +136,21 @@ static int64_t next_due(struct test *t)
     return due_us;
 }
 
+static struct post *find_post(const struct outbox *o, int64_t row)
+{
+    struct post *post = outbox_posts(o);
+
+    while (post != NULL && post->row != row)
+        post = post->hh.next;
+    return post;
+}
+
 /* The row's post; starts one if it has none. */
 static struct post *post_of(struct test *t, int64_t row)
 {
     const struct outbox_message m = {
         .row = row, .channel = "", .last_answer = "", .alert = {.rule = ""}};
-    struct post *post = outbox_find_post(t->o, row);
+    struct post *post = find_post(t->o, row);
 
     return post != NULL ? post : outbox_start_post(t->o, &m);
 }
@@ -197,7 +206,7 @@ static void test_each_channel_gets_its_messages_in_order(void **state)
     assert_string_equal(due_at(t, 200, false).text, "B/3 C/4 ");
     /* Again later: nobody overtakes it. */
     d = due_at(t, 200, true);
-    outbox_drop_post(t->o, outbox_find_post(t->o, d.row)); /* C/4 was not posted after all */
+    outbox_drop_post(t->o, find_post(t->o, d.row)); /* C/4 was not posted after all */
     mark_and_commit(t, 3, OUTBOX_WAITING, 210, 500);
     assert_string_equal(due_at(t, 499, false).text, "C/4 ");
     assert_string_equal(due_at(t, 500, false).text, "B/3 C/4 ");
@@ -316,7 +325,7 @@ static void test_what_is_too_old_expires(void **state)
     }
     assert_int_equal(strlen(d.text), 99 * strlen("A/old "));
     assert_string_equal(due_at(t, 2000, false).text, "A/new ");
-    outbox_drop_post(o, outbox_find_post(o, 2));
+    outbox_drop_post(o, find_post(o, 2));
     assert_string_equal(due_at(t, 2000, false).text, "B/old A/new ");
     d = (struct due){.t = t};
     OK(t, outbox_expire(o, 99, 2000, note_due, &d, &t->err));

@@ -12,12 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MESSAGE_MAX = 64 << 10 }; /* no message is larger */
+
 static json_t *render_form(const struct wire_alert *a, enum slack_message_form form)
 {
     struct buf out;
     json_t *root;
 
-    buf_init(&out, SLACK_MESSAGE_MAX);
+    buf_init(&out, MESSAGE_MAX);
     assert_int_equal(slack_message_write(a, a->channel, form, &out), 0);
     assert_int_equal(strlen(buf_text(&out)), out.len);
     root = json_loadb((const char *)out.data, out.len, JSON_REJECT_DUPLICATES, NULL);
@@ -140,7 +142,7 @@ UNIT_TEST(test_the_whole_message)
     struct buf out;
 
     a.suppressed = 2;
-    buf_init(&out, SLACK_MESSAGE_MAX);
+    buf_init(&out, MESSAGE_MAX);
     assert_int_equal(slack_message_write(&a, a.channel, SLACK_MESSAGE_BLOCKS, &out), 0);
     assert_string_equal(buf_text(&out), want);
     buf_close(&out);
@@ -575,7 +577,7 @@ UNIT_TEST(test_without_memory_there_is_no_message_and_no_leak)
     a.severity = "error";
     a.mentions = who;
     a.n_mentions = 1;
-    buf_init(&out, SLACK_MESSAGE_MAX);
+    buf_init(&out, MESSAGE_MAX);
     json_set_alloc_funcs(sparing_malloc, sparing_free);
     for (n = 0; rc != 0 && n < 1000; n++) {
         sparing_left = n;
