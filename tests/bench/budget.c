@@ -128,7 +128,7 @@ static void step(struct budget *b, const char *rule, const int64_t *times_us, si
                                        .n_matches = 1};
     struct engine_outcomes alerts;
     struct engine_event event;
-    struct err err;
+    static struct err err; /* some builds would clear it at each call */
 
     b->now_us += 10000;
     event = engine_record_event(&record, b->now_us);

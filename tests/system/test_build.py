@@ -23,6 +23,46 @@ def test_a_second_build_compiles_nothing(tmp_path):
     assert configure(tmp_path) == configure(tmp_path)
 
 
+# ---- hardening -----------------------------------------------------------------------------------
+
+SANITIZED = b"__asan_init" in INGEST.read_bytes()
+
+
+def readelf(program, *options):
+    return subprocess.run(["readelf", "-W", *options, program], check=True, capture_output=True,
+                          text=True, timeout=60).stdout
+
+
+@pytest.mark.parametrize("program", [INGEST, ALERTER], ids=lambda program: program.name)
+def test_a_program_is_hardened(program):
+    """It lies at a random address, its tables of addresses are read-only, no memory is writable and
+    executable, and it names no folder of libraries."""
+    assert "Position-Independent Executable" in readelf(program, "-h")
+    dynamic, segments = readelf(program, "-d"), readelf(program, "-l")
+    assert "BIND_NOW" in dynamic and "PATH" not in dynamic
+    assert "GNU_RELRO" in segments and "RWE" not in segments
+    assert re.search(r"GNU_STACK .* RW  ", segments)
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer does this by its own means")
+@pytest.mark.parametrize("program", [INGEST, ALERTER], ids=lambda program: program.name)
+def test_a_program_checks_its_stack_and_its_buffers(program):
+    symbols = readelf(program, "--dyn-syms")
+    assert "__stack_chk_fail" in symbols and re.search(r"__(memcpy|snprintf)_chk", symbols)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_the_build_asks_for_all_that_the_compiler_has(tmp_path, compiler):
+    if not shutil.which(compiler):
+        pytest.skip(f"there is no {compiler}")
+    subprocess.run(["cmake", "-S", ROOT, "-B", tmp_path, f"-DCMAKE_C_COMPILER={compiler}"], check=True,
+                   capture_output=True, timeout=120)
+    commands = (tmp_path / "compile_commands.json").read_text()
+    for flag in ("-fPIE", "-fstack-protector-strong", "-fstack-clash-protection",
+                 "-D_FORTIFY_SOURCE=3", *["-ftrivial-auto-var-init=zero"] * (compiler == "gcc")):
+        assert flag in commands, flag
+
+
 # ---- cmake --install -----------------------------------------------------------------------------
 
 PACKAGE = ROOT / "scripts" / "package"
