@@ -23,7 +23,11 @@
  * The parser is linear and independent of chunks: each question ("is a head here?", "is this length
  * good?", "where does the text end?") has the answer yes, no or not yet, and further bytes never
  * change a yes or no. Undecided bytes wait in the carry; a text remembers how far it was searched.
- */
+ *
+ * Example: "10 <190>1 ab\n" comes as "10 <190>1 a" and, with the next frame, "b\n10 <190>1 cd\n".
+ * At the end of the first chunk length_is_good lacks 2 bytes, so its 11 bytes go into the carry.
+ * complete_carry adds the 2 bytes of the second chunk, the frame is whole, and it is handed over
+ * from the carry. The walk goes on in the second chunk itself, behind "b\n". */
 #include "ingest/input/input.h"
 
 #include "common/base/err.h"
