@@ -268,14 +268,27 @@ static int print_outbox(const struct status *s, struct err *err)
     return output_line(&d, err);
 }
 
+static void print_counts(const struct engine_counts *c)
+{
+    printf("records: %" PRIu64 ", of them %" PRIu64 " repeated and %" PRIu64 " with lost lines\n",
+           c->records, c->repeats, c->losses);
+    printf("matches: %" PRIu64 " counted, %" PRIu64 " too late, %" PRIu64 " of unknown rules\n",
+           c->matches, c->too_late, c->unknown_rule);
+    if (c->keys_dropped + c->groups_dropped > 0)
+        printf("  %" PRIu64 " groups were dropped for lack of room\n",
+               c->keys_dropped + c->groups_dropped);
+}
+
 static int print_text(const struct status *s, struct err *err)
 {
+    const struct engine_counts counts = engine_counts(s->fold.engine);
     int rc;
 
     print_programs(s);
     rc = print_outbox(s, err);
     if (rc == 0)
         rc = print_apps(s, err);
+    print_counts(&counts);
     return rc != 0 ? rc : print_rules(s, err);
 }
 
@@ -347,12 +360,26 @@ static json_t *outbox_json(const struct status *s)
         "next_try", output_time(waits ? s->next_try_us : 0), "problem", s->problem);
 }
 
+static json_t *counts_json(const struct engine_counts *c)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "records",
+                     (json_int_t)c->records, "repeats", (json_int_t)c->repeats, "losses",
+                     (json_int_t)c->losses, "matches", (json_int_t)c->matches, "too_late",
+                     (json_int_t)c->too_late, "skewed", (json_int_t)c->skewed, "unknown_rule",
+                     (json_int_t)c->unknown_rule, "alerts", (json_int_t)c->alerts, "cooled",
+                     (json_int_t)c->cooled, "keys_dropped", (json_int_t)c->keys_dropped,
+                     "groups_dropped", (json_int_t)c->groups_dropped);
+}
+
 static int print_json(const struct status *s, struct err *err)
 {
-    return output_object(json_pack("{s:o, s:{s:b}, s:{s:b}, s:o, s:o, s:o}", "at",
+    const struct engine_counts counts = engine_counts(s->fold.engine);
+
+    return output_object(json_pack("{s:o, s:{s:b}, s:{s:b}, s:o, s:o, s:o, s:o}", "at",
                                    output_time(s->now_us), "alerter", "running", s->alerter_runs,
                                    "queue", "ingest_running", s->ingest_runs, "outbox",
-                                   outbox_json(s), "apps", apps_json(s), "rules", rules_json(s)),
+                                   outbox_json(s), "counts", counts_json(&counts), "apps",
+                                   apps_json(s), "rules", rules_json(s)),
                          err);
 }
 

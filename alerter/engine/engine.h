@@ -83,8 +83,6 @@ struct engine_counts {
     /* Held now. */
     size_t keys;
     size_t times;
-    size_t drains;
-    size_t frames;
 };
 
 enum engine_event_kind {

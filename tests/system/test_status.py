@@ -48,7 +48,12 @@ def test_status_beside_running_programs(site, slack):
     (key,) = group(found, H12_RULE)["groups"]
     assert key["count"] == 5 and 290 < key["cooldown_left_s"] <= 300 and key["last_alert"]
     assert found["apps"] == [{"app": "raxx-console-prod", "last_delivery": key["last_delivery"]}]
+    counts = found["counts"]
+    assert (counts["records"], counts["matches"], counts["alerts"]) == (2, 5, 1)
+    assert not any(counts[name] for name in counts.keys() - {"records", "matches", "alerts"})
     shown = text(both.site)
+    assert "\nrecords: 2, of them 0 repeated and 0 with lost lines\n" in shown
+    assert "\nmatches: 5 counted, 0 too late, 0 of unknown rules\n" in shown
     assert "alerter: running" in shown and "ingest is running" in shown
     assert f"{H12_RULE}: more than 3 in 5 minutes\n  5 (breached)  raxx-console-prod\n" in shown
     assert "cooldown left 4 minutes" in shown
