@@ -39,6 +39,19 @@ static size_t char_len(const uint8_t *s, size_t n)
     return len;
 }
 
+/* Whether the character at `s` turns the direction of text around it (Unicode's bidirectional
+ * controls) or ends the line: U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069. */
+static bool moves_text(const uint8_t *s, size_t len)
+{
+    if (len == 2)
+        return s[0] == 0xd8 && s[1] == 0x9c;
+    if (len != 3 || s[0] != 0xe2)
+        return false;
+    if (s[1] == 0x81)
+        return s[2] >= 0xa6 && s[2] <= 0xa9;
+    return s[1] == 0x80 && (s[2] == 0x8e || s[2] == 0x8f || (s[2] >= 0xa8 && s[2] <= 0xae));
+}
+
 /* How many bytes at `s` may be shown as they are: a whole character that is not a control, or 0.
  * U+0080 to U+009F are controls too: a terminal may take them for the start of a sequence. */
 static size_t printable_len(const uint8_t *s, size_t n)
@@ -49,7 +62,7 @@ static size_t printable_len(const uint8_t *s, size_t n)
         return 0;
     if (len == 2 && s[0] == 0xc2 && s[1] < 0xa0)
         return 0;
-    return len;
+    return moves_text(s, len) ? 0 : len;
 }
 
 /* Appends bytes that may be shown as they are; if not all fit, as many whole characters as fit. */

@@ -2,6 +2,7 @@
 the log; and the alerter's notices of groups and losses."""
 
 import datetime
+import json
 import re
 
 import pytest
@@ -101,6 +102,20 @@ def test_a_stack_trace_is_printed_as_one_line(site):
     said, = both.alerter.wait_said("drainwatch alert: sample")
     assert ("plain java.lang.IllegalStateException: no ⏎  at shop.Cart.pay(Cart.java:42) ⏎  "
             "at shop.Main.main(Main.java:7) \\x07") in said
+
+
+TURNED = "\u202e\u2066\u200f\u061c"
+
+
+def test_characters_that_turn_text_are_shown_by_their_bytes(site, slack):
+    """In group values and samples, wherever an alert is shown."""
+    both = Both(site(rules=rules(GROUPED)), slack)
+    both.post(slow(f"/{TURNED}a") * 2)
+    message, = both.wait_messages(1, CHANNEL)
+    assert "*path*\n/\\xe2\\x80\\xae\\xe2\\x81\\xa6" in message.everything
+    listed = [json.dumps(row, ensure_ascii=False) for row in both.outbox()]
+    shown = [message.everything] + listed + both.alerter.lines + both.alerter.errors
+    assert not [text for text in shown if set(TURNED) & set(text)]
 
 
 def test_printed(site):

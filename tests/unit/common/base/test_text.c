@@ -104,6 +104,18 @@ UNIT_TEST(control_and_broken_bytes_are_escaped)
     assert_printable("\xed\xa0\x80", 3, "\\xed\\xa0\\x80"); /* a surrogate */
 }
 
+/* The neighbours of each range stay as they are. */
+UNIT_TEST(characters_that_turn_text_are_escaped)
+{
+    assert_printable("\xd8\x9b\xd8\x9c\xd8\x9d", 6, "\xd8\x9b\\xd8\\x9c\xd8\x9d");
+    assert_printable("\xe2\x80\x8d\xe2\x80\x8e\xe2\x80\x8f\xe2\x80\x90", 12,
+                     "\xe2\x80\x8d\\xe2\\x80\\x8e\\xe2\\x80\\x8f\xe2\x80\x90");
+    assert_printable("\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xae\xe2\x80\xaf", 12,
+                     "\xe2\x80\xa7\\xe2\\x80\\xa8\\xe2\\x80\\xae\xe2\x80\xaf");
+    assert_printable("\xe2\x81\xa5\xe2\x81\xa6\xe2\x81\xa9\xe2\x81\xaa", 12,
+                     "\xe2\x81\xa5\\xe2\\x81\\xa6\\xe2\\x81\\xa9\xe2\x81\xaa");
+}
+
 UNIT_TEST(a_full_buffer_gets_whole_characters)
 {
     const char text[] = "ab\xe2\x82\xac\n\xc3\xa9"; /* written as "ab€\x0aé" */
@@ -215,6 +227,7 @@ int main(void)
         cmocka_unit_test(no_other_sequence_is_utf8),
         cmocka_unit_test(the_well_formed_prefix_is_measured),
         cmocka_unit_test(control_and_broken_bytes_are_escaped),
+        cmocka_unit_test(characters_that_turn_text_are_escaped),
         cmocka_unit_test(a_full_buffer_gets_whole_characters),
         cmocka_unit_test(tokens_are_redacted),
         cmocka_unit_test(terminal_sequences_are_stripped),
