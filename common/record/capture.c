@@ -131,7 +131,8 @@ static int next_message(const struct capture_reader *r, const uint8_t *bytes, si
 
     if (used == 0)
         return 0;
-    if (used < 0 || value > (uint64_t)CAPTURE_ENTRY_MAX + CAPTURE_OVERHEAD_MAX)
+    if (used < 0 ||
+        value > (r->has_header ? CAPTURE_ENTRY_MAX + CAPTURE_OVERHEAD_MAX : CAPTURE_HEADER_MAX))
         return r->has_header ? damaged(r, err, "an impossible length") : check_header(NULL, 0, err);
     *head = (size_t)used;
     *len = (size_t)value;
@@ -148,11 +149,8 @@ int capture_read(struct capture_reader *r, const void *bytes, size_t n, size_t *
     *used = 0;
     if (!r->has_header) {
         rc = next_message(r, at, n, &head, &len, err);
-        if (rc > 0) {
-            rc = check_header(at + head, len, err);
-            rc = rc == 0 ? 1 : rc;
-        } else if (rc == 0 && n > 64) /* a header is shorter; the file is no capture */
-            rc = check_header(NULL, 0, err);
+        if (rc > 0 && (rc = check_header(at + head, len, err)) == 0)
+            rc = 1;
         if (rc <= 0)
             return rc;
         r->has_header = 1;

@@ -15,6 +15,7 @@
 
 enum {
     CAPTURE_VERSION = 1,
+    CAPTURE_HEADER_MAX = 64,            /* bytes; a file with a longer one is no capture */
     CAPTURE_ENTRY_MAX = WIRE_ENTRY_MAX, /* a longer one is damage */
     CAPTURE_OVERHEAD_MAX = 32,          /* bytes that the form adds to an entry */
 };

@@ -145,6 +145,31 @@ UNIT_TEST(test_other_files_are_no_capture)
     assert_int_equal(rc, ERR_DAMAGED);
 }
 
+/* A later version may add fields to the header. */
+UNIT_TEST(a_header_is_read_alike_in_any_pieces)
+{
+    for (size_t len = 22; len <= CAPTURE_HEADER_MAX + 40; len++) {
+        struct buf head, out;
+
+        buf_init(&head, 1000);
+        buf_init(&out, 1000);
+        assert_int_equal(capture_write_header(&head), 0);
+        assert_int_equal(buf_append(&out, &(uint8_t){(uint8_t)len}, 1), 0);
+        assert_int_equal(buf_append(&out, head.data + 1, head.len - 1), 0);
+        while (out.len < len + 1)
+            assert_int_equal(buf_append(&out, "", 1), 0);
+        for (size_t piece = 1; piece <= out.len; piece++) {
+            struct err err;
+            int rc;
+
+            assert_int_equal(read_all(out.data, out.len, piece, &rc, &err), 0);
+            assert_int_equal(rc, len <= CAPTURE_HEADER_MAX ? 0 : ERR_DAMAGED);
+        }
+        buf_close(&head);
+        buf_close(&out);
+    }
+}
+
 UNIT_TEST(test_the_ceiling_of_the_buffer_is_kept)
 {
     static const uint8_t zeros[1000];
@@ -165,6 +190,7 @@ int main(void)
         cmocka_unit_test(test_every_flipped_bit_is_noticed),
         cmocka_unit_test(test_a_newer_form_is_refused),
         cmocka_unit_test(test_other_files_are_no_capture),
+        cmocka_unit_test(a_header_is_read_alike_in_any_pieces),
         cmocka_unit_test(test_the_ceiling_of_the_buffer_is_kept),
     };
 
