@@ -372,13 +372,11 @@ static void note_secrets(const struct settings *s, struct buf *notes)
 
 static bool is_loopback(const char *host)
 {
-    static const char *const names[] = {"localhost", "127.", "[::1]"};
+    size_t n = strcspn(host, ":/");
 
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strncasecmp(host, names[i], strlen(names[i])) == 0)
-            return true;
-    }
-    return false;
+    if (strncmp(host, "127.", 4) == 0)
+        return strspn(host, "0123456789.") == n;
+    return (n == 9 && strncasecmp(host, "localhost", n) == 0) || strncmp(host, "[::1]", 5) == 0;
 }
 
 static void note_api_url(const struct settings *s, struct buf *notes)

@@ -289,16 +289,20 @@ UNIT_TEST(test_quotes_are_named)
 
 UNIT_TEST(test_an_address_of_slack_that_cannot_be_right)
 {
+    static const char in_plain_text[] =
+        "SLACK_API_URL begins with http://, so the token crosses the network in plain text (use "
+        "https://, or an address of this machine)\n";
     struct outcome o = read_env("SLACK_API_URL", "https://slack.com/api/chat.postMessage/", NULL);
 
     assert_int_equal(o.rc, ERR_INPUT);
     assert_non_null(strstr(buf_text(&o.faults), "without the method"));
     done(&o);
-    assert_note("SLACK_API_URL", "http://slack.example.com/api",
-                "SLACK_API_URL begins with http://, so the token crosses the network in plain text "
-                "(use https://, or an address of this machine)\n");
+    assert_note("SLACK_API_URL", "http://slack.example.com/api", in_plain_text);
     assert_note("SLACK_API_URL", "http://127.0.0.1:80/api", "");
     assert_note("SLACK_API_URL", "http://[::1]/api", "");
+    assert_note("SLACK_API_URL", "http://localhost", "");
+    assert_note("SLACK_API_URL", "http://localhost.example/", in_plain_text);
+    assert_note("SLACK_API_URL", "http://127.0.example/", in_plain_text);
 }
 
 int main(void)
