@@ -275,7 +275,7 @@ static void print_counts(const struct engine_counts *c)
     printf("matches: %" PRIu64 " counted, %" PRIu64 " too late, %" PRIu64 " of unknown rules\n",
            c->matches, c->too_late, c->unknown_rule);
     if (c->keys_dropped + c->groups_dropped > 0)
-        printf("  %" PRIu64 " groups were dropped for lack of room\n",
+        printf("  groups dropped for lack of room: %" PRIu64 "\n",
                c->keys_dropped + c->groups_dropped);
 }
 

@@ -31,6 +31,17 @@ size_t text_strip_terminal(char *bytes, size_t n);
 /* The words behind a number: `one` for 1, else `many`. */
 const char *text_plural(uint64_t n, const char *one, const char *many);
 
+/* ASCII, in every locale. */
+static inline bool text_is_digit(char c)
+{
+    return (unsigned char)(c - '0') <= 9;
+}
+
+static inline bool text_is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 /* The length of the longest prefix of at most `max` bytes that does not end within a UTF-8
  * character. */
 size_t text_cut(const char *bytes, size_t n, size_t max);

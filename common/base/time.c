@@ -1,6 +1,8 @@
 /* Reads and writes times and durations; called everywhere. */
 #include "common/base/time.h"
 
+#include "common/base/text.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,11 +31,6 @@ static void civil_from_days(int64_t days, int *y, int *m, int *d)
     *d = (int)(doy - (153 * mp + 2) / 5 + 1);
     *m = (int)(mp < 10 ? mp + 3 : mp - 9);
     *y = (int)(yoe + era * 400 + (*m <= 2));
-}
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
 }
 
 struct civil {
@@ -141,9 +138,9 @@ bool time_parse_rfc3339(const char *text, size_t len, int64_t *us)
         return false;
     if (text[i] == '.') {
         i++;
-        if (i == len || !is_digit(text[i]))
+        if (i == len || !text_is_digit(text[i]))
             return false;
-        for (; i < len && is_digit(text[i]); i++, scale /= 10)
+        for (; i < len && text_is_digit(text[i]); i++, scale /= 10)
             fraction += (text[i] - '0') * scale;
     }
     if (!parse_offset(text + i, len - i, &offset))
@@ -202,7 +199,7 @@ static int unit_at(const char *text, size_t len, size_t *letters)
 {
     size_t n = 0;
 
-    while (n < len && !is_digit(text[n]))
+    while (n < len && !text_is_digit(text[n]))
         n++;
     *letters = n;
     for (int i = 0; i < UNITS; i++) {
@@ -225,7 +222,7 @@ bool time_parse_duration(const char *text, size_t len, int64_t *us)
         size_t start = i, letters = 0;
         int unit;
 
-        for (; i < len && is_digit(text[i]) && i - start < 10; i++)
+        for (; i < len && text_is_digit(text[i]) && i - start < 10; i++)
             value = value * 10 + (text[i] - '0');
         unit = i == start ? -1 : unit_at(text + i, len - i, &letters);
         if (unit <= last || value > 1000 * TIME_DAY / units[unit].us)

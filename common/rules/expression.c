@@ -1,6 +1,8 @@
 /* Checks regular expressions with Hyperscan; called by the reader of rules and by match. */
 #include "common/rules/expression.h"
 
+#include "common/base/text.h"
+
 #include <hs/hs.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -71,7 +73,7 @@ static size_t repeat_at(const char *s)
     size_t most = 1, n = 0;
 
     for (; *s != '\0' && *s != '}'; s++) {
-        if (*s < '0' || *s > '9')
+        if (!text_is_digit(*s))
             n = 0;
         else if (n < SURELY_SMALL)
             n = n * 10 + (size_t)(*s - '0');

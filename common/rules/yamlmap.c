@@ -2,6 +2,7 @@
 #include "common/rules/yamlmap.h"
 
 #include "common/base/nearest.h"
+#include "common/base/text.h"
 #include "common/base/time.h"
 
 #include <assert.h>
@@ -211,7 +212,7 @@ void yamlmap_read_number(void *ctx, const struct yamlmap_key *key, yaml_node_t *
     assert(key->max <= UINT64_MAX / 10 - 1);
     if (text == NULL)
         return;
-    for (; text[i] >= '0' && text[i] <= '9' && n <= key->max; i++)
+    for (; text_is_digit(text[i]) && n <= key->max; i++)
         n = n * 10 + (uint64_t)(text[i] - '0');
     if (text[i] == '\0' && (text[0] != '0' || i == 1) && n <= key->max &&
         value->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)

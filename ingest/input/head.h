@@ -3,6 +3,7 @@
 #ifndef DRAINWATCH_INGEST_INPUT_HEAD_H
 #define DRAINWATCH_INGEST_INPUT_HEAD_H
 
+#include "common/base/text.h"
 #include "ingest/input/line.h"
 
 #include <stdbool.h>
@@ -29,11 +30,6 @@ static inline size_t line_digit(char c)
     return (unsigned char)(c - '0');
 }
 
-static inline bool line_is_digit(char c)
-{
-    return line_digit(c) <= 9;
-}
-
 /* Whether "<PRI>1 " is at `s` (RFC 5424 section 6.2; 1 to 3 digits of any value). */
 static inline enum line_known line_pri(const char *s, size_t n, size_t *len)
 {
@@ -44,7 +40,7 @@ static inline enum line_known line_pri(const char *s, size_t n, size_t *len)
         return LINE_MORE;
     if (s[0] != '<')
         return LINE_NO;
-    while (i < most && line_is_digit(s[i]))
+    while (i < most && text_is_digit(s[i]))
         i++;
     if (i == 1 && n > 1)
         return LINE_NO;
@@ -79,19 +75,19 @@ static inline bool head_usual_at(const char s[HEAD_USUAL_MAX], struct head *head
     size_t length = line_digit(s[0]) * 10 + line_digit(s[1]);
     const char *at = s + 2;
 
-    if (s[0] == '0' || !line_is_digit(s[0]) || !line_is_digit(s[1]))
+    if (s[0] == '0' || !text_is_digit(s[0]) || !text_is_digit(s[1]))
         return false;
-    if (line_is_digit(*at))
+    if (text_is_digit(*at))
         length = length * 10 + line_digit(*at++);
-    if (line_is_digit(*at))
+    if (text_is_digit(*at))
         length = length * 10 + line_digit(*at++);
-    if (at[0] != ' ' || at[1] != '<' || !line_is_digit(at[2]))
+    if (at[0] != ' ' || at[1] != '<' || !text_is_digit(at[2]))
         return false;
     head->len = (size_t)(at + 1 - s);
     head->length = length;
     at += 3;
-    at += line_is_digit(*at);
-    at += line_is_digit(*at);
+    at += text_is_digit(*at);
+    at += text_is_digit(*at);
     return memcmp(at, ">1 ", 3) == 0;
 }
 
@@ -101,7 +97,7 @@ static inline enum line_known head_any_at(const char *s, size_t n, struct head *
     size_t sign = n > 0 && (s[0] == '+' || s[0] == '-');
     size_t i = sign, length = 0, pri;
 
-    while (i < n && i <= sign + HEAD_DIGITS_MAX && line_is_digit(s[i]))
+    while (i < n && i <= sign + HEAD_DIGITS_MAX && text_is_digit(s[i]))
         length = length * 10 + line_digit(s[i++]); /* may wrap: so many digits are no length */
     if (i > sign + HEAD_DIGITS_MAX)
         return LINE_NO;

@@ -24,7 +24,7 @@ enum line_known line_time(const char *s, size_t n, int64_t *us, size_t *len)
 
     /* Most other text differs from a time in its first bytes. */
     for (size_t i = 0; i < seen && i < 5; i++) {
-        if (i < 4 ? !line_is_digit(s[i]) : s[i] != '-')
+        if (i < 4 ? !text_is_digit(s[i]) : s[i] != '-')
             return LINE_NO;
     }
     if (usual_time(s, seen, us)) {

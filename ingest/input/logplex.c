@@ -242,7 +242,7 @@ static enum line_known head_around(const struct stretch *in, size_t floor, size_
 
     if (lt <= floor || s[i] != ' ')
         return LINE_NO;
-    while (i > floor && line_is_digit(s[i - 1]) && lt - i <= HEAD_DIGITS_MAX + 1)
+    while (i > floor && text_is_digit(s[i - 1]) && lt - i <= HEAD_DIGITS_MAX + 1)
         i--;
     if (i == lt - 1 || lt - i > HEAD_DIGITS_MAX + 1)
         return LINE_NO;

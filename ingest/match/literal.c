@@ -3,6 +3,7 @@
 #include "ingest/match/literal.h"
 
 #include "common/base/err.h"
+#include "common/base/text.h"
 #include "ingest/match/pattern.h"
 
 #include <string.h>
@@ -63,11 +64,6 @@ static int read_repeat(struct reading *r)
     return skip(r, r->at[0] == '{' ? braces_len(r->at) : 1);
 }
 
-static bool is_alnum(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
 /* Whether the escape with this letter takes no argument. */
 static bool is_short_escape(char c)
 {
@@ -80,7 +76,7 @@ static int read_escape(struct reading *r)
 
     if (is_short_escape(c))
         return skip(r, 2);
-    if (c <= ' ' || c > '~' || is_alnum(c))
+    if (c <= ' ' || c > '~' || text_is_letter(c) || text_is_digit(c))
         return ERR_INPUT;
     return take(r, 2);
 }

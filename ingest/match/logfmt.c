@@ -1,6 +1,9 @@
 /* Reads logfmt pairs out of messages. The matcher (`field`) and excerpts (`group_by`) call it. */
 #include "ingest/match/logfmt.h"
 
+#include "common/base/text.h"
+#include "ingest/input/line.h"
+
 #include <stdint.h>
 #include <string.h>
 
@@ -21,16 +24,11 @@ static bool is_space(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-static bool is_word(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
 /* ---- colours: ESC [ 1;36 m ---- */
 
 static bool is_colour_number(char c)
 {
-    return (c >= '0' && c <= '9') || c == ';' || c == ':';
+    return text_is_digit(c) || c == ';' || c == ':';
 }
 
 /* The offset behind the colours that begin at `at`. */
@@ -119,7 +117,7 @@ static size_t pass_quote(const char *text, size_t len, struct token *t, size_t i
 {
     size_t before = before_colours(text, t->start, i), end;
 
-    if (before > t->start && is_word(text[before - 1]))
+    if (before > t->start && (text_is_letter(text[before - 1]) || text_is_digit(text[before - 1])))
         return i + 1;
     end = quotation_end(text, len, i);
     if (i == t->value)
@@ -240,13 +238,9 @@ bool logfmt_next(const char *text, size_t len, size_t *at, struct logfmt_pair *o
     return false;
 }
 
-static bool equals(const char *bytes, size_t n, const char *text)
-{
-    return strlen(text) == n && memcmp(bytes, text, n) == 0;
-}
-
 bool logfmt_is(const struct logfmt_pair *pair, const char *value)
 {
-    return !pair->cut && (equals(pair->value, pair->value_len, value) ||
-                          equals(pair->content, pair->content_len, value));
+    return !pair->cut &&
+           (line_text_is((struct line_text){pair->value, pair->value_len}, value) ||
+            line_text_is((struct line_text){pair->content, pair->content_len}, value));
 }

@@ -2,6 +2,7 @@
 #include "ingest/match/pattern.h"
 
 #include "common/base/err.h"
+#include "common/base/text.h"
 
 #include <assert.h>
 #include <stdbool.h>
@@ -20,11 +21,6 @@ struct rewrite {
     size_t dot;  /* the offset of a dot that is the output's last token */
     size_t tail; /* the offset of a `.*` or `.+` at the output's end; empty groups may follow it */
 };
-
-static bool is_letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
 
 /* Copies `n` bytes that are one token, or a part of one, of no further interest. */
 static int copy(struct rewrite *r, size_t n)
@@ -84,7 +80,7 @@ static size_t posix_class_len(const char *s)
         return 0;
     if (s[n] == '^')
         n++;
-    while (is_letter(s[n]))
+    while (text_is_letter(s[n]))
         n++;
     return s[n] == ':' && s[n + 1] == ']' ? n + 2 : 0;
 }

@@ -1,6 +1,7 @@
 /* Knows lines that count without any rule. The matcher calls it for candidates. */
 #include "ingest/match/special.h"
 
+#include "common/base/text.h"
 #include "ingest/match/logfmt.h"
 
 #include <string.h>
@@ -35,8 +36,7 @@ static size_t own_time_len(struct line_text message)
     size_t i = 0;
 
     while (i < sizeof form - 1 && i < message.len &&
-           (form[i] == '0' ? message.data[i] >= '0' && message.data[i] <= '9'
-                           : message.data[i] == form[i]))
+           (form[i] == '0' ? text_is_digit(message.data[i]) : message.data[i] == form[i]))
         i++;
     return i == sizeof form - 1 ? i : 0;
 }
@@ -76,7 +76,7 @@ static bool skip_text(struct line_text s, size_t *at, const char *text)
 
 static bool is_digit_at(struct line_text s, size_t at)
 {
-    return at < s.len && s.data[at] >= '0' && s.data[at] <= '9';
+    return at < s.len && text_is_digit(s.data[at]);
 }
 
 /* Moves `*at` over the number that stands there. A number over the bound becomes the bound. */
