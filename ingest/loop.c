@@ -53,7 +53,7 @@ static bool is_healthy(void *ctx, char *reason, size_t size)
     }
     if (!notices_is_healthy(&l->notices, reason, size))
         return false;
-    sender_health(l->spool.sender, clock_boot_us(), &health);
+    spool_health(&l->spool, clock_boot_us(), &health);
     snprintf(reason, size, "%s", health.ok ? health.trouble : health.reason);
     return reason[0] == '\0';
 }
@@ -65,8 +65,7 @@ static void push_records(struct loop *l)
     int64_t now_us = clock_boot_us();
     struct err err;
 
-    notices_send(&l->notices, sender_push(l->spool.sender, now_us, &err) == 0 ? NULL : &err,
-                 now_us);
+    notices_send(&l->notices, spool_push(&l->spool, now_us, &err) == 0 ? NULL : &err, now_us);
 }
 
 /* Records are sent before their deliveries are answered, so that an alert waits for nobody. */
@@ -80,7 +79,7 @@ static void take_deliveries(struct loop *l)
     waiting = requests_waiting(server_requests(l->server));
     if (waiting == NULL)
         return;
-    rc = spool_record(&l->spool, waiting, &err);
+    rc = spool_record(&l->spool, waiting, clock_boot_us(), &err);
     notices_write(&l->notices, rc == 0 ? NULL : &err, clock_boot_us());
     push_records(l);
     server_answer(l->server, clock_wall_us());
@@ -92,9 +91,10 @@ static void trim_journal(struct loop *l, int64_t now_us)
 {
     struct err err;
 
-    if (!sender_trim_due(l->spool.sender, now_us))
+    if (!spool_trim_due(&l->spool, now_us))
         return;
-    notices_write(&l->notices, spool_record(&l->spool, NULL, &err) == 0 ? NULL : &err, now_us);
+    notices_write(&l->notices, spool_record(&l->spool, NULL, now_us, &err) == 0 ? NULL : &err,
+                  now_us);
     push_records(l);
 }
 
@@ -110,7 +110,7 @@ static void say_notices(struct loop *l, int64_t now_us)
 {
     struct sender_health health;
 
-    sender_health(l->spool.sender, now_us, &health);
+    spool_health(&l->spool, now_us, &health);
     notices_say(&l->notices, &health, now_us);
 }
 
@@ -164,7 +164,7 @@ static int turn(struct loop *l, struct err *err)
     take_deliveries(l);
     now_us = clock_boot_us();
     speak_to_alerter(l, now_us);
-    journal_maintain(l->spool.journal, false);
+    spool_maintain(&l->spool, false);
     say_notices(l, now_us);
     take_signals(l, now_us);
     take_rules(l);
@@ -185,11 +185,11 @@ static int wait_ms(struct loop *l, int64_t now_us)
     int64_t until_us = now_us + TIME_S; /* notices are looked at once a second */
     int server_ms = server_timeout_ms(l->server);
 
-    if (sender_pending(l->spool.sender) || server_ms == 0)
+    if (spool_pending(&l->spool) || server_ms == 0)
         return 0;
     if (server_ms > 0)
         until_us = earlier(until_us, now_us + server_ms * TIME_MS);
-    until_us = earlier(until_us, sender_wake_us(l->spool.sender));
+    until_us = earlier(until_us, spool_wake_us(&l->spool));
     until_us = earlier(until_us, notices_next_us(&l->notices));
     until_us = earlier(until_us, l->solo.start_again_us);
     if (l->stop_by_us != 0)
@@ -201,7 +201,8 @@ static void wait_for_events(struct loop *l)
 {
     struct pollfd fds[] = {
         {.fd = server_fd(l->server), .events = POLLIN},
-        {.fd = sender_fd(l->spool.sender), .events = POLLIN},
+        {.fd = spool_fd(&l->spool, BACKLOG_QUICK), .events = POLLIN},
+        {.fd = spool_fd(&l->spool, BACKLOG_BULK), .events = POLLIN},
         {.fd = l->signals, .events = POLLIN},
         {.fd = reload_fd(&l->reload), .events = POLLIN},
     };
@@ -209,7 +210,7 @@ static void wait_for_events(struct loop *l)
 
     /* With a wait of 0 a client may be waiting for an answer that is ready. */
     if (poll(fds, sizeof fds / sizeof fds[0], ms) == 0 && ms > 0)
-        journal_maintain(l->spool.journal, true);
+        spool_maintain(&l->spool, true);
 }
 
 static bool is_done(const struct loop *l)
@@ -217,15 +218,15 @@ static bool is_done(const struct loop *l)
     if (l->stop_by_us == 0)
         return false;
     return clock_boot_us() >= l->stop_by_us ||
-           (requests_open(server_requests(l->server)) == 0 && sender_waiting(l->spool.sender) == 0);
+           (requests_open(server_requests(l->server)) == 0 && spool_waiting(&l->spool) == 0);
 }
 
 static void say_goodbye(struct loop *l)
 {
-    uint64_t left = sender_waiting(l->spool.sender);
+    uint64_t left = spool_waiting(&l->spool);
 
     notices_flush(&l->notices, clock_boot_us());
-    sender_goodbye(l->spool.sender);
+    spool_goodbye(&l->spool);
     if (left > 0)
         log_warning("%" PRIu64 " %s not handed over: kept in the journal for the next start", left,
                     text_plural(left, "record was", "records were"));

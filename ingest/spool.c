@@ -1,37 +1,93 @@
-/* Records deliveries in ingest's journal and sends them to the alerter; called by the loop. */
+/* Records deliveries in ingest's journals and sends them to the alerter; called by the loop. */
 #include "ingest/spool.h"
 
 #include "common/app/log.h"
 #include "common/base/time.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
-static int open_journal(struct spool *s, struct err *err)
+enum { PATH_SIZE = 4096 };
+
+static const char *const FILES[BACKLOG_LANES] = {"ingest.db", "ingest-bulk.db"};
+
+/* ---- lanes ---- */
+
+static bool has_bulk(const struct settings *s)
 {
-    char path[4096], set_aside[512];
+    return s->spool_max_bytes >= SPOOL_LANES_BYTES;
+}
+
+static int64_t max_bytes(const struct settings *s, enum backlog_lane lane)
+{
+    int64_t quick = has_bulk(s) ? s->spool_max_bytes / 4 : s->spool_max_bytes;
+
+    return lane == BACKLOG_QUICK ? quick : s->spool_max_bytes - quick;
+}
+
+static void lane_path(const struct spool *s, enum backlog_lane lane, char path[PATH_SIZE])
+{
+    snprintf(path, PATH_SIZE, "%s/%s", s->settings->state_dir, FILES[lane]);
+}
+
+static int open_journal(struct spool *s, enum backlog_lane lane, struct err *err)
+{
+    char path[PATH_SIZE], set_aside[512];
     int rc;
 
-    snprintf(path, sizeof path, "%s/ingest.db", s->settings->state_dir);
+    lane_path(s, lane, path);
     rc = journal_open(&(struct journal_options){.path = path,
                                                 .sync_full = s->settings->sync_full,
                                                 .exclusive = true,
-                                                .max_bytes = s->settings->spool_max_bytes},
-                      &s->journal, set_aside, err);
+                                                .max_bytes = max_bytes(s->settings, lane)},
+                      &s->lanes[lane].journal, set_aside, err);
     if (rc == 0 && set_aside[0] != '\0')
         log_error("the journal was damaged and is set aside as %s; its records are not delivered",
                   set_aside);
     return rc;
 }
 
+static void close_lane(struct spool_lane *l)
+{
+    sender_close(l->sender);
+    journal_close(l->journal);
+    *l = (struct spool_lane){0};
+}
+
+static int open_lane(struct spool *s, enum backlog_lane lane, int64_t now_us, struct err *err)
+{
+    const struct settings *t = s->settings;
+    const struct queue_options queue = {t->queue, t->secrets, t->n_secrets};
+    struct spool_lane *l = &s->lanes[lane];
+    int rc = open_journal(s, lane, err);
+
+    if (rc == 0)
+        rc = sender_open(&queue, l->journal, now_us, &l->sender, err);
+    if (rc != 0)
+        close_lane(l);
+    return rc;
+}
+
+/* A bulk lane of an earlier start may hold records. */
+static int open_lanes(struct spool *s, int64_t now_us, struct err *err)
+{
+    char path[PATH_SIZE];
+    int rc = open_lane(s, BACKLOG_QUICK, now_us, err);
+
+    lane_path(s, BACKLOG_BULK, path);
+    s->n_lanes = 1;
+    if (rc != 0 || access(path, F_OK) != 0)
+        return rc;
+    s->n_lanes = 2;
+    return open_lane(s, BACKLOG_BULK, now_us, err);
+}
+
 int spool_open(struct spool *s, const struct settings *settings, int64_t now_us, struct err *err)
 {
-    const struct queue_options queue = {settings->queue, settings->secrets, settings->n_secrets};
     int rc;
 
     *s = (struct spool){.settings = settings};
-    rc = open_journal(s, err);
-    if (rc == 0)
-        rc = sender_open(&queue, s->journal, now_us, &s->sender, err);
+    rc = open_lanes(s, now_us, err);
     if (rc != 0)
         spool_close(s);
     return rc;
@@ -39,23 +95,51 @@ int spool_open(struct spool *s, const struct settings *settings, int64_t now_us,
 
 void spool_close(struct spool *s)
 {
-    sender_close(s->sender);
-    journal_close(s->journal);
-    s->sender = NULL;
-    s->journal = NULL;
+    for (int i = 0; i < s->n_lanes; i++)
+        close_lane(&s->lanes[i]);
+    s->n_lanes = 0;
+    backlog_clear(&s->backlog);
 }
 
-static void undo(struct spool *s)
+static void undo(struct spool_lane *l)
 {
-    journal_rollback(s->journal);
-    sender_rollback(s->sender);
+    journal_rollback(l->journal);
+    sender_rollback(l->sender);
 }
 
 /* ---- recording ---- */
 
+static const char *drain_of(const struct request *r)
+{
+    size_t n;
+
+    return request_records(r, &n)->drain;
+}
+
+static enum backlog_lane lane_of(struct spool *s, const struct request *r)
+{
+    return has_bulk(s->settings) ? backlog_lane(&s->backlog, drain_of(r)) : BACKLOG_QUICK;
+}
+
+/* A delivery without a match may tell of lost lines, which is work, too. */
+static uint64_t matches_of(const struct request *r)
+{
+    size_t n;
+    const struct wire_record *records = request_records(r, &n);
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        sum++;
+        for (size_t k = 0; k < records[i].n_matches; k++)
+            sum += records[i].matches[k].n_times;
+    }
+    return sum;
+}
+
 /* Appends all records of a request. Returns 0 or an error; `torn` tells that some are in already.
  */
-static int append_request(struct spool *s, const struct request *r, bool *torn, struct err *err)
+static int append_request(struct spool_lane *l, const struct request *r, bool *torn,
+                          struct err *err)
 {
     size_t n;
     const struct wire_record *records = request_records(r, &n);
@@ -64,22 +148,26 @@ static int append_request(struct spool *s, const struct request *r, bool *torn, 
     for (size_t i = 0; rc == 0 && i < n; i++) {
         struct wire_record record = records[i];
 
-        rc = sender_append(s->sender, &record, err);
+        rc = sender_append(l->sender, &record, err);
         *torn = rc != 0 && i > 0;
     }
     return rc;
 }
 
-/* Appends all that is not refused yet. Returns 0 or the error of the last that was refused now;
- * `torn` tells that a part of it is in, so that the transaction must begin again. */
-static int append_all(struct spool *s, struct request *waiting, bool *torn, struct err *err)
+/* Appends all of the lane that is not refused yet. Returns 0 or the error of the last that was
+ * refused now; `torn` tells that a part of it is in, so that the transaction must begin again. */
+static int append_all(struct spool *s, enum backlog_lane lane, struct request *waiting, bool *torn,
+                      struct err *err)
 {
     int failed = 0;
 
     *torn = false;
     for (struct request *r = waiting; r != NULL && !*torn; r = request_next(r)) {
-        int rc = request_is_accepted(r) ? append_request(s, r, torn, err) : 0;
+        int rc;
 
+        if (!request_is_accepted(r) || lane_of(s, r) != lane)
+            continue;
+        rc = append_request(&s->lanes[lane], r, torn, err);
         if (rc == 0)
             continue;
         request_set_accepted(r, false);
@@ -88,49 +176,197 @@ static int append_all(struct spool *s, struct request *waiting, bool *torn, stru
     return failed;
 }
 
-static void set_all(struct request *waiting, bool accepted)
+static void refuse_all(struct spool *s, enum backlog_lane lane, struct request *waiting)
 {
-    for (struct request *r = waiting; r != NULL; r = request_next(r))
-        request_set_accepted(r, accepted);
+    for (struct request *r = waiting; r != NULL; r = request_next(r)) {
+        if (lane_of(s, r) == lane)
+            request_set_accepted(r, false);
+    }
 }
 
-int spool_record(struct spool *s, struct request *waiting, struct err *err)
+static int record_lane(struct spool *s, enum backlog_lane lane, struct request *waiting,
+                       struct err *err)
 {
+    struct spool_lane *l = &s->lanes[lane];
     bool torn = true;
     int refused = 0, rc = 0;
 
-    set_all(waiting, true);
     while (rc == 0 && torn) {
         int failed;
 
-        rc = journal_begin(s->journal, err);
+        rc = journal_begin(l->journal, err);
         if (rc != 0)
             break;
-        failed = append_all(s, waiting, &torn, err);
+        failed = append_all(s, lane, waiting, &torn, err);
         refused = failed != 0 ? failed : refused;
         if (torn)
-            undo(s);
+            undo(l);
     }
     if (rc == 0)
-        rc = sender_trim(s->sender, err);
+        rc = sender_trim(l->sender, err);
     if (rc == 0)
-        rc = journal_commit(s->journal, err);
+        rc = journal_commit(l->journal, err);
     if (rc == 0)
         return refused;
-    undo(s);
-    set_all(waiting, false);
+    undo(l);
+    refuse_all(s, lane, waiting);
     return rc;
+}
+
+/* Returns whether the bulk lane has something to record or to trim. */
+static bool begin(struct spool *s, struct request *waiting, int64_t now_us)
+{
+    int64_t acked[BACKLOG_LANES] = {0};
+    bool is_bulk_used =
+        s->n_lanes > BACKLOG_BULK && sender_trim_due(s->lanes[BACKLOG_BULK].sender, now_us);
+
+    for (int i = 0; i < s->n_lanes; i++)
+        acked[i] = sender_acked(s->lanes[i].sender);
+    backlog_begin(&s->backlog, acked,
+                  journal_is_larger(s->lanes[BACKLOG_QUICK].journal,
+                                    max_bytes(s->settings, BACKLOG_QUICK) / 2));
+    for (struct request *r = waiting; r != NULL; r = request_next(r)) {
+        request_set_accepted(r, true);
+        is_bulk_used = is_bulk_used || lane_of(s, r) == BACKLOG_BULK;
+    }
+    return is_bulk_used;
+}
+
+static int record_bulk(struct spool *s, struct request *waiting, int64_t now_us, struct err *err)
+{
+    int rc = s->n_lanes > BACKLOG_BULK ? 0 : open_lane(s, BACKLOG_BULK, now_us, err);
+
+    if (rc != 0) {
+        refuse_all(s, BACKLOG_BULK, waiting);
+        return rc;
+    }
+    s->n_lanes = BACKLOG_LANES;
+    return record_lane(s, BACKLOG_BULK, waiting, err);
+}
+
+int spool_record(struct spool *s, struct request *waiting, int64_t now_us, struct err *err)
+{
+    bool is_bulk_used = begin(s, waiting, now_us);
+    int quick = record_lane(s, BACKLOG_QUICK, waiting, err), bulk = 0;
+    struct err second;
+
+    if (is_bulk_used)
+        bulk = record_bulk(s, waiting, now_us, quick == 0 ? err : &second);
+    for (struct request *r = waiting; r != NULL && has_bulk(s->settings); r = request_next(r)) {
+        if (request_is_accepted(r))
+            backlog_add(&s->backlog, drain_of(r), matches_of(r),
+                        journal_last(s->lanes[lane_of(s, r)].journal));
+    }
+    return quick != 0 ? quick : bulk;
+}
+
+bool spool_trim_due(const struct spool *s, int64_t now_us)
+{
+    bool is_due = false;
+
+    for (int i = 0; i < s->n_lanes; i++)
+        is_due = is_due || sender_trim_due(s->lanes[i].sender, now_us);
+    return is_due;
 }
 
 /* ---- the alerter ---- */
 
-int spool_exchange(struct spool *s, int64_t now_us, struct err *err)
+static int exchange(struct sender *sender, int64_t now_us, struct err *err)
 {
-    int rc = sender_push(s->sender, now_us, err);
+    int rc = sender_push(sender, now_us, err);
 
     if (rc == 0)
-        rc = sender_receive(s->sender, now_us, err);
-    return rc == 0 ? sender_timer(s->sender, now_us, err) : rc;
+        rc = sender_receive(sender, now_us, err);
+    return rc == 0 ? sender_timer(sender, now_us, err) : rc;
+}
+
+typedef int sender_fn(struct sender *s, int64_t now_us, struct err *err);
+
+/* Calls `fn` for each lane. Returns 0 or an error of one of them. */
+static int for_each(struct spool *s, sender_fn *fn, int64_t now_us, struct err *err)
+{
+    int failed = 0;
+
+    for (int i = 0; i < s->n_lanes; i++) {
+        struct err why;
+        int rc = fn(s->lanes[i].sender, now_us, &why);
+
+        if (rc == 0)
+            continue;
+        *err = why;
+        failed = rc;
+    }
+    return failed;
+}
+
+int spool_push(struct spool *s, int64_t now_us, struct err *err)
+{
+    return for_each(s, sender_push, now_us, err);
+}
+
+int spool_exchange(struct spool *s, int64_t now_us, struct err *err)
+{
+    return for_each(s, exchange, now_us, err);
+}
+
+int spool_fd(const struct spool *s, enum backlog_lane lane)
+{
+    return (int)lane < s->n_lanes ? sender_fd(s->lanes[lane].sender) : -1;
+}
+
+bool spool_pending(struct spool *s)
+{
+    bool pending = false;
+
+    for (int i = 0; i < s->n_lanes; i++)
+        pending = sender_pending(s->lanes[i].sender) || pending;
+    return pending;
+}
+
+int64_t spool_wake_us(const struct spool *s)
+{
+    int64_t wake_us = INT64_MAX;
+
+    for (int i = 0; i < s->n_lanes; i++) {
+        int64_t us = sender_wake_us(s->lanes[i].sender);
+
+        wake_us = us < wake_us ? us : wake_us;
+    }
+    return wake_us;
+}
+
+void spool_maintain(struct spool *s, bool is_idle)
+{
+    for (int i = 0; i < s->n_lanes; i++)
+        journal_maintain(s->lanes[i].journal, is_idle);
+}
+
+uint64_t spool_waiting(const struct spool *s)
+{
+    uint64_t waiting = 0;
+
+    for (int i = 0; i < s->n_lanes; i++)
+        waiting += sender_waiting(s->lanes[i].sender);
+    return waiting;
+}
+
+/* The lane that is worse: the one with a fault, then the one that waits longer. */
+void spool_health(const struct spool *s, int64_t now_us, struct sender_health *out)
+{
+    sender_health(s->lanes[BACKLOG_QUICK].sender, now_us, out);
+    for (int i = 1; i < s->n_lanes; i++) {
+        struct sender_health health;
+
+        sender_health(s->lanes[i].sender, now_us, &health);
+        if (health.ok < out->ok || (health.ok == out->ok && health.waiting_us > out->waiting_us))
+            *out = health;
+    }
+}
+
+void spool_goodbye(struct spool *s)
+{
+    for (int i = 0; i < s->n_lanes; i++)
+        sender_goodbye(s->lanes[i].sender);
 }
 
 /* ---- damage ---- */
@@ -138,13 +374,18 @@ int spool_exchange(struct spool *s, int64_t now_us, struct err *err)
 int spool_check(struct spool *s, int64_t now_us, struct err *err)
 {
     const struct settings *settings = s->settings;
+    bool is_gone = false, is_suspect = false;
 
-    if (now_us >= s->look_us && journal_is_gone(s->journal))
+    for (int i = 0; i < s->n_lanes; i++) {
+        is_gone = is_gone || (now_us >= s->look_us && journal_is_gone(s->lanes[i].journal));
+        is_suspect = is_suspect || journal_is_suspect(s->lanes[i].journal);
+    }
+    if (is_gone)
         return err_set(err, ERR_IO, "%s was removed or replaced while in use: start again",
                        settings->state_dir);
     if (now_us >= s->look_us)
         s->look_us = now_us + TIME_S;
-    if (!journal_is_suspect(s->journal))
+    if (!is_suspect)
         return 0;
     spool_close(s);
     return spool_open(s, settings, now_us, err);

@@ -227,7 +227,7 @@ static const struct row rows[] = {
     {"DRAINWATCH_MAX_BODY_BYTES", "8 MiB", set_size, FIELD(max_body_bytes),
      "larger deliveries get 413", false},
     {"DRAINWATCH_SPOOL_MAX_BYTES", "256 MiB", set_size, FIELD(spool_max_bytes),
-     "ingest's journal may grow to this while the alerter is away", false},
+     "ingest's journals may grow to this while the alerter is away", false},
     {"DRAINWATCH_SYNC", "normal", set_sync, FIELD(sync_full),
      "normal: a delivery answered 204 survives the death of any process;\n"
      "      full: of the machine, too",

@@ -597,6 +597,11 @@ uint64_t sender_waiting(const struct sender *s)
     return (uint64_t)(s->last - s->acked);
 }
 
+int64_t sender_acked(const struct sender *s)
+{
+    return s->acked;
+}
+
 /* 1204 as "1,204". */
 static void format_count(uint64_t n, char out[32])
 {

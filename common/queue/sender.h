@@ -25,7 +25,7 @@
 
 enum {
     SENDER_PUSH_RECORDS = 1000,    /* in one message */
-    SENDER_PUSH_BYTES = 1 << 20,   /* in one message, unless a single record is larger */
+    SENDER_PUSH_BYTES = 256 << 10, /* in one message, unless a single record is larger */
     SENDER_FLIGHT_PUSHES = 64,     /* messages sent and not acked */
     SENDER_FLIGHT_RECORDS = 4096,  /* records sent and not acked */
     SENDER_FLIGHT_BYTES = 4 << 20, /* bytes; the message that reaches this is still sent */
@@ -85,6 +85,7 @@ int sender_timer(struct sender *s, int64_t now_us, struct err *err);
 void sender_goodbye(struct sender *s);
 
 uint64_t sender_waiting(const struct sender *s); /* committed and not acked */
+int64_t sender_acked(const struct sender *s);    /* the position up to which all are acked */
 void sender_health(const struct sender *s, int64_t now_us, struct sender_health *out);
 
 #endif

@@ -1,10 +1,14 @@
-"""One drain floods both programs; the others' alerts do not wait for it."""
+"""One drain floods both programs; other drains are answered 204, and their alerts do not wait."""
 
+import signal
 import time
 
 from alerting import SANITIZED, Both, rule
-from drainwatch import PATIENCE, frame, now, whole
+from counting import COUNTED, Counting
+from drainwatch import PATIENCE, frame, now, wait_for, whole
+from chaos import marker
 from load import Crowd
+from logplex import Burst
 
 FLOOD, HONEST = "d.flood", "d.honest"
 GROUPS = 3 if SANITIZED else 30
@@ -66,3 +70,75 @@ def test_late_lines_cost_what_others_cost(site, slack):
     crowd.close()
     assert old_s < 3 * new_s + 0.1
     assert max(took) < AT_ONCE_S
+
+
+# ---- lanes ----
+
+LANE_RULES = "".join(rule(f"probe-{n}", f"^PROBE {n}$", channel=f"C-{n}") for n in range(3))
+
+
+def post_probe(both, n, drain):
+    return both.site.post(frame(f"PROBE {n}", source="app", process="web.1"), drain=drain)
+
+
+def test_a_drain_does_not_wait_behind_another(site, slack):
+    """The alerter stands still while one drain delivers much, and then another one a line."""
+    both = Both(site(rules=HEAD + FLOOD_RULE + LANE_RULES), slack)
+    both.alerter.signal(signal.SIGSTOP)
+    body = b"".join(frame("flood", source="app", process=f"web.{n}") for n in range(200))
+    with Burst(both.site.port, FLOOD) as burst:
+        assert burst.send(1000, body) == {204: 1000}
+    assert post_probe(both, 0, FLOOD) == 204
+    assert post_probe(both, 1, HONEST) == 204
+    began = time.monotonic()
+    both.alerter.signal(signal.SIGCONT)
+    honest = both.wait_messages(1, "C-1")[0].monotonic
+    assert honest - began < AT_ONCE_S
+    assert honest < both.wait_messages(1, "C-0")[0].monotonic
+
+
+def test_sigterm_is_heard_during_a_backlog(site, slack):
+    both = Both(site(rules=HEAD + FLOOD_RULE + LANE_RULES), slack)
+    both.alerter.signal(signal.SIGSTOP)
+    body = b"".join(frame("flood", source="app", process=f"web.{n}") for n in range(200))
+    with Burst(both.site.port, FLOOD) as burst:
+        assert burst.send(1000, body) == {204: 1000}
+    both.alerter.signal(signal.SIGTERM)
+    both.alerter.signal(signal.SIGCONT)
+    both.alerter.wait_said("stopping", AT_ONCE_S)
+
+
+def test_a_drain_that_fills_the_journal_is_answered_503_alone(site, slack):
+    both = Both(site(rules=HEAD + FLOOD_RULE + LANE_RULES, DRAINWATCH_SPOOL_MAX_BYTES="2 MiB"), slack)
+    both.end_alerter()
+    body = b"".join(frame("flood " + "x" * 900, source="app", process=f"web.{n}") for n in range(200))
+    statuses = {}
+    with Burst(both.site.port, FLOOD, 1) as burst:
+        while 503 not in statuses:
+            statuses = burst.send(20, body)
+    for n in range(100):
+        assert post_probe(both, 1, HONEST) == 204
+    assert sum(f.stat().st_size for f in (both.site.folder / "state").glob("ingest*")) < 3 << 20
+    both.alerter = both.site.alerter()
+    began = time.monotonic()
+    assert both.wait_messages(1, "C-1")[0].monotonic - began < AT_ONCE_S
+    wait_for(lambda: post_probe(both, 2, FLOOD) == 204, "a 204 once there is room")
+
+
+def test_both_lanes_outlive_their_processes(site):
+    c = Counting(site())
+    ingest = c.ingest()
+    for n in range(3):
+        assert c.post(9000, drain=FLOOD, frame_id=f"flood-{n}") == 204
+    assert c.post(1, drain=HONEST, frame_id="one") == 204
+    assert (c.ingest_folder / "ingest-bulk.db").exists()
+    ingest.kill()
+    ingest = c.ingest()
+    alerter = c.alerter()
+    wait_for(lambda: c.recorded().records, "a record")
+    alerter.kill()
+    c.alerter()
+    c.site.wait_healthy()
+    wait_for(lambda: c.recorded().total(COUNTED) == 27001, "all that was answered 204")
+    assert c.total() == 27001
+    assert ingest.stop() == 0
