@@ -34,7 +34,7 @@ static void describe_app(const struct rules *rules, size_t i, struct buf *out)
                          n > 0 ? ", and some that are" : "");
 }
 
-/* One line for each app with its drains; none if one app has all drains. */
+/* One line for each app with its drains, none if one app has all drains; and who is refused. */
 static void describe_apps(const struct rules *rules, struct buf *out)
 {
     size_t n = rules->n_drains == 0 ? 0 : rules->app_names.n;
@@ -47,6 +47,9 @@ static void describe_apps(const struct rules *rules, struct buf *out)
     if (rules->app == NULL)
         (void)buf_puts(out,
                        "  a drain that is not listed is refused (\"app: NAME\" would take it)\n");
+    if (rules->refused.n > 0)
+        (void)buf_printf(out, "  refuses %zu %s\n", rules->refused.n,
+                         text_plural(rules->refused.n, "drain", "drains"));
 }
 
 static void describe_mentions(const struct rules_list *mentions, struct buf *out)

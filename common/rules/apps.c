@@ -9,9 +9,8 @@
 #include <string.h>
 
 enum {
-    DRAIN_MAX_BYTES = 511, /* the longest name of Basic credentials that ingest takes */
-    SHOWN_MAX = 400,       /* bytes of the names of apps in a fault */
-    COMPARED_MAX = 1000,   /* apps that an unknown one is compared with */
+    SHOWN_MAX = 400,     /* bytes of the names of apps in a fault */
+    COMPARED_MAX = 1000, /* apps that an unknown one is compared with */
 };
 
 static const char *read_app_name(struct reader *r, const struct yamlmap_key *key,
@@ -54,29 +53,50 @@ static void read_name(void *ctx, const struct yamlmap_key *key, yaml_node_t *val
     app->line = yamldoc_line(value);
 }
 
-/* Shows nothing that follows a ":", because it may be the password of the Basic credentials. */
+/* Returns the name of a drain, or NULL after a fault. Shows nothing that follows a ":", because it
+ * may be the password of the Basic credentials. */
+static const char *read_drain_name(struct reader *r, const struct yamlmap_key *key,
+                                   yaml_node_t *item)
+{
+    const char *text = yamlmap_text(&r->doc, key, item);
+    char shown[YAMLDOC_SHOWN_SIZE];
+
+    if (text == NULL || strpbrk(text, " \t,:\"'") == NULL)
+        return text;
+    yamldoc_shown(item, shown);
+    shown[strcspn(shown, ":")] = '\0';
+    yamldoc_fault(&r->doc, item,
+                  "%s: \"%s\" is not a drain (write its token, or the name of its Basic "
+                  "credentials without the \":\" and the password; several as a list, such as "
+                  "\"%s: [d.1234, shop]\")",
+                  key->name, shown, key->name);
+    return NULL;
+}
+
 static void read_drain_item(void *ctx, const struct yamlmap_key *key, yaml_node_t *item)
 {
-    char shown[YAMLDOC_SHOWN_SIZE];
     struct reader *r = ctx;
-    const char *text = yamlmap_text(&r->doc, key, item);
+    const char *text = read_drain_name(r, key, item);
     size_t n = r->out->rules.n_drains;
 
     if (text == NULL)
         return;
-    if (strpbrk(text, " \t,:\"'") != NULL) {
-        yamldoc_shown(item, shown);
-        shown[strcspn(shown, ":")] = '\0';
-        yamldoc_fault(&r->doc, item,
-                      "drain: \"%s\" is not a drain (write its token, or the name of its Basic "
-                      "credentials without the \":\" and the password; several as a list, such as "
-                      "\"drain: [d.1234, shop]\")",
-                      shown);
-        return;
-    }
     r->drain_lines[n] = yamldoc_line(item);
     r->out->drains[n] = (struct rules_drain){.drain = text};
     r->out->rules.n_drains++;
+}
+
+static void read_refused_item(void *ctx, const struct yamlmap_key *key, yaml_node_t *item)
+{
+    const char *text = read_drain_name(ctx, key, item);
+
+    if (text != NULL)
+        reader_take(ctx, text, yamldoc_line(item));
+}
+
+void apps_read_refuse(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
+{
+    reader_read_list(ctx, key, value, read_refused_item, target);
 }
 
 static void read_drain(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
@@ -89,7 +109,7 @@ static void read_drain(void *ctx, const struct yamlmap_key *key, yaml_node_t *va
 
 static const struct yamlmap_key app_keys[] = {
     {"name", read_name, 0, true, APPS_NAME_MAX_BYTES, "name: my-app"},
-    {"drain", read_drain, 0, true, DRAIN_MAX_BYTES,
+    {"drain", read_drain, 0, true, APPS_DRAIN_MAX_BYTES,
      "drain: d.01234567-89ab-cdef-0123-456789abcdef"},
 };
 enum { APP_KEYS = sizeof app_keys / sizeof app_keys[0] };
@@ -191,6 +211,13 @@ static int by_drain(const void *a, const void *b)
     return strcmp(x->drain, y->drain);
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const char *const *x = a, *const *y = b;
+
+    return strcmp(*x, *y);
+}
+
 static int name_is(const void *name, const void *named)
 {
     const struct reader_name *n = named;
@@ -271,6 +298,10 @@ void apps_check(struct reader *r)
     check_drains(r);
     qsort(r->out->drains, rules->n_drains, sizeof *r->out->drains, by_drain);
     rules->drains = r->out->drains;
+    reader_report_twice(r, "refuse", &rules->refused);
+    if (rules->refused.n > 0)
+        qsort(r->out->items + (rules->refused.items - r->out->items), rules->refused.n,
+              sizeof *r->out->items, by_name);
     for (size_t i = 0; i < rules->n; i++)
         check_rule(r, &r->out->list[i]);
 }

@@ -60,6 +60,8 @@ static void read_slack(void *ctx, const struct yamlmap_key *key, yaml_node_t *va
 static const struct yamlmap_key file_keys[] = {
     {"app", apps_read_app, offsetof(struct rules, app), false, APPS_NAME_MAX_BYTES, "app: my-app"},
     {"apps", apps_read_apps, 0, false, 0, "apps: [{name: my-app, drain: my-app}]"},
+    {"refuse", apps_read_refuse, offsetof(struct rules, refused), false, APPS_DRAIN_MAX_BYTES,
+     "refuse: [old-app, d.01234567-89ab-cdef-0123-456789abcdef]"},
     {"slack", read_slack, 0, false, 0, "slack: {channel: C0123456789}"},
     {"redact", conditions_read_redact, offsetof(struct rules, redacts), false,
      CONDITIONS_EXPRESSION_MAX_BYTES, "redact: 'token=\\S+'"},
@@ -208,4 +210,19 @@ const char *rules_app(const struct rules *rules, const char *drain)
     if (rules->n_drains > 0) /* bsearch does not take NULL, which rules made by hand may hold */
         found = bsearch(drain, rules->drains, rules->n_drains, sizeof *found, drain_is);
     return found != NULL ? found->app : rules->app;
+}
+
+static int name_is(const void *name, const void *listed)
+{
+    const char *const *n = listed;
+
+    return strcmp(name, *n);
+}
+
+bool rules_refuses(const struct rules *rules, const char *drain)
+{
+    const struct rules_list *list = &rules->refused;
+
+    return list->n > 0 &&
+           bsearch(drain, list->items, list->n, sizeof *list->items, name_is) != NULL;
 }

@@ -72,6 +72,8 @@ struct rules {
     size_t app_line, channel_line;    /* of the file; 0: not there */
     const struct rules_drain *drains; /* by `apps`, sorted by drain */
     size_t n_drains;
+    struct rules_list
+        refused; /* drains that may not deliver, sorted; any of them may have an app */
     struct rules_list app_names; /* all apps that a drain can belong to, `app` first, each once */
     struct rules_list redacts;   /* expressions of the whole file */
     const struct rule *rules;
@@ -86,5 +88,7 @@ void rules_free(const struct rules *rules); /* NULL is fine */
 
 /* The name of the app that a drain belongs to; NULL if it is not listed and there is no default. */
 const char *rules_app(const struct rules *rules, const char *drain);
+/* Whether `refuse` lists a drain. */
+bool rules_refuses(const struct rules *rules, const char *drain);
 
 #endif

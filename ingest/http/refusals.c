@@ -14,9 +14,9 @@
 enum { SHOWN_SIZE = 101 };
 
 static const int statuses[REFUSALS_KINDS] = {
-    [REFUSALS_STRANGER] = 401, [REFUSALS_UNLISTED] = 401,  [REFUSALS_PATH] = 404,
-    [REFUSALS_METHOD] = 405,   [REFUSALS_TOO_LARGE] = 413, [REFUSALS_FORM] = 415,
-    [REFUSALS_FAILURE] = 503,
+    [REFUSALS_SHUT_OUT] = 401, [REFUSALS_STRANGER] = 401, [REFUSALS_UNLISTED] = 401,
+    [REFUSALS_PATH] = 404,     [REFUSALS_METHOD] = 405,   [REFUSALS_TOO_LARGE] = 413,
+    [REFUSALS_FORM] = 415,     [REFUSALS_FAILURE] = 503,
 };
 
 /* Writes the beginning of a name or path from outside, unless it may hold a secret. */
@@ -69,6 +69,14 @@ void refusals_unlisted(struct refusals *r, const char *name, int64_t now_us)
     add(r, REFUSALS_UNLISTED, now_us,
         "drain \"%.100s\" is authenticated, but no app of the rules lists it: add it to apps, "
         "or set app",
+        name);
+}
+
+void refusals_shut_out(struct refusals *r, const char *name, int64_t now_us)
+{
+    add(r, REFUSALS_SHUT_OUT, now_us,
+        "drain \"%.100s\" stands under refuse in the rules: remove its registration, or its name "
+        "there",
         name);
 }
 

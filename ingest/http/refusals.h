@@ -11,6 +11,7 @@
 enum refusals_kind {
     REFUSALS_STRANGER,  /* 401 */
     REFUSALS_UNLISTED,  /* 401 */
+    REFUSALS_SHUT_OUT,  /* 401 */
     REFUSALS_PATH,      /* 404 */
     REFUSALS_METHOD,    /* 405 */
     REFUSALS_TOO_LARGE, /* 413 */
@@ -34,6 +35,8 @@ struct refusals {
 void refusals_stranger(struct refusals *r, const char *why, const char *name, int64_t now_us);
 /* A client with valid credentials for a drain that no app of the rules lists. */
 void refusals_unlisted(struct refusals *r, const char *name, int64_t now_us);
+/* A client with valid credentials for a drain that the rules list under `refuse`. */
+void refusals_shut_out(struct refusals *r, const char *name, int64_t now_us);
 /* A POST to a path that nothing serves. */
 void refusals_unknown_path(struct refusals *r, const char *path, const char *right_path,
                            int64_t now_us);

@@ -199,12 +199,16 @@ static bool is_authorized(struct requests *rs, const struct headers *h, int64_t 
                           char name[AUTH_NAME_SIZE], struct answer *answer)
 {
     const struct auth_claim claim = {h->drain, h->token, h->credentials};
+    const struct rules *rules = rulebook_rules(rs->options.book);
     const char *why = auth_refusal(rs->options.auth, &claim, name);
 
     if (why != NULL) {
         refusals_stranger(rs->refusals, why, name, now_us);
         answer_unauthorized(answer, why);
-    } else if (rules_app(rulebook_rules(rs->options.book), name) == NULL) {
+    } else if (rules_refuses(rules, name)) {
+        refusals_shut_out(rs->refusals, name, now_us);
+        answer_unauthorized(answer, "the rules refuse this drain");
+    } else if (rules_app(rules, name) == NULL) {
         refusals_unlisted(rs->refusals, name, now_us);
         answer_unauthorized(answer,
                             "this drain is authenticated, but no app of the rules lists it");

@@ -81,6 +81,12 @@ static void the_report_names_what_there_is(void **state)
         "drainwatch-test:   a: more than 3 in 5 minutes, at most one alert per 5 minutes, "
         "to C1\n");
     assert_report(
+        *state, "app: shop\nrefuse: [d.1, old]\n" SLACK RULE,
+        "rules.yaml: app shop, 1 rule\n"
+        "drainwatch-test:   refuses 2 drains\n"
+        "drainwatch-test:   a: more than 3 in 5 minutes, at most one alert per 5 minutes, "
+        "to C1\n");
+    assert_report(
         *state,
         "app: shop\n"
         "apps: [{name: pay, drain: [d.1, d.2]}, {name: shop, drain: d.3}, {name: web, "
@@ -246,12 +252,13 @@ static void a_command_reads_rules_of_its_own(void **state)
     write_rules(f, "app: shop\nfoo: 1\nrules: 1\n");
     heard_begin_on(stderr);
     assert_int_equal(startup_read_rules(&program, f->rules, &text, &rules), STARTUP_CONFIG);
-    snprintf(want, sizeof want,
-             "drainwatch-test: %s:2: unknown key \"foo\" (known here: app, apps, slack, redact, "
-             "rules)\n"
-             "drainwatch-test: %s:3: rules: is not a list of rules (begin each with \"  - name: "
-             "h12-request-timeout\")\n",
-             f->rules, f->rules);
+    snprintf(
+        want, sizeof want,
+        "drainwatch-test: %s:2: unknown key \"foo\" (known here: app, apps, refuse, slack, redact, "
+        "rules)\n"
+        "drainwatch-test: %s:3: rules: is not a list of rules (begin each with \"  - name: "
+        "h12-request-timeout\")\n",
+        f->rules, f->rules);
     assert_string_equal(heard_end(), want);
 
     heard_begin_on(stderr);
@@ -283,9 +290,9 @@ static void a_reload_that_fails_says_that_the_old_rules_stay(void **state)
     snprintf(
         want, sizeof want,
         "drainwatch-test level=error msg=\"%s:2: unknown key \\\"foo\\\" (known here: app, "
-        "apps, slack, redact, rules)\"\n"
+        "apps, refuse, slack, redact, rules)\"\n"
         "drainwatch-test level=error msg=\"%s:3: unknown key \\\"bar\\\" (known here: app, "
-        "apps, slack, redact, rules)\"\n"
+        "apps, refuse, slack, redact, rules)\"\n"
         "drainwatch-test level=error msg=\"%s: not reloaded, the old rules stay in force (mend "
         "the file and reload again)\"\n",
         f->rules, f->rules, f->rules);

@@ -146,9 +146,10 @@ static void all_faults_are_reported_at_once(void **state)
 static void missing_keys_are_named(void **state)
 {
     (void)state;
-    assert_faults("foo: 1\n",
-                  "r.yaml:1: unknown key \"foo\" (known here: app, apps, slack, redact, rules)\n"
-                  "r.yaml:1: the file has no \"rules\" (add \"rules:\")\n" NO_APP);
+    assert_faults(
+        "foo: 1\n",
+        "r.yaml:1: unknown key \"foo\" (known here: app, apps, refuse, slack, redact, rules)\n"
+        "r.yaml:1: the file has no \"rules\" (add \"rules:\")\n" NO_APP);
     assert_faults("ap: a\nslack: {channel: C1}\nrules:\n" RULE,
                   "r.yaml:1: unknown key \"ap\" (did you mean \"app\"?)\n");
     assert_faults("app: a\nslack: {}\nrules:\n" RULE,
@@ -483,8 +484,8 @@ static void faults_beyond_the_room_are_counted(void **state)
         ERR_INPUT);
     assert_string_equal(
         buf_text(&faults),
-        "r\\x0a.yaml:1: unknown key \"a1\" (known here: app, apps, slack, redact, rules)\n"
-        "r\\x0a.yaml:2: unknown key \"a2\" (known here: app, apps, slack, redact, rules)\n"
+        "r\\x0a.yaml:1: unknown key \"a1\" (known here: app, apps, refuse, slack, redact, rules)\n"
+        "r\\x0a.yaml:2: unknown key \"a2\" (known here: app, apps, refuse, slack, redact, rules)\n"
         "and 5 more\n");
     buf_close(&faults);
     buf_init(&faults, 10);

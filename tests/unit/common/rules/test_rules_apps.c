@@ -71,6 +71,39 @@ UNIT_TEST(many_drains_are_found)
     buf_close(&text);
 }
 
+UNIT_TEST(refused_drains_are_found)
+{
+    const struct rules *rules = read_good("app: shop\n"
+                                          "refuse: [d.9, acme, d.1]\n"
+                                          "apps: [{name: pay, drain: [d.1, d.2]}]\n" TAIL);
+
+    assert_list(rules->refused, 3, "acme", "d.9");
+    assert_true(rules_refuses(rules, "d.1") && rules_refuses(rules, "acme"));
+    assert_false(rules_refuses(rules, "d.2") || rules_refuses(rules, "") ||
+                 rules_refuses(rules, "ACME"));
+    assert_string_equal(rules_app(rules, "d.1"), "pay");
+    rules_free(rules);
+    rules = read_good("app: shop\nrefuse: d.1\n" TAIL);
+    assert_true(rules_refuses(rules, "d.1"));
+    rules_free(rules);
+}
+
+UNIT_TEST(bad_refused_drains_are_faults)
+{
+    assert_faults(
+        "app: shop\n"
+        "refuse: [d.1, 'acme:0123', d.2, d.1]\n" TAIL,
+        "r.yaml:2: refuse: \"acme\" is not a drain (write its token, or the name of its "
+        "Basic credentials without the \":\" and the password; several as a list, such as "
+        "\"refuse: [d.1234, shop]\")\n"
+        "r.yaml:2: refuse: \"d.1\" comes twice, first on line 2 (keep one of them)\n");
+    assert_faults(
+        "app: shop\n"
+        "refuse: {name: d.1}\n" TAIL,
+        "r.yaml:2: refuse: is a list or a mapping, not one text (write \"refuse: [old-app, "
+        "d.01234567-89ab-cdef-0123-456789abcdef]\")\n");
+}
+
 UNIT_TEST(what_comes_twice_is_a_fault)
 {
     assert_faults(
@@ -218,6 +251,8 @@ int main(void)
         cmocka_unit_test(drains_are_found),
         cmocka_unit_test(app_takes_the_drains_that_are_not_listed),
         cmocka_unit_test(many_drains_are_found),
+        cmocka_unit_test(refused_drains_are_found),
+        cmocka_unit_test(bad_refused_drains_are_faults),
         cmocka_unit_test(what_comes_twice_is_a_fault),
         cmocka_unit_test(bad_apps_are_faults),
         cmocka_unit_test(a_rule_names_apps_of_the_file),

@@ -54,6 +54,7 @@ UNIT_TEST(test_no_kind_hides_another)
     heard_begin();
     refusals_stranger(&r, "why", "d.one", 2);
     refusals_unlisted(&r, "d.two", 2);
+    refusals_shut_out(&r, "d.four", 2);
     refusals_failure(&r, "out of memory", 2);
     refusals_stranger(&r, "why", "d.three", 3);
     assert_non_null(strstr(heard_end(), "503: a delivery was refused: out of memory"));
