@@ -16,7 +16,14 @@
 struct sqlite3;
 struct sqlite3_stmt;
 
-/* All in bytes but the pages. */
+/* All in bytes but the pages. It holds at all times that
+ *   the contents <= (pages - free_pages) * page_bytes + uncounted
+ *   pages * page_bytes <= file_bytes, which is also the limit that SQLite keeps
+ * and an append is refused unless after it
+ *   (pages - free_pages) * page_bytes + uncounted + unit_bytes / 2 <= file_bytes
+ *   wal_used + the pages of `appended` <= wal_bytes
+ * So `uncounted` is for the file, until the pages are next counted, and `appended` for the WAL,
+ * until the transaction ends. */
 struct room {
     struct sqlite3 *db;
     struct sqlite3_stmt *count_pages;
@@ -28,7 +35,7 @@ struct room {
     int64_t pages;      /* of the file, taken or free, when they were last counted */
     int64_t free_pages; /* of them, free for the next records */
     int64_t uncounted;  /* at most this much came since: appended records, pages in the WAL */
-    int64_t appended;   /* likewise, in the open transaction */
+    int64_t appended;   /* at most this much came in the open transaction */
     int64_t file_bytes; /* on the disk */
     int64_t wal_bytes;  /* likewise */
     int64_t wal_used;   /* bytes of the WAL that the next commit will not overwrite */
