@@ -213,30 +213,21 @@ static bool send_batch(struct sender *s, const struct batch *b, int64_t now_us)
     return true;
 }
 
-/* Like sequence_at, for a record whose bytes are known. */
-static int sequence_here(struct sender *s, int64_t position, const void *bytes, size_t n,
-                         uint64_t *sequence)
-{
-    struct lookup l = {.sender = s};
-
-    if (position < s->start_position && lookup_starts(&l, position, bytes, n) == 0)
-        return sequence_at(s, position, sequence, &(struct err){0});
-    *sequence = sequence_of(l.starts != 0 ? l.starts : s->starts, position);
-    return 0;
-}
-
+/* Adds a record to the batch, whose first sequence is known. An unreadable record of an earlier
+ * start ends the batch: as the first of the next one it gets its sequence from the records behind
+ * it. */
 static int read_one(void *ctx, int64_t position, const void *bytes, size_t n)
 {
     struct sender *s = ctx;
-    uint64_t sequence;
-    int rc;
+    struct lookup l = {.sender = s, .starts = s->starts};
 
     if (position > s->last) /* appended, and not committed */
         return 1;
-    rc = sequence_here(s, position, bytes, n, &sequence);
-    if (rc != 0)
-        return rc;
-    return add_to_batch(&s->read, position, sequence, bytes, n) ? 0 : 1;
+    if (s->read.n == 0)
+        l.starts = s->read.sequence >> WIRE_SEQUENCE_BITS;
+    else if (position < s->start_position && lookup_starts(&l, position, bytes, n) == 0)
+        return 1;
+    return add_to_batch(&s->read, position, sequence_of(l.starts, position), bytes, n) ? 0 : 1;
 }
 
 static int send_stored(struct sender *s, int64_t now_us, struct err *err)
@@ -245,7 +236,9 @@ static int send_stored(struct sender *s, int64_t now_us, struct err *err)
         int rc;
 
         clear_batch(&s->read);
-        rc = journal_read(s->journal, s->sent + 1, read_one, s, err);
+        rc = sequence_at(s, s->sent + 1, &s->read.sequence, err);
+        if (rc == 0)
+            rc = journal_read(s->journal, s->sent + 1, read_one, s, err);
         if (rc < 0)
             return rc;
         if (!send_batch(s, &s->read, now_us))

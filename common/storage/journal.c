@@ -18,7 +18,6 @@
 #define FORMAT 2
 #define STR_(x) #x
 #define STR(x) STR_(x)
-#define READ_SQL "SELECT * FROM records WHERE position >= ? ORDER BY position"
 
 enum {
     /* How long to wait for another program, such as a reader that recovers the WAL or the sqlite3
@@ -54,7 +53,8 @@ static const char *const texts[STATEMENTS] = {
     [APPEND] = "INSERT INTO records (position, bytes, lens) VALUES (?, ?, ?)",
     [TRIM] = "DELETE FROM records WHERE position <= ?",
     [LAST] = "SELECT max(position) FROM records",
-    [READ] = READ_SQL, /* all columns: a file of format 1 has no lens */
+    /* All columns: a file of format 1 has no lens. */
+    [READ] = "SELECT * FROM records WHERE position >= ? ORDER BY position",
     [GET] = "SELECT bytes FROM named WHERE name = ?",
     [PUT] = ("INSERT INTO named (name, bytes) VALUES (?, ?) "
              "ON CONFLICT (name) DO UPDATE SET bytes = excluded.bytes"),
@@ -485,20 +485,11 @@ int journal_read(struct journal *j, int64_t position, journal_read_fn *fn, void 
     bool more = true;
     int rc = j->in_transaction ? flush_row(j, err) : 0;
 
-    if (rc != 0)
-        return rc;
-    /* `fn` may read, too; then the inner one makes a statement of its own. */
-    j->stmts[READ] = NULL;
-    if (stmt == NULL)
-        rc = journal_prepare(j, READ_SQL, &stmt, err);
+    assert(!sqlite3_stmt_busy(stmt)); /* `fn` does not read */
     while (more && rc == 0) {
         rc = read_some(j, stmt, &position, &more, fn, ctx, err);
         sqlite3_reset(stmt);
     }
-    if (j->stmts[READ] == NULL)
-        j->stmts[READ] = stmt;
-    else
-        sqlite3_finalize(stmt);
     return rc;
 }
 

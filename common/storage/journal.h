@@ -29,10 +29,10 @@ struct journal_options {
 };
 
 /* Opens or makes the file. Returns 0; ERR_BUSY (another process owns it), ERR_VERSION (a newer
- * build's file, which is left alone), ERR_INPUT (a symbolic link), ERR_IO or ERR_NOMEM. A damaged file is renamed, a fresh one
- * is made, and `set_aside` gets the new name of the old one ("" otherwise); a reader gets
- * ERR_DAMAGED instead. If the damage only shows in a later read, that read returns ERR_DAMAGED, and
- * the next open sets the file aside. */
+ * build's file, which is left alone), ERR_INPUT (a symbolic link), ERR_IO or ERR_NOMEM. A damaged
+ * file is renamed, a fresh one is made, and `set_aside` gets the new name of the old one (""
+ * otherwise); a reader gets ERR_DAMAGED instead. If the damage only shows in a later read, that
+ * read returns ERR_DAMAGED, and the next open sets the file aside. */
 int journal_open(const struct journal_options *options, struct journal **out, char set_aside[512],
                  struct err *err);
 void journal_close(struct journal *j); /* rolls back what is not committed; NULL is fine */
@@ -66,7 +66,7 @@ int journal_trim(struct journal *j, int64_t position, struct err *err);
 
 /* Calls `fn` for each record from `position` on, in order. A value other than 0 from `fn` ends the
  * walk and is returned. Reads in short transactions, so that a long read does not keep the WAL
- * growing; `bytes` is valid during the call. `fn` may append, trim and read. */
+ * growing; `bytes` is valid during the call. `fn` may append and trim, and must not read. */
 typedef int journal_read_fn(void *ctx, int64_t position, const void *bytes, size_t n);
 int journal_read(struct journal *j, int64_t position, journal_read_fn *fn, void *ctx,
                  struct err *err);

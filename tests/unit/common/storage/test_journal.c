@@ -344,7 +344,6 @@ static void test_records_of_each_size(void **state)
 struct busy_reader {
     struct test *t;
     int calls;
-    size_t inner;
 };
 
 static int count_record(void *ctx, int64_t position, const void *bytes, size_t n)
@@ -356,14 +355,13 @@ static int count_record(void *ctx, int64_t position, const void *bytes, size_t n
     return 0;
 }
 
-/* Reads, appends and trims while it is called, and checks that its own bytes stay unchanged. */
+/* Appends and trims while it is called, and checks that its own bytes stay unchanged. */
 static int work_while_reading(void *ctx, int64_t position, const void *bytes, size_t n)
 {
     struct busy_reader *b = ctx;
     char expected[32];
 
     snprintf(expected, sizeof expected, "record %d", (int)position);
-    OK(b->t, journal_read(b->t->j, 0, count_record, &b->inner, &b->t->err));
     if (position <= 300) {
         char text[32];
 
@@ -379,7 +377,7 @@ static int work_while_reading(void *ctx, int64_t position, const void *bytes, si
     return position == 600 ? 42 : 0;
 }
 
-static void test_a_reader_may_append_trim_and_read(void **state)
+static void test_a_reader_may_append_and_trim(void **state)
 {
     struct test *t = *state;
     struct busy_reader b = {.t = t};
@@ -392,7 +390,6 @@ static void test_a_reader_may_append_trim_and_read(void **state)
     }
     assert_int_equal(journal_read(t->j, 1, work_while_reading, &b, &t->err), 42);
     assert_int_equal(b.calls, 600);
-    assert_true(b.inner >= 600);
     assert_int_equal(journal_last(t->j), 700);
     assert_int_equal(journal_first(t->j), 301);
 }
@@ -1174,7 +1171,7 @@ int main(void)
         TEST(test_positions_are_never_used_twice),
         TEST(test_named_values),
         TEST(a_link_is_not_followed),
-        TEST(test_a_reader_may_append_trim_and_read),
+        TEST(test_a_reader_may_append_and_trim),
         TEST(test_one_owner_and_readers_beside_it),
         TEST(test_small_records_share_a_row),
         TEST(test_records_of_each_size),
