@@ -47,6 +47,7 @@ struct collect {
     uint64_t seed;
     struct group *groups; /* by key, and in the order of their first lines */
     size_t n_matches;
+    size_t held_bytes;               /* of groups, their times and their samples */
     struct group *kept[KEEP_GROUPS]; /* unused ones */
     size_t n_kept;
     struct buf name;
@@ -90,7 +91,7 @@ static void forget_groups(struct collect *t)
     }
     free(t->matches);
     t->matches = NULL;
-    t->n_matches = 0;
+    t->n_matches = t->held_bytes = 0;
 }
 
 void collect_free(struct collect *t)
@@ -104,6 +105,11 @@ void collect_free(struct collect *t)
     buf_close(&t->key);
     buf_close(&t->name);
     free(t);
+}
+
+size_t collect_held_bytes(const struct collect *t)
+{
+    return t->held_bytes + t->excerpt.message.cap + t->excerpt.copy.cap;
 }
 
 void collect_begin(struct collect *t, const struct rulebook *book)
@@ -213,6 +219,7 @@ static int add_group(struct collect *t, uint32_t rule, unsigned hash, struct gro
         free_group(g);
         return ERR_NOMEM;
     }
+    t->held_bytes += sizeof *g + g->key.cap + g->sample.cap + g->cap * sizeof *g->times;
     *out = g;
     return 0;
 }
@@ -270,7 +277,7 @@ static int get_group(struct collect *t, const struct line *line, uint32_t rule, 
 
 /* ---- matches ---- */
 
-static int add_time(struct group *g, int64_t time_us)
+static int add_time(struct collect *t, struct group *g, int64_t time_us)
 {
     if (g->n_times == g->cap) {
         size_t cap = g->cap > 0 ? 2 * g->cap : FIRST_TIMES;
@@ -278,6 +285,7 @@ static int add_time(struct group *g, int64_t time_us)
 
         if (times == NULL)
             return ERR_NOMEM;
+        t->held_bytes += (cap - g->cap) * sizeof *times;
         g->times = times;
         g->cap = cap;
     }
@@ -291,7 +299,7 @@ static int add_match(struct collect *t, const struct line *line, int64_t time_us
     int rc = get_group(t, line, rule, &g);
 
     if (rc == 0)
-        rc = add_time(g, time_us);
+        rc = add_time(t, g, time_us);
     if (rc != 0)
         return rc;
     if (t->rules->rules[rule].sample)
@@ -317,9 +325,12 @@ int collect_keep_samples(struct collect *t)
     int rc = 0;
 
     for (struct group *g = t->groups; rc == 0 && g != NULL; g = g->hh.next) {
+        size_t before = g->sample.cap;
+
         if (g->last.data == NULL)
             continue;
         rc = excerpt_sample(&t->excerpt, g->rule, g->last, &g->sample);
+        t->held_bytes += g->sample.cap - before;
         g->last = (struct line_text){0};
     }
     return rc;
@@ -332,6 +343,7 @@ int collect_matches(struct collect *t, const struct wire_matches **matches, size
     *matches = t->matches = calloc(HASH_COUNT(t->groups) + 1, sizeof *t->matches);
     if (t->matches == NULL || collect_keep_samples(t) != 0)
         return ERR_NOMEM;
+    t->held_bytes += HASH_COUNT(t->groups) * sizeof *t->matches;
     for (const struct group *g = t->groups; g != NULL; g = g->hh.next)
         t->matches[(*n)++] = (struct wire_matches){
             .rule = t->rules->rules[g->rule].name,

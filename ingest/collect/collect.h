@@ -31,6 +31,9 @@ struct collect;
 struct collect *collect_new(uint64_t seed);
 void collect_free(struct collect *t);
 
+/* The bytes of memory that the matches hold now. */
+size_t collect_held_bytes(const struct collect *t);
+
 /* Forgets all and begins anew. The book must be held while the matches are used. */
 void collect_begin(struct collect *t, const struct rulebook *book);
 

@@ -372,6 +372,14 @@ void delivery_count_damage(struct delivery *d)
 
 /* ---- finishing ---- */
 
+size_t delivery_held_bytes(const struct delivery *d)
+{
+    const struct delivery_records *r = &d->records;
+
+    return collect_held_bytes(d->collect) + d->parser->kept_bytes +
+           r->cap * (sizeof *r->items + sizeof *r->ids) + r->cap_matches * sizeof *r->matches;
+}
+
 struct delivery_counts delivery_counts(const struct delivery *d)
 {
     struct input_counts parsed = input_counts(d->parser);

@@ -72,6 +72,9 @@ void delivery_count_damage(struct delivery *d);
  * counts of 0, so that sums stay right. */
 int delivery_finish(struct delivery *d, const struct wire_record **records, size_t *n);
 
+/* The bytes of memory that the delivery holds now; those of its fixed parts are left out. */
+size_t delivery_held_bytes(const struct delivery *d);
+
 struct delivery_counts delivery_counts(const struct delivery *d); /* complete after finish */
 
 /* For `scan`: each line is a delivery by itself, received at its own time. A line without a time

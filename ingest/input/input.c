@@ -75,6 +75,7 @@ struct input *input_new(const struct input_format *format, input_lines_fn *on_li
     in->format = format;
     in->on_lines = on_lines;
     in->ctx = ctx;
+    in->kept_bytes = 0;
     input_begin(in);
     return in;
 }

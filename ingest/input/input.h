@@ -66,6 +66,7 @@ struct input {
     input_lines_fn *on_lines;
     void *ctx;
     struct input_counts counts;
+    size_t kept_bytes; /* of memory, for lines that a chunk did not end; 0 if only `scan` uses it */
 };
 
 /* Octet-counted frames, `heroku logs` lines and bare lines, mixed. A frame holds all lines of a

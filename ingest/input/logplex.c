@@ -398,6 +398,13 @@ static void walk(struct logplex *p, const struct stretch *in, size_t *at, size_t
     }
 }
 
+/* Only the used part of the carry ever becomes memory. */
+static void count_kept(struct logplex *p)
+{
+    if (p->carry_end > p->in.kept_bytes)
+        p->in.kept_bytes = p->carry_end;
+}
+
 /* Keeps the undecided bytes at the end of a chunk. */
 static int keep(struct logplex *p, const char *bytes, size_t n)
 {
@@ -410,6 +417,7 @@ static int keep(struct logplex *p, const char *bytes, size_t n)
         return ERR_NOMEM;
     memcpy(p->carry, bytes, n);
     p->carry_end = n;
+    count_kept(p);
     return 0;
 }
 
@@ -443,6 +451,7 @@ static size_t complete_carry(struct logplex *p, const char *bytes, size_t n)
         p->carry_end += more;
         walk(p, &(struct stretch){.data = p->carry, .len = p->carry_end}, &p->carry_at, kept_end);
     } while (p->rc == 0 && p->carry_at < kept_end && copied < n);
+    count_kept(p);
     flush(p);
     if (p->carry_at < kept_end)
         return n;

@@ -366,9 +366,32 @@ UNIT_TEST(test_full_bodies)
     check_full_body(fours, 4);
 }
 
+UNIT_TEST(test_the_memory_that_it_holds)
+{
+    static const char line[] = "code=H12 path=/\n";
+    const size_t lines = 100000;
+    char cut[4001];
+    size_t held;
+
+    memset(cut, 'x', sizeof cut);
+    setup(fours, 1);
+    for (size_t i = 0; i < lines; i++)
+        add_text(line);
+    deliver();
+    held = delivery_held_bytes(f.delivery);
+    assert_in_range(held, lines * sizeof(int64_t), 2 * lines * sizeof(int64_t) + 20000);
+    assert_int_equal(delivery_begin(f.delivery, f.book, &f.head), 0);
+    held = delivery_held_bytes(f.delivery);
+    assert_in_range(held, 0, 4000);
+    assert_int_equal(delivery_push(f.delivery, cut, sizeof cut), 0); /* without its end */
+    assert_in_range(delivery_held_bytes(f.delivery), held + sizeof cut - 100,
+                    held + 2 * sizeof cut);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_memory_that_it_holds),
         cmocka_unit_test(test_a_delivery),
         cmocka_unit_test(test_nothing_to_record),
         cmocka_unit_test(test_chunks_do_not_matter),
