@@ -7,7 +7,9 @@
 #include "common/base/time.h"
 #include "common/storage/journal.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +83,16 @@ static const char *set_port(struct settings *s, const struct row *row, char *val
     if (*end != '\0' || strspn(value, "0123456789") != strlen(value) || port < 1 || port > 65535)
         return "a port from 1 to 65535";
     *(uint16_t *)field_of(s, row) = (uint16_t)port;
+    return NULL;
+}
+
+static const char *set_address(struct settings *s, const struct row *row, char *value)
+{
+    unsigned char address[sizeof(struct in6_addr)];
+
+    if (inet_pton(AF_INET, value, address) != 1 && inet_pton(AF_INET6, value, address) != 1)
+        return "an IPv4 or IPv6 address of this machine, such as 127.0.0.1 or ::1, without a port";
+    *(const char **)field_of(s, row) = value;
     return NULL;
 }
 
@@ -210,6 +222,8 @@ static const struct row rows[] = {
     {SECRET, NULL, set_secrets, FIELD(secrets),
      "the HMAC key; several, separated by commas, are all accepted", true},
     {"PORT", "8080", set_port, FIELD(port), "HTTP port of ingest", false},
+    {"DRAINWATCH_BIND", NULL, set_address, FIELD(bind_address),
+     "the address that ingest listens on; unset: all addresses of the machine", false},
     {"SLACK_BOT_TOKEN", NULL, set_token, FIELD(slack_token),
      "without it alerts are printed on standard output", true},
     {"SLACK_API_URL", "https://slack.com/api", set_url, FIELD(slack_api_url),

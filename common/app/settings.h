@@ -29,6 +29,7 @@ struct settings {
     struct secret secrets[SETTINGS_SECRETS_MAX];
     size_t n_secrets;
     uint16_t port;
+    const char *bind_address;  /* an IPv4 or IPv6 address; NULL: all of the machine's */
     const char *slack_token;   /* NULL: alerts are printed */
     const char *slack_api_url; /* without a slash at its end */
     const char *ca_file;       /* of certificate authorities; NULL: the system's */

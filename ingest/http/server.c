@@ -2,16 +2,12 @@
 #include "ingest/http/server.h"
 
 #include "common/base/time.h"
+#include "ingest/http/port.h"
 #include "ingest/http/routes.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
-#include <errno.h>
 #include <microhttpd.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -33,11 +29,6 @@ enum {
      * after them we run it only so often. */
     STUCK_RUNS = 32,
     STUCK_MS = 10,
-    /* By itself Linux keeps up to 32 MB of a connection's unread bytes (tcp_rmem), and under load
-     * they drop out of the caches before we read them: with this bound bodies of 200 KB cost a
-     * sixth less. Linux doubles the number for its own use. With a round trip of 2 ms, the most
-     * within a region, it is room for 100 MB/s a connection. */
-    RECEIVE_BYTES = 256 << 10,
 };
 
 /* A connection. */
@@ -171,48 +162,6 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **sl
     *slot = NULL;
 }
 
-/* ---- the port ---- */
-
-static int listen_on(int family, uint16_t port)
-{
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
-    const struct sockaddr *address =
-        family == AF_INET6 ? (const struct sockaddr *)&six : (const struct sockaddr *)&four;
-    socklen_t size = family == AF_INET6 ? sizeof six : sizeof four;
-    int on = 1, off = 0, receive = RECEIVE_BYTES, saved;
-
-    if (fd < 0)
-        return -1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive, sizeof receive); /* connections inherit it */
-    if (family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    if (bind(fd, address, size) == 0 && listen(fd, SOMAXCONN) == 0)
-        return fd;
-    saved = errno;
-    close(fd);
-    errno = saved;
-    return -1;
-}
-
-static int open_port(uint16_t port, struct err *err)
-{
-    int fd = listen_on(AF_INET6, port);
-
-    if (fd < 0 && errno != EADDRINUSE && errno != EACCES)
-        fd = listen_on(AF_INET, port); /* a machine without IPv6 */
-    if (fd >= 0)
-        return fd;
-    if (errno == EADDRINUSE)
-        return err_set(err, ERR_BUSY,
-                       "port %u is in use by another process (stop it, or set PORT to another one)",
-                       port);
-    return err_set(err, ERR_IO, "cannot listen on port %u: %s", port, strerror(errno));
-}
-
 /* ---- the server ---- */
 
 /* libmicrohttpd's own epoll thread can stall for ever when epoll_wait returns exactly 128 events
@@ -228,9 +177,9 @@ static struct MHD_Daemon *start_daemon(struct server *s, uint16_t port, int fd)
                             MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
 }
 
-static int listen_and_start(struct server *s, uint16_t port, struct err *err)
+static int listen_and_start(struct server *s, const char *address, uint16_t port, struct err *err)
 {
-    int fd = open_port(port, err);
+    int fd = port_open(address, port, err);
 
     if (fd < 0)
         return fd;
@@ -251,7 +200,7 @@ int server_open(const struct server_options *options, struct server **out, struc
     s->requests = requests_new(&options->deliveries, &s->refusals);
     s->routes = (struct routes){s->requests, &s->refusals, options->is_healthy, options->ctx};
     rc = s->requests == NULL ? err_set(err, ERR_NOMEM, "out of memory")
-                             : listen_and_start(s, options->port, err);
+                             : listen_and_start(s, options->address, options->port, err);
     if (rc != 0) {
         server_close(s);
         return rc;

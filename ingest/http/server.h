@@ -17,13 +17,14 @@ struct server;
 
 struct server_options {
     uint16_t port;
+    const char *address; /* IPv4 or IPv6; NULL: all of the machine's */
     struct requests_options deliveries;
     /* Asked by GET /healthz: returns true, or false with the reason in one line. */
     bool (*is_healthy)(void *ctx, char *reason, size_t size);
     void *ctx;
 };
 
-/* Listens. Returns 0, ERR_BUSY (the port is in use), ERR_IO or ERR_NOMEM. */
+/* Listens. Returns 0, ERR_NOMEM, or an error of port_open. */
 int server_open(const struct server_options *options, struct server **out, struct err *err);
 /* Ends all connections at once; open requests get no answer. NULL is fine. */
 void server_close(struct server *s);

@@ -153,6 +153,7 @@ def test_check_beside_a_running_one(site):
 
 MALFORMED = {
     "PORT": ["x", "0", "65536", "-1", "80 80", "0x50", "8080.0", "99999999999999999999"],
+    "DRAINWATCH_BIND": ["x", "localhost", "127.0.0.1:80", "[::1]", "127.1", "1.2.3.256", "::x"],
     "DRAINWATCH_MAX_BODY_BYTES": ["x", "0", "-1", "8 XB", "1", "9999999999999999999", "8 MiB x"],
     "DRAINWATCH_SPOOL_MAX_BYTES": ["x", "0", "1k", "nan"],
     "DRAINWATCH_SYNC": ["x", "off", "normal full"],
@@ -249,6 +250,46 @@ def test_a_port_in_use(site):
         done = site().run(INGEST, PORT=port)
     line, = lines(done.stderr)
     assert done.returncode == FAILED and f"port {port} is in use" in line and "PORT" in line
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as s:
+            s.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
+def answers(host, port):
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+        return True
+    except ConnectionRefusedError:
+        return False
+
+
+@pytest.mark.parametrize("address, there, not_there", [
+    (None, ["127.0.0.1", "127.0.0.2", "::1"], []),
+    ("127.0.0.2", ["127.0.0.2"], ["127.0.0.1", "::1"]),
+    ("0.0.0.0", ["127.0.0.1", "127.0.0.2"], ["::1"]),
+    ("::1", ["::1"], ["127.0.0.1"]),
+    ("::", ["127.0.0.1", "::1"], [])])
+def test_the_address_to_listen_on(site, address, there, not_there):
+    if not has_ipv6() and "::1" in there + not_there:
+        pytest.skip("this machine has no IPv6")
+    s = site(**({"DRAINWATCH_BIND": address} if address else {}))
+    program = s.ingest()
+    assert [host for host in there + not_there if answers(host, s.port)] == there
+    if address:
+        assert program.said(f"listening on port {s.port} of {address};")
+
+
+def test_an_address_of_another_machine(site):
+    done = site().run(INGEST, DRAINWATCH_BIND="192.0.2.1")
+    line, = lines(done.stderr)
+    assert done.returncode == CONFIG
+    assert "DRAINWATCH_BIND" in line and "192.0.2.1" in line and "this machine" in line
 
 
 def test_a_second_instance_on_one_folder(site):
