@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A dyno gets 30 s from SIGTERM to SIGKILL. */
 static const int64_t HAND_OVER_US = 25 * TIME_S;
@@ -41,10 +42,21 @@ struct loop {
     int64_t stop_by_us; /* 0: nobody did */
 };
 
-/* Called by the server. */
-static bool is_healthy(void *ctx, char *reason, size_t size)
+/* Replaces each `text` in a reason by a word that is no longer. */
+static void hide(char *reason, const char *text, const char *word)
 {
-    struct loop *l = ctx;
+    size_t n = strlen(text), n_word = strlen(word);
+    char *at = n >= n_word ? strstr(reason, text) : NULL;
+
+    for (; at != NULL; at = strstr(at + n_word, text)) {
+        memcpy(at, word, n_word);
+        memmove(at + n_word, at + n, strlen(at + n) + 1);
+    }
+}
+
+/* Returns true, or false with the reason. */
+static bool check_health(struct loop *l, char *reason, size_t size)
+{
     struct sender_health health;
 
     if (l->auth == NULL) {
@@ -56,6 +68,21 @@ static bool is_healthy(void *ctx, char *reason, size_t size)
     spool_health(&l->spool, clock_boot_us(), &health);
     snprintf(reason, size, "%s", health.ok ? health.trouble : health.reason);
     return reason[0] == '\0';
+}
+
+/* Called by the server for anybody who asks. Only the log has the queue's address and the folder.
+ */
+static bool is_healthy(void *ctx, char *reason, size_t size)
+{
+    struct loop *l = ctx;
+    char folder[4096];
+
+    if (check_health(l, reason, size))
+        return true;
+    snprintf(folder, sizeof folder, "%s/", l->settings->state_dir);
+    hide(reason, l->settings->queue, "its queue");
+    hide(reason, folder, "");
+    return false;
 }
 
 /* ---- a turn ---- */
