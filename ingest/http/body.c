@@ -4,12 +4,16 @@
 #include "common/app/process.h"
 #include "common/base/err.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <zlib.h>
 
 enum {
     INFLATED_BYTES = 32 << 10,
     GZIP_ONLY = 16 + MAX_WBITS, /* zlib: demand a gzip header, allow the largest window */
+    CALL_BYTES = 64,       /* that a call costs besides, so that empty members are bounded, too */
+    WAITING_MAX = 1 << 30, /* bytes to inflate at once; z_stream counts in 32 bits */
+    INFLATE_MEMORY = 40 << 10, /* zlib's window and tables */
 };
 
 struct body {
@@ -23,7 +27,10 @@ struct body {
     bool stream_ended; /* the next bytes are another gzip stream, or rubbish */
     bool stream_damaged;
     bool inflate_ready;
+    bool more; /* zlib may have more output, or compressed bytes wait */
     z_stream inflate;
+    struct buf waiting; /* compressed bytes, from `waiting_at` on */
+    size_t waiting_at;
 };
 
 struct body *body_new(void)
@@ -32,6 +39,7 @@ struct body *body_new(void)
 
     if (b == NULL)
         return NULL;
+    buf_init(&b->waiting, SIZE_MAX / 2); /* the body's limit bounds it */
     b->delivery = delivery_new(process_seed());
     if (b->delivery == NULL) {
         free(b);
@@ -46,6 +54,7 @@ void body_free(struct body *b)
         return;
     if (b->inflate_ready)
         inflateEnd(&b->inflate);
+    buf_close(&b->waiting);
     delivery_free(b->delivery);
     rulebook_release(b->book);
     free(b);
@@ -72,7 +81,9 @@ int body_begin(struct body *b, struct rulebook *book, const struct delivery_head
     b->max_bytes = max_bytes;
     b->raw_bytes = b->bytes = 0;
     b->gzip = gzip;
-    b->too_large = b->stream_ended = b->stream_damaged = false;
+    b->too_large = b->stream_ended = b->stream_damaged = b->more = false;
+    buf_clear(&b->waiting);
+    b->waiting_at = 0;
     return rc == 0 && gzip ? ready_inflate(b) : rc;
 }
 
@@ -107,41 +118,94 @@ static bool inflate_some(struct body *b, unsigned char out[INFLATED_BYTES], size
     return b->inflate.avail_out == 0 && !b->stream_ended;
 }
 
-static int push_gzip(struct body *b, const void *bytes, size_t n)
+/* Inflates from next_in while there is room. */
+static int inflate_all(struct body *b, size_t *room)
 {
     unsigned char out[INFLATED_BYTES];
-    bool more = true;
     int rc = 0;
 
-    /* zlib does not write through next_in, but its type says so only under ZLIB_CONST. */
-    b->inflate.next_in = (z_const Bytef *)(uintptr_t)bytes;
-    b->inflate.avail_in = (uInt)n;
-    while (rc == 0 && more && !b->stream_damaged && !b->too_large) {
+    b->more = true;
+    while (rc == 0 && b->more && *room > 0) {
         size_t made;
 
-        more = inflate_some(b, out, &made);
+        b->more = inflate_some(b, out, &made);
         rc = push_plain(b, out, made);
+        made += CALL_BYTES;
+        *room -= made < *room ? made : *room;
+        b->more = b->more && !b->stream_damaged && !b->too_large;
     }
     return rc;
 }
 
-int body_push(struct body *b, const void *bytes, size_t n)
+static void set_input(struct body *b, const void *bytes, size_t n)
+{
+    /* zlib does not write through next_in, but its type says so only under ZLIB_CONST. */
+    b->inflate.next_in = (z_const Bytef *)(uintptr_t)bytes;
+    b->inflate.avail_in = (uInt)n;
+}
+
+int body_go_on(struct body *b, size_t *room)
+{
+    size_t n = b->waiting.len - b->waiting_at;
+    int rc;
+
+    n = n < WAITING_MAX ? n : WAITING_MAX;
+    set_input(b, buf_text(&b->waiting) + b->waiting_at, n);
+    rc = inflate_all(b, room);
+    b->waiting_at += n - b->inflate.avail_in;
+    b->more = b->more || (b->waiting_at < b->waiting.len && !b->stream_damaged && !b->too_large);
+    if (!b->more) {
+        buf_close(&b->waiting);
+        b->waiting_at = 0;
+    }
+    return rc;
+}
+
+static int push_gzip(struct body *b, const void *bytes, size_t n, size_t *room)
+{
+    int rc;
+
+    if (b->more)
+        return buf_append(&b->waiting, bytes, n);
+    set_input(b, bytes, n);
+    rc = inflate_all(b, room);
+    if (rc == 0 && b->more && b->inflate.avail_in > 0)
+        rc = buf_append(&b->waiting, b->inflate.next_in, b->inflate.avail_in);
+    return rc;
+}
+
+int body_push(struct body *b, const void *bytes, size_t n, size_t *room)
 {
     b->raw_bytes += (int64_t)n;
     if (b->raw_bytes > b->max_bytes)
         b->too_large = true;
-    if (b->too_large) /* read and forget the rest: an answer can only follow the body */
+    if (b->too_large ||
+        b->stream_damaged) /* read and forget the rest: an answer follows the body */
         return 0;
-    return b->gzip ? push_gzip(b, bytes, n) : push_plain(b, bytes, n);
+    return b->gzip ? push_gzip(b, bytes, n, room) : push_plain(b, bytes, n);
 }
 
-int body_finish(struct body *b, bool *too_large, const struct wire_record **records, size_t *n)
+bool body_is_behind(const struct body *b)
 {
+    return b->more;
+}
+
+size_t body_held_bytes(const struct body *b)
+{
+    return delivery_held_bytes(b->delivery) + b->waiting.cap +
+           (b->inflate_ready ? INFLATE_MEMORY : 0);
+}
+
+bool body_is_too_large(const struct body *b)
+{
+    return b->too_large;
+}
+
+int body_finish(struct body *b, const struct wire_record **records, size_t *n)
+{
+    assert(!b->more && !b->too_large);
     *records = NULL;
     *n = 0;
-    *too_large = b->too_large;
-    if (b->too_large)
-        return 0;
     if (body_is_damaged(b))
         delivery_count_damage(b->delivery);
     return delivery_finish(b->delivery, records, n);

@@ -15,16 +15,27 @@ struct body;
 struct body *body_new(void); /* NULL: no memory */
 void body_free(struct body *b);
 
-/* begin, push and finish return 0 or an error of the delivery (ERR_NOMEM, ERR_IO, ERR_FULL), after
- * which only begin and free are allowed. `max_bytes` bounds the body both before and after gzip is
- * undone. The book is held until the next begin, or free: its rules' names are in the records. */
+/* begin, push, go_on and finish return 0 or an error of the delivery (ERR_NOMEM, ERR_IO, ERR_FULL),
+ * after which only begin and free are allowed. push and go_on inflate `*room` bytes at most and
+ * subtract them; the compressed bytes that are left wait for go_on. `max_bytes` bounds the body
+ * both before and after gzip is undone. The book is held until the next begin, or free: its rules'
+ * names are in the records. */
 int body_begin(struct body *b, struct rulebook *book, const struct delivery_head *head, bool gzip,
                int64_t max_bytes);
-int body_push(struct body *b, const void *bytes, size_t n);
+int body_push(struct body *b, const void *bytes, size_t n, size_t *room);
+/* Inflates more of the bytes that wait. */
+int body_go_on(struct body *b, size_t *room);
+bool body_is_behind(const struct body *b); /* compressed bytes wait */
 
-/* The body is complete. Sets the records to keep, as delivery_finish does; none if it is too large.
- * The readable part of a damaged gzip stream counts, and the damage counts as a malformed frame. */
-int body_finish(struct body *b, bool *too_large, const struct wire_record **records, size_t *n);
+/* The bytes of memory that the body holds now. */
+size_t body_held_bytes(const struct body *b);
+
+bool body_is_too_large(const struct body *b); /* then the rest of it need not be pushed */
+
+/* The body is complete, not behind and not too large. Sets the records to keep, as delivery_finish
+ * does. The readable part of a damaged gzip stream counts, and the damage counts as a malformed
+ * frame. */
+int body_finish(struct body *b, const struct wire_record **records, size_t *n);
 
 struct delivery_counts body_counts(const struct body *b);
 /* Whether a gzip stream was damaged or cut off; known after finish. */

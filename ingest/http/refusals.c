@@ -14,9 +14,9 @@
 enum { SHOWN_SIZE = 101 };
 
 static const int statuses[REFUSALS_KINDS] = {
-    [REFUSALS_SHUT_OUT] = 401, [REFUSALS_STRANGER] = 401, [REFUSALS_UNLISTED] = 401,
-    [REFUSALS_PATH] = 404,     [REFUSALS_METHOD] = 405,   [REFUSALS_TOO_LARGE] = 413,
-    [REFUSALS_FORM] = 415,     [REFUSALS_FAILURE] = 503,
+    [REFUSALS_HEAD] = 400,      [REFUSALS_SHUT_OUT] = 401, [REFUSALS_STRANGER] = 401,
+    [REFUSALS_UNLISTED] = 401,  [REFUSALS_PATH] = 404,     [REFUSALS_METHOD] = 405,
+    [REFUSALS_TOO_LARGE] = 413, [REFUSALS_FORM] = 415,     [REFUSALS_FAILURE] = 503,
 };
 
 /* Writes the beginning of a name or path from outside, unless it may hold a secret. */
@@ -54,6 +54,11 @@ __attribute__((format(printf, 4, 5))) static void add(struct refusals *r, enum r
         log_warning("%d: a delivery was refused: %s", statuses[kind], refusal->last);
     else
         log_sum(r, kind, n);
+}
+
+void refusals_head(struct refusals *r, const char *why, int64_t now_us)
+{
+    add(r, REFUSALS_HEAD, now_us, "%s: a proxy could read such a request in another way", why);
 }
 
 void refusals_stranger(struct refusals *r, const char *why, const char *name, int64_t now_us)
@@ -119,9 +124,9 @@ void refusals_form(struct refusals *r, const char *name, const char *header, con
         header, shown);
 }
 
-void refusals_failure(struct refusals *r, const char *why, int64_t now_us)
+void refusals_failure(struct refusals *r, const char *name, const char *why, int64_t now_us)
 {
-    add(r, REFUSALS_FAILURE, now_us, "%s", why);
+    add(r, REFUSALS_FAILURE, now_us, "drain \"%.100s\": %s", name, why);
 }
 
 void refusals_say(struct refusals *r, int64_t now_us, bool all)

@@ -9,6 +9,7 @@
 
 /* Each kind is summed up by itself, so that none hides another. */
 enum refusals_kind {
+    REFUSALS_HEAD,      /* 400 */
     REFUSALS_STRANGER,  /* 401 */
     REFUSALS_UNLISTED,  /* 401 */
     REFUSALS_SHUT_OUT,  /* 401 */
@@ -30,6 +31,8 @@ struct refusals {
     struct refusal kinds[REFUSALS_KINDS];
 };
 
+/* A head that can be read in two ways; `why` is for people. */
+void refusals_head(struct refusals *r, const char *why, int64_t now_us);
 /* A client without valid credentials. `why` is for people; `name` is the name that it claims, "" if
  * there is none. */
 void refusals_stranger(struct refusals *r, const char *why, const char *name, int64_t now_us);
@@ -48,8 +51,8 @@ void refusals_too_large(struct refusals *r, const char *name, int64_t max_bytes,
 /* A body in a form that the path does not take: `header` and its `value` name it. */
 void refusals_form(struct refusals *r, const char *name, const char *header, const char *value,
                    int64_t now_us);
-/* A delivery that cannot be taken, and is answered 503. */
-void refusals_failure(struct refusals *r, const char *why, int64_t now_us);
+/* A delivery of the drain `name` that cannot be taken, and is answered 503. */
+void refusals_failure(struct refusals *r, const char *name, const char *why, int64_t now_us);
 
 /* Logs the sums that are due; with `all` those that are not due, too. To be called once a second.
  */

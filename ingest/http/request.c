@@ -3,6 +3,7 @@
 
 #include "common/base/hash.h"
 #include "ingest/http/body.h"
+#include "ingest/http/intake.h"
 #include "ingest/input/input.h"
 
 #include <assert.h>
@@ -13,7 +14,7 @@
 
 /* A request keeps its body's memory for the next one: without that a delivery costs 9 to 12 %
  * more. */
-enum { SPARE_MAX = 64 };
+enum { SPARE_MAX = 64, SPARE_BYTES = 128 << 10 };
 
 static const char RETRY_AFTER_SECONDS[] = "5";
 
@@ -25,9 +26,8 @@ enum state {
 
 struct request {
     struct requests *all;
-    struct body *body;
+    struct intake_body body;
     enum state state;
-    int failed; /* an error of the body: the rest of it is read and forgotten, then answered 503 */
     bool accepted;
     const struct wire_record *records;
     size_t n_records;
@@ -39,6 +39,7 @@ struct request {
 struct requests {
     struct requests_options options;
     struct refusals *refusals;
+    struct intake intake;
     size_t open;
     struct request *waiting;
     struct request *spare;
@@ -49,7 +50,7 @@ struct requests {
 
 static void request_free(struct request *r)
 {
-    body_free(r->body);
+    body_free(r->body.body);
     free(r);
 }
 
@@ -73,6 +74,7 @@ struct requests *requests_new(const struct requests_options *options, struct ref
         return NULL;
     rs->options = *options;
     rs->refusals = refusals;
+    intake_init(&rs->intake, options->max_body_bytes);
     rulebook_hold(rs->options.book);
     return rs;
 }
@@ -83,6 +85,7 @@ void requests_free(struct requests *rs)
         return;
     assert(rs->open == 0);
     free_spare(rs);
+    intake_close(&rs->intake);
     rulebook_release(rs->options.book);
     free(rs);
 }
@@ -101,24 +104,47 @@ size_t requests_open(const struct requests *rs)
     return rs->open;
 }
 
-static struct request *request_new(struct requests *rs)
+static struct request *take_spare(struct requests *rs)
 {
     struct request *r = rs->spare;
 
-    if (r != NULL) {
-        DL_DELETE(rs->spare, r);
-        rs->n_spare--;
-    } else {
-        r = calloc(1, sizeof *r);
-        if (r == NULL)
-            return NULL;
-        r->body = body_new();
-        if (r->body == NULL) {
-            free(r);
-            return NULL;
-        }
+    if (r == NULL)
+        return NULL;
+    DL_DELETE(rs->spare, r);
+    rs->n_spare--;
+    return r;
+}
+
+static void put_spare(struct requests *rs, struct request *r)
+{
+    if (rs->n_spare == SPARE_MAX || r->body.body == NULL ||
+        body_book(r->body.body) != rs->options.book ||
+        body_held_bytes(r->body.body) > SPARE_BYTES) {
+        request_free(r);
+        return;
     }
-    *r = (struct request){.all = rs, .body = r->body};
+    DL_PREPEND(rs->spare, r);
+    rs->n_spare++;
+}
+
+static struct request *request_new(struct requests *rs, const char *drain)
+{
+    struct request *r = take_spare(rs);
+    struct body *body = r != NULL ? r->body.body : body_new();
+
+    if (r == NULL)
+        r = malloc(sizeof *r);
+    if (r == NULL || body == NULL) {
+        body_free(body);
+        free(r);
+        return NULL;
+    }
+    *r = (struct request){.all = rs, .body = {.body = body}};
+    if (intake_add(&rs->intake, &r->body, drain) != 0) {
+        request_free(r);
+        return NULL;
+    }
+    strcpy(r->drain, drain);
     rs->open++;
     return r;
 }
@@ -130,12 +156,30 @@ void request_end(struct request *r)
     if (r->state == WAITING)
         DL_DELETE(rs->waiting, r);
     rs->open--;
-    if (rs->n_spare == SPARE_MAX || body_book(r->body) != rs->options.book) {
-        request_free(r);
-        return;
-    }
-    DL_PREPEND(rs->spare, r);
-    rs->n_spare++;
+    intake_remove(&rs->intake, &r->body);
+    put_spare(rs, r);
+}
+
+/* ---- turns ---- */
+
+void requests_begin_turn(struct requests *rs)
+{
+    intake_begin_turn(&rs->intake);
+}
+
+void requests_end_turn(struct requests *rs)
+{
+    intake_work(&rs->intake);
+}
+
+void requests_give_back(struct requests *rs)
+{
+    intake_give_back(&rs->intake);
+}
+
+bool requests_are_behind(const struct requests *rs)
+{
+    return rs->intake.n_behind > 0;
 }
 
 /* ---- answers ---- */
@@ -143,8 +187,8 @@ void request_end(struct request *r)
 static void answer_accepted(struct request *r, struct answer *answer)
 {
     const struct requests_options *o = &r->all->options;
-    struct delivery_counts counts = body_counts(r->body);
-    bool damaged = body_is_damaged(r->body);
+    struct delivery_counts counts = body_counts(r->body.body);
+    bool damaged = body_is_damaged(r->body.body);
 
     if (counts.malformed > 0) /* a damaged body is counted as one more malformed frame */
         o->on_damage(o->ctx, r->drain, counts.malformed - damaged, damaged);
@@ -252,6 +296,24 @@ static uint64_t hash_frame(const char *drain, const char *frame_id)
     return hash_quick(hash_quick(0, drain, strlen(drain)), frame_id, n);
 }
 
+static int begin_body(struct request *r, const struct input_format *format, const struct headers *h,
+                      int64_t now_us)
+{
+    const struct requests_options *o = &r->all->options;
+
+    return body_begin(r->body.body, o->book,
+                      &(struct delivery_head){
+                          .format = format,
+                          .received_us = now_us,
+                          .drain = r->drain,
+                          .frame_id = h->frame_id,
+                          .msg_count = h->msg_count,
+                          .drop_count = h->drop_count,
+                          .lost_count = h->lost_count,
+                      },
+                      is_gzip(or_empty(h->encoding)), o->max_body_bytes);
+}
+
 struct request *requests_begin(struct requests *rs, const char *path, const struct headers *h,
                                int64_t now_us, struct answer *answer)
 {
@@ -261,72 +323,46 @@ struct request *requests_begin(struct requests *rs, const char *path, const stru
 
     if (!may_begin(rs, format, h, now_us, name, answer))
         return NULL;
-    r = request_new(rs);
-    if (r == NULL) {
+    r = request_new(rs, name);
+    if (r == NULL || begin_body(r, format, h, now_us) != 0) {
+        if (r != NULL)
+            request_end(r);
         answer_unavailable(answer);
         return NULL;
     }
-    strcpy(r->drain, name);
     r->frame = hash_frame(name, or_empty(h->frame_id));
-    r->failed = body_begin(r->body, rs->options.book,
-                           &(struct delivery_head){
-                               .format = format,
-                               .received_us = now_us,
-                               .drain = name,
-                               .frame_id = h->frame_id,
-                               .msg_count = h->msg_count,
-                               .drop_count = h->drop_count,
-                               .lost_count = h->lost_count,
-                           },
-                           is_gzip(or_empty(h->encoding)), rs->options.max_body_bytes);
     return r;
 }
 
 /* ---- the body ---- */
 
-bool request_is_receiving(const struct request *r)
-{
-    return r->state == RECEIVING;
-}
-
 void request_push(struct request *r, const void *bytes, size_t n)
 {
     assert(r->state == RECEIVING);
-    if (r->failed == 0)
-        r->failed = body_push(r->body, bytes, n);
-}
-
-static void answer_failed(struct request *r, int64_t now_us, struct answer *answer)
-{
-    refusals_failure(r->all->refusals,
-                     r->failed == ERR_FULL    ? "it has more matches than a delivery may have"
-                     : r->failed == ERR_NOMEM ? "out of memory"
-                                              : "its lines cannot be searched",
-                     now_us);
-    answer_unavailable(answer);
+    intake_push(&r->all->intake, &r->body, bytes, n);
 }
 
 static void finish_body(struct request *r, int64_t now_us, struct answer *answer)
 {
-    bool too_large = false;
+    struct requests *rs = r->all;
 
-    if (r->failed == 0)
-        r->failed = body_finish(r->body, &too_large, &r->records, &r->n_records);
-    if (r->failed != 0) {
-        answer_failed(r, now_us, answer);
-    } else if (too_large) {
-        answer_too_large(r->all, r->drain, now_us, answer);
+    intake_finish(&rs->intake, &r->body, &r->records, &r->n_records);
+    if (r->body.failure != NULL) {
+        refusals_failure(rs->refusals, r->drain, r->body.failure, now_us);
+        answer_unavailable(answer);
+    } else if (r->body.is_too_large) {
+        answer_too_large(rs, r->drain, now_us, answer);
     } else if (r->n_records == 0) {
         answer_accepted(r, answer);
     } else {
-        DL_APPEND(r->all->waiting, r);
+        DL_APPEND(rs->waiting, r);
         r->state = WAITING;
     }
 }
 
 void request_finish(struct request *r, int64_t now_us, struct answer *answer)
 {
-    if (r->state == RECEIVING)
+    if (r->state == RECEIVING && !intake_is_behind(&r->body))
         finish_body(r, now_us, answer);
     else if (r->state == DECIDED && r->accepted)
         answer_accepted(r, answer);

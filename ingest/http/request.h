@@ -53,17 +53,23 @@ void requests_free(struct requests *rs); /* NULL is fine; no request may be open
 void requests_set_book(struct requests *rs, struct rulebook *book);
 size_t requests_open(const struct requests *rs); /* begun and not ended */
 
+/* Around each turn, in which a bounded part of the bodies is inflated. */
+void requests_begin_turn(struct requests *rs);
+void requests_end_turn(struct requests *rs);
+/* Returns the memory of a storm that is over to the system. To be called once a second. */
+void requests_give_back(struct requests *rs);
+bool requests_are_behind(const struct requests *rs); /* a part waits for the next turn */
+
 /* The head has come, for a path of an input format. Returns the request, or NULL with `answer` set.
  * `now_us` is the wall clock, with which the delivery is stamped. */
 struct request *requests_begin(struct requests *rs, const char *path, const struct headers *headers,
                                int64_t now_us, struct answer *answer);
 void request_push(struct request *r, const void *bytes, size_t n);
-/* The body is complete. Sets `answer`, or leaves it undecided: then the request waits, and is to be
- * asked again until it is decided. */
+/* The body is complete. Sets `answer`, or leaves it undecided: then the request waits for the next
+ * turn or for the journal, and is to be asked again until it is decided. */
 void request_finish(struct request *r, int64_t now_us, struct answer *answer);
 /* The request is answered, or its client is gone. */
 void request_end(struct request *r);
-bool request_is_receiving(const struct request *r); /* its body is incomplete */
 
 /* The requests that wait for the journal, in order of arrival; valid until requests_decide. */
 struct request *requests_waiting(struct requests *rs); /* NULL: none */

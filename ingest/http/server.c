@@ -1,18 +1,17 @@
 /* Drives libmicrohttpd and its connections; called by ingest's loop. */
 #include "ingest/http/server.h"
 
-#include "common/base/time.h"
+#include "ingest/http/clients.h"
+#include "ingest/http/framing.h"
 #include "ingest/http/port.h"
 #include "ingest/http/routes.h"
 
 #include <assert.h>
 #include <microhttpd.h>
 #include <stdlib.h>
-#include <sys/socket.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <utlist.h>
-
-static const int64_t LOOK_US = TIME_S;
 
 enum {
     /* libmicrohttpd clears a connection's pool for every request: 18 µs at 32 to 48 KiB, 27 at 128
@@ -20,23 +19,21 @@ enum {
     POOL_BYTES = 48 << 10,
     /* Half of it is the read buffer: with it 200 KB under load take 9 reads. */
     READ_BYTES = POOL_BYTES / 2,
-    /* Logplex closes an idle connection after 4 minutes (logplex_http_drain.erl). It must be the
-     * side that closes, so that it never posts into a connection that we just dropped. */
-    IDLE_SECONDS = 330,
-    CONNECTIONS_MAX = 4096,
     /* A chunk extension that does not fit into the pool makes libmicrohttpd (0.9.75) ask for a run
-     * at once for as long as the connection lasts. No healthy request needs so many runs to begin;
-     * after them we run it only so often. */
+     * at once for as long as the connection lasts. After so many runs in which nothing came we look
+     * for such a connection and end it. */
     STUCK_RUNS = 32,
-    STUCK_MS = 10,
+    PROBES_MAX = 200, /* of one request: each takes room */
 };
 
-/* A connection. */
-struct client {
-    int fd;
-    bool at_end;             /* the last look found that it had sent everything it will */
-    struct request *request; /* NULL: no delivery has begun, or it is answered */
-    struct client *prev, *next;
+/* The other end of a connection. */
+struct peer {
+    struct client client;
+    struct MHD_Connection *connection;
+    struct framing_target target; /* of the request whose head is coming */
+    bool is_chunked;              /* the request that is coming */
+    uint64_t probed_bytes;        /* body_bytes at the last probe */
+    unsigned probes;              /* of this request */
 };
 
 struct server {
@@ -44,18 +41,17 @@ struct server {
     struct requests *requests;
     struct refusals refusals;
     struct routes routes;
-    struct client *clients;
+    struct clients clients;
     int64_t now_us;
-    int64_t looked_us; /* at the clients */
-    uint64_t calls;    /* of on_request */
-    unsigned stuck_runs;
+    uint64_t calls; /* of on_request */
+    unsigned idle_runs;
     bool stopping;
 };
 
 /* ---- connections ---- */
 
-/* NULL: there was no memory for it. */
-static struct client *client_of(struct MHD_Connection *connection)
+/* NULL: there was no memory for it. Then the connection ends with its first request. */
+static struct peer *peer_of(struct MHD_Connection *connection)
 {
     return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
@@ -64,63 +60,92 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **s
                           enum MHD_ConnectionNotificationCode code)
 {
     struct server *s = ctx;
-    struct client *c = *slot;
+    struct peer *p = *slot;
 
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        c = calloc(1, sizeof *c);
-        *slot = c;
-        if (c == NULL)
+        p = calloc(1, sizeof *p);
+        *slot = p;
+        if (p == NULL)
             return;
-        c->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-        DL_APPEND(s->clients, c);
-    } else if (c != NULL) {
-        DL_DELETE(s->clients, c);
-        free(c);
+        p->connection = connection;
+        clients_add(
+            &s->clients, &p->client,
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+    } else if (p != NULL) {
+        clients_remove(&s->clients, &p->client);
+        free(p);
     }
 }
 
-/* Whether nothing can come of a connection any more. */
-static bool is_broken_off(struct client *c)
+/* Whether libmicrohttpd's buffer of the connection is full of bytes that it cannot use. It gives
+ * room for one more value unless its read buffer fills the pool; no value of this kind is read. */
+static bool is_stuck(struct peer *p)
 {
-    char byte;
-    bool was_at_end = c->at_end;
+    bool is_waiting = p->client.step == CLIENTS_BODY && p->is_chunked &&
+                      p->client.body_bytes == p->probed_bytes && p->probes < PROBES_MAX;
 
-    c->at_end = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-    if (!c->at_end)
+    p->probed_bytes = p->client.body_bytes;
+    if (!is_waiting)
         return false;
-    if (c->request != NULL)
-        return request_is_receiving(c->request);
-    return was_at_end; /* the first time, an answer may be on its way */
+    p->probes++;
+    return MHD_set_connection_value(p->connection, MHD_POSTDATA_KIND, "", "") != MHD_YES;
 }
 
-/* libmicrohttpd (0.9.75) overlooks an end of stream that arrives together with the last bytes. Such
- * a connection would stay open until the idle timeout, fill the table of connections, and delay our
- * own end. Shutting its socket down makes epoll report it. */
-static void end_broken_off(struct server *s)
+static void end_stuck(struct server *s)
 {
-    struct client *c;
+    struct client *c, *next;
 
-    if (s->now_us >= s->looked_us && s->now_us - s->looked_us < LOOK_US)
-        return;
-    s->looked_us = s->now_us;
-    DL_FOREACH(s->clients, c)
+    s->idle_runs = 0;
+    DL_FOREACH_SAFE(s->clients.known, c, next)
     {
-        if (is_broken_off(c))
-            shutdown(c->fd, SHUT_RDWR);
+        if (is_stuck((struct peer *)c))
+            clients_end(&s->clients, c, CLIENTS_STUCK);
     }
 }
 
 /* ---- requests, as libmicrohttpd reports them ---- */
 
-static struct request *begin(struct server *s, struct MHD_Connection *connection, const char *url,
-                             const char *method, struct answer *answer)
+/* Called when the request line has come. The result becomes on_request's `slot`. */
+static void *on_target(void *ctx, const char *uri, struct MHD_Connection *connection)
 {
-    struct request *r = routes_begin(&s->routes, connection, url, method, s->now_us, answer);
-    struct client *c = client_of(connection);
+    struct peer *p = peer_of(connection);
 
-    if (c != NULL)
-        c->request = r;
+    (void)ctx;
+    if (p != NULL)
+        p->target = framing_target(uri);
+    return NULL;
+}
+
+static struct request *begin(struct server *s, struct peer *p, const char *url, const char *method,
+                             const char *version, struct answer *answer)
+{
+    const char *fault = framing_fault(p->connection, &p->target, method, version, &p->is_chunked);
+    struct request *r;
+
+    if (fault != NULL) {
+        refusals_head(&s->refusals, fault, s->now_us);
+        answer_set(answer, MHD_HTTP_BAD_REQUEST, "%s\n", fault);
+        return NULL;
+    }
+    r = routes_begin(&s->routes, p->connection, url, method, s->now_us, answer);
+    if (r != NULL)
+        clients_know(&s->clients, &p->client);
+    p->probes = 0;
+    clients_go_to(&s->clients, &p->client, CLIENTS_BODY);
     return r;
+}
+
+static void push(struct peer *p, struct request *r, const char *data, size_t n)
+{
+    p->client.body_bytes += n;
+    request_push(r, data, n);
+}
+
+static void finish(struct server *s, struct peer *p, struct request *r, struct answer *answer)
+{
+    if (p->client.step == CLIENTS_BODY)
+        clients_go_to(&s->clients, &p->client, CLIENTS_WAIT);
+    request_finish(r, s->now_us, answer);
 }
 
 /* Called when the head is complete, for each piece of the body, and after it until there is an
@@ -131,33 +156,40 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
                                   size_t *n, void **slot)
 {
     struct server *s = ctx;
+    struct peer *p = peer_of(connection);
     struct request *r = *slot;
     struct answer answer;
+    bool last;
 
-    (void)version;
+    if (p == NULL)
+        return MHD_NO;
     s->calls++;
     answer_init(&answer);
     if (r == NULL)
-        *slot = begin(s, connection, url, method, &answer);
+        *slot = begin(s, p, url, method, version, &answer);
     else if (*n == 0)
-        request_finish(r, s->now_us, &answer);
+        finish(s, p, r, &answer);
     else
-        request_push(r, data, *n);
+        push(p, r, data, *n);
     *n = 0;
-    return answer.status == 0 ? MHD_YES : answer_send(&answer, connection, s->stopping);
+    if (answer.status == 0)
+        return MHD_YES;
+    clients_go_to(&s->clients, &p->client, CLIENTS_ANSWER);
+    last = s->stopping || p->is_chunked || answer.status == MHD_HTTP_BAD_REQUEST;
+    return answer_send(&answer, connection, last);
 }
 
 static void on_completed(void *ctx, struct MHD_Connection *connection, void **slot,
                          enum MHD_RequestTerminationCode code)
 {
-    struct client *c = client_of(connection);
+    struct server *s = ctx;
+    struct peer *p = peer_of(connection);
 
-    (void)ctx;
     (void)code; /* an incomplete delivery counts for nothing: its client tries again */
+    if (p != NULL)
+        clients_go_to(&s->clients, &p->client, CLIENTS_HEAD);
     if (*slot == NULL)
         return;
-    if (c != NULL)
-        c->request = NULL;
     request_end(*slot);
     *slot = NULL;
 }
@@ -168,13 +200,13 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **sl
  * (0.9.75), so it gets none: our loop polls its descriptor and calls MHD_run. */
 static struct MHD_Daemon *start_daemon(struct server *s, uint16_t port, int fd)
 {
-    return MHD_start_daemon(MHD_USE_EPOLL, port, NULL, NULL, on_request, s,
-                            MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                            (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_MEMORY_INCREMENT,
-                            (size_t)READ_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
-                            (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_LIMIT,
-                            (unsigned)CONNECTIONS_MAX, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
-                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
+    return MHD_start_daemon(
+        MHD_USE_EPOLL, port, NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
+        MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)READ_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)CLIENTS_IDLE_S, MHD_OPTION_CONNECTION_LIMIT, s->clients.max,
+        MHD_OPTION_URI_LOG_CALLBACK, on_target, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
 }
 
 static int listen_and_start(struct server *s, const char *address, uint16_t port, struct err *err)
@@ -190,6 +222,14 @@ static int listen_and_start(struct server *s, const char *address, uint16_t port
     return err_set(err, ERR_IO, "cannot start the HTTP server on port %u", port);
 }
 
+static uint64_t file_limit(void)
+{
+    struct rlimit files = {.rlim_cur = 0};
+
+    getrlimit(RLIMIT_NOFILE, &files);
+    return files.rlim_cur;
+}
+
 int server_open(const struct server_options *options, struct server **out, struct err *err)
 {
     struct server *s = calloc(1, sizeof *s);
@@ -197,6 +237,7 @@ int server_open(const struct server_options *options, struct server **out, struc
 
     if (s == NULL)
         return err_set(err, ERR_NOMEM, "out of memory");
+    clients_init(&s->clients, file_limit());
     s->requests = requests_new(&options->deliveries, &s->refusals);
     s->routes = (struct routes){s->requests, &s->refusals, options->is_healthy, options->ctx};
     rc = s->requests == NULL ? err_set(err, ERR_NOMEM, "out of memory")
@@ -236,25 +277,36 @@ int server_timeout_ms(const struct server *s)
 {
     MHD_UNSIGNED_LONG_LONG ms;
 
+    if (requests_are_behind(s->requests))
+        return 0;
     if (MHD_get_timeout(s->daemon, &ms) != MHD_YES)
         return -1;
-    if (ms == 0 && s->stuck_runs >= STUCK_RUNS)
-        return STUCK_MS;
     return ms > 60000 ? 60000 : (int)ms;
+}
+
+/* A run in which nothing came although one was asked for at once. */
+static bool was_idle(const struct server *s, uint64_t calls_before)
+{
+    MHD_UNSIGNED_LONG_LONG ms;
+
+    return s->calls == calls_before && MHD_get_timeout(s->daemon, &ms) == MHD_YES && ms == 0;
 }
 
 void server_run(struct server *s, int64_t now_us)
 {
     uint64_t before = s->calls;
-    MHD_UNSIGNED_LONG_LONG ms;
-    bool at_once;
 
     s->now_us = now_us;
+    clients_set_time(&s->clients, now_us);
     refusals_say(&s->refusals, now_us, false);
+    requests_begin_turn(s->requests);
     MHD_run(s->daemon);
-    at_once = MHD_get_timeout(s->daemon, &ms) == MHD_YES && ms == 0;
-    s->stuck_runs = at_once && s->calls == before ? s->stuck_runs + 1 : 0;
-    end_broken_off(s);
+    requests_end_turn(s->requests);
+    s->idle_runs += was_idle(s, before);
+    if (s->idle_runs >= STUCK_RUNS)
+        end_stuck(s);
+    if (clients_look(&s->clients))
+        requests_give_back(s->requests);
 }
 
 void server_answer(struct server *s, int64_t now_us)
@@ -269,6 +321,7 @@ void server_stop(struct server *s)
 
     s->stopping = true;
     refusals_say(&s->refusals, s->now_us, true);
+    clients_log_all(&s->clients);
     if (fd >= 0)
         close(fd);
 }

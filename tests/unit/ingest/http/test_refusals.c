@@ -55,9 +55,10 @@ UNIT_TEST(test_no_kind_hides_another)
     refusals_stranger(&r, "why", "d.one", 2);
     refusals_unlisted(&r, "d.two", 2);
     refusals_shut_out(&r, "d.four", 2);
-    refusals_failure(&r, "out of memory", 2);
+    refusals_failure(&r, "d.one", "out of memory", 2);
     refusals_stranger(&r, "why", "d.three", 3);
-    assert_non_null(strstr(heard_end(), "503: a delivery was refused: out of memory"));
+    assert_non_null(
+        strstr(heard_end(), "503: a delivery was refused: drain \\\"d.one\\\": out of memory"));
     assert_non_null(
         strstr(heard_say(4, true), "401: 1 more delivery was refused, the last one: why: d.three"));
 }

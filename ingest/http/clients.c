@@ -1,0 +1,206 @@
+/* Keeps the deadlines of connections and ends the ones that are too many; called by the server. */
+#include "ingest/http/clients.h"
+
+#include "common/app/log.h"
+#include "common/base/time.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <utlist.h>
+
+enum {
+    MAX_LEAST = 16,
+    /* The newest strangers stay, an eighth of the room: a drain that has just connected is one of
+     * them until its first head has come. */
+    NEWEST_SHARE = 8,
+    ROOM_LEAST = 4,
+};
+
+void clients_init(struct clients *cs, uint64_t files)
+{
+    uint64_t max = files > CLIENTS_RESERVE ? files - CLIENTS_RESERVE : 0;
+
+    max = max < CLIENTS_MAX ? max : CLIENTS_MAX;
+    *cs = (struct clients){.max = max > MAX_LEAST ? (unsigned)max : MAX_LEAST};
+}
+
+void clients_set_time(struct clients *cs, int64_t wall_us)
+{
+    int64_t step_us = wall_us - cs->wall_us;
+
+    cs->wall_us = wall_us;
+    if (step_us > 0)
+        cs->now_us += step_us < CLIENTS_STEP_US ? step_us : CLIENTS_STEP_US;
+}
+
+/* ---- ends ---- */
+
+static void write_why(const struct clients *cs, enum clients_end why, char *text, size_t size)
+{
+    if (why == CLIENTS_CROWDED)
+        snprintf(text, size,
+                 "%u of at most %u were open, and it never authenticated; if this lasts, keep "
+                 "strangers away with a proxy or a firewall",
+                 cs->n, cs->max);
+    else if (why == CLIENTS_SLOW)
+        snprintf(text, size, "a head must come within %d s, a body within %d s and at %d KiB/s",
+                 CLIENTS_HEAD_S, CLIENTS_BODY_S, CLIENTS_BODY_RATE >> 10);
+    else
+        snprintf(text, size, "a chunk of its body has an extension without an end");
+}
+
+static void log_ends(const struct clients *cs, enum clients_end why, uint64_t n)
+{
+    /* Every scanner is slow. */
+    const char *level = why == CLIENTS_SLOW ? "info" : "warning";
+    char text[200];
+
+    if (n == 0)
+        return;
+    if (why == CLIENTS_FULL) {
+        log_warning("all %u connections are open, so new ones wait: raise the limit of open files "
+                    "(ulimit -n), or let fewer drains post to this process",
+                    cs->max);
+        return;
+    }
+    write_why(cs, why, text, sizeof text);
+    if (n == 1)
+        log_write(level, "a connection was closed: %s", text);
+    else
+        log_write(level, "%" PRIu64 " more connections were closed: %s", n, text);
+}
+
+static void add_end(struct clients *cs, enum clients_end why, uint64_t n)
+{
+    log_ends(cs, why, throttle_add(&cs->ends[why], n, cs->now_us));
+}
+
+void clients_log_all(struct clients *cs)
+{
+    for (enum clients_end why = 0; why < CLIENTS_FULL; why++)
+        log_ends(cs, why, throttle_flush(&cs->ends[why]));
+}
+
+static void move(struct clients *cs, struct client *c, struct client **list)
+{
+    cs->n_strangers -= c->list == &cs->strangers;
+    DL_DELETE(*c->list, c);
+    c->list = list;
+    DL_APPEND(*list, c);
+}
+
+static void shut_down(struct clients *cs, struct client *c)
+{
+    shutdown(c->fd, SHUT_RDWR);
+    move(cs, c, &cs->leaving);
+}
+
+void clients_end(struct clients *cs, struct client *c, enum clients_end why)
+{
+    add_end(cs, why, 1);
+    shut_down(cs, c);
+}
+
+/* ---- their life ---- */
+
+static bool is_crowded(const struct clients *cs)
+{
+    return cs->n > cs->max / 4 * 3 &&
+           (cs->n_strangers > cs->max / NEWEST_SHARE || cs->n + ROOM_LEAST > cs->max);
+}
+
+void clients_add(struct clients *cs, struct client *c, int fd)
+{
+    if (is_crowded(cs) && cs->strangers != NULL)
+        clients_end(cs, cs->strangers, CLIENTS_CROWDED);
+    c->fd = fd;
+    c->since_us = cs->now_us;
+    c->list = &cs->strangers;
+    DL_APPEND(cs->strangers, c);
+    cs->n++;
+    cs->n_strangers++;
+}
+
+void clients_remove(struct clients *cs, struct client *c)
+{
+    cs->n--;
+    cs->n_strangers -= c->list == &cs->strangers;
+    DL_DELETE(*c->list, c);
+}
+
+void clients_go_to(const struct clients *cs, struct client *c, enum clients_step step)
+{
+    c->step = step;
+    c->since_us = cs->now_us;
+    c->body_bytes = 0;
+}
+
+void clients_know(struct clients *cs, struct client *c)
+{
+    if (c->list == &cs->strangers)
+        move(cs, c, &cs->known);
+}
+
+/* ---- the look ---- */
+
+static int64_t time_left_us(const struct clients *cs, const struct client *c)
+{
+    int64_t allowed_s = INT64_MAX / TIME_S;
+
+    switch (c->step) {
+    case CLIENTS_HEAD:
+        allowed_s = c->list == &cs->known ? CLIENTS_IDLE_S : CLIENTS_HEAD_S;
+        break;
+    case CLIENTS_BODY:
+        allowed_s = CLIENTS_BODY_S + (int64_t)(c->body_bytes / CLIENTS_BODY_RATE);
+        break;
+    case CLIENTS_ANSWER:
+        allowed_s = CLIENTS_ANSWER_S;
+        break;
+    case CLIENTS_WAIT:
+        break;
+    }
+    return allowed_s * TIME_S - (cs->now_us - c->since_us);
+}
+
+/* Whether nothing can come of a connection any more. libmicrohttpd (0.9.75) overlooks an end of
+ * stream that arrives together with the last bytes. Such a connection would stay open until its
+ * deadline and delay our own end. */
+static bool is_broken_off(struct client *c)
+{
+    char byte;
+    bool was_at_end = c->at_end;
+
+    c->at_end = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    if (!c->at_end)
+        return false;
+    if (c->step != CLIENTS_HEAD)
+        return c->step == CLIENTS_BODY;
+    return was_at_end; /* the first time, an answer may be on its way */
+}
+
+static void look_at(struct clients *cs, struct client *list)
+{
+    struct client *c, *next;
+
+    DL_FOREACH_SAFE(list, c, next)
+    {
+        if (time_left_us(cs, c) <= 0)
+            clients_end(cs, c, CLIENTS_SLOW);
+        else if (is_broken_off(c))
+            shut_down(cs, c);
+    }
+}
+
+bool clients_look(struct clients *cs)
+{
+    if (cs->now_us - cs->looked_us < TIME_S)
+        return false;
+    cs->looked_us = cs->now_us;
+    look_at(cs, cs->strangers);
+    look_at(cs, cs->known);
+    for (enum clients_end why = 0; why < CLIENTS_ENDS; why++)
+        add_end(cs, why, why == CLIENTS_FULL && cs->n >= cs->max);
+    return true;
+}
