@@ -44,104 +44,104 @@ enum verdict {
 };
 
 /* A record is taken if it follows the last one taken from its sender, or is the sender's oldest
- * (`base`) beyond that. */
-static enum verdict judge(uint64_t taken, uint64_t base, uint64_t sequence)
+ * beyond that. */
+static enum verdict judge(uint64_t taken, uint64_t oldest, uint64_t sequence)
 {
     if (sequence <= taken)
         return VERDICT_SEEN;
-    return sequence == taken + 1 || sequence == base ? VERDICT_TAKE : VERDICT_GAP;
+    return sequence == taken + 1 || sequence == oldest ? VERDICT_TAKE : VERDICT_GAP;
 }
 
 int receiver_open(const struct queue_options *options, const struct receiver_calls *calls,
                   struct receiver **out, struct err *err)
 {
-    struct receiver *i = calloc(1, sizeof *i);
+    struct receiver *r = calloc(1, sizeof *r);
     int rc;
 
-    if (i == NULL)
+    if (r == NULL)
         return err_set(err, ERR_NOMEM, "no memory for the receiver");
-    i->calls = *calls;
-    buf_init(&i->ack, WIRE_MESSAGE_MAX);
-    i->push_wire = wire_new();
-    i->record_wire = wire_new();
-    rc = i->push_wire != NULL && i->record_wire != NULL
-             ? queue_bind(options, &i->queue, err)
+    r->calls = *calls;
+    buf_init(&r->ack, WIRE_MESSAGE_MAX);
+    r->push_wire = wire_new();
+    r->record_wire = wire_new();
+    rc = r->push_wire != NULL && r->record_wire != NULL
+             ? queue_bind(options, &r->queue, err)
              : err_set(err, ERR_NOMEM, "no memory for the receiver");
     if (rc != 0) {
-        receiver_close(i);
+        receiver_close(r);
         return rc;
     }
-    *out = i;
+    *out = r;
     return 0;
 }
 
-void receiver_close(struct receiver *i)
+void receiver_close(struct receiver *r)
 {
     struct known_sender *s, *next;
 
-    if (i == NULL)
+    if (r == NULL)
         return;
-    HASH_ITER(hh, i->senders, s, next)
+    HASH_ITER(hh, r->senders, s, next)
     {
-        HASH_DEL(i->senders, s);
+        HASH_DEL(r->senders, s);
         free(s);
     }
-    queue_close(i->queue);
-    wire_free(i->record_wire);
-    wire_free(i->push_wire);
-    buf_close(&i->ack);
-    free(i);
+    queue_close(r->queue);
+    wire_free(r->record_wire);
+    wire_free(r->push_wire);
+    buf_close(&r->ack);
+    free(r);
 }
 
 /* ---- Senders ---- */
 
 /* Makes room for one more. A sender that was heard in this turn stays, because its ack is due. */
-static void forget_stalest(struct receiver *i)
+static void forget_stalest(struct receiver *r)
 {
     struct known_sender *s, *next, *stalest = NULL;
 
-    if (HASH_COUNT(i->senders) < RECEIVER_SENDERS_MAX)
+    if (HASH_COUNT(r->senders) < RECEIVER_SENDERS_MAX)
         return;
-    HASH_ITER(hh, i->senders, s, next)
+    HASH_ITER(hh, r->senders, s, next)
     if (!s->heard && (stalest == NULL || s->heard_us < stalest->heard_us))
         stalest = s;
     if (stalest == NULL)
         return;
-    HASH_DEL(i->senders, stalest);
+    HASH_DEL(r->senders, stalest);
     free(stalest);
 }
 
-static int add_sender(struct receiver *i, const uint8_t id[WIRE_SENDER_BYTES],
+static int add_sender(struct receiver *r, const uint8_t id[WIRE_SENDER_BYTES],
                       struct known_sender **out, struct err *err)
 {
     struct known_sender *s;
     uint64_t taken = 0;
-    int rc = i->calls.last_taken(i->calls.ctx, id, &taken, err);
+    int rc = r->calls.last_taken(r->calls.ctx, id, &taken, err);
 
     if (rc != 0)
         return rc;
-    forget_stalest(i);
+    forget_stalest(r);
     s = calloc(1, sizeof *s);
     if (s == NULL)
         return err_set(err, ERR_NOMEM, "no memory for a sender");
     memcpy(s->id, id, sizeof s->id);
     s->taken = s->committed = taken;
-    HASH_ADD(hh, i->senders, id, WIRE_SENDER_BYTES, s);
+    HASH_ADD(hh, r->senders, id, WIRE_SENDER_BYTES, s);
     *out = s;
     return 0;
 }
 
 /* The sender of a message that just came. */
-static int hear(struct receiver *i, const uint8_t id[WIRE_SENDER_BYTES],
+static int hear(struct receiver *r, const uint8_t id[WIRE_SENDER_BYTES],
                 const struct queue_peer *peer, int64_t now_us, struct known_sender **out,
                 struct err *err)
 {
     struct known_sender *s;
     int rc = 0;
 
-    HASH_FIND(hh, i->senders, id, WIRE_SENDER_BYTES, s);
+    HASH_FIND(hh, r->senders, id, WIRE_SENDER_BYTES, s);
     if (s == NULL)
-        rc = add_sender(i, id, &s, err);
+        rc = add_sender(r, id, &s, err);
     if (rc != 0)
         return rc;
     s->heard = true;
@@ -155,10 +155,10 @@ static int hear(struct receiver *i, const uint8_t id[WIRE_SENDER_BYTES],
 /* ---- Records ---- */
 
 /* Unpacks the record and checks that its message may bring it. */
-static int read_record(struct receiver *i, const struct known_sender *s, uint64_t sequence,
+static int read_record(struct receiver *r, const struct known_sender *s, uint64_t sequence,
                        struct wire_bytes bytes, struct wire_record *record, struct err *why)
 {
-    int rc = wire_unpack_record(i->record_wire, bytes.data, bytes.len, record, why);
+    int rc = wire_unpack_record(r->record_wire, bytes.data, bytes.len, record, why);
 
     if (rc == 0 &&
         (record->sequence != sequence || memcmp(record->sender, s->id, sizeof s->id) != 0))
@@ -167,24 +167,24 @@ static int read_record(struct receiver *i, const struct known_sender *s, uint64_
 }
 
 /* Takes one record whose turn it is. False in *taken: it must stay with its sender. */
-static int take(struct receiver *i, struct known_sender *s, uint64_t sequence,
+static int take(struct receiver *r, struct known_sender *s, uint64_t sequence,
                 struct wire_bytes bytes, bool *taken, struct err *err)
 {
     struct wire_record record;
     struct err why;
-    int rc = read_record(i, s, sequence, bytes, &record, &why);
+    int rc = read_record(r, s, sequence, bytes, &record, &why);
 
     *taken = false;
     switch (rc) {
     case 0:
-        rc = i->calls.take(i->calls.ctx, bytes, &record, err);
+        rc = r->calls.take(r->calls.ctx, bytes, &record, err);
         if (rc == RECEIVER_NOT_NOW) {
-            i->is_unfinished = true;
+            r->is_unfinished = true;
             return 0;
         }
         break;
     case ERR_INPUT:
-        rc = i->calls.set_aside(i->calls.ctx, s->id, sequence, bytes, why.text, err);
+        rc = r->calls.set_aside(r->calls.ctx, s->id, sequence, bytes, why.text, err);
         break;
     case ERR_VERSION:
         text_copy_printable(s->refused, sizeof s->refused, why.text);
@@ -201,18 +201,18 @@ static int take(struct receiver *i, struct known_sender *s, uint64_t sequence,
 }
 
 /* Takes the records from `k` on, of which each follows on the one before. */
-static int take_run(struct receiver *i, struct known_sender *s, const struct wire_push *push,
+static int take_run(struct receiver *r, struct known_sender *s, const struct wire_push *push,
                     size_t k, struct err *err)
 {
     bool taken = true;
     int rc = 0;
 
     for (; k < push->n_records && taken && rc == 0; k++)
-        rc = take(i, s, push->first + k, push->records[k], &taken, err);
+        rc = take(r, s, push->first + k, push->records[k], &taken, err);
     return rc;
 }
 
-static int take_records(struct receiver *i, struct known_sender *s, const struct wire_push *push,
+static int take_records(struct receiver *r, struct known_sender *s, const struct wire_push *push,
                         struct err *err)
 {
     enum verdict verdict = VERDICT_TAKE;
@@ -221,15 +221,15 @@ static int take_records(struct receiver *i, struct known_sender *s, const struct
     int rc = 0;
 
     while (k < push->n_records &&
-           (verdict = judge(s->taken, push->base, push->first + k)) == VERDICT_SEEN)
+           (verdict = judge(s->taken, push->oldest, push->first + k)) == VERDICT_SEEN)
         k++;
     if (k < push->n_records && verdict == VERDICT_GAP) {
         s->again = true;
         return 0;
     }
-    rc = take_run(i, s, push, k, err);
+    rc = take_run(r, s, push, k, err);
     if (rc == 0 && s->taken != before)
-        rc = i->calls.set_taken(i->calls.ctx, s->id, s->taken, err);
+        rc = r->calls.set_taken(r->calls.ctx, s->id, s->taken, err);
     return rc;
 }
 
@@ -243,7 +243,7 @@ static bool is_nobody(const uint8_t id[WIRE_SENDER_BYTES])
 }
 
 /* A message of a newer build: its sender is told, if it can be made out. */
-static int refuse_push(struct receiver *i, const struct wire_push *push,
+static int refuse_push(struct receiver *r, const struct wire_push *push,
                        const struct queue_peer *peer, int64_t now_us, const char *why,
                        struct err *err)
 {
@@ -252,118 +252,118 @@ static int refuse_push(struct receiver *i, const struct wire_push *push,
 
     if (is_nobody(push->sender))
         return 0;
-    rc = hear(i, push->sender, peer, now_us, &s, err);
+    rc = hear(r, push->sender, peer, now_us, &s, err);
     if (rc == 0)
         text_copy_printable(s->refused, sizeof s->refused, why);
     return rc;
 }
 
 /* Takes the message in hand. Records of it that an earlier turn took are seen, and skipped. */
-static int take_push(struct receiver *i, int64_t now_us, struct err *err)
+static int take_push(struct receiver *r, int64_t now_us, struct err *err)
 {
     struct wire_push push;
     struct known_sender *s;
     struct err why;
-    int rc = wire_unpack_push(i->push_wire, i->bytes, i->n, &push, &why);
+    int rc = wire_unpack_push(r->push_wire, r->bytes, r->n, &push, &why);
 
     if (rc == ERR_VERSION)
-        return refuse_push(i, &push, &i->peer, now_us, why.text, err);
+        return refuse_push(r, &push, &r->peer, now_us, why.text, err);
     if (rc == ERR_NOMEM)
         return err_set(err, rc, "%s", why.text);
     if (rc != 0 || push.first > UINT64_MAX - push.n_records)
         return 0;
-    rc = hear(i, push.sender, &i->peer, now_us, &s, err);
+    rc = hear(r, push.sender, &r->peer, now_us, &s, err);
     if (rc != 0)
         return rc;
     s->goodbye = push.goodbye;
-    i->turn_records += push.n_records;
-    i->turn_bytes += i->n;
-    return take_records(i, s, &push, err);
+    r->turn_records += push.n_records;
+    r->turn_bytes += r->n;
+    return take_records(r, s, &push, err);
 }
 
-int receiver_receive(struct receiver *i, int64_t now_us, struct err *err)
+int receiver_receive(struct receiver *r, int64_t now_us, struct err *err)
 {
     int rc = 0;
 
-    i->turn_records = i->turn_bytes = 0;
-    queue_tend(i->queue, now_us);
+    r->turn_records = r->turn_bytes = 0;
+    queue_tend(r->queue, now_us);
     for (int k = 0; k < RECEIVER_TURN_MESSAGES && rc == 0; k++) {
-        if (i->turn_records >= RECEIVER_TURN_RECORDS || i->turn_bytes >= RECEIVER_TURN_BYTES)
+        if (r->turn_records >= RECEIVER_TURN_RECORDS || r->turn_bytes >= RECEIVER_TURN_BYTES)
             break;
-        if (!i->is_unfinished && queue_receive(i->queue, &i->peer, &i->bytes, &i->n) <= 0)
+        if (!r->is_unfinished && queue_receive(r->queue, &r->peer, &r->bytes, &r->n) <= 0)
             break;
-        i->is_unfinished = false;
-        rc = take_push(i, now_us, err);
-        if (i->is_unfinished)
+        r->is_unfinished = false;
+        rc = take_push(r, now_us, err);
+        if (r->is_unfinished)
             break;
     }
     return rc;
 }
 
 /* An ack that cannot be sent is not missed: its sender asks again. */
-static void send_ack(struct receiver *i, const struct known_sender *s, const char *trouble)
+static void send_ack(struct receiver *r, const struct known_sender *s, const char *trouble)
 {
     struct wire_ack ack = {
         .taken = s->taken, .refused = s->refused, .again = s->again, .trouble = trouble};
 
     memcpy(ack.sender, s->id, sizeof ack.sender);
-    buf_clear(&i->ack);
-    if (wire_pack_ack(&ack, &i->ack) == 0)
-        (void)queue_send(i->queue, &s->peer, i->ack.data, i->ack.len);
+    buf_clear(&r->ack);
+    if (wire_pack_ack(&ack, &r->ack) == 0)
+        (void)queue_send(r->queue, &s->peer, r->ack.data, r->ack.len);
 }
 
-void receiver_ack(struct receiver *i, const char *trouble)
+void receiver_ack(struct receiver *r, const char *trouble)
 {
     struct known_sender *s, *next;
 
-    HASH_ITER(hh, i->senders, s, next)
+    HASH_ITER(hh, r->senders, s, next)
     {
         if (!s->heard)
             continue;
         s->committed = s->taken;
-        send_ack(i, s, trouble);
+        send_ack(r, s, trouble);
         s->heard = s->again = false;
     }
 }
 
-void receiver_rollback(struct receiver *i)
+void receiver_rollback(struct receiver *r)
 {
     struct known_sender *s, *next;
 
-    HASH_ITER(hh, i->senders, s, next)
+    HASH_ITER(hh, r->senders, s, next)
     {
         s->taken = s->committed;
         s->heard = s->again = false;
     }
 }
 
-int receiver_fd(const struct receiver *i)
+int receiver_fd(const struct receiver *r)
 {
-    return queue_fd(i->queue);
+    return queue_fd(r->queue);
 }
 
-bool receiver_pending(struct receiver *i)
+bool receiver_pending(struct receiver *r)
 {
-    return i->is_unfinished || queue_pending(i->queue);
+    return r->is_unfinished || queue_pending(r->queue);
 }
 
-bool receiver_all_gone(const struct receiver *i, int64_t now_us)
+bool receiver_all_gone(const struct receiver *r, int64_t now_us)
 {
-    for (const struct known_sender *s = i->senders; s != NULL; s = s->hh.next)
+    for (const struct known_sender *s = r->senders; s != NULL; s = s->hh.next)
         if (!s->goodbye && now_us - s->heard_us < RECEIVER_SILENCE_US)
             return false;
     return true;
 }
 
-const char *receiver_refused(const struct receiver *i)
+const char *receiver_refused(const struct receiver *r)
 {
-    for (const struct known_sender *s = i->senders; s != NULL; s = s->hh.next)
+    for (const struct known_sender *s = r->senders; s != NULL; s = s->hh.next)
         if (s->refused[0] != '\0')
             return s->refused;
     return "";
 }
 
-uint64_t receiver_strangers(const struct receiver *i)
+uint64_t receiver_strangers(const struct receiver *r)
 {
-    return queue_failed(i->queue);
+    return queue_failed(r->queue);
 }

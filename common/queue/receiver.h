@@ -55,29 +55,29 @@ struct receiver_calls {
 /* Binds. `calls` is copied. Returns 0 or an error of queue_bind. */
 int receiver_open(const struct queue_options *options, const struct receiver_calls *calls,
                   struct receiver **out, struct err *err);
-void receiver_close(struct receiver *i); /* NULL is fine */
+void receiver_close(struct receiver *r); /* NULL is fine */
 
 /* Wait until the descriptor is readable; do not wait if receiver_pending. */
-int receiver_fd(const struct receiver *i);
-bool receiver_pending(struct receiver *i);
+int receiver_fd(const struct receiver *r);
+bool receiver_pending(struct receiver *r);
 
 /* Takes the messages that wait, up to the bounds of a turn. Returns 0, and receiver_ack is due
  * after the commit, also if there was nothing to commit; or an error of the caller's functions or
  * ERR_NOMEM, and receiver_rollback is due. */
-int receiver_receive(struct receiver *i, int64_t now_us, struct err *err);
+int receiver_receive(struct receiver *r, int64_t now_us, struct err *err);
 /* After the commit: one ack to each sender heard in this turn. `trouble` tells ingest's /healthz in
  * one line why alerts are not delivered; "" if they are. */
-void receiver_ack(struct receiver *i, const char *trouble);
+void receiver_ack(struct receiver *r, const char *trouble);
 /* The turn was not committed: nobody is acked, and each sender will send it again. */
-void receiver_rollback(struct receiver *i);
+void receiver_rollback(struct receiver *r);
 
 /* Whether each sender that was ever heard has said goodbye or is silent for RECEIVER_SILENCE_US. An
  * ingest that lives sends something each SENDER_PING_US. The alerter waits for it before it ends,
  * so that records on their way are still taken. */
-bool receiver_all_gone(const struct receiver *i, int64_t now_us);
+bool receiver_all_gone(const struct receiver *r, int64_t now_us);
 
 /* Why the records of some sender are not taken; "" if none is refused. */
-const char *receiver_refused(const struct receiver *i);
-uint64_t receiver_strangers(const struct receiver *i); /* as queue_failed */
+const char *receiver_refused(const struct receiver *r);
+uint64_t receiver_strangers(const struct receiver *r); /* as queue_failed */
 
 #endif

@@ -63,7 +63,7 @@ struct sender {
     int64_t acked;
     int64_t trimmed;
     int64_t trimming;       /* by the open transaction; 0: nothing */
-    uint64_t base;          /* the sequence after `acked` */
+    uint64_t oldest;        /* the sequence after `acked` */
     uint64_t sent_sequence; /* of `sent`; meaningless while nothing is in flight */
     struct flight flights[SENDER_FLIGHT_PUSHES]; /* the oldest first */
     size_t n_flights;
@@ -158,7 +158,7 @@ static int pack_batch(struct sender *s, const struct batch *b)
 {
     struct wire_bytes records[SENDER_PUSH_RECORDS];
     struct wire_push push = {
-        .base = s->base, .first = b->sequence, .records = records, .n_records = b->n};
+        .oldest = s->oldest, .first = b->sequence, .records = records, .n_records = b->n};
     const uint8_t *at = b->bytes.data;
 
     memcpy(push.sender, s->sender, sizeof push.sender);
@@ -256,7 +256,7 @@ static void go_back(struct sender *s)
 
 static bool send_empty(struct sender *s, bool goodbye, int64_t now_us)
 {
-    struct wire_push push = {.base = s->base, .goodbye = goodbye};
+    struct wire_push push = {.oldest = s->oldest, .goodbye = goodbye};
 
     memcpy(push.sender, s->sender, sizeof push.sender);
     buf_clear(&s->packed);
@@ -277,14 +277,14 @@ static void drop_flights(struct sender *s)
 
 static int advance(struct sender *s, int64_t position, int64_t now_us, struct err *err)
 {
-    uint64_t base;
-    int rc = sequence_at(s, position + 1, &base, err);
+    uint64_t oldest;
+    int rc = sequence_at(s, position + 1, &oldest, err);
 
     if (rc != 0)
         return rc;
     if (s->acked == s->trimmed)
         s->acked_us = now_us;
-    s->base = base;
+    s->oldest = oldest;
     s->acked = position;
     if (s->sent < position)
         s->sent = position;
@@ -303,7 +303,7 @@ static int names_sent(struct sender *s, uint64_t taken, struct err *err)
     uint64_t sequence;
     int rc;
 
-    if (taken < s->base)
+    if (taken < s->oldest)
         return 1;
     if (position > s->last || (position >= s->start_position && position > s->sent_ever))
         return 0;
@@ -342,7 +342,7 @@ static int take_ack(struct sender *s, const void *bytes, size_t n, int64_t now_u
     }
     s->answered = true;
     s->answer_us = now_us;
-    rc = ack.taken >= s->base ? advance(s, position_of(ack.taken), now_us, err) : 0;
+    rc = ack.taken >= s->oldest ? advance(s, position_of(ack.taken), now_us, err) : 0;
     if (rc == 0 && ack.again)
         send_again(s, now_us);
     return rc;
@@ -404,7 +404,7 @@ static int find_place(struct sender *s, struct err *err)
     s->start_position = s->last + 1;
     s->acked = first == 0 ? s->last : first - 1;
     s->trimmed = s->sent = s->sent_ever = s->acked;
-    return sequence_at(s, s->acked + 1, &s->base, err);
+    return sequence_at(s, s->acked + 1, &s->oldest, err);
 }
 
 int sender_open(const struct queue_options *options, struct journal *journal, int64_t now_us,

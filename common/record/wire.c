@@ -241,7 +241,7 @@ int wire_unpack_push(struct wire *w, const void *bytes, size_t n, struct wire_pu
         return c.rc;
     check_version(&c, m->version);
     records = array_in(w, &c, m->n_records, sizeof *records);
-    *out = (struct wire_push){.base = m->oldest,
+    *out = (struct wire_push){.oldest = m->oldest,
                               .first = m->first,
                               .records = records,
                               .n_records = m->n_records,

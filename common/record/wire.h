@@ -72,7 +72,7 @@ struct wire_record {
 
 struct wire_push {
     uint8_t sender[WIRE_SENDER_BYTES];
-    uint64_t base;
+    uint64_t oldest;
     uint64_t first; /* the sequence of the first record; they rise by one */
     const struct wire_bytes *records;
     size_t n_records;

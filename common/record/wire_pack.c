@@ -139,7 +139,7 @@ int wire_pack_push(const struct wire_push *push, struct buf *out)
     drainwatch__push__init(&m);
     m.version = WIRE_VERSION;
     m.sender = bytes_out(push->sender, WIRE_SENDER_BYTES);
-    m.oldest = push->base;
+    m.oldest = push->oldest;
     m.first = push->first;
     m.goodbye = push->goodbye;
     m.n_records = push->n_records;

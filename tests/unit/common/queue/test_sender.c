@@ -365,7 +365,7 @@ static void assert_all_taken(struct world *w)
 UNIT_TEST(test_rules_of_sequence)
 {
     static const struct {
-        uint64_t taken, base, sequence;
+        uint64_t taken, oldest, sequence;
         enum verdict verdict;
     } table[] = {
         {0, 1, 1, VERDICT_TAKE},     /* the first of all */
@@ -381,7 +381,7 @@ UNIT_TEST(test_rules_of_sequence)
         {7, 8, 9, VERDICT_GAP},      /* */
         {7, 12, 12, VERDICT_TAKE},   /* 8 to 11 are nowhere any more */
         {7, 12, 13, VERDICT_GAP},    /* */
-        {7, 12, 11, VERDICT_GAP},    /* below its own base: nonsense */
+        {7, 12, 11, VERDICT_GAP},    /* below its own oldest: nonsense */
         {(1ull << 40) + 5, (2ull << 40) + 6, (2ull << 40) + 6, VERDICT_TAKE}, /* a new start */
         {(1ull << 40) + 5, (1ull << 40) + 5, (2ull << 40) + 6, VERDICT_GAP},
         {(2ull << 40) + 6, (1ull << 40) + 5, (1ull << 40) + 5, VERDICT_SEEN},
@@ -390,7 +390,7 @@ UNIT_TEST(test_rules_of_sequence)
     };
 
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (judge(table[i].taken, table[i].base, table[i].sequence) != table[i].verdict)
+        if (judge(table[i].taken, table[i].oldest, table[i].sequence) != table[i].verdict)
             fail_msg("row %zu", i);
 }
 
@@ -902,7 +902,7 @@ UNIT_TEST(test_strange_pushes)
 {
     struct world *w = *state;
     struct raw r = raw_open(ZMQ_DEALER);
-    struct wire_push push = {.base = 1,
+    struct wire_push push = {.oldest = 1,
                              .first = UINT64_MAX,
                              .n_records = 1,
                              .records = &(struct wire_bytes){(const uint8_t *)"x", 1}};
@@ -956,7 +956,7 @@ UNIT_TEST(test_bound_of_senders)
     struct receiver_calls calls = {&asked, any_last_taken, store_take, store_set_aside,
                                    store_set_taken};
     struct raw r = raw_open(ZMQ_DEALER);
-    struct wire_push push = {.base = 1};
+    struct wire_push push = {.oldest = 1};
     uint64_t answered = 0;
     struct buf bytes;
     char answer[100];
