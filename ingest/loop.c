@@ -340,7 +340,7 @@ static int open_all(struct loop *l, const struct rules *rules, struct err *err)
     if (rc == 0)
         rc = open_server(l, err);
     if (rc == 0 && l->settings->solo)
-        rc = solo_start(&l->solo, clock_boot_us(), err);
+        rc = solo_start(&l->solo, l->settings, clock_boot_us(), err);
     return rc;
 }
 

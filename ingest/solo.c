@@ -10,10 +10,13 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum { SECRETS_MAX_BYTES = 1 << 20 }; /* of a variable; the kernel takes 128 KiB */
 
 static const char ALERTER[] = "drainwatch-alerter";
 static const int64_t PAUSE_FIRST_US = TIME_S;
@@ -38,34 +41,84 @@ static int find_alerter(struct solo *s, struct err *err)
     return 0;
 }
 
-static int spawn(struct solo *s, int64_t now_us, struct err *err)
+/* The child's part of a fork. */
+static _Noreturn void become_alerter(struct solo *s, pid_t parent, char **environment)
+{
+    char *argv[] = {s->path, NULL};
+
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) /* ingest died before the line above */
+        _exit(0);
+    process_unblock_signals();
+    execve(s->path, argv, environment);
+    _exit(127);
+}
+
+static int fork_alerter(struct solo *s, char **environment, struct err *err)
 {
     pid_t parent = getpid();
     pid_t pid = fork();
 
     if (pid < 0)
         return err_set(err, ERR_IO, "cannot start %s: %s", ALERTER, strerror(errno));
-    if (pid == 0) {
-        char *argv[] = {s->path, NULL};
-
-        prctl(PR_SET_PDEATHSIG, SIGTERM);
-        if (getppid() != parent) /* ingest died before the line above */
-            _exit(0);
-        process_unblock_signals();
-        execv(s->path, argv);
-        _exit(127);
-    }
+    if (pid == 0)
+        become_alerter(s, parent, environment);
     s->pid = pid;
+    return 0;
+}
+
+/* This process's environment, from which the secrets were wiped, and both of them. */
+static int spawn_with(struct solo *s, struct buf *secrets, struct buf *token, struct err *err)
+{
+    size_t n = 0;
+    char **environment;
+    int rc;
+
+    while (environ[n] != NULL)
+        n++;
+    environment = calloc(n + 3, sizeof *environment);
+    if (environment == NULL || settings_secret_variables(s->settings, secrets, token) != 0) {
+        free(environment);
+        return err_set(err, ERR_NOMEM, "cannot start %s: out of memory", ALERTER);
+    }
+    memcpy(environment, environ, n * sizeof *environment);
+    environment[n] = (char *)secrets->data;
+    environment[n + 1] = (char *)token->data;
+    rc = fork_alerter(s, environment, err);
+    free(environment);
+    return rc;
+}
+
+static void wipe(struct buf *b)
+{
+    if (b->len > 0)
+        explicit_bzero(b->data, b->len);
+    buf_close(b);
+}
+
+static int spawn(struct solo *s, int64_t now_us, struct err *err)
+{
+    struct buf secrets, token;
+    int rc;
+
+    buf_init(&secrets, SECRETS_MAX_BYTES);
+    buf_init(&token, SECRETS_MAX_BYTES);
+    rc = spawn_with(s, &secrets, &token, err);
+    wipe(&secrets);
+    wipe(&token);
+    if (rc != 0)
+        return rc;
     s->started_us = now_us;
     s->start_again_us = INT64_MAX;
     return 0;
 }
 
-int solo_start(struct solo *s, int64_t now_us, struct err *err)
+int solo_start(struct solo *s, const struct settings *settings, int64_t now_us, struct err *err)
 {
     int rc;
 
-    *s = (struct solo){.pause_us = PAUSE_FIRST_US, .start_again_us = INT64_MAX};
+    *s = (struct solo){
+        .settings = settings, .pause_us = PAUSE_FIRST_US, .start_again_us = INT64_MAX};
     rc = find_alerter(s, err);
     return rc != 0 ? rc : spawn(s, now_us, err);
 }

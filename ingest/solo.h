@@ -7,6 +7,7 @@
 #ifndef DRAINWATCH_INGEST_SOLO_H
 #define DRAINWATCH_INGEST_SOLO_H
 
+#include "common/app/settings.h"
 #include "common/base/err.h"
 
 #include <stdbool.h>
@@ -14,6 +15,7 @@
 #include <sys/types.h>
 
 struct solo {
+    const struct settings *settings; /* whose secrets the alerter gets */
     char path[4096];
     pid_t pid;     /* 0: not running */
     bool stopping; /* by solo_stop: it is not started again */
@@ -22,8 +24,9 @@ struct solo {
     int64_t pause_us;
 };
 
-/* Finds and starts the alerter. Returns 0 or ERR_IO. Times are clock_boot_us. */
-int solo_start(struct solo *s, int64_t now_us, struct err *err);
+/* Finds and starts the alerter, which gets this process's environment and the secrets of
+ * `settings`. Returns 0, ERR_IO or ERR_NOMEM. Times are clock_boot_us. */
+int solo_start(struct solo *s, const struct settings *settings, int64_t now_us, struct err *err);
 void solo_signal(struct solo *s, int signal);         /* passes the signal on */
 void solo_child_died(struct solo *s, int64_t now_us); /* on SIGCHLD */
 void solo_run(struct solo *s, int64_t now_us);        /* starts it again if that is due */

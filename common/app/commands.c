@@ -125,6 +125,7 @@ static int serve(const struct commands *c, bool only_check)
     exit_code = startup_configure(c->program, &config);
     if (exit_code != STARTUP_OK)
         return exit_code;
+    settings_wipe_environment();
     if (!only_check)
         note_root(&config.notes);
     exit_code = only_check ? report_print(c->program, &config) : c->serve(&config, signals);

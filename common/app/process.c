@@ -51,6 +51,7 @@ void process_harden(void)
     /* The kernel pipes a core to a program even with a limit of 0, but not of this process. */
     if (!UNDER_LEAK_SANITIZER)
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     umask(077);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);

@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Forbids core files and debuggers (both would show secrets), makes files for the owner alone,
+/* Forbids core files and debuggers (both would show secrets) and new rights by setuid programs,
+ * makes files for the owner alone,
  * turns the signals of failed writes into errors, opens standard streams that are closed, and
  * raises the limit of descriptors. */
 void process_harden(void);

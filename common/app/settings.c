@@ -21,6 +21,7 @@
 
 static const char FLAG[] = "FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING";
 static const char SECRET[] = "HEROKU_LOG_DRAIN_HMAC_SECRET";
+static const char TOKEN[] = "SLACK_BOT_TOKEN";
 
 struct row;
 /* Stores `value` (trimmed, never empty; it stays valid), or returns what would be right. */
@@ -224,8 +225,8 @@ static const struct row rows[] = {
     {"PORT", "8080", set_port, FIELD(port), "HTTP port of ingest", false},
     {"DRAINWATCH_BIND", NULL, set_address, FIELD(bind_address),
      "the address that ingest listens on; unset: all addresses of the machine", false},
-    {"SLACK_BOT_TOKEN", NULL, set_token, FIELD(slack_token),
-     "without it alerts are printed on standard output", true},
+    {TOKEN, NULL, set_token, FIELD(slack_token), "without it alerts are printed on standard output",
+     true},
     {"SLACK_API_URL", "https://slack.com/api", set_url, FIELD(slack_api_url),
      "base address; /chat.postMessage is appended", false},
     {"SSL_CERT_FILE", NULL, set_readable, FIELD(ca_file),
@@ -477,6 +478,28 @@ int settings_read(struct settings *s, struct buf *faults, struct buf *notes)
         rc = err_worse(rc, check_queue(s, faults));
     add_notes(s, notes);
     return faults->failed == ERR_NOMEM || notes->failed == ERR_NOMEM ? ERR_NOMEM : rc;
+}
+
+void settings_wipe_environment(void)
+{
+    for (int i = 0; i < ROWS; i++) {
+        char *value = rows[i].is_secret ? getenv(rows[i].name) : NULL;
+
+        if (value == NULL)
+            continue;
+        explicit_bzero(value, strlen(value));
+        unsetenv(rows[i].name);
+    }
+}
+
+int settings_secret_variables(const struct settings *s, struct buf *secrets, struct buf *token)
+{
+    (void)buf_reserve(secrets, 4096); /* a buffer that grows leaves its content behind */
+    (void)buf_printf(secrets, "%s=", SECRET);
+    for (size_t i = 0; i < s->n_secrets; i++)
+        (void)buf_printf(secrets, "%s%s", i == 0 ? "" : ",", s->secrets[i].bytes);
+    (void)buf_printf(token, "%s=%s", TOKEN, s->slack_token == NULL ? "" : s->slack_token);
+    return secrets->failed != 0 ? secrets->failed : token->failed;
 }
 
 void settings_close(struct settings *s)

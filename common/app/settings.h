@@ -54,6 +54,13 @@ struct settings {
 int settings_read(struct settings *s, struct buf *faults, struct buf *notes);
 void settings_close(struct settings *s); /* overwrites the secrets */
 
+/* Overwrites the secrets in this process's environment and removes them from it, so that no child
+ * inherits them. The settings that were read keep their own copies. */
+void settings_wipe_environment(void);
+/* Appends both secret variables as NAME=VALUE, for a child that needs them. Returns 0, ERR_FULL or
+ * ERR_NOMEM. */
+int settings_secret_variables(const struct settings *s, struct buf *secrets, struct buf *token);
+
 /* A table of all settings with defaults and meaning, for --help. */
 int settings_help(struct buf *out);
 

@@ -86,6 +86,7 @@ static bool set_common_options(struct queue *q)
 static bool set_server_options(struct queue *q)
 {
     void *s = q->socket;
+    bool ok;
 
     /* A send to a lost peer fails instead of vanishing. */
     if (!set_int(s, ZMQ_ROUTER_MANDATORY, 1))
@@ -93,9 +94,11 @@ static bool set_server_options(struct queue *q)
     if (q->keys == NULL)
         return true;
     q->zap = queue_zap_open(q->context);
-    return q->zap != NULL && set_text(s, ZMQ_ZAP_DOMAIN, QUEUE_ZAP_DOMAIN) &&
-           set_int(s, ZMQ_CURVE_SERVER, 1) &&
-           set_text(s, ZMQ_CURVE_SECRETKEY, q->keys[0].server_secret);
+    ok = q->zap != NULL && set_text(s, ZMQ_ZAP_DOMAIN, QUEUE_ZAP_DOMAIN) &&
+         set_int(s, ZMQ_CURVE_SERVER, 1) &&
+         set_text(s, ZMQ_CURVE_SECRETKEY, q->keys[0].server_secret);
+    queue_keys_forget(q->keys, q->n_keys, false); /* ZeroMQ has its own copy */
+    return ok;
 }
 
 static bool set_client_keys(struct queue *q)
@@ -147,13 +150,18 @@ static bool open_sockets(struct queue *q)
 
 static int derive_keys(struct queue *q, const struct queue_options *options, struct err *err)
 {
+    int rc;
+
     if (options->n_secrets == 0)
         return err_set(err, ERR_INPUT,
                        "%s needs a secret, from which the keys of its encryption are derived (set "
                        "HEROKU_LOG_DRAIN_HMAC_SECRET on both sides, or use ipc://)",
                        options->endpoint);
     q->n_keys = options->n_secrets;
-    return queue_keys_new(options->secrets, options->n_secrets, &q->keys, err);
+    rc = queue_keys_new(options->secrets, q->n_keys, &q->keys, err);
+    if (rc == 0)
+        queue_keys_forget(q->keys, q->n_keys, q->server);
+    return rc;
 }
 
 static int queue_open(const struct queue_options *options, bool server, struct queue **out,

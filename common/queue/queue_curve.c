@@ -81,6 +81,12 @@ int queue_keys_new(const struct secret *secrets, size_t n, struct queue_keys **o
     return rc;
 }
 
+void queue_keys_forget(struct queue_keys *keys, size_t n, bool clients)
+{
+    for (size_t i = 0; i < n; i++)
+        OPENSSL_cleanse(clients ? keys[i].client_secret : keys[i].server_secret, QUEUE_KEY_SIZE);
+}
+
 void queue_keys_free(struct queue_keys *keys, size_t n)
 {
     if (keys != NULL)

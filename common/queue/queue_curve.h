@@ -9,6 +9,7 @@
 #include "common/base/err.h"
 #include "common/base/secret.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,8 @@ struct queue_keys {
  * ERR_NOMEM. */
 int queue_keys_new(const struct secret *secrets, size_t n, struct queue_keys **out,
                    struct err *err);
+/* Overwrites the secret keys of one side: of the ingests with `clients`, else of the alerter. */
+void queue_keys_forget(struct queue_keys *keys, size_t n, bool clients);
 void queue_keys_free(struct queue_keys *keys, size_t n); /* overwrites them; NULL is fine */
 
 #define QUEUE_ZAP_DOMAIN "drainwatch"

@@ -115,7 +115,7 @@ def test_the_example_values_are_named_while_they_stand(site):
     s = site()
     said = "alerts for every drain go to D0AJ7K184TV under the name raxx-console-prod, as shipped"
     assert said in s.run(INGEST, "--check").stdout.decode()
-    assert s.ingest().said(said)
+    assert s.ingest().wait_said(said)
     s.rules.write_text(s.rules.read_text().replace("raxx-console-prod", "shop").replace(
         "D0AJ7K184TV", "C0123456789"))
     assert b"as shipped" not in s.run(INGEST, "--check").stdout
@@ -140,7 +140,7 @@ def test_heroku_adds_the_time_itself(site):
 def test_a_misspelt_setting_is_guessed(site):
     s = site(DRAINWATCH_STATEDIR="x")
     assert b"did you mean DRAINWATCH_STATE_DIR?" in s.run(INGEST, "--check").stdout
-    assert s.ingest().said("did you mean DRAINWATCH_STATE_DIR?")
+    assert s.ingest().wait_said("did you mean DRAINWATCH_STATE_DIR?")
 
 
 def test_check_beside_a_running_one(site):
@@ -371,8 +371,9 @@ def test_a_state_folder_may_lie_behind_a_link(site):
 
 def test_root_is_warned_of_itself(site):
     s = site()
-    warnings = s.ingest().said("started as root")
-    assert len(warnings) == (1 if os.geteuid() == 0 else 0)
+    program = s.ingest()
+    program.stop()
+    assert len(program.said("started as root")) == (1 if os.geteuid() == 0 else 0)
     assert b"started as root" not in s.run(INGEST, "--check").stdout
 
 
@@ -474,6 +475,66 @@ def test_too_many_secrets(site):
 
 def is_sanitized():
     return b"__asan_init" in INGEST.read_bytes()
+
+
+def environ_of(process):
+    with open(f"/proc/{process.pid}/environ", "rb") as file:
+        return file.read()
+
+
+def children_of(process):
+    with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
+        return [int(pid) for pid in file.read().split()]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="/proc/PID/environ of these programs is root's")
+@pytest.mark.parametrize("program", [INGEST, ALERTER])
+def test_a_program_wipes_its_secrets_from_its_environment(site, program):
+    s = site(HEROKU_LOG_DRAIN_HMAC_SECRET=f"{OTHER},{SECRET}", SLACK_BOT_TOKEN=SLACK_TOKEN)
+    started = s.ingest() if program == INGEST else s.alerter()
+    environment = environ_of(started.process)
+    assert b"DRAINWATCH_STATE_DIR=" in environment
+    assert not [secret for secret in (SECRET, OTHER, SLACK_TOKEN) if secret.encode() in environment]
+
+
+def test_in_a_solo_run_the_alerter_has_its_secrets_all_the_same(site, slack):
+    s = site(DRAINWATCH_SOLO="true", SLACK_API_URL=slack.url, SLACK_BOT_TOKEN=slack.token,
+             HEROKU_LOG_DRAIN_HMAC_SECRET=f"{OTHER},{SECRET}",
+             DRAINWATCH_QUEUE=f"tcp://127.0.0.1:{free_port()}")
+    program = s.ingest()
+    s.wait_healthy()
+    pid, = children_of(program.process)
+    if os.geteuid() == 0:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            assert SECRET.encode() not in file.read()
+    os.kill(pid, signal.SIGKILL)  # a child that starts again gets them, too
+    program.wait_said("it starts again")
+    s.wait_healthy()
+    assert s.post(h12(4)) == 204
+    slack.wait_for(1)
+
+
+@pytest.mark.parametrize("program", [INGEST, ALERTER])
+def test_a_program_can_get_no_new_rights(site, program):
+    started = site().ingest() if program == INGEST else site().alerter()
+    with open(f"/proc/{started.process.pid}/status") as file:
+        assert "NoNewPrivs:\t1\n" in file.read()
+
+
+@pytest.mark.parametrize("queue", ["ipc", "tcp"])
+def test_no_file_of_the_state_folder_holds_a_secret(site, queue):
+    s = site(HEROKU_LOG_DRAIN_HMAC_SECRET=f"{OTHER},{SECRET}", SLACK_BOT_TOKEN=SLACK_TOKEN,
+             SLACK_API_URL="http://127.0.0.1:1/api",
+             **({"DRAINWATCH_QUEUE": f"tcp://127.0.0.1:{free_port()}"} if queue == "tcp" else {}))
+    s.alerter(), s.ingest()
+    s.wait_healthy()
+    line = f'at=error code=H12 path="{PATH}?drain_token={token(DRAIN)}"'
+    assert s.post(frame(line) * 4) == s.post_basic(h12(4)) == 204
+    s.stop()
+    files = [path for path in (s.folder / "state").iterdir() if path.is_file()]
+    assert {"ingest.db", "alerter.db"} <= {path.name for path in files}
+    for secret in (SECRET, OTHER, SLACK_TOKEN, token(DRAIN), token("console")):
+        assert not [path for path in files if secret.encode() in path.read_bytes()]
 
 
 def limit_nothing():

@@ -221,6 +221,11 @@ UNIT_TEST(test_keys)
     /* computed with another implementation of HKDF and Z85 */
     assert_string_equal(keys[0].server_secret, "umR#nFX4#6udkGc.i^x5N<8}6TTIR1+OB^ArQ/-&");
     assert_string_equal(keys[0].client_secret, ":=.pz-rIdS&/PS1w4bvFy7$O.4:d=R+G8AR(awTg");
+    queue_keys_forget(keys, 3, true);
+    assert_string_equal(keys[2].client_secret, "");
+    assert_string_not_equal(keys[2].server_secret, "");
+    queue_keys_forget(keys, 3, false);
+    assert_string_equal(keys[2].server_secret, "");
     queue_keys_free(keys, 3);
 }
 
