@@ -16,7 +16,7 @@ enum { SHOWN_SIZE = 101 };
 static const int statuses[REFUSALS_KINDS] = {
     [REFUSALS_HEAD] = 400,      [REFUSALS_SHUT_OUT] = 401, [REFUSALS_STRANGER] = 401,
     [REFUSALS_UNLISTED] = 401,  [REFUSALS_PATH] = 404,     [REFUSALS_METHOD] = 405,
-    [REFUSALS_TOO_LARGE] = 413, [REFUSALS_FORM] = 415,     [REFUSALS_FAILURE] = 503,
+    [REFUSALS_TOO_LARGE] = 413, [REFUSALS_ENCODING] = 415, [REFUSALS_FAILURE] = 503,
 };
 
 /* Writes the beginning of a name or path from outside, unless it may hold a secret. */
@@ -113,15 +113,15 @@ void refusals_too_large(struct refusals *r, const char *name, int64_t max_bytes,
         name, max_bytes);
 }
 
-void refusals_form(struct refusals *r, const char *name, const char *header, const char *value,
-                   int64_t now_us)
+void refusals_encoding(struct refusals *r, const char *name, const char *encoding, int64_t now_us)
 {
     char shown[SHOWN_SIZE];
 
-    show(value, shown);
-    add(r, REFUSALS_FORM, now_us,
-        "drain \"%.100s\": %s \"%s\" cannot be read: let its sender send gzip or plain text", name,
-        header, shown);
+    show(encoding, shown);
+    add(r, REFUSALS_ENCODING, now_us,
+        "drain \"%.100s\": Content-Encoding \"%s\" cannot be read: let its sender send gzip or "
+        "plain text",
+        name, shown);
 }
 
 void refusals_failure(struct refusals *r, const char *name, const char *why, int64_t now_us)

@@ -16,7 +16,7 @@ enum refusals_kind {
     REFUSALS_PATH,      /* 404 */
     REFUSALS_METHOD,    /* 405 */
     REFUSALS_TOO_LARGE, /* 413 */
-    REFUSALS_FORM,      /* 415 */
+    REFUSALS_ENCODING,  /* 415 */
     REFUSALS_FAILURE,   /* 503 */
     REFUSALS_KINDS,
 };
@@ -48,9 +48,8 @@ void refusals_method(struct refusals *r, const char *method, const char *path, c
                      const char *right_path, int64_t now_us);
 /* A body of the drain `name` that is over the limit, packed or unpacked. */
 void refusals_too_large(struct refusals *r, const char *name, int64_t max_bytes, int64_t now_us);
-/* A body in a form that the path does not take: `header` and its `value` name it. */
-void refusals_form(struct refusals *r, const char *name, const char *header, const char *value,
-                   int64_t now_us);
+/* A body with a Content-Encoding that is not taken. */
+void refusals_encoding(struct refusals *r, const char *name, const char *encoding, int64_t now_us);
 /* A delivery of the drain `name` that cannot be taken, and is answered 503. */
 void refusals_failure(struct refusals *r, const char *name, const char *why, int64_t now_us);
 

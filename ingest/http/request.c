@@ -262,9 +262,8 @@ static bool is_authorized(struct requests *rs, const struct headers *h, int64_t 
 
 /* Decides all that the head can decide, in the documented order. True: the body may come, from the
  * drain `name`. */
-static bool may_begin(struct requests *rs, const struct input_format *format,
-                      const struct headers *h, int64_t now_us, char name[AUTH_NAME_SIZE],
-                      struct answer *answer)
+static bool may_begin(struct requests *rs, const struct headers *h, int64_t now_us,
+                      char name[AUTH_NAME_SIZE], struct answer *answer)
 {
     const char *encoding = or_empty(h->encoding);
 
@@ -275,14 +274,10 @@ static bool may_begin(struct requests *rs, const struct input_format *format,
     } else if (strtoll(or_empty(h->length), NULL, 10) > rs->options.max_body_bytes) {
         answer_too_large(rs, name, now_us, answer);
     } else if (!is_gzip(encoding) && !is_identity(encoding)) {
-        refusals_form(rs->refusals, name, MHD_HTTP_HEADER_CONTENT_ENCODING, encoding, now_us);
+        refusals_encoding(rs->refusals, name, encoding, now_us);
         answer_set(answer, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
                    "Content-Encoding must be gzip or identity\n");
         answer_set_header(answer, MHD_HTTP_HEADER_ACCEPT_ENCODING, "gzip, identity");
-    } else if (format == NULL) {
-        refusals_form(rs->refusals, name, MHD_HTTP_HEADER_CONTENT_TYPE, or_empty(h->type), now_us);
-        answer_set(answer, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
-                   "this path does not take Content-Type %.100s\n", or_empty(h->type));
     }
     return answer->status == 0;
 }
@@ -317,14 +312,13 @@ static int begin_body(struct request *r, const struct input_format *format, cons
 struct request *requests_begin(struct requests *rs, const char *path, const struct headers *h,
                                int64_t now_us, struct answer *answer)
 {
-    const struct input_format *format = input_at(path, h->type);
     char name[AUTH_NAME_SIZE];
     struct request *r;
 
-    if (!may_begin(rs, format, h, now_us, name, answer))
+    if (!may_begin(rs, h, now_us, name, answer))
         return NULL;
     r = request_new(rs, name);
-    if (r == NULL || begin_body(r, format, h, now_us) != 0) {
+    if (r == NULL || begin_body(r, input_at(path), h, now_us) != 0) {
         if (r != NULL)
             request_end(r);
         answer_unavailable(answer);

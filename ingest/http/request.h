@@ -36,7 +36,6 @@ struct headers {
     const char *drain;       /* Logplex-Drain-Token */
     const char *credentials; /* Authorization */
     const char *token;       /* drain_token in the URL */
-    const char *type;        /* Content-Type */
     const char *encoding;    /* Content-Encoding */
     const char *length;      /* Content-Length */
     const char *frame_id;

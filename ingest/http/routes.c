@@ -34,7 +34,6 @@ static struct headers read_headers(struct MHD_Connection *connection)
     return (struct headers){
         .token = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "drain_token"),
         .credentials = header(connection, MHD_HTTP_HEADER_AUTHORIZATION),
-        .type = header(connection, MHD_HTTP_HEADER_CONTENT_TYPE),
         .encoding = header(connection, MHD_HTTP_HEADER_CONTENT_ENCODING),
         .length = header(connection, MHD_HTTP_HEADER_CONTENT_LENGTH),
         .drain = header(connection, "Logplex-Drain-Token"),
@@ -75,7 +74,8 @@ static const struct endpoint endpoints[] = {
 static const struct endpoint *find(const char *path)
 {
     for (size_t i = 0; i < sizeof endpoints / sizeof endpoints[0]; i++) {
-        if (endpoints[i].path == NULL ? input_is_path(path) : strcmp(endpoints[i].path, path) == 0)
+        if (endpoints[i].path == NULL ? input_at(path) != NULL
+                                      : strcmp(endpoints[i].path, path) == 0)
             return &endpoints[i];
     }
     return NULL;
@@ -109,7 +109,7 @@ static const char *without_slash(const char *path, char out[PATH_SIZE])
         return path;
     memcpy(out, path, n - 1);
     out[n - 1] = '\0';
-    return input_is_path(out) ? out : path;
+    return input_at(out) != NULL ? out : path;
 }
 
 struct request *routes_begin(const struct routes *routes, struct MHD_Connection *connection,

@@ -3,7 +3,6 @@
 #include "ingest/input/input.h"
 
 #include <string.h>
-#include <strings.h>
 
 const struct input_format *const input_formats[INPUT_FORMATS] = {
     &input_logplex,
@@ -20,41 +19,13 @@ void input_line(const struct input_lines *lines, size_t i, struct line *out)
         line_read(lines->region + lines->spans[i].start, lines->spans[i].len, out);
 }
 
-static bool is_at(const struct input_format *format, const char *path)
-{
-    return format->path != NULL && strcmp(format->path, path) == 0;
-}
-
-/* Compares media types; parameters such as "; charset=utf-8" do not matter. */
-static bool accepts(const struct input_format *format, const char *content_type)
-{
-    size_t n = content_type != NULL ? strcspn(content_type, "; \t") : 0;
-
-    if (format->content_types == NULL)
-        return true;
-    for (const char *const *type = format->content_types; *type != NULL; type++) {
-        if (strlen(*type) == n && strncasecmp(*type, content_type, n) == 0)
-            return true;
-    }
-    return false;
-}
-
-const struct input_format *input_at(const char *path, const char *content_type)
+const struct input_format *input_at(const char *path)
 {
     for (size_t i = 0; i < INPUT_FORMATS; i++) {
-        if (is_at(input_formats[i], path) && accepts(input_formats[i], content_type))
+        if (input_formats[i]->path != NULL && strcmp(input_formats[i]->path, path) == 0)
             return input_formats[i];
     }
     return NULL;
-}
-
-bool input_is_path(const char *path)
-{
-    bool known = false;
-
-    for (size_t i = 0; i < INPUT_FORMATS; i++)
-        known = known || is_at(input_formats[i], path);
-    return known;
 }
 
 const struct input_format *input_recognise(const char *bytes, size_t n)

@@ -45,9 +45,8 @@ struct input_points {
 struct input;
 
 struct input_format {
-    const char *name;                 /* for people: "Logplex frames and plain lines" */
-    const char *path;                 /* where HTTP accepts it; NULL: only `scan` reads it */
-    const char *const *content_types; /* that HTTP accepts, NULL at the end; NULL: any */
+    const char *name;       /* for people: "Logplex frames and plain lines" */
+    const char *path;       /* where HTTP accepts it; NULL: only `scan` reads it */
     bool has_continuations; /* a line without time and source may continue the line before it */
     bool in_place; /* regions of a pushed chunk lie in the chunk, unless a line began before it */
     /* Whether a saved log that begins with these bytes has this format. */
@@ -82,11 +81,8 @@ extern const struct input_format input_papertrail, input_json_lines;
 enum { INPUT_FORMATS = 4 };
 extern const struct input_format *const input_formats[INPUT_FORMATS];
 
-/* The format that HTTP accepts at this path with this Content-Type (NULL: no such header); NULL if
- * there is none. */
-const struct input_format *input_at(const char *path, const char *content_type);
-/* Whether any format is accepted at this path. */
-bool input_is_path(const char *path);
+/* The format that HTTP accepts at this path, NULL if there is none. */
+const struct input_format *input_at(const char *path);
 /* The format of a saved log that begins with these bytes. */
 const struct input_format *input_recognise(const char *bytes, size_t n);
 

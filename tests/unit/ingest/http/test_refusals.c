@@ -70,7 +70,7 @@ UNIT_TEST(test_a_refused_form_names_the_remedy)
     heard_begin();
     refusals_method(&r, "PUT", "/healthz", "GET, HEAD", RIGHT, 1);
     refusals_too_large(&r, "d.one", 65536, 1);
-    refusals_form(&r, "d.two", "Content-Encoding", "br", 1);
+    refusals_encoding(&r, "d.two", "br", 1);
     said = heard_end();
     assert_non_null(strstr(said, "405: a delivery was refused: PUT /healthz: the path takes GET, "
                                  "HEAD: a drain must POST to " RIGHT "\"\n"));

@@ -2,21 +2,16 @@
 #include "ingest/input/input.h"
 #include "tests/unit/unit.h"
 
-UNIT_TEST(http_finds_a_format_by_path_and_content_type)
+UNIT_TEST(http_finds_a_format_by_its_path)
 {
-    static const char path[] = "/api/internal/heroku-log-drain";
-
-    assert_true(input_is_path(path));
-    assert_ptr_equal(input_at(path, "application/logplex-1"), &input_logplex);
-    assert_ptr_equal(input_at(path, NULL), &input_logplex);
-    assert_false(input_is_path("/"));
-    assert_null(input_at("/", "application/logplex-1"));
+    assert_ptr_equal(input_at("/api/internal/heroku-log-drain"), &input_logplex);
+    assert_null(input_at("/"));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(http_finds_a_format_by_path_and_content_type),
+        cmocka_unit_test(http_finds_a_format_by_its_path),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
