@@ -197,7 +197,6 @@ static int take_line(struct delivery *d, const struct line *line, const struct c
     d->counts.lost = add(d->counts.lost, result.lost);
     if (result.n_rules == 0)
         return 0;
-    d->counts.matches += result.n_rules;
     return collect_add(d->collect, line, event_time(d, line), result.rules, result.n_rules);
 }
 

@@ -41,7 +41,6 @@ struct delivery_counts {
     uint64_t own_lines; /* of drainwatch itself, and the router's about our path */
     uint64_t bytes;
     uint64_t malformed;
-    uint64_t matches; /* a line that matches two rules is two */
     uint64_t lost; /* lines that Logplex or log-shuttle reports as dropped; one more for damage */
     bool count_differs;
     bool has_time;   /* in begin_lines: whether any of the lines had a time, */
