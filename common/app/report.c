@@ -65,17 +65,20 @@ static void describe_mentions(const struct rules_list *mentions, struct buf *out
 
 static void describe_rule(const struct rule *rule, struct buf *out)
 {
-    char within[TIME_WORDS_SIZE], cooldown[TIME_WORDS_SIZE];
+    char within[TIME_WORDS_SIZE], cooldown[TIME_WORDS_SIZE], period[TIME_WORDS_SIZE];
     bool has_severity = rule->severity[0] != '\0';
 
     time_format_words(rule->within_us, within);
     time_format_words(rule->cooldown_us, cooldown);
+    time_format_words(rule->messages.period_us, period);
     (void)buf_printf(out, "  %s%s%s%s: more than %" PRIu64 " in %s", rule->name,
                      has_severity ? " (" : "", rule->severity, has_severity ? ")" : "",
                      rule->more_than, within);
     append_list(out, " for each ", &rule->group_by, " and ");
     append_list(out, " of app ", &rule->apps, " or ");
-    (void)buf_printf(out, ", at most one alert per %s, to %s", cooldown, rule->channel);
+    (void)buf_printf(out, ", at most one alert per %s and %" PRIu64 " %s in %s, to %s", cooldown,
+                     rule->messages.n, text_plural(rule->messages.n, "message", "messages"), period,
+                     rule->channel);
     describe_mentions(&rule->mentions, out);
     (void)buf_puts(out, "\n");
 }

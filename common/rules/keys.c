@@ -6,6 +6,7 @@
 #include "common/rules/conditions.h"
 #include "common/rules/recipients.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define WITHIN_MAX_US ((size_t)(31 * TIME_DAY))
@@ -17,6 +18,7 @@ enum {
     TEXT_MAX_BYTES = 1000,
     TITLE_MAX_BYTES = 150, /* a Slack header holds 150 characters */
     GROUP_KEY_MAX_BYTES = 100,
+    MESSAGES_MAX = 1000,
 };
 
 static void read_name(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
@@ -52,6 +54,38 @@ static void read_severity(void *ctx, const struct yamlmap_key *key, yaml_node_t 
     }
     yamldoc_refuse(&r->doc, value, key->name,
                    "is not a severity (write info, warning, error or critical)");
+}
+
+/* "5/1m"; false for anything else. */
+static bool parse_messages(const char *text, struct rules_messages *messages)
+{
+    const char *slash = strchr(text, '/');
+    const size_t digits = strspn(text, "0123456789");
+
+    if (slash == NULL || digits == 0 || digits > 9 || text + digits != slash)
+        return false;
+    messages->n = strtoul(text, NULL, 10);
+    return time_parse_duration(slash + 1, strlen(slash + 1), &messages->period_us);
+}
+
+void keys_read_messages(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
+{
+    struct rules_messages messages;
+    struct reader *r = ctx;
+    const char *text = yamlmap_text(&r->doc, key, value);
+
+    if (text == NULL)
+        return;
+    if (!parse_messages(text, &messages))
+        yamldoc_refuse(&r->doc, value, key->name,
+                       "is not a number of messages in a time (write \"%s\")", key->example);
+    else if (messages.n < 1 || messages.n > MESSAGES_MAX)
+        yamldoc_refuse(&r->doc, value, key->name, "has a wrong number (write 1 to %d messages)",
+                       MESSAGES_MAX);
+    else if (messages.period_us < TIME_S || messages.period_us > TIME_HOUR)
+        yamldoc_refuse(&r->doc, value, key->name, "has a wrong time (write 1s to 1h)");
+    else
+        *(struct rules_messages *)target = messages;
 }
 
 static void read_any_item(void *ctx, const struct yamlmap_key *key, yaml_node_t *item)
@@ -114,6 +148,8 @@ static const struct yamlmap_key rule_keys[] = {
      "within: 5m"},
     {"cooldown", yamlmap_read_duration, offsetof(struct rule, cooldown_us), false, COOLDOWN_MAX_US,
      "cooldown: 5m"},
+    {"messages", keys_read_messages, offsetof(struct rule, messages), false, TEXT_MAX_BYTES,
+     KEYS_MESSAGES_EXAMPLE},
     {"group_by", read_group_by, offsetof(struct rule, group_by), false, GROUP_KEY_MAX_BYTES,
      "group_by: path"},
     {"fold_ids", yamlmap_read_bool, offsetof(struct rule, fold_ids), false, TEXT_MAX_BYTES,

@@ -6,6 +6,11 @@
 
 #define KEYS_NAME_EXAMPLE "name: h12-request-timeout"
 
+#define KEYS_MESSAGES_EXAMPLE "messages: 5/1m"
+
+/* Reads "N/DURATION" into a struct rules_messages. */
+yamlmap_read_fn keys_read_messages;
+
 void keys_read_rule(struct reader *r, yaml_node_t *node, struct rule *rule);
 
 #endif

@@ -2,6 +2,7 @@
 #include "common/rules/rules.h"
 
 #include "common/base/err.h"
+#include "common/base/time.h"
 #include "common/rules/apps.h"
 #include "common/rules/conditions.h"
 #include "common/rules/keys.h"
@@ -9,6 +10,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { TEXT_MAX_BYTES = 1000 };
+
+static const struct rules_messages MESSAGES_DEFAULT = {.n = 5, .period_us = TIME_MINUTE};
 
 static void read_rules(void *ctx, const struct yamlmap_key *key, yaml_node_t *value, void *target)
 {
@@ -65,6 +70,8 @@ static const struct yamlmap_key file_keys[] = {
     {"slack", read_slack, 0, false, 0, "slack: {channel: C0123456789}"},
     {"redact", conditions_read_redact, offsetof(struct rules, redacts), false,
      CONDITIONS_EXPRESSION_MAX_BYTES, "redact: 'token=\\S+'"},
+    {"messages", keys_read_messages, offsetof(struct rules, messages), false, TEXT_MAX_BYTES,
+     KEYS_MESSAGES_EXAMPLE},
     {"rules", read_rules, 0, true, 0, "rules:"},
 };
 enum { FILE_KEYS = sizeof file_keys / sizeof file_keys[0] };
@@ -89,6 +96,16 @@ static void fill_from_slack(struct reader *r)
                           "the rule has no channel (add \"slack: {channel: C0123456789}\" to the "
                           "file, or \"channel: C0123456789\" to the rule)");
     }
+}
+
+/* Gives each rule without a budget of messages the file's. */
+static void fill_messages(struct reader *r)
+{
+    const struct rules_messages *messages = &r->out->rules.messages;
+
+    for (size_t i = 0; i < r->out->rules.n; i++)
+        if (r->out->list[i].messages.n == 0)
+            r->out->list[i].messages = messages->n != 0 ? *messages : MESSAGES_DEFAULT;
 }
 
 /* Notes where the two values stand that a new user has to edit. */
@@ -143,6 +160,7 @@ static void read_file(struct reader *r)
                       "token or name for each app)");
     note_lines(r, root);
     fill_from_slack(r);
+    fill_messages(r);
     check_names(r);
     apps_check(r);
 }

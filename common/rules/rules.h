@@ -33,6 +33,12 @@ struct rules_field {
                         it is compared byte for byte */
 };
 
+/* At most `n` messages in `period_us`; the alerts beyond go into one digest. */
+struct rules_messages {
+    uint64_t n;        /* 1 to 1,000; 0 while a rules file is read: not given */
+    int64_t period_us; /* 1 s to 1 h */
+};
+
 /* A line matches a rule if it passes every test that the rule has; a list passes if any of its
  * items does. Every rule has at least one `match` or `field`. */
 struct rule {
@@ -54,9 +60,10 @@ struct rule {
     bool sample;               /* whether the message shows a line */
     uint64_t more_than;
     int64_t within_us;
-    int64_t cooldown_us;        /* at least 1 s */
-    const char *runbook;        /* default: "" */
-    const char *channel;        /* the rule's own or slack.channel */
+    int64_t cooldown_us;            /* at least 1 s */
+    struct rules_messages messages; /* the rule's own, the file's, or 5 in a minute */
+    const char *runbook;            /* default: "" */
+    const char *channel;            /* the rule's own or slack.channel */
     struct rules_list mentions; /* the rule's own or slack.mention: "here", "channel", "everyone",
                                    or the id of a user (U…, W…) or user group (S…) */
 };
@@ -76,6 +83,7 @@ struct rules {
         refused; /* drains that may not deliver, sorted; any of them may have an app */
     struct rules_list app_names; /* all apps that a drain can belong to, `app` first, each once */
     struct rules_list redacts;   /* expressions of the whole file */
+    struct rules_messages messages; /* of rules without their own */
     const struct rule *rules;
     size_t n;
 };

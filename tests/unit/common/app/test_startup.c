@@ -75,17 +75,16 @@ static void assert_report(struct fixture *f, const char *rules, const char *want
 
 static void the_report_names_what_there_is(void **state)
 {
-    assert_report(
-        *state, "app: shop\n" SLACK RULE,
-        "rules.yaml: app shop, 1 rule\n"
-        "drainwatch-test:   a: more than 3 in 5 minutes, at most one alert per 5 minutes, "
-        "to C1\n");
+    assert_report(*state, "app: shop\n" SLACK RULE,
+                  "rules.yaml: app shop, 1 rule\n"
+                  "drainwatch-test:   a: more than 3 in 5 minutes, at most one alert per 5 minutes "
+                  "and 5 messages in 1 minute, to C1\n");
     assert_report(
         *state, "app: shop\nrefuse: [d.1, old]\n" SLACK RULE,
         "rules.yaml: app shop, 1 rule\n"
         "drainwatch-test:   refuses 2 drains\n"
-        "drainwatch-test:   a: more than 3 in 5 minutes, at most one alert per 5 minutes, "
-        "to C1\n");
+        "drainwatch-test:   a: more than 3 in 5 minutes, at most one alert per 5 minutes and 5 "
+        "messages in 1 minute, to C1\n");
     assert_report(
         *state,
         "app: shop\n"
@@ -97,25 +96,24 @@ static void the_report_names_what_there_is(void **state)
         "drainwatch-test:   app shop: every drain that is not listed, and some that are\n"
         "drainwatch-test:   app pay: 2 drains\n"
         "drainwatch-test:   app web: 1 drain\n"
-        "drainwatch-test:   a: more than 3 in 5 minutes, at most one alert per 5 minutes, "
-        "to C1\n"
+        "drainwatch-test:   a: more than 3 in 5 minutes, at most one alert per 5 minutes and 5 "
+        "messages in 1 minute, to C1\n"
         "drainwatch-test:   b (critical): more than 0 in 1 second for each process and "
-        "path of app pay or web, at most one alert per 5 minutes, to #ops, mentioning "
-        "@here and U1\n");
+        "path of app pay or web, at most one alert per 5 minutes and 5 messages in 1 minute, to "
+        "#ops, mentioning @here and U1\n");
 }
 
 static void the_report_says_that_unlisted_drains_are_refused(void **state)
 {
     struct buf text, want;
 
-    assert_report(
-        *state, "apps: [{name: pay, drain: d.1}]\n" SLACK RULE,
-        "rules.yaml: app pay, 1 rule\n"
-        "drainwatch-test:   app pay: 1 drain\n"
-        "drainwatch-test:   a drain that is not listed is refused (\"app: NAME\" would "
-        "take it)\n"
-        "drainwatch-test:   a: more than 3 in 5 minutes, at most one alert per 5 minutes, "
-        "to C1\n");
+    assert_report(*state, "apps: [{name: pay, drain: d.1}]\n" SLACK RULE,
+                  "rules.yaml: app pay, 1 rule\n"
+                  "drainwatch-test:   app pay: 1 drain\n"
+                  "drainwatch-test:   a drain that is not listed is refused (\"app: NAME\" would "
+                  "take it)\n"
+                  "drainwatch-test:   a: more than 3 in 5 minutes, at most one alert per 5 minutes "
+                  "and 5 messages in 1 minute, to C1\n");
     buf_init(&text, 10000);
     buf_init(&want, 10000);
     assert_int_equal(buf_puts(&text, SLACK RULE "apps:\n"), 0);
@@ -129,7 +127,8 @@ static void the_report_says_that_unlisted_drains_are_refused(void **state)
                                      "drainwatch-test:   a drain that is not listed is refused "
                                      "(\"app: NAME\" would take it)\n"
                                      "drainwatch-test:   a: more than 3 in 5 minutes, at most one "
-                                     "alert per 5 minutes, to C1\n"),
+                                     "alert per 5 minutes and 5 messages in 1 minute, "
+                                     "to C1\n"),
                      0);
     assert_report(*state, buf_text(&text), buf_text(&want));
     buf_close(&text);
@@ -255,7 +254,7 @@ static void a_command_reads_rules_of_its_own(void **state)
     snprintf(
         want, sizeof want,
         "drainwatch-test: %s:2: unknown key \"foo\" (known here: app, apps, refuse, slack, redact, "
-        "rules)\n"
+        "messages, rules)\n"
         "drainwatch-test: %s:3: rules: is not a list of rules (begin each with \"  - name: "
         "h12-request-timeout\")\n",
         f->rules, f->rules);
@@ -290,9 +289,9 @@ static void a_reload_that_fails_says_that_the_old_rules_stay(void **state)
     snprintf(
         want, sizeof want,
         "drainwatch-test level=error msg=\"%s:2: unknown key \\\"foo\\\" (known here: app, "
-        "apps, refuse, slack, redact, rules)\"\n"
+        "apps, refuse, slack, redact, messages, rules)\"\n"
         "drainwatch-test level=error msg=\"%s:3: unknown key \\\"bar\\\" (known here: app, "
-        "apps, refuse, slack, redact, rules)\"\n"
+        "apps, refuse, slack, redact, messages, rules)\"\n"
         "drainwatch-test level=error msg=\"%s: not reloaded, the old rules stay in force (mend "
         "the file and reload again)\"\n",
         f->rules, f->rules, f->rules);

@@ -1,4 +1,5 @@
 /* The keys of a rule, each good and bad. test_rules.c tests the faults that all keys share. */
+#include "common/base/time.h"
 #include "tests/unit/common/rules/rules_reading.h"
 
 static void a_rule_of_all_keys_is_read(void **state)
@@ -115,6 +116,57 @@ static void groups_are_few_distinct_keys(void **state)
                        "that begins with \"#\")\n");
 }
 
+static void assert_messages(const struct rule *rule, uint64_t n, int64_t period_us)
+{
+    assert_int_equal(rule->messages.n, n);
+    assert_int_equal(rule->messages.period_us, period_us);
+}
+
+static void a_budget_is_the_rules_own_or_the_files_or_five_a_minute(void **state)
+{
+    const struct rules *rules = read_good(HEAD RULE);
+
+    (void)state;
+    assert_messages(&rules->rules[0], 5, TIME_MINUTE);
+    rules_free(rules);
+    rules = read_good(HEAD RULE "  - {name: b, match: x, more_than: 3, within: 5m, messages: "
+                                "1000/1s}\nmessages: 1/1h\n");
+    assert_messages(&rules->rules[0], 1, TIME_HOUR);
+    assert_messages(&rules->rules[1], 1000, TIME_S);
+    rules_free(rules);
+}
+
+static void a_budget_is_a_number_in_a_time(void **state)
+{
+    static const char *const words[] = {"5",     "5/",     "/1m",    "5/1",       "5 / 1m",
+                                        "-5/1m", "5/1m/2", "5.5/1m", "unlimited", "9999999999/1m"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        char lines[100], want[200];
+
+        snprintf(lines, sizeof lines, "    match: x\n    messages: %s\n", words[i]);
+        snprintf(want, sizeof want,
+                 "r.yaml:8: messages: \"%s\" is not a number of messages in a time (write "
+                 "\"messages: 5/1m\")\n",
+                 words[i]);
+        assert_rule_faults(lines, want);
+    }
+    assert_rule_faults(
+        "    match: x\n    messages: 0/1m\n",
+        "r.yaml:8: messages: \"0/1m\" has a wrong number (write 1 to 1000 messages)\n");
+    assert_rule_faults(
+        "    match: x\n    messages: 1001/1m\n",
+        "r.yaml:8: messages: \"1001/1m\" has a wrong number (write 1 to 1000 messages)\n");
+    assert_rule_faults("    match: x\n    messages: 5/999ms\n",
+                       "r.yaml:8: messages: \"5/999ms\" has a wrong time (write 1s to 1h)\n");
+    assert_rule_faults("    match: x\n    messages: 5/61m\n",
+                       "r.yaml:8: messages: \"5/61m\" has a wrong time (write 1s to 1h)\n");
+    assert_faults("messages: many\n" HEAD RULE,
+                  "r.yaml:1: messages: \"many\" is not a number of messages in a time (write "
+                  "\"messages: 5/1m\")\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +174,8 @@ int main(void)
         cmocka_unit_test(yes_and_no_are_taken_in_any_case),
         cmocka_unit_test(severities_are_four),
         cmocka_unit_test(groups_are_few_distinct_keys),
+        cmocka_unit_test(a_budget_is_the_rules_own_or_the_files_or_five_a_minute),
+        cmocka_unit_test(a_budget_is_a_number_in_a_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
