@@ -337,6 +337,23 @@ static const char *const *mentions_in(struct wire *w, struct check *c, const Dra
     return to;
 }
 
+static const struct wire_worst *worst_in(struct wire *w, struct check *c,
+                                         const Drainwatch__Alert *m)
+{
+    struct wire_worst *to;
+
+    check_parts(c, "worst", m->n_worst, WIRE_WORST_MAX);
+    to = m->n_worst > 0 ? array_in(w, c, m->n_worst, sizeof *to) : NULL;
+    for (size_t i = 0; i < m->n_worst && c->rc == 0; i++) {
+        const Drainwatch__Worst *from = m->worst[i];
+
+        to[i] = (struct wire_worst){.n_group = from->n_group, .count = from->count};
+        to[i].app = check_text(c, "app", from->app, TEXT_MAX);
+        to[i].group = group_in(w, c, from->group, from->n_group, TEXT_MAX);
+    }
+    return to;
+}
+
 static void alert_in(struct wire *w, struct check *c, const Drainwatch__Alert *m,
                      struct wire_alert *out)
 {
@@ -352,11 +369,16 @@ static void alert_in(struct wire *w, struct check *c, const Drainwatch__Alert *m
                                .suppressed = m->suppressed,
                                .first_us = m->first_us,
                                .last_us = m->last_us,
+                               .withheld = m->withheld,
+                               .groups = m->groups,
+                               .period_us = m->period_us,
+                               .n_worst = m->n_worst,
                                .sample = sample_in(m->sample)};
     alert_texts_in(c, m, out);
     out->group =
         group_in(w, c, m->group, m->n_group, TEXT_MAX); /* the process may be one of them */
     out->mentions = mentions_in(w, c, m);
+    out->worst = worst_in(w, c, m);
 }
 
 int wire_unpack_alert(struct wire *w, const void *bytes, size_t n, struct wire_alert *out,

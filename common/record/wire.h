@@ -23,6 +23,7 @@ enum {
     WIRE_GROUP_MAX = 4,         /* pairs of a group: as many as a rule's group_by has keys */
     WIRE_GROUP_TEXT_MAX = 1024, /* bytes of a key or a value among a record's matches */
     WIRE_MENTIONS_MAX = 32,     /* of an alert */
+    WIRE_WORST_MAX = 5,         /* groups that a digest names */
     WIRE_MESSAGE_MAX = 2 << 20, /* bytes of one packed message; larger ones are refused unread */
     WIRE_RECORD_MAX = WIRE_MESSAGE_MAX - 256, /* of a packed record, so that a push can hold it */
     WIRE_ENTRY_MAX = 512 << 20, /* of an entry: a snapshot is as large as the engine's state, and
@@ -101,15 +102,26 @@ struct wire_entry {
     struct wire_bytes bytes; /* the record, the rules' text, or the snapshot */
 };
 
-struct wire_alert {
-    char id[WIRE_ID_SIZE];
-    const char *kind; /* "breach" */
-    const char *rule;
+/* A group that a digest names. */
+struct wire_worst {
     const char *app;
     const struct wire_group *group;
     size_t n_group;
-    int64_t at_us;
     uint64_t count;
+};
+
+#define WIRE_BREACH "breach"
+#define WIRE_DIGEST "digest" /* of a rule's alerts beyond its budget of messages */
+
+struct wire_alert {
+    char id[WIRE_ID_SIZE];
+    const char *kind; /* WIRE_BREACH or WIRE_DIGEST */
+    const char *rule;
+    const char *app; /* "": a digest of several */
+    const struct wire_group *group;
+    size_t n_group;
+    int64_t at_us;
+    uint64_t count; /* matches: of the window, or of all alerts in a digest */
     bool at_least;
     bool about;
     bool arrived_late; /* first_us and last_us may be arrival times of late lines */
@@ -127,7 +139,19 @@ struct wire_alert {
     const char *const *mentions; /* "here", "channel", "everyone", or a Slack id */
     size_t n_mentions;
     const char *severity; /* "" if the rule has none; NULL is packed as "" */
+    /* The rest is a digest's. */
+    uint64_t withheld;              /* alerts that got no message of their own */
+    uint64_t groups;                /* of them: app and group, each once */
+    int64_t period_us;              /* the time that it covers */
+    const struct wire_worst *worst; /* the groups with the highest counts, the highest first */
+    size_t n_worst;
 };
+
+/* A digest always names a group, and no other alert does. */
+static inline bool wire_is_digest(const struct wire_alert *alert)
+{
+    return alert->n_worst > 0;
+}
 
 /* Each appends one packed message. They return 0, ERR_FULL (the buffer's ceiling; its content is
  * unchanged) or ERR_NOMEM. */

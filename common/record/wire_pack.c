@@ -1,6 +1,7 @@
 /* Packs messages; wire.c unpacks them. Called by everything that writes records. */
 #include "common/record/wire.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -233,24 +234,55 @@ static void alert_out(const struct wire_alert *a, Drainwatch__Alert *m)
     m->process = text_out(a->process);
     m->sample = bytes_out(a->sample.data, a->sample.len);
     m->severity = text_out(a->severity);
+    m->withheld = a->withheld;
+    m->groups = a->groups;
+    m->period_us = a->period_us;
+}
+
+/* Fills the submessages and their list; the pairs of their groups are taken from `pairs`. */
+static void worst_out(const struct wire_alert *a, struct pairs *pairs, Drainwatch__Worst *items,
+                      Drainwatch__Worst **list)
+{
+    for (size_t i = 0; i < a->n_worst; i++) {
+        drainwatch__worst__init(&items[i]);
+        items[i].app = text_out(a->worst[i].app);
+        items[i].count = a->worst[i].count;
+        items[i].n_group = a->worst[i].n_group;
+        items[i].group = pairs_out(pairs, a->worst[i].group, a->worst[i].n_group);
+        list[i] = &items[i];
+    }
+}
+
+static size_t count_pairs(const struct wire_alert *a)
+{
+    size_t n = a->n_group;
+
+    for (size_t i = 0; i < a->n_worst; i++)
+        n += a->worst[i].n_group;
+    return n;
 }
 
 int wire_pack_alert(const struct wire_alert *alert, struct buf *out)
 {
+    Drainwatch__Worst worst[WIRE_WORST_MAX], *worst_list[WIRE_WORST_MAX];
     Drainwatch__Alert m;
     struct pairs pairs;
-    size_t n = alert->n_group;
+    size_t n = count_pairs(alert);
     void *memory;
     int rc;
 
+    assert(alert->n_worst <= WIRE_WORST_MAX);
     memory = malloc(n * PAIR_BYTES + alert->n_mentions * sizeof *alert->mentions + 1);
     if (memory == NULL)
         return ERR_NOMEM;
     pairs.items = memory;
     pairs.list = (Drainwatch__GroupValue **)(void *)(pairs.items + n);
     alert_out(alert, &m);
-    m.n_group = n;
-    m.group = pairs_out(&pairs, alert->group, n);
+    m.n_group = alert->n_group;
+    m.group = pairs_out(&pairs, alert->group, alert->n_group);
+    worst_out(alert, &pairs, worst, worst_list);
+    m.n_worst = alert->n_worst;
+    m.worst = worst_list;
     m.n_mentions = alert->n_mentions;
     m.mentions = (char **)(void *)pairs.list;
     for (size_t i = 0; i < alert->n_mentions; i++)

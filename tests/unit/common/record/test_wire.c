@@ -365,6 +365,38 @@ UNIT_TEST(test_alert_round_trip)
     assert_memory_equal(out.sample.data, "s\0s", 3);
 }
 
+static void test_digest_round_trip(void **state)
+{
+    struct fixture *f = *state;
+    struct wire_group group[] = {{"path", "/a b"}, {"process", "web.1"}};
+    struct wire_worst worst[] = {{"shop", group, 2, 9}, {"blog", NULL, 0, 1}};
+    struct wire_alert in = {.kind = WIRE_DIGEST,
+                            .rule = "r",
+                            .app = "",
+                            .title = "",
+                            .runbook = "",
+                            .channel = "",
+                            .source = "",
+                            .process = "",
+                            .withheld = 3,
+                            .groups = 2,
+                            .period_us = 60,
+                            .worst = worst,
+                            .n_worst = 2},
+                      out;
+
+    ROUND_TRIP(alert, &in, &out);
+    assert_true(wire_is_digest(&out));
+    assert_string_equal(out.kind, "digest");
+    assert_true(out.withheld == 3 && out.groups == 2 && out.period_us == 60);
+    assert_int_equal(out.n_worst, 2);
+    assert_string_equal(out.worst[0].app, "shop");
+    assert_int_equal(out.worst[0].count, 9);
+    assert_same_group(group, 2, out.worst[0].group, out.worst[0].n_group);
+    assert_string_equal(out.worst[1].app, "blog");
+    assert_int_equal(out.worst[1].n_group, 0);
+}
+
 static const struct wire_alert bare_alert = {
     .kind = "breach",
     .rule = "r",
@@ -386,6 +418,7 @@ UNIT_TEST(test_alert_without_anything)
     assert_string_equal(out.severity, "");
     assert_int_equal(out.n_mentions, 0);
     assert_int_equal(out.n_group, 0);
+    assert_false(wire_is_digest(&out));
 }
 
 static void assert_alert_is(struct fixture *f, const struct wire_alert *in, int rc,
@@ -719,6 +752,7 @@ int main(void)
         TEST(test_entry_round_trip),
         TEST(test_entry_larger_than_a_message),
         TEST(test_alert_round_trip),
+        TEST(test_digest_round_trip),
         TEST(test_alert_without_anything),
         TEST(test_alert_bounds),
         TEST(test_alert_of_a_long_process),
