@@ -35,13 +35,12 @@ static json_t *seconds(int64_t us)
     return us % TIME_S == 0 ? json_integer(us / TIME_S) : json_real((double)us / (double)TIME_S);
 }
 
-static json_t *group(const struct wire_alert *alert)
+static json_t *group(const struct wire_group *pairs, size_t n)
 {
     json_t *object = json_object();
 
-    for (size_t i = 0; i < alert->n_group; i++) {
-        if (json_object_set_new(object, alert->group[i].key, json_string(alert->group[i].value)) !=
-            0) {
+    for (size_t i = 0; i < n; i++) {
+        if (json_object_set_new(object, pairs[i].key, json_string(pairs[i].value)) != 0) {
             json_decref(object);
             return NULL;
         }
@@ -49,15 +48,46 @@ static json_t *group(const struct wire_alert *alert)
     return object;
 }
 
+static json_t *worst(const struct wire_alert *digest)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < digest->n_worst; i++) {
+        const struct wire_worst *one = &digest->worst[i];
+        json_t *object =
+            json_pack("{s:s, s:o, s:I}", "app", one->app, "group", group(one->group, one->n_group),
+                      "count", (json_int_t)one->count);
+
+        if (json_array_append_new(list, object) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *digest_json(const struct wire_alert *digest)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:o, s:o, s:I, s:o, s:o}", "id",
+                     digest->id, "kind", digest->kind, "rule", digest->rule, "app", digest->app,
+                     "at", rfc3339(digest->at_us), "groups", (json_int_t)digest->groups, "matches",
+                     (json_int_t)digest->count, "worst", worst(digest), "window_s",
+                     seconds(digest->window_us), "threshold", (json_int_t)digest->threshold,
+                     "first", rfc3339(digest->first_us), "last", rfc3339(digest->last_us));
+}
+
 json_t *output_json(const struct wire_alert *alert)
 {
-    return json_pack(
-        "{s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:b, s:o, s:I, s:I, s:o, s:o, s:o*}", "id", alert->id,
-        "kind", alert->kind, "rule", alert->rule, "app", alert->app, "group", group(alert), "at",
-        rfc3339(alert->at_us), "count", (json_int_t)alert->count, "at_least", alert->at_least,
-        "window_s", seconds(alert->window_us), "threshold", (json_int_t)alert->threshold,
-        "suppressed", (json_int_t)alert->suppressed, "first", rfc3339(alert->first_us), "last",
-        rfc3339(alert->last_us), "arrived_late", alert->arrived_late ? json_true() : NULL);
+    if (wire_is_digest(alert))
+        return digest_json(alert);
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:b, s:o, s:I, s:I, s:o, s:o, s:o*}",
+                     "id", alert->id, "kind", alert->kind, "rule", alert->rule, "app", alert->app,
+                     "group", group(alert->group, alert->n_group), "at", rfc3339(alert->at_us),
+                     "count", (json_int_t)alert->count, "at_least", alert->at_least, "window_s",
+                     seconds(alert->window_us), "threshold", (json_int_t)alert->threshold,
+                     "suppressed", (json_int_t)alert->suppressed, "first", rfc3339(alert->first_us),
+                     "last", rfc3339(alert->last_us), "arrived_late",
+                     alert->arrived_late ? json_true() : NULL);
 }
 
 void output_say_alert(struct draft *d, const struct wire_alert *alert)
@@ -68,6 +98,13 @@ void output_say_alert(struct draft *d, const struct wire_alert *alert)
     draft_say_time(d, alert->at_us);
     draft_say(d, "  %s  ", alert->id);
     wording_subject(d, alert, alert->rule, SUBJECT_MAX);
+    if (wire_is_digest(alert)) {
+        draft_say(d, ": ");
+        wording_breach(d, alert);
+        draft_say(d, ", ");
+        wording_app(d, alert);
+        return;
+    }
     draft_say(d, ": %s%" PRIu64 " in %s (more than %" PRIu64 "%s), ", wording_qualifier(alert),
               alert->count, window, alert->threshold, alert->arrived_late ? "; arrived late" : "");
     draft_show(d, alert->app, NAME_MAX_BYTES);

@@ -36,7 +36,7 @@ static int print_alert(const struct settings *settings, const struct wire_alert 
     draft_say(&d, ": ");
     wording_breach(&d, alert);
     draft_say(&d, " · ");
-    draft_show(&d, alert->app, WORDING_NAME_MAX);
+    wording_app(&d, alert);
     draft_say(&d, " · id ");
     draft_show(&d, alert->id, WORDING_NAME_MAX);
     wording_details(&d, alert, "\n" PREFIX);

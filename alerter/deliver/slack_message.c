@@ -109,7 +109,7 @@ static json_t *breach_block(const struct wire_alert *a)
 
     wording_breach(&d, a);
     draft_say(&d, " in *");
-    draft_show(&d, a->app, WORDING_NAME_MAX);
+    wording_app(&d, a);
     draft_say(&d, "*");
     if (a->suppressed > 0) {
         draft_say(&d, "\n");
@@ -198,6 +198,19 @@ static json_t *fields_block(const struct wire_alert *a)
     return json_pack("{s:s, s:o}", "type", "section", "fields", fields);
 }
 
+/* The groups that a digest names. */
+static json_t *worst_block(const struct wire_alert *a)
+{
+    struct draft d = draft_begin(DRAFT_MRKDWN);
+
+    draft_say(&d, "*Most matches*");
+    for (size_t i = 0; i < a->n_worst; i++) {
+        draft_say(&d, "\n• ");
+        wording_worst(&d, a, i);
+    }
+    return section(&d);
+}
+
 static json_t *runbook_block(const struct wire_alert *a)
 {
     struct draft d = draft_begin(DRAFT_MRKDWN);
@@ -232,6 +245,8 @@ static json_t *blocks_of(const struct wire_alert *a)
     rc |= json_array_append_new(blocks, breach_block(a));
     rc |= add_mentions(blocks, a);
     rc |= json_array_append_new(blocks, fields_block(a));
+    if (wire_is_digest(a))
+        rc |= json_array_append_new(blocks, worst_block(a));
     if (a->runbook[0] != '\0')
         rc |= json_array_append_new(blocks, runbook_block(a));
     if (a->sample.len > 0)

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -63,24 +64,30 @@ static void append_pair(struct buf *out, const struct wire_group *pair)
     (void)buf_puts(out, quote);
 }
 
-/* " (process web.3, path /slow)" in at most `max` bytes; "" for an alert without groups. */
-static void show_group(struct draft *d, const struct wire_alert *alert, size_t max)
+/* "process web.3, path /slow" in at most `max` bytes. */
+static void show_pairs(struct draft *d, const struct wire_group *group, size_t n, size_t max)
 {
     struct buf pairs;
 
-    if (alert->n_group == 0)
-        return;
-    buf_init(&pairs, alert->n_group * (2 * PART_MAX + 16));
-    for (size_t i = 0; i < alert->n_group; i++) {
+    buf_init(&pairs, n * (2 * PART_MAX + 16));
+    for (size_t i = 0; i < n; i++) {
         (void)buf_puts(&pairs, i > 0 ? ", " : "");
-        append_pair(&pairs, &alert->group[i]);
+        append_pair(&pairs, &group[i]);
     }
-    draft_say(d, " (");
-    draft_show_bytes(d, pairs.data, pairs.len, max - strlen(" ()"));
-    draft_say(d, ")");
+    draft_show_bytes(d, pairs.data, pairs.len, max);
     if (pairs.failed != 0)
         d->text.failed = pairs.failed;
     buf_close(&pairs);
+}
+
+/* " (process web.3, path /slow)" in at most `max` bytes; "" for an alert without groups. */
+static void show_group(struct draft *d, const struct wire_alert *alert, size_t max)
+{
+    if (alert->n_group == 0)
+        return;
+    draft_say(d, " (");
+    show_pairs(d, alert->group, alert->n_group, max - strlen(" ()"));
+    draft_say(d, ")");
 }
 
 static void show_name_and_group(struct draft *d, const struct wire_alert *alert, const char *name,
@@ -113,28 +120,100 @@ void wording_subject(struct draft *d, const struct wire_alert *alert, const char
     show_name_and_group(d, alert, name, max - (d->text.len - start));
 }
 
+static void say_duration(struct draft *d, int64_t us)
+{
+    char words[TIME_WORDS_SIZE];
+
+    time_format_words(us > 0 ? us : 0, words);
+    draft_say(d, "%s", words);
+}
+
 static void say_window(struct draft *d, const struct wire_alert *alert)
 {
-    char window[TIME_WORDS_SIZE];
+    say_duration(d, alert->window_us);
+}
 
-    time_format_words(alert->window_us > 0 ? alert->window_us : 0, window);
-    draft_say(d, "%s", window);
+/* "1,995 matches", "1 match" */
+static void say_number(struct draft *d, uint64_t n, const char *one, const char *many)
+{
+    char digits[32], text[48];
+    const int len = snprintf(digits, sizeof digits, "%" PRIu64, n);
+    size_t at = 0;
+
+    for (int i = 0; i < len; i++) {
+        if (i > 0 && (len - i) % 3 == 0)
+            text[at++] = ',';
+        text[at++] = digits[i];
+    }
+    draft_say(d, "%.*s %s", (int)at, text, text_plural(n, one, many));
+}
+
+void wording_app(struct draft *d, const struct wire_alert *alert)
+{
+    if (wire_is_digest(alert) && alert->app[0] == '\0')
+        draft_say(d, "several apps");
+    else
+        draft_show(d, alert->app, WORDING_NAME_MAX);
+}
+
+void wording_more(struct draft *d, const struct wire_alert *digest)
+{
+    if (digest->worst[0].n_group > 0)
+        say_number(d, digest->groups, "more group", "more groups");
+    else
+        say_number(d, digest->withheld, "more alert", "more alerts");
+    draft_say(d, " in ");
+    say_duration(d, digest->period_us);
+}
+
+void wording_worst(struct draft *d, const struct wire_alert *digest, size_t i)
+{
+    const struct wire_worst *worst = &digest->worst[i];
+    const bool shows_app = digest->app[0] == '\0' || worst->n_group == 0;
+
+    if (shows_app)
+        draft_show(d, worst->app, WORDING_NAME_MAX);
+    draft_say(d, "%s", shows_app && worst->n_group > 0 ? ", " : "");
+    show_pairs(d, worst->group, worst->n_group, WORDING_WORST_MAX - WORDING_NAME_MAX - 50);
+    draft_say(d, ": ");
+    say_number(d, worst->count, "match", "matches");
 }
 
 void wording_notification(struct draft *d, const struct wire_alert *alert)
 {
     draft_say(d, "%s", wording_colour(alert));
-    draft_show(d, alert->app, WORDING_NAME_MAX);
+    wording_app(d, alert);
     draft_say(d, ": ");
     show_name_and_group(d, alert, wording_title(alert), WORDING_NAME_MAX);
+    if (wire_is_digest(alert)) {
+        draft_say(d, ", ");
+        wording_more(d, alert);
+        return;
+    }
     draft_say(d, ", %s%" PRIu64 " in ", wording_qualifier(alert), alert->count);
     say_window(d, alert);
     draft_say(d, " (limit %" PRIu64 "%s)", alert->threshold,
               alert->arrived_late ? "; arrived late" : "");
 }
 
+static void say_digest(struct draft *d, const struct wire_alert *digest)
+{
+    draft_say_bold(d);
+    wording_more(d, digest);
+    draft_say_bold(d);
+    draft_say(d, ", ");
+    say_number(d, digest->count, "match", "matches");
+    draft_say(d, " (each more than %" PRIu64 " in ", digest->threshold);
+    say_window(d, digest);
+    draft_say(d, ")");
+}
+
 void wording_breach(struct draft *d, const struct wire_alert *alert)
 {
+    if (wire_is_digest(alert)) {
+        say_digest(d, alert);
+        return;
+    }
     draft_say_bold(d);
     draft_say(d, "%s%" PRIu64 " %s in ", wording_qualifier(alert), alert->count,
               text_plural(alert->count, "match", "matches"));
@@ -178,6 +257,10 @@ void wording_details(struct draft *d, const struct wire_alert *alert, const char
     if (alert->suppressed > 0) {
         draft_say(d, "%s", line_start);
         wording_suppressed(d, alert);
+    }
+    for (size_t i = 0; i < alert->n_worst; i++) {
+        draft_say(d, "%s", line_start);
+        wording_worst(d, alert, i);
     }
     if (alert->runbook[0] != '\0') {
         draft_say(d, "%srunbook ", line_start);

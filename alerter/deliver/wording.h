@@ -18,6 +18,7 @@ enum {
     WORDING_SAMPLE_MAX = 2900, /* of the 3,000 of a section's text; the rest is for the fences */
     WORDING_VALUE_MAX = 700,   /* a value of 128 bytes is whole with every character escaped */
     WORDING_FIELDS_MAX = 10,
+    WORDING_WORST_MAX = 550, /* of one group that a digest names: all of them fit in a section */
 };
 
 /* The rule's title, or its name if it has none. */
@@ -36,11 +37,23 @@ const char *wording_qualifier(const struct wire_alert *alert);
  * name and group are cut at their ends, each only if it is longer than half of the room. */
 void wording_subject(struct draft *d, const struct wire_alert *alert, const char *name, size_t max);
 
+/* The app; "several apps" for a digest of several. */
+void wording_app(struct draft *d, const struct wire_alert *alert);
+
+/* "1,995 more groups in 1 minute"; of a rule without groups "7 more alerts in 1 minute". */
+void wording_more(struct draft *d, const struct wire_alert *digest);
+
+/* "shop-prod, path /slow: 120 matches": a group that a digest names. The app is left out if all
+ * groups are of one app, and the group if the rule has none. */
+void wording_worst(struct draft *d, const struct wire_alert *digest, size_t i);
+
 /* "🔴 shop-prod: H12 request timeouts (path /slow), at least 4 in 5 minutes (limit 3)": the line
- * that a phone shows. The colour stands for the severity. */
+ * that a phone shows. The colour stands for the severity. Of a digest: "🔴 shop-prod:
+ * server-errors, 1,995 more groups in 1 minute". */
 void wording_notification(struct draft *d, const struct wire_alert *alert);
 
-/* "6 matches in 5 minutes (more than 3)" */
+/* "6 matches in 5 minutes (more than 3)"; of a digest "1,995 more groups in 1 minute, 52,310
+ * matches (each more than 10 in 1 minute)" */
 void wording_breach(struct draft *d, const struct wire_alert *alert);
 
 /* "2 more matches were suppressed since the last alert" */
@@ -52,8 +65,8 @@ void wording_range(struct draft *d, const struct wire_alert *alert, const char *
 /* A group's value, "(none)" if the line has none. */
 void wording_value(struct draft *d, const struct wire_group *pair);
 
-/* Time, range of matches, group, suppressed matches and runbook, each on a line that begins with
- * `line_start`, such as "\n". */
+/* Time, range of matches, group, suppressed matches, the groups that a digest names, and runbook,
+ * each on a line that begins with `line_start`, such as "\n". */
 void wording_details(struct draft *d, const struct wire_alert *alert, const char *line_start);
 
 /* "heroku[router]", as `heroku logs` prints it. A bare line has neither part. */

@@ -94,6 +94,46 @@ UNIT_TEST(test_a_group_from_a_log_line)
                         "\"last\":\"2026-05-07T08:06:12.000001Z\"}");
 }
 
+static const struct wire_worst WORST[] = {{"shop", GROUP, 2, 9}, {"blog", GROUP, 1, 2}};
+
+UNIT_TEST(test_a_digest)
+{
+    struct wire_alert alert = ALERT;
+
+    alert.kind = WIRE_DIGEST;
+    alert.app = "";
+    alert.groups = 12;
+    alert.withheld = 13;
+    alert.worst = WORST;
+    alert.n_worst = 2;
+    assert_json(&alert, "{\"id\":\"0123456789abcdef\",\"kind\":\"digest\","
+                        "\"rule\":\"h12-request-timeout\",\"app\":\"\","
+                        "\"at\":\"2026-05-07T08:06:12.123456Z\",\"groups\":12,"
+                        "\"matches\":1000000,\"worst\":[{\"app\":\"shop\",\"group\":{"
+                        "\"host\":\"x.example\",\"dyno\":\"web.1 \\\"ü\\\"\\n\"},\"count\":9},"
+                        "{\"app\":\"blog\",\"group\":{\"host\":\"x.example\"},\"count\":2}],"
+                        "\"window_s\":300,\"threshold\":3,"
+                        "\"first\":\"2026-05-07T08:06:11.000000Z\","
+                        "\"last\":\"2026-05-07T08:06:12.000001Z\"}");
+}
+
+UNIT_TEST(test_a_digest_as_text)
+{
+    struct wire_alert alert = ALERT;
+    struct draft line = draft_begin(DRAFT_PRINT);
+
+    alert.groups = 1;
+    alert.worst = WORST;
+    alert.n_worst = 1;
+    alert.period_us = INT64_C(60000000);
+    output_say_alert(&line, &alert);
+    assert_string_equal(buf_text(&line.text),
+                        "2026-05-07 08:06:12 UTC  0123456789abcdef  h12-request-timeout: 1 more "
+                        "group in 1 minute, 1,000,000 matches (each more than 3 in 5 minutes), "
+                        "raxx-console-prod");
+    draft_close(&line);
+}
+
 /* Cut, it could not be told from another group. */
 UNIT_TEST(test_a_long_value_is_whole)
 {
@@ -156,6 +196,8 @@ int main(void)
         cmocka_unit_test(test_every_member_in_its_order),
         cmocka_unit_test(test_a_group_and_part_of_a_second),
         cmocka_unit_test(test_a_group_from_a_log_line),
+        cmocka_unit_test(test_a_digest),
+        cmocka_unit_test(test_a_digest_as_text),
         cmocka_unit_test(test_a_long_value_is_whole),
         cmocka_unit_test(test_an_object_can_be_added_to),
         cmocka_unit_test(test_without_memory_there_is_no_object_and_no_leak),

@@ -40,6 +40,29 @@ static inline struct wire_alert an_alert(void)
     };
 }
 
+/* A digest of two groups of one app. */
+static inline struct wire_alert a_digest(void)
+{
+    static const struct wire_group paths[] = {{"path", "/a<b"}, {"path", ""}};
+    static const struct wire_worst worst[] = {{"raxx-console-prod", &paths[0], 1, 1234567},
+                                              {"raxx-console-prod", &paths[1], 1, 1}};
+    struct wire_alert a = an_alert();
+
+    a.kind = WIRE_DIGEST;
+    a.title = a.rule = "server-errors";
+    a.source = a.process = "";
+    a.sample = bytes("");
+    a.window_us = TIME_MINUTE;
+    a.threshold = 10;
+    a.count = 1300000;
+    a.withheld = 2000;
+    a.groups = 1995;
+    a.period_us = TIME_MINUTE;
+    a.worst = worst;
+    a.n_worst = 2;
+    return a;
+}
+
 static const struct wire_group GROUP[] = {{"process", "web.3"}, {"path", "/a<b"}, {"user", ""}};
 
 static inline void assert_says(const struct buf *all, const char *text)

@@ -122,10 +122,30 @@ UNIT_TEST(an_alert_that_cannot_be_printed_is_retried)
     assert_string_not_equal(v.remedy, "");
 }
 
+UNIT_TEST(a_digest_is_printed)
+{
+    static const char want[] =
+        "drainwatch alert: server-errors: 1,995 more groups in 1 minute, 1,300,000 matches (each "
+        "more than 10 in 1 minute) · several apps · id 0123456789abcdef\n"
+        "drainwatch alert: at 2026-05-07 08:06:12 UTC, matches from 2026-05-07 08:04:42 UTC to "
+        "2026-05-07 08:06:11 UTC\n"
+        "drainwatch alert: raxx-console-prod, path /a<b: 1,234,567 matches\n"
+        "drainwatch alert: raxx-console-prod, no path: 1 match\n"
+        "drainwatch alert: runbook docs/ops/runbooks/console-status-poller.md — Failure mode H\n";
+    struct wire_alert a = a_digest();
+    struct http_request out;
+
+    a.app = "";
+    print(&a, &out);
+    assert_string_equal(buf_text(&out.body), want);
+    http_request_close(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_alert_is_printed),
+        cmocka_unit_test(a_digest_is_printed),
         cmocka_unit_test(group_and_severity_are_printed),
         cmocka_unit_test(every_line_begins_with_our_name),
         cmocka_unit_test(a_stack_trace_stays_one_line),

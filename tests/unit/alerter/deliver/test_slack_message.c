@@ -149,6 +149,43 @@ UNIT_TEST(test_the_whole_message)
     check_limits(&a);
 }
 
+UNIT_TEST(test_the_whole_digest)
+{
+    static const char want[] =
+        "{\"channel\":\"D0AJ7K184TV\","
+        "\"text\":\"🔴 raxx-console-prod: server-errors, 1,995 more groups in 1 minute · <!here>\","
+        "\"blocks\":[{\"type\":\"header\",\"text\":{\"type\":\"plain_text\","
+        "\"text\":\"🔴 server-errors\",\"emoji\":false}},"
+        "{\"type\":\"section\",\"text\":{\"type\":\"mrkdwn\",\"text\":\"*1,995 more groups in 1 "
+        "minute*, 1,300,000 matches (each more than 10 in 1 minute) in "
+        "*raxx-console-prod*\",\"verbatim\":true}},"
+        "{\"type\":\"section\",\"text\":{\"type\":\"mrkdwn\",\"text\":\"<!here>\",\"verbatim\":"
+        "true}"
+        "},"
+        "{\"type\":\"section\",\"fields\":[{\"type\":\"mrkdwn\",\"text\":\"*Time*\\n2026-05-07 "
+        "08:06:12 UTC\\n<!date^1778141172^{date_short_pretty} {time_secs}|2026-05-07 08:06:12 "
+        "UTC>\",\"verbatim\":true},{\"type\":\"mrkdwn\",\"text\":\"*Matches "
+        "from*\\n2026-05-07 08:04:42 UTC to\\n2026-05-07 08:06:11 UTC\",\"verbatim\":true}]},"
+        "{\"type\":\"section\",\"text\":{\"type\":\"mrkdwn\",\"text\":\"*Most matches*\\n• path "
+        "/a&lt;b: 1,234,567 matches\\n• no path: 1 match\",\"verbatim\":true}},"
+        "{\"type\":\"section\",\"text\":{\"type\":\"mrkdwn\",\"text\":\"*Runbook* "
+        "docs/ops/runbooks/console-status-poller.md — Failure mode H\",\"verbatim\":true}},"
+        "{\"type\":\"context\",\"elements\":[{\"type\":\"mrkdwn\",\"text\":\"id 0123456789abcdef · "
+        "rule server-errors\",\"verbatim\":true}]}],"
+        "\"unfurl_links\":false,\"unfurl_media\":false}";
+    static const char *const who[] = {"here"};
+    struct wire_alert a = a_digest();
+    struct buf out;
+
+    a.mentions = who;
+    a.n_mentions = 1;
+    buf_init(&out, MESSAGE_MAX);
+    assert_int_equal(slack_message_write(&a, a.channel, SLACK_MESSAGE_BLOCKS, &out), 0);
+    assert_string_equal(buf_text(&out), want);
+    buf_close(&out);
+    check_limits(&a);
+}
+
 UNIT_TEST(test_one_and_many)
 {
     struct wire_alert a = an_alert();
@@ -496,6 +533,20 @@ UNIT_TEST(test_drain_tokens_are_taken_out)
 }
 
 /* Each kind of filling, at every length around each limit: in limits, and cut at a character. */
+/* A digest of as many groups as it may name, with these values and of an app of this name. */
+static void check_digest(const char *name, const struct wire_group group[WIRE_GROUP_MAX])
+{
+    struct wire_worst worst[WIRE_WORST_MAX];
+    struct wire_alert a = a_digest();
+
+    for (size_t i = 0; i < WIRE_WORST_MAX; i++)
+        worst[i] = (struct wire_worst){name, group, WIRE_GROUP_MAX, UINT64_MAX};
+    a.app = "";
+    a.worst = worst;
+    a.n_worst = WIRE_WORST_MAX;
+    check_limits(&a);
+}
+
 UNIT_TEST(test_limits_hold_whatever_comes)
 {
     static const char *const fillings[] = {
@@ -520,6 +571,7 @@ UNIT_TEST(test_limits_hold_whatever_comes)
             a.n_group = WIRE_GROUP_MAX;
             a.severity = buf_text(&text);
             check_limits(&a);
+            check_digest(buf_text(&text), group);
             all = texts_of(&a);
             if (lengths[l] == 5000)
                 assert_says(&all, "…");
@@ -639,6 +691,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_whole_message),
+        cmocka_unit_test(test_the_whole_digest),
         cmocka_unit_test(test_one_and_many),
         cmocka_unit_test(test_counts_that_are_not_exact_say_so),
         cmocka_unit_test(test_what_is_not_there_leaves_no_hole),

@@ -4,6 +4,7 @@
 #include "alerter/deliver/wording.h"
 #include "common/base/text.h"
 #include "common/base/time.h"
+#include "tests/unit/alerter/deliver/an_alert.h"
 
 #include <string.h>
 
@@ -179,6 +180,24 @@ UNIT_TEST(a_notification_names_the_app_first)
         &a, "🟡 raxx-console-prod: h12 (path /a&lt;b), at least 4 in 0 seconds (limit 3)");
 }
 
+UNIT_TEST(a_digest_names_the_number_of_groups)
+{
+    struct wire_worst worst = {"shop", NULL, 0, 1};
+    struct wire_alert a = a_digest();
+
+    assert_notification(&a, "🔴 raxx-console-prod: server-errors, 1,995 more groups in 1 minute");
+    a.app = "";
+    a.groups = 1;
+    a.period_us = TIME_HOUR;
+    assert_notification(&a, "🔴 several apps: server-errors, 1 more group in 1 hour");
+    a.groups = 1000000;
+    assert_notification(&a, "🔴 several apps: server-errors, 1,000,000 more groups in 1 hour");
+    a.worst = &worst;
+    a.n_worst = 1;
+    a.withheld = 12;
+    assert_notification(&a, "🔴 several apps: server-errors, 12 more alerts in 1 hour");
+}
+
 UNIT_TEST(each_severity_has_its_colour)
 {
     static const char *const colours[][2] = {
@@ -200,6 +219,7 @@ int main(void)
         cmocka_unit_test(the_bound_holds_for_every_length),
         cmocka_unit_test(the_longer_part_is_cut),
         cmocka_unit_test(a_notification_names_the_app_first),
+        cmocka_unit_test(a_digest_names_the_number_of_groups),
         cmocka_unit_test(each_severity_has_its_colour),
         cmocka_unit_test(one_word_stands_before_the_count),
     };
