@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The oldest waiting message of a channel. */
+/* The next message of a channel. */
 struct head {
     int64_t row;
     int64_t next_us;
@@ -108,7 +108,7 @@ int outbox_put(struct outbox *o, const struct wire_alert *alert, const char *ref
     if (rc != 0)
         return err_set(err, rc, "alert %s: cannot be packed: %s", alert->id,
                        rc == ERR_FULL ? "it is too large" : "out of memory");
-    rc = o->storage->ops->outbox_put(o->storage, alert->channel,
+    rc = o->storage->ops->outbox_put(o->storage, alert->channel, alert->rule,
                                      (struct wire_bytes){o->packed.data, o->packed.len},
                                      alert->at_us, &row, err);
     if (rc == 0 && refusal != NULL)

@@ -2,8 +2,10 @@
  * the posts in flight.
  *
  * It keeps facts and order. retry.h decides when to try again, and a destination judges each reply.
- * Of each channel only the oldest waiting message is due, so a channel gets its messages in the
- * order of decision; a parked one holds up nothing. A turn with nothing due costs no query. */
+ * Of each channel only one waiting message is due. The rules of a channel take turns: the first
+ * message of a rule comes before the second one of another, and messages of one rule come in the
+ * order of decision. A message that was tried stays the channel's next one, so that a Retry-After
+ * holds for the channel. A parked one holds up nothing. A turn with nothing due costs no query. */
 #ifndef DRAINWATCH_ALERTER_DELIVER_OUTBOX_H
 #define DRAINWATCH_ALERTER_DELIVER_OUTBOX_H
 
@@ -64,7 +66,7 @@ void outbox_rollback(struct outbox *o);
 bool outbox_unsaved(const struct outbox *o);
 
 /* Outside of a transaction, because an uncommitted message must not be posted. Calls `fn` for the
- * oldest waiting message of each channel if it is due and has no post, in the order of decision.
+ * next message of each channel if it is due and has no post, in the order of decision.
  * `fn` starts a post or defers the message. */
 int outbox_due(struct outbox *o, int64_t now_us, outbox_fn *fn, void *ctx, struct err *err);
 /* When outbox_due has work again: 0 or later, INT64_MAX if nothing waits but messages with a post.

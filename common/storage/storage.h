@@ -97,10 +97,12 @@ struct storage_ops {
     bool (*is_larger)(const struct storage *s, int64_t max_bytes);
 
     /* Within a transaction: adds a waiting row. */
-    int (*outbox_put)(struct storage *s, const char *channel, struct wire_bytes alert,
-                      int64_t decided_us, int64_t *row, struct err *err);
-    /* The oldest waiting row of each channel, in the order of the channels' names. Its cost does
-     * not grow with the number of waiting rows. */
+    int (*outbox_put)(struct storage *s, const char *channel, const char *rule,
+                      struct wire_bytes alert, int64_t decided_us, int64_t *row, struct err *err);
+    /* The next row of each channel, in the order of the channels' names. A row that was tried comes
+     * first. Else the rules take turns: the first waiting row of a rule comes before the second one
+     * of another. Rows of one rule keep the order of decision. The cost does not grow with the
+     * number of waiting rows. */
     int (*outbox_heads)(struct storage *s, storage_outbox_fn *fn, void *ctx, struct err *err);
     /* The earliest decision among waiting and parked rows, INT64_MAX if there is none. */
     int (*outbox_oldest)(struct storage *s, int64_t *decided_us, struct err *err);

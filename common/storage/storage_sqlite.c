@@ -13,6 +13,14 @@ enum {
     LIST_ROWS = 256, /* in one short transaction */
 };
 
+/* The rules of a channel take turns. A waiting row is due after the rows with a lower place; of the
+ * same place the oldest comes first. A new row's place is one behind the last of its rule. A row
+ * that was tried is the next one of its channel (-1), so that its Retry-After holds for all. */
+#define TURN_COLUMNS ", rule TEXT NOT NULL DEFAULT '', place INTEGER NOT NULL DEFAULT 0"
+#define TURN_INDEXES                                                                               \
+    "CREATE INDEX outbox_turns ON outbox (channel, place, row) WHERE state = 0;"                   \
+    "CREATE INDEX outbox_places ON outbox (channel, rule, place) WHERE state = 0;"
+
 static const char tables[] =
     "CREATE TABLE senders (sender BLOB PRIMARY KEY, taken INTEGER NOT NULL,"
     " seen_us INTEGER NOT NULL) WITHOUT ROWID;"
@@ -24,8 +32,7 @@ static const char tables[] =
     " row INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, state INTEGER NOT NULL,"
     " alert BLOB NOT NULL, decided_us INTEGER NOT NULL, tries INTEGER NOT NULL,"
     " last_try_us INTEGER NOT NULL, retry_after_us INTEGER NOT NULL, next_try_us INTEGER NOT NULL,"
-    " ended_us INTEGER NOT NULL, last_answer TEXT NOT NULL);"
-    "CREATE INDEX outbox_waiting ON outbox (channel, row) WHERE state = 0;"
+    " ended_us INTEGER NOT NULL, last_answer TEXT NOT NULL" TURN_COLUMNS ");" TURN_INDEXES
     "CREATE INDEX outbox_pending ON outbox (decided_us) WHERE state < 2;"
     "CREATE INDEX outbox_over ON outbox (decided_us) WHERE state >= 2;"
     "CREATE TABLE channels (channel TEXT PRIMARY KEY, last_try_us INTEGER NOT NULL) WITHOUT ROWID;";
@@ -60,6 +67,9 @@ enum statement {
     " retry_after_us, next_try_us, ended_us, last_answer, channels.last_try_us"                    \
     " FROM outbox LEFT JOIN channels ON channels.channel = outbox.channel "
 
+#define NEXT_CHANNEL                                                                               \
+    OUTBOX_COLUMNS "WHERE state = 0 AND outbox.channel > ?1 ORDER BY outbox.channel, "
+
 static const char *const sql[STATEMENTS] = {
     [GET_SEQUENCE] = "SELECT taken FROM senders WHERE sender = ?1",
     [PUT_SEQUENCE] = "INSERT INTO senders (sender, taken, seen_us) VALUES (?1, ?2, ?3) "
@@ -75,12 +85,12 @@ static const char *const sql[STATEMENTS] = {
                       "ORDER BY position LIMIT 1",
     [TRIM_SNAPSHOTS] = "DELETE FROM snapshots WHERE position < ?1",
     [OUTBOX_PUT] = "INSERT INTO outbox (channel, state, alert, decided_us, tries, last_try_us, "
-                   "retry_after_us, next_try_us, ended_us, last_answer) "
-                   "VALUES (?1, 0, ?2, ?3, 0, 0, 0, 0, 0, '')",
+                   "retry_after_us, next_try_us, ended_us, last_answer, rule, place) "
+                   "SELECT ?1, 0, ?2, ?3, 0, 0, 0, 0, 0, '', ?4, coalesce(max(place) + 1, 0) "
+                   "FROM outbox WHERE state = 0 AND channel = ?1 AND rule = ?4",
     /* From channel to channel by the index, however much waits in each. */
-    [OUTBOX_NEXT_CHANNEL] =
-        OUTBOX_COLUMNS "WHERE state = 0 AND outbox.channel > ?1 ORDER BY outbox.channel, row "
-                       "LIMIT 1",
+    [OUTBOX_NEXT_CHANNEL] = OUTBOX_COLUMNS "WHERE state = 0 AND outbox.channel > ?1 "
+                                           "ORDER BY outbox.channel, place, row LIMIT 1",
     [OUTBOX_OLDEST] = "SELECT min(decided_us) FROM outbox WHERE state < 2",
     /* SQLite takes last_answer from the row with the maximum. */
     [OUTBOX_COUNT] = "SELECT count(*), last_answer, max(last_try_us) FROM outbox "
@@ -90,8 +100,8 @@ static const char *const sql[STATEMENTS] = {
     [OUTBOX_EXPIRABLE] =
         OUTBOX_COLUMNS "WHERE state < 2 AND decided_us <= ?1 ORDER BY decided_us LIMIT ?2",
     [OUTBOX_MARK] = "UPDATE outbox SET state = ?2, tries = tries + 1, last_try_us = ?3, "
-                    "retry_after_us = ?4, next_try_us = ?5, ended_us = ?6, last_answer = ?7 "
-                    "WHERE row = ?1",
+                    "retry_after_us = ?4, next_try_us = ?5, ended_us = ?6, last_answer = ?7, "
+                    "place = -1 WHERE row = ?1",
     [OUTBOX_MARK_EXPIRED] = "UPDATE outbox SET state = 3, next_try_us = 0, ended_us = ?2, "
                             "last_answer = coalesce(nullif(?3, ''), last_answer) WHERE row = ?1",
     [OUTBOX_MARK_CHANNEL] = "INSERT INTO channels (channel, last_try_us) "
@@ -186,13 +196,56 @@ static int check_format(struct journal *j, const struct storage_options *options
     return 0;
 }
 
+static bool has_column(sqlite3 *db, const char *column)
+{
+    return sqlite3_table_column_metadata(db, NULL, "outbox", column, NULL, NULL, NULL, NULL,
+                                         NULL) == SQLITE_OK;
+}
+
+/* Whether an older build made the file. */
+static bool lacks_turns(struct journal *j)
+{
+    return has_column(journal_db(j), "channel") && !has_column(journal_db(j), "place");
+}
+
+/* An older build can still use the file: the new columns have defaults. */
+static int add_turns(struct journal *j, struct err *err)
+{
+    int rc = journal_begin(j, err);
+
+    if (rc != 0)
+        return rc;
+    if (sqlite3_exec(journal_db(j),
+                     "ALTER TABLE outbox ADD COLUMN rule TEXT NOT NULL DEFAULT '';"
+                     "ALTER TABLE outbox ADD COLUMN place INTEGER NOT NULL DEFAULT 0;"
+                     "DROP INDEX IF EXISTS outbox_waiting;" TURN_INDEXES,
+                     NULL, NULL, NULL) == SQLITE_OK)
+        return journal_commit(j, err);
+    rc = err_set(err, ERR_IO, "cannot change the store's tables: %s (check its disk)",
+                 sqlite3_errmsg(journal_db(j)));
+    journal_rollback(j);
+    return rc;
+}
+
+/* A reader may meet an older file; it never writes. */
+static const char *sql_of(enum statement which, bool without_turns)
+{
+    if (!without_turns)
+        return sql[which];
+    if (which == OUTBOX_NEXT_CHANNEL)
+        return NEXT_CHANNEL "row LIMIT 1";
+    return which == OUTBOX_PUT || which == OUTBOX_MARK ? NULL : sql[which];
+}
+
 /* A file of our format without one of our tables or columns is damaged. */
 static int prepare_all(struct store *st, const struct storage_options *options, struct err *err)
 {
+    const bool without_turns = lacks_turns(st->journal);
     struct err why;
 
     for (int i = 0; i < STATEMENTS; i++) {
-        int rc = journal_prepare(st->journal, sql[i], &st->stmts[i], &why);
+        const char *text = sql_of((enum statement)i, without_turns);
+        int rc = text == NULL ? 0 : journal_prepare(st->journal, text, &st->stmts[i], &why);
 
         if (rc == 0)
             continue;
@@ -222,6 +275,8 @@ static int sqlite_open(const struct storage_options *options, struct storage **o
                       &st->journal, set_aside, err);
     if (rc == 0)
         rc = check_format(st->journal, options, err);
+    if (rc == 0 && !options->read_only && lacks_turns(st->journal))
+        rc = add_turns(st->journal, err);
     return rc != 0 ? rc : prepare_all(st, options, err);
 }
 
@@ -401,8 +456,9 @@ static int sqlite_put_start(struct storage *s, int64_t position, struct err *err
 
 /* ---- The outbox's rows ---- */
 
-static int sqlite_outbox_put(struct storage *s, const char *channel, struct wire_bytes alert,
-                             int64_t decided_us, int64_t *row, struct err *err)
+static int sqlite_outbox_put(struct storage *s, const char *channel, const char *rule,
+                             struct wire_bytes alert, int64_t decided_us, int64_t *row,
+                             struct err *err)
 {
     sqlite3_stmt *stmt = store_of(s)->stmts[OUTBOX_PUT];
     int rc;
@@ -410,6 +466,7 @@ static int sqlite_outbox_put(struct storage *s, const char *channel, struct wire
     sqlite3_bind_text(stmt, 1, channel, -1, SQLITE_STATIC);
     sqlite3_bind_blob64(stmt, 2, alert.data, alert.len, SQLITE_STATIC);
     sqlite3_bind_int64(stmt, 3, decided_us);
+    sqlite3_bind_text(stmt, 4, rule, -1, SQLITE_STATIC);
     rc = run(s, OUTBOX_PUT, "cannot keep an alert", err);
     if (rc == 0)
         *row = sqlite3_last_insert_rowid(journal_db(journal_of(s)));

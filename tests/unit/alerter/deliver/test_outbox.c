@@ -220,6 +220,72 @@ static void test_each_channel_gets_its_messages_in_order(void **state)
     assert_string_equal(due_at(t, 499, false).text, "A/2 C/4 ");
 }
 
+static void put_of(struct test *t, const char *rule, const char *id)
+{
+    struct wire_alert a = alert_of(id, "A", 10);
+
+    a.rule = rule;
+    OK(t, outbox_put(t->o, &a, NULL, &t->err));
+}
+
+/* Posts what is due until nothing waits: the ids in that order. */
+static void assert_order(struct test *t, const char *want)
+{
+    struct buf order;
+    struct due d;
+
+    buf_init(&order, 256);
+    while ((d = due_at(t, 100, true)).text[0] != '\0') {
+        assert_int_equal(buf_puts(&order, d.text), 0);
+        mark_and_commit(t, d.row, OUTBOX_DELIVERED, 100, 0);
+    }
+    assert_string_equal(buf_text(&order), want);
+    buf_close(&order);
+}
+
+static void test_rules_take_turns_in_a_channel(void **state)
+{
+    struct test *t = *state;
+
+    open_it(t);
+    begin(t);
+    put_of(t, "flood", "f1");
+    put_of(t, "flood", "f2");
+    put_of(t, "flood", "f3");
+    put_of(t, "h12", "h1");
+    put_of(t, "h12", "h2");
+    put_of(t, "h10", "x1");
+    commit(t);
+    reopen(t);
+    assert_order(t, "A/f1 A/h1 A/x1 A/f2 A/h2 A/f3 ");
+    begin(t);
+    put_of(t, "flood", "f4");
+    put_of(t, "h12", "h3");
+    commit(t);
+    assert_order(t, "A/f4 A/h3 ");
+}
+
+static void test_no_turn_passes_a_message_that_was_tried(void **state)
+{
+    struct test *t = *state;
+
+    open_it(t);
+    begin(t);
+    put_of(t, "flood", "f1");
+    put_of(t, "flood", "f2");
+    commit(t);
+    mark_and_commit(t, 1, OUTBOX_DELIVERED, 90, 0);
+    mark_and_commit(t, 2, OUTBOX_WAITING, 90, 500); /* "retry after" */
+    begin(t);
+    put_of(t, "h12", "h1");
+    put_of(t, "flood", "f3");
+    commit(t);
+    assert_string_equal(due_at(t, 499, false).text, "");
+    assert_string_equal(due_at(t, 500, false).text, "A/f2 ");
+    mark_and_commit(t, 2, OUTBOX_DELIVERED, 500, 0);
+    assert_order(t, "A/h1 A/f3 ");
+}
+
 static void test_facts_survive_a_restart(void **state)
 {
     struct test *t = *state;
@@ -549,6 +615,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_each_channel_gets_its_messages_in_order),
+        TEST(test_rules_take_turns_in_a_channel),
+        TEST(test_no_turn_passes_a_message_that_was_tried),
         TEST(test_facts_survive_a_restart),
         TEST(test_what_failed_is_parked_and_holds_up_nothing),
         TEST(test_an_answer_survives_a_failed_commit),

@@ -398,7 +398,7 @@ static int put_row(struct test *t, const char *channel, int64_t decided_us)
     int64_t row;
     struct wire_bytes alert = {(const uint8_t *)"alert", 5};
 
-    return t->s->ops->outbox_put(t->s, channel, alert, decided_us, &row, &t->err);
+    return t->s->ops->outbox_put(t->s, channel, "rule", alert, decided_us, &row, &t->err);
 }
 
 /* One row as a line. */
@@ -563,6 +563,48 @@ static void test_a_newer_file_is_left_alone(void **state)
     assert_non_null(strstr(t->err.text, "alerter.db"));
 }
 
+/* As an older build left it, with a waiting row. */
+static void make_older(struct test *t)
+{
+    open_it(t);
+    OK(t, storage_begin(t->s, &t->err));
+    OK(t, put_row(t, "A", 10));
+    OK(t, storage_commit(t->s, &t->err));
+    storage_close(t->s);
+    t->s = NULL;
+    change_file(t, "DROP INDEX outbox_turns");
+    change_file(t, "DROP INDEX outbox_places");
+    change_file(t, "ALTER TABLE outbox DROP COLUMN rule");
+    change_file(t, "ALTER TABLE outbox DROP COLUMN place");
+    change_file(t, "CREATE INDEX outbox_waiting ON outbox (channel, row) WHERE state = 0");
+}
+
+static void test_an_older_file_gets_the_columns_of_turns(void **state)
+{
+    struct test *t = *state;
+    struct storage *reader;
+    struct listing l = {.n = 0};
+
+    make_older(t);
+    OK(t, storage_open(&(struct storage_options){.location = t->path, .read_only = true}, &reader,
+                       t->set_aside, &t->err));
+    assert_int_equal(rows_of(t, reader).n, 1);
+    OK(t, reader->ops->outbox_heads(reader, note_row, &l, &t->err));
+    assert_int_equal(l.n, 1);
+    l = (struct listing){.n = 0};
+    storage_close(reader);
+    open_it(t);
+    assert_string_equal(t->set_aside, "");
+    OK(t, storage_begin(t->s, &t->err));
+    OK(t, put_row(t, "A", 20));
+    OK(t, storage_commit(t->s, &t->err));
+    OK(t, t->s->ops->outbox_heads(t->s, note_row, &l, &t->err));
+    assert_int_equal(l.n, 1);
+    assert_memory_equal(l.text, "1 A ", 4); /* the older row goes first */
+    reopen(t);
+    assert_int_equal(rows_of(t, t->s).n, 2);
+}
+
 static void test_one_owner(void **state)
 {
     struct test *t = *state;
@@ -718,6 +760,7 @@ int main(void)
         TEST(test_a_damaged_file_is_set_aside),
         TEST(test_an_entry_that_is_none_is_damage),
         TEST(test_a_newer_file_is_left_alone),
+        TEST(test_an_older_file_gets_the_columns_of_turns),
         TEST(test_one_owner),
         TEST(test_on_a_full_disk_history_goes_first),
         TEST(test_each_operation_fails_once),
