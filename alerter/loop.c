@@ -184,6 +184,7 @@ int loop_open(const struct loop_options *options, struct loop **out, struct err 
     l->settings = options->settings;
     l->signals = options->signals;
     l->notes = options->notes;
+    notices_init(&l->notices);
     rc =
         turn_open(&l->turn, l->settings, &l->notices, options->rules_text, options->rules_len, err);
     if (rc == 0)
@@ -203,5 +204,6 @@ void loop_close(struct loop *l)
         return;
     dispatch_close(l->dispatch);
     turn_close(&l->turn);
+    notices_close(&l->notices);
     free(l);
 }

@@ -13,6 +13,17 @@
 /* Bytes: a rule's name and most groups are whole. */
 enum { SUBJECT_MAX = 600, NAME_MAX_BYTES = 300 };
 
+enum {
+    COOLED_SHOWN = 3,      /* breaches within cooldowns, of one rule in one turn */
+    DECIDED_MAX = 1 << 20, /* bytes of the lines of one turn; further lines are left out */
+};
+
+/* The breaches of a rule within cooldowns in one turn. */
+struct cooled {
+    char rule[128];
+    uint64_t n;
+};
+
 /* Takes a counter's new value. Returns how many of it to log now, 0 if none. */
 static uint64_t due(struct notices_count *c, uint64_t count, int64_t now_us)
 {
@@ -82,20 +93,38 @@ static void log_ready(const struct settings *settings, const struct rules *rules
                                      : "SLACK_BOT_TOKEN is unset, alerts are printed");
 }
 
+void notices_init(struct notices *t)
+{
+    *t = (struct notices){0};
+    buf_init(&t->decided, DECIDED_MAX);
+    buf_init(&t->cooled, RULES_MAX * sizeof(struct cooled));
+}
+
+void notices_close(struct notices *t)
+{
+    buf_close(&t->decided);
+    buf_close(&t->cooled);
+}
+
 void notices_begin(struct notices *t, const struct settings *settings, const struct engine *engine)
 {
     struct engine_counts counts = engine_counts(engine);
 
-    *t = (struct notices){
-        .unknown_rule.seen = counts.unknown_rule,
-        .groups_dropped.seen = counts.groups_dropped,
-        .losses.seen = counts.losses,
-    };
+    t->unknown_rule.seen = counts.unknown_rule;
+    t->groups_dropped.seen = counts.groups_dropped;
+    t->losses.seen = counts.losses;
     log_ready(settings, engine_rules(engine));
+}
+
+static void forget(struct notices *t)
+{
+    buf_clear(&t->decided);
+    buf_clear(&t->cooled);
 }
 
 void notices_turn_failed(struct notices *t, const struct err *why, int64_t now_us)
 {
+    forget(t);
     if (throttle_add(&t->failing, 1, now_us) > 0)
         log_error("nothing is recorded or decided, and ingest keeps its records meanwhile: %s",
                   why->text);
@@ -117,15 +146,35 @@ void notices_say(struct notices *t, struct receiver *receiver, const struct engi
 
 /* ---- outcomes of the engine ---- */
 
-void notices_alert(const struct wire_alert *alert)
+static void add_line(struct notices *t, struct draft *line)
 {
-    struct draft about = draft_begin(DRAFT_PRINT);
+    (void)buf_printf(&t->decided, "%s\n", buf_text(&line->text));
+    draft_close(line);
+}
 
-    wording_subject(&about, alert, alert->rule, SUBJECT_MAX);
-    log_info("alert %s: %s: %s%" PRIu64 " (more than %" PRIu64 ") in %s, %" PRIu64 " suppressed",
-             alert->id, buf_text(&about.text), wording_qualifier(alert), alert->count,
-             alert->threshold, alert->app, alert->suppressed);
-    draft_close(&about);
+static void say_breach(struct draft *d, const struct wire_alert *alert)
+{
+    if (wire_is_digest(alert)) {
+        wording_breach(d, alert);
+        draft_say(d, " in ");
+        wording_app(d, alert);
+        return;
+    }
+    draft_say(d, "%s%" PRIu64 " (more than %" PRIu64 ") in ", wording_qualifier(alert),
+              alert->count, alert->threshold);
+    wording_app(d, alert);
+    draft_say(d, ", %" PRIu64 " suppressed", alert->suppressed);
+}
+
+void notices_alert(struct notices *t, const struct wire_alert *alert)
+{
+    struct draft line = draft_begin(DRAFT_PRINT);
+
+    draft_say(&line, "alert %s: ", alert->id);
+    wording_subject(&line, alert, alert->rule, SUBJECT_MAX);
+    draft_say(&line, ": ");
+    say_breach(&line, alert);
+    add_line(t, &line);
 }
 
 /* "05:55:10 UTC", with the date if that is a day or more away. */
@@ -138,7 +187,7 @@ static void say_until(struct draft *d, int64_t until_us, int64_t now_us)
     draft_say(d, "%s", until_us - now_us < 24 * TIME_HOUR ? text + date : text);
 }
 
-void notices_cooled(const struct engine_cooled *cooled, int64_t now_us)
+static void say_cooled(struct notices *t, const struct engine_cooled *cooled, int64_t now_us)
 {
     const struct wire_alert alert = {
         .rule = cooled->rule, .group = cooled->group, .n_group = cooled->n_group};
@@ -149,6 +198,53 @@ void notices_cooled(const struct engine_cooled *cooled, int64_t now_us)
     wording_subject(&line, &alert, cooled->rule, SUBJECT_MAX);
     draft_say(&line, " breached again, in cooldown until ");
     say_until(&line, cooled->until_us, now_us);
-    log_info("%s", buf_text(&line.text));
-    draft_close(&line);
+    add_line(t, &line);
+}
+
+static struct cooled *each_cooled(const struct notices *t, size_t *n)
+{
+    *n = t->cooled.len / sizeof(struct cooled);
+    return (void *)t->cooled.data;
+}
+
+/* Counts a breach of a rule; returns its breaches so far. */
+static uint64_t count_cooled(struct notices *t, const char *rule)
+{
+    struct cooled one = {.n = 1};
+    size_t n;
+    struct cooled *all = each_cooled(t, &n);
+
+    for (size_t i = 0; i < n; i++) {
+        if (strncmp(all[i].rule, rule, sizeof one.rule - 1) == 0)
+            return ++all[i].n;
+    }
+    snprintf(one.rule, sizeof one.rule, "%s", rule);
+    (void)buf_append(&t->cooled, &one, sizeof one);
+    return 1;
+}
+
+void notices_cooled(struct notices *t, const struct engine_cooled *cooled, int64_t now_us)
+{
+    if (count_cooled(t, cooled->rule) <= COOLED_SHOWN)
+        say_cooled(t, cooled, now_us);
+}
+
+void notices_decided(struct notices *t)
+{
+    size_t n;
+    const struct cooled *all = each_cooled(t, &n);
+    char *line = (char *)t->decided.data;
+
+    while (t->decided.len > 0 && *line != '\0') {
+        char *end = strchr(line, '\n');
+
+        *end = '\0';
+        log_info("%s", line);
+        line = end + 1;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (all[i].n > COOLED_SHOWN)
+            log_info("%s: and %" PRIu64 " more groups breached again in their cooldowns",
+                     all[i].rule, all[i].n - COOLED_SHOWN);
+    forget(t);
 }

@@ -6,6 +6,7 @@
 #include "alerter/engine/engine.h"
 #include "common/app/settings.h"
 #include "common/app/throttle.h"
+#include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/queue/receiver.h"
 
@@ -24,13 +25,20 @@ struct notices {
     struct notices_count unknown_rule;
     struct notices_count groups_dropped;
     struct notices_count losses;
+    /* Of the turn in hand; logged once it is committed. */
+    struct buf decided; /* lines */
+    struct buf cooled;  /* struct cooled of notices.c, one for each rule */
 };
+
+void notices_init(struct notices *t); /* before the first turn */
+void notices_close(struct notices *t);
 
 /* Logs what the alerter begins to serve with. The engine's counts outlive a restart, so what it
  * counted before this start is not logged again. */
 void notices_begin(struct notices *t, const struct settings *settings, const struct engine *engine);
 
-/* To be called when a turn with something to store failed, or was stored. */
+/* To be called when a turn with something to store failed, or was stored. A turn that failed
+ * decided nothing, so its alerts are forgotten. */
 void notices_turn_failed(struct notices *t, const struct err *why, int64_t now_us);
 void notices_turn_went_well(struct notices *t, int64_t now_us);
 
@@ -38,8 +46,11 @@ void notices_turn_went_well(struct notices *t, int64_t now_us);
 void notices_say(struct notices *t, struct receiver *receiver, const struct engine *engine,
                  const char *queue, int64_t now_us);
 
-/* Log an alert that was just decided, and a breach within a cooldown. */
-void notices_alert(const struct wire_alert *alert);
-void notices_cooled(const struct engine_cooled *cooled, int64_t now_us);
+/* Note an alert that was just decided, and a breach within a cooldown: of each rule the first three
+ * in a turn, and the number of the others. */
+void notices_alert(struct notices *t, const struct wire_alert *alert);
+void notices_cooled(struct notices *t, const struct engine_cooled *cooled, int64_t now_us);
+/* Logs these notes, after the commit. */
+void notices_decided(struct notices *t);
 
 #endif

@@ -28,9 +28,14 @@ static int need_transaction(struct turn *t, struct err *err)
     return storage_in_transaction(t->storage) ? 0 : storage_begin(t->storage, err);
 }
 
+/* The log tells of decisions once they are kept, so that none is logged twice. */
 static int commit(struct turn *t, struct err *err)
 {
-    return storage_in_transaction(t->storage) ? outbox_commit(t->outbox, err) : 0;
+    int rc = storage_in_transaction(t->storage) ? outbox_commit(t->outbox, err) : 0;
+
+    if (rc == 0)
+        notices_decided(t->notices);
+    return rc;
 }
 
 static int last_taken(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_t *taken,
@@ -57,7 +62,7 @@ static int put_alert(struct turn *t, const struct wire_alert *alert, struct err 
     int rc = outbox_put(t->outbox, alert, refusal, err);
 
     if (rc == 0)
-        notices_alert(alert);
+        notices_alert(t->notices, alert);
     return rc;
 }
 
@@ -68,7 +73,7 @@ static int put_outcomes(struct turn *t, const struct engine_outcomes *outcomes, 
     for (size_t i = 0; rc == 0 && i < outcomes->n_alerts; i++)
         rc = put_alert(t, &outcomes->alerts[i], err);
     for (size_t i = 0; rc == 0 && i < outcomes->n_cooled; i++)
-        notices_cooled(&outcomes->cooled[i], t->now_us);
+        notices_cooled(t->notices, &outcomes->cooled[i], t->now_us);
     return rc;
 }
 
