@@ -48,6 +48,8 @@ struct replay {
     const char *compare; /* NULL: no comparison */
     bool json;
     struct captured captured;
+    bool has_begun;
+    bool is_scan;       /* the stream was made by scan, which records no ticks */
     struct fold fold;   /* under the recorded rules */
     struct trial trial; /* under one file */
 };
@@ -215,14 +217,31 @@ static void say_forgotten(struct replay *r, const char *rules, const struct fold
             ENGINE_GROUPS_MAX);
 }
 
+/* Prints the alerts that the engine would still decide if nothing but time came. */
+static int finish_ticks(struct replay *r, struct fold *fold, struct err *err)
+{
+    struct engine_outcomes alerts;
+    int rc = 0;
+
+    while (rc == 0 && fold_waits(fold)) {
+        rc = fold_tick(fold, &alerts, err);
+        if (rc == 0)
+            rc = print(r, &alerts, err);
+    }
+    return rc;
+}
+
 /* ---- under the recorded rules ---- */
 
+/* A scan begins with its rules at time 0, the alerter's stream at the time of its clock. */
 static int recorded_entry(void *ctx, const struct wire_entry *entry, struct err *err)
 {
     struct replay *r = ctx;
     struct engine_outcomes alerts;
     int rc = fold_entry(&r->fold, entry, &alerts, err);
 
+    r->is_scan = r->has_begun ? r->is_scan : entry->step_us == 0;
+    r->has_begun = true;
     if (rc == ERR_INPUT && entry->input == WIRE_INPUT_RULES) {
         progress_end(&r->captured.progress);
         fprintf(stderr, "%s: recorded rules that this build refuses are left out: %s\n",
@@ -239,6 +258,8 @@ static int run_recorded(struct replay *r)
 
     if (rc == 0)
         rc = each_entry(&r->captured, recorded_entry, r, &err);
+    if (rc == 0 && r->is_scan)
+        rc = finish_ticks(r, &r->fold, &err);
     say_forgotten(r, r->captured.name, &r->fold);
     code = finish(r, rc, &err);
     fold_close(&r->fold);
@@ -264,6 +285,8 @@ static int run_tried(struct replay *r)
     if (code != STARTUP_OK)
         return code;
     rc = each_entry(&r->captured, tried_entry, r, &err);
+    if (rc == 0)
+        rc = finish_ticks(r, &r->trial.fold, &err);
     trial_end(&r->trial);
     say_forgotten(r, r->trial.path, &r->trial.fold);
     code = finish(r, rc, &err);
@@ -425,6 +448,16 @@ static int compare_settle(struct compare *c, struct err *err)
     return rc;
 }
 
+static int hold_all(struct compare *c, int side, const struct engine_outcomes *alerts,
+                    struct err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < alerts->n_alerts; i++)
+        rc = hold(c, (enum compare_side)side, &alerts->alerts[i], err);
+    return rc;
+}
+
 /* Feeds both an entry; prints the alerts of earlier step times. */
 static int compare_entry(void *ctx, const struct wire_entry *entry, struct err *err)
 {
@@ -439,10 +472,26 @@ static int compare_entry(void *ctx, const struct wire_entry *entry, struct err *
         struct engine_outcomes alerts;
 
         rc = trial_entry(c->sides[side], entry, &alerts, err);
-        for (size_t i = 0; rc == 0 && i < alerts.n_alerts; i++)
-            rc = hold(c, (enum compare_side)side, &alerts.alerts[i], err);
+        if (rc == 0)
+            rc = hold_all(c, side, &alerts, err);
     }
     return rc;
+}
+
+/* At the end of the stream, what both still decide. */
+static int compare_ticks(struct compare *c, struct err *err)
+{
+    struct engine_outcomes alerts;
+    int rc = compare_settle(c, err);
+
+    for (int side = 0; side < 2; side++) {
+        while (rc == 0 && fold_waits(&c->sides[side]->fold)) {
+            rc = fold_tick(&c->sides[side]->fold, &alerts, err);
+            if (rc == 0)
+                rc = hold_all(c, side, &alerts, err);
+        }
+    }
+    return rc == 0 ? compare_settle(c, err) : rc;
 }
 
 /* Prints the differences up to the damage, too, if the capture is damaged. */
@@ -455,7 +504,7 @@ static int compare(struct replay *replay, struct trial *before, struct trial *af
     if (rc == 0)
         rc = each_entry(&replay->captured, compare_entry, &c, &err);
     if (rc == 0)
-        rc = compare_settle(&c, &err);
+        rc = compare_ticks(&c, &err);
     else if (c.wire != NULL)
         (void)compare_settle(&c, &unsettled);
     trial_end(before);

@@ -121,6 +121,8 @@ static bool is_rule(const struct diff *d, const char *name)
 /* What a test gives of an alert beside its time and rule, each behind a comma. */
 static void show_expected(const struct diff *d, const struct ruletest_alert *e, struct buf *out)
 {
+    if (e->groups != RULETEST_ANY_COUNT)
+        (void)buf_printf(out, ", a digest of %" PRIu64 " groups", e->groups);
     if (e->count != RULETEST_ANY_COUNT)
         (void)buf_printf(out, ", count %" PRIu64, e->count);
     if (e->app != NULL)
@@ -154,7 +156,10 @@ static void say_unexpected(struct diff *d, const struct wire_alert *a)
     span(d, a->at_us, at);
     span(d, a->first_us, first);
     span(d, a->last_us, last);
-    (void)buf_printf(&more, ", app %s", a->app);
+    if (wire_is_digest(a))
+        (void)buf_printf(&more, ", a digest of %" PRIu64 " groups", a->groups);
+    if (a->app[0] != '\0')
+        (void)buf_printf(&more, ", app %s", a->app);
     if (a->n_group > 0) {
         (void)buf_puts(&more, ", group ");
         show_group(a->group, a->n_group, &more);
@@ -178,6 +183,7 @@ static const char *group_value(const struct wire_alert *a, const char *key)
 static bool is_expected(const struct ruletest_alert *e, const struct wire_alert *a)
 {
     if (e->at_us != a->at_us || strcmp(e->rule, a->rule) != 0 ||
+        wire_is_digest(a) != (e->groups != RULETEST_ANY_COUNT) ||
         (e->app != NULL && strcmp(e->app, a->app) != 0))
         return false;
     for (size_t i = 0; i < e->n_group; i++) {
@@ -227,6 +233,7 @@ static void compare(struct diff *d, const struct ruletest_alert *e, const struct
 {
     compare_numbers(d, e, "count", e->count, a->count);
     compare_numbers(d, e, "suppressed", e->suppressed, a->suppressed);
+    compare_numbers(d, e, "groups", e->groups, a->groups);
     if (e->has_at_least && e->at_least != a->at_least)
         differs(d, e, "at_least", e->at_least ? "yes" : "no", a->at_least ? "yes" : "no");
     compare_times(d, e, "first", e->first_us, a->first_us);
@@ -368,6 +375,12 @@ static int receive(struct run *r, const struct ruletest_delivery *d, int64_t at_
     return rc == 0 ? delivery_finish(r->delivery, records, n) : rc;
 }
 
+static void take_alerts(struct run *r, const struct engine_outcomes *alerts)
+{
+    for (size_t i = 0; i < alerts->n_alerts; i++)
+        diff_take(&r->diff, &alerts->alerts[i]);
+}
+
 static int decide(struct run *r, const struct wire_record *record, int64_t at_us, struct err *err)
 {
     struct wire_entry entry = {.step_us = at_us, .input = WIRE_INPUT_RECORD};
@@ -380,8 +393,22 @@ static int decide(struct run *r, const struct wire_record *record, int64_t at_us
         return err_set(err, rc, "a record cannot be packed");
     entry.bytes = (struct wire_bytes){r->record.data, r->record.len};
     rc = fold_entry(&r->fold, &entry, &alerts, err);
-    for (size_t i = 0; rc == 0 && i < alerts.n_alerts; i++)
-        diff_take(&r->diff, &alerts.alerts[i]);
+    if (rc == 0)
+        take_alerts(r, &alerts);
+    return rc;
+}
+
+/* Decides what still waits after the last delivery. */
+static int decide_rest(struct run *r, struct err *err)
+{
+    struct engine_outcomes alerts;
+    int rc = 0;
+
+    while (rc == 0 && fold_waits(&r->fold)) {
+        rc = fold_tick(&r->fold, &alerts, err);
+        if (rc == 0)
+            take_alerts(r, &alerts);
+    }
     return rc;
 }
 
@@ -427,6 +454,8 @@ static int run_deliveries(struct run *r, const struct ruletest *test, struct err
     rc = fold_open_trial(&r->fold, buf_text(r->text), r->text->len, err);
     if (rc == 0) {
         rc = deliver_all(r, heap, test->n_deliveries, err);
+        if (rc == 0)
+            rc = decide_rest(r, err);
         fold_close(&r->fold);
     }
     free(heap);

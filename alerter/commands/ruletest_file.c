@@ -268,6 +268,7 @@ static const struct yamlmap_key alert_keys[] = {
     {"group", read_group, 0, false, 0, "group: {path: /x}"},
     {"count", yamlmap_read_number, AT(count), false, COUNT_MAX, "count: 4"},
     {"suppressed", yamlmap_read_number, AT(suppressed), false, COUNT_MAX, "suppressed: 0"},
+    {"groups", yamlmap_read_number, AT(groups), false, COUNT_MAX, "groups: 12"},
     {"at_least", yamlmap_read_bool, AT(at_least), false, TEXT_MAX_BYTES, "at_least: no"},
     {"first", read_time, AT(first_us), false, TEXT_MAX_BYTES, "first: 0s"},
     {"last", read_time, AT(last_us), false, TEXT_MAX_BYTES, "last: 12s"},
@@ -283,6 +284,7 @@ static void read_alert(struct reader *r, yaml_node_t *node, int64_t before_us,
                                      .at_us = before_us,
                                      .count = RULETEST_ANY_COUNT,
                                      .suppressed = RULETEST_ANY_COUNT,
+                                     .groups = RULETEST_ANY_COUNT,
                                      .first_us = RULETEST_ANY_TIME,
                                      .last_us = RULETEST_ANY_TIME};
     yamlmap_read(r, node, "an item of \"alerts\"", alert_keys, ALERT_KEYS, alert);

@@ -57,6 +57,7 @@ struct ruletest_alert {
     const struct wire_group *group;
     size_t n_group; /* keys that are not given are not compared */
     uint64_t count, suppressed;
+    uint64_t groups; /* of a digest; RULETEST_ANY_COUNT: it is none */
     int64_t first_us, last_us;
     bool at_least;
     bool has_at_least;

@@ -189,6 +189,27 @@ static int print_key(const struct status *s, const struct key_state *key, struct
     return output_line(&d, err);
 }
 
+/* Whether alerts of the rule are withheld, and when its digest comes. */
+static int print_budget(const struct status *s, const struct rule *rule, struct err *err)
+{
+    const struct engine_budget b = engine_budget(s->fold.engine, rule, s->now_us);
+    struct draft d;
+
+    if (b.digest_us == ENGINE_NEVER && b.storm_until_us == ENGINE_NEVER)
+        return 0;
+    d = draft_begin(DRAFT_PRINT);
+    draft_say(&d, "  storm: %" PRIu64 " alert%s withheld, ", b.withheld,
+              b.withheld == 1 ? "" : "s");
+    if (b.digest_us != ENGINE_NEVER) {
+        draft_say(&d, "digest at ");
+        draft_say_time(&d, b.digest_us);
+    } else {
+        draft_say(&d, "over at ");
+        draft_say_time(&d, b.storm_until_us);
+    }
+    return output_line(&d, err);
+}
+
 /* The keys of a rule stand together from `from` on; returns the index after them. */
 static size_t end_of_rule(const struct status *s, const struct rule *rule, size_t from)
 {
@@ -207,6 +228,8 @@ static int print_rules(const struct status *s, struct err *err)
         const size_t end = end_of_rule(s, rule, from);
 
         rc = print_rule(rule, err);
+        if (rc == 0)
+            rc = print_budget(s, rule, err);
         for (size_t i = from; i < end && i < from + TEXT_GROUPS && rc == 0; i++)
             rc = print_key(s, &s->keys[i], err);
         if (end == from)
@@ -315,6 +338,17 @@ static json_t *key_json(const struct status *s, const struct key_state *key)
         output_time(key->at.alerted_us), "last_delivery", output_time(key->at.arrived_us));
 }
 
+/* null if the rule is in no storm */
+static json_t *storm_json(const struct status *s, const struct rule *rule)
+{
+    const struct engine_budget b = engine_budget(s->fold.engine, rule, s->now_us);
+
+    if (b.digest_us == ENGINE_NEVER && b.storm_until_us == ENGINE_NEVER)
+        return json_null();
+    return json_pack("{s:I, s:I, s:o}", "withheld", (json_int_t)b.withheld, "groups",
+                     (json_int_t)b.groups, "digest", output_time(b.digest_us));
+}
+
 static json_t *rules_json(const struct status *s)
 {
     json_t *rules = json_array();
@@ -329,11 +363,12 @@ static json_t *rules_json(const struct status *s)
         for (size_t i = from; i < from + shown; i++)
             json_array_append_new(groups, key_json(s, &s->keys[i]));
         json_array_append_new(rules,
-                              json_pack("{s:s, s:I, s:f, s:f, s:o, s:I}", "rule", rule->name,
+                              json_pack("{s:s, s:I, s:f, s:f, s:o, s:o, s:I}", "rule", rule->name,
                                         "threshold", (json_int_t)rule->more_than, "window_s",
                                         (double)rule->within_us / (double)TIME_S, "cooldown_s",
-                                        (double)rule->cooldown_us / (double)TIME_S, "groups",
-                                        groups, "more_groups", (json_int_t)(end - from - shown)));
+                                        (double)rule->cooldown_us / (double)TIME_S, "storm",
+                                        storm_json(s, rule), "groups", groups, "more_groups",
+                                        (json_int_t)(end - from - shown)));
         from = end;
     }
     return rules;
@@ -362,11 +397,12 @@ static json_t *outbox_json(const struct status *s)
 
 static json_t *counts_json(const struct engine_counts *c)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "records",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "records",
                      (json_int_t)c->records, "repeats", (json_int_t)c->repeats, "losses",
                      (json_int_t)c->losses, "matches", (json_int_t)c->matches, "too_late",
                      (json_int_t)c->too_late, "skewed", (json_int_t)c->skewed, "unknown_rule",
-                     (json_int_t)c->unknown_rule, "alerts", (json_int_t)c->alerts, "cooled",
+                     (json_int_t)c->unknown_rule, "alerts", (json_int_t)c->alerts, "withheld",
+                     (json_int_t)c->withheld, "digests", (json_int_t)c->digests, "cooled",
                      (json_int_t)c->cooled, "keys_dropped", (json_int_t)c->keys_dropped,
                      "groups_dropped", (json_int_t)c->groups_dropped);
 }

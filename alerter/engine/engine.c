@@ -2,6 +2,7 @@
  * alerter/stream/fold.c, which feeds it the stream, live and in a replay alike. */
 #include "alerter/engine/engine.h"
 
+#include "alerter/engine/budgets.h"
 #include "alerter/engine/judge.h"
 #include "alerter/engine/keys.h"
 #include "alerter/engine/losses.h"
@@ -37,10 +38,10 @@ struct touch {
 struct engine {
     struct ruleset rules; /* all zeros before the first */
     struct keys *keys;
+    struct budgets budgets;
     struct repeats frames;
     struct losses losses;
-    int64_t step_us; /* of the last record, 0 before the first */
-    int64_t next_us; /* when the engine waits for a tick, INT64_MAX: it does not */
+    int64_t step_us; /* of the last record or digest, 0 before the first */
     struct engine_counts counts;
     struct engine_limits limits;
 
@@ -50,13 +51,18 @@ struct engine {
     struct touch *touches;
     size_t n_touches;
     size_t *next_group; /* for each group of the record, the key's next one */
-    struct wire_alert *alerts;
-    size_t n_alerts;
     struct engine_cooled *cooled;
     size_t n_cooled;
-    size_t groups_cap; /* of the four arrays */
+    size_t groups_cap; /* of the three arrays */
+    struct wire_alert *alerts;
+    size_t n_alerts;
+    size_t alerts_cap;
     struct window_run *runs;
     size_t runs_cap;
+
+    /* The outcomes of the last step borrow from them. */
+    struct digest *told;
+    struct ruleset old_rules;
 };
 
 static const struct engine_limits DEFAULT_LIMITS = {
@@ -84,14 +90,31 @@ struct engine *engine_new(uint64_t seed)
     repeats_init(&e->frames, seed);
     losses_init(&e->losses, seed);
     e->limits = DEFAULT_LIMITS;
-    e->next_us = INT64_MAX;
+    e->budgets.next_us = INT64_MAX;
     return e;
+}
+
+/* Frees what the outcomes of the last step borrowed. */
+static void forget_outcomes(struct engine *e)
+{
+    e->n_touches = 0;
+    e->n_alerts = 0;
+    e->n_cooled = 0;
+    while (e->told != NULL) {
+        struct digest *d = e->told;
+
+        e->told = d->next;
+        digest_free(d);
+    }
+    if (e->old_rules.text != NULL)
+        ruleset_close(&e->old_rules);
 }
 
 void engine_free(struct engine *e)
 {
     if (e == NULL)
         return;
+    forget_outcomes(e);
     free(e->runs);
     free(e->cooled);
     free(e->alerts);
@@ -100,6 +123,7 @@ void engine_free(struct engine *e)
     losses_close(&e->losses);
     repeats_close(&e->frames);
     keys_free(e->keys);
+    budgets_close(&e->budgets);
     ruleset_close(&e->rules);
     free(e);
 }
@@ -134,6 +158,79 @@ const struct rule *engine_rule(const struct engine *e, const char *name)
     return ruleset_find(&e->rules, name);
 }
 
+/* ---- digests ---- */
+
+static void advance(struct engine *e, int64_t at_us)
+{
+    if (at_us > e->step_us)
+        e->step_us = at_us;
+}
+
+/* Makes room for `more` alerts. */
+static int reserve_alerts(struct engine *e, size_t more)
+{
+    size_t n = e->n_alerts + more;
+    struct wire_alert *grown;
+
+    if (n <= e->alerts_cap)
+        return 0;
+    grown = realloc(e->alerts, n * sizeof *grown);
+    if (grown == NULL)
+        return ERR_NOMEM;
+    e->alerts = grown;
+    e->alerts_cap = n;
+    return 0;
+}
+
+/* There must be room for it. */
+static void tell_digest(struct engine *e, size_t i, int64_t at_us)
+{
+    const struct rule *rule = &e->rules.rules->rules[i];
+    const int64_t starts_us = e->budgets.list[i].starts_us;
+    struct digest *d = budgets_take(&e->budgets, i, rule);
+    struct wire_alert *alert = &e->alerts[e->n_alerts++];
+
+    advance(e, at_us);
+    digest_show(d, rule, at_us, alert);
+    alert->period_us = at_us - starts_us;
+    d->next = e->told;
+    e->told = d;
+    e->counts.digests++;
+}
+
+static int tell_due(struct engine *e, int64_t at_us)
+{
+    size_t i;
+
+    while ((i = budgets_due(&e->budgets, at_us)) != SIZE_MAX) {
+        if (reserve_alerts(e, 1) != 0)
+            return ERR_NOMEM;
+        tell_digest(e, i, e->budgets.next_us);
+    }
+    return 0;
+}
+
+int64_t engine_next_us(const struct engine *e)
+{
+    return e->budgets.next_us;
+}
+
+struct engine_budget engine_budget(const struct engine *e, const struct rule *rule, int64_t now_us)
+{
+    const struct budget *one = &e->budgets.list[ruleset_index(&e->rules, rule)];
+    const struct digest *d = one->digest;
+
+    return (struct engine_budget){
+        .withheld = d != NULL ? d->withheld : 0,
+        .groups = d != NULL ? d->groups : 0,
+        .digest_us = d != NULL ? one->ends_us : ENGINE_NEVER,
+        .storm_until_us =
+            (d != NULL || one->is_storm) && one->ends_us > now_us ? one->ends_us : ENGINE_NEVER,
+    };
+}
+
+/* ---- a reload ---- */
+
 struct reload {
     const struct ruleset *old;
     const struct ruleset *next;
@@ -148,16 +245,42 @@ static bool outlives_reload(void *ctx, const char *name)
     return old != NULL && next != NULL && ruleset_same_matching(old, next);
 }
 
-static int take_rules(struct engine *e, struct wire_bytes text, struct err *err)
+/* Each rule that goes on keeps its budget. The digests of the others come now; there is room. */
+static void carry_budgets(struct engine *e, struct reload *reload, struct budgets *next,
+                          int64_t at_us)
+{
+    for (size_t i = 0; i < e->budgets.n; i++) {
+        const char *name = e->rules.rules->rules[i].name;
+
+        if (outlives_reload(reload, name))
+            budgets_move(&e->budgets, i, next,
+                         ruleset_index(reload->next, ruleset_find(reload->next, name)));
+        else if (e->budgets.list[i].digest != NULL)
+            tell_digest(e, i, at_us > e->step_us ? at_us : e->step_us);
+    }
+    budgets_close(&e->budgets);
+    e->budgets = *next;
+}
+
+/* Nothing can fail once the first digest is told. */
+static int take_rules(struct engine *e, const struct engine_event *event, struct err *err)
 {
     struct ruleset next;
     struct reload reload = {.old = &e->rules, .next = &next};
-    int rc = ruleset_read(&next, (const char *)text.data, text.len, err);
+    struct budgets budgets;
+    int rc = ruleset_read(&next, (const char *)event->rules.data, event->rules.len, err);
 
     if (rc != 0)
         return rc;
+    if (reserve_alerts(e, budgets_waiting(&e->budgets)) != 0 ||
+        budgets_init(&budgets, next.rules->n) != 0) {
+        ruleset_close(&next);
+        return err_set(err, ERR_NOMEM, "rules: no memory");
+    }
+    (void)tell_due(e, event->at_us);
+    carry_budgets(e, &reload, &budgets, event->at_us);
     keys_drop(e->keys, outlives_reload, &reload);
-    ruleset_close(&e->rules);
+    e->old_rules = e->rules;
     e->rules = next;
     return 0;
 }
@@ -171,14 +294,12 @@ static int reserve_groups(struct engine *e, size_t n)
         return 0;
     free(e->touches);
     free(e->next_group);
-    free(e->alerts);
     free(e->cooled);
     e->groups_cap = 0;
     e->touches = calloc(n, sizeof *e->touches);
     e->next_group = calloc(n, sizeof *e->next_group);
-    e->alerts = calloc(n, sizeof *e->alerts);
     e->cooled = calloc(n, sizeof *e->cooled);
-    if (e->touches == NULL || e->next_group == NULL || e->alerts == NULL || e->cooled == NULL)
+    if (e->touches == NULL || e->next_group == NULL || e->cooled == NULL)
         return ERR_NOMEM;
     e->groups_cap = n;
     return 0;
@@ -357,16 +478,15 @@ static bool is_short(const struct engine *e, const struct touch *t,
     return losses_newest(&e->losses, e->app) > breach->last_ms - judge_within_ms(t->rule);
 }
 
-static void add_alert(struct engine *e, const struct wire_record *record, struct touch *t,
-                      const struct judge_result *judged)
+static void fill_alert(const struct engine *e, const struct wire_record *record, struct touch *t,
+                       const struct judge_result *judged, struct wire_alert *alert)
 {
     const struct window_count *breach = &judged->most;
     const struct wire_matches *line = shown(e, record, t);
     const struct rule *rule = t->rule;
-    struct wire_alert *alert = &e->alerts[e->n_alerts++];
 
     *alert = (struct wire_alert){
-        .kind = "breach",
+        .kind = WIRE_BREACH,
         .rule = rule->name,
         .app = e->app,
         .at_us = e->step_us,
@@ -393,8 +513,26 @@ static void add_alert(struct engine *e, const struct wire_record *record, struct
     fill_group(record, t);
     alert->group = t->pairs;
     alert->n_group = rule->group_by.n;
+}
+
+/* The alert gets a message of its own, or goes into the rule's digest. `fresh` is the number of the
+ * key's matches in this record. */
+static int add_alert(struct engine *e, const struct wire_record *record, struct touch *t,
+                     const struct judge_result *judged, uint64_t fresh)
+{
+    struct wire_alert *alert = &e->alerts[e->n_alerts];
+    const size_t rule = ruleset_index(&e->rules, t->rule);
+
+    fill_alert(e, record, t, judged, alert);
+    if (!budgets_spend(&e->budgets, rule, t->rule, e->step_us)) {
+        e->counts.withheld++;
+        return budgets_withhold(&e->budgets, rule, alert, judged->before_us,
+                                judged->suppressed + fresh);
+    }
     write_id(alert, alert->id);
+    e->n_alerts++;
     e->counts.alerts++;
+    return 0;
 }
 
 static void add_cooled(struct engine *e, const struct wire_record *record, struct touch *t,
@@ -417,6 +555,7 @@ static int take_touch(struct engine *e, const struct wire_record *record, struct
 {
     const int64_t keep_ms = judge_within_ms(t->rule) + ENGINE_LATE_MAX_US / TIME_MS;
     struct judge_result judged;
+    uint64_t fresh;
     size_t n, late;
     int rc = collect(e, record, t, &n);
 
@@ -428,11 +567,12 @@ static int take_touch(struct engine *e, const struct wire_record *record, struct
     rc = keys_put(e->keys, t->key, e->runs + late, n - late, keep_ms, e->limits.key_times);
     if (rc != 0 || late == n)
         return rc;
-    e->counts.matches += judge_matches(e->runs + late, n - late);
+    fresh = judge_matches(e->runs + late, n - late);
+    e->counts.matches += fresh;
     t->key->arrived_us = e->step_us;
     judged = judge_key(t->key, t->rule, e->runs + late, n - late, e->step_us);
     if (judged.verdict == JUDGE_ALERT)
-        add_alert(e, record, t, &judged);
+        return add_alert(e, record, t, &judged, fresh);
     if (judged.verdict == JUDGE_COOLED)
         add_cooled(e, record, t, judged.is_first);
     return 0;
@@ -482,6 +622,8 @@ static int take_matches(struct engine *e, const struct wire_record *record)
 {
     int rc = reserve_groups(e, record->n_matches);
 
+    if (rc == 0)
+        rc = reserve_alerts(e, record->n_matches);
     e->app = app_of(e, record->drain);
     e->received_us = received_us(e, record);
     if (rc == 0 && record->lost > 0)
@@ -497,16 +639,11 @@ static int take_matches(struct engine *e, const struct wire_record *record)
     return 0;
 }
 
-static int take_record(struct engine *e, const struct wire_record *record, int64_t at_us,
-                       struct engine_outcomes *out)
+static int take_record(struct engine *e, const struct wire_record *record, int64_t at_us)
 {
     int rc;
 
-    if (at_us > e->step_us)
-        e->step_us = at_us;
-    e->n_touches = 0;
-    e->n_alerts = 0;
-    e->n_cooled = 0;
+    advance(e, at_us);
     e->counts.records++;
     rc = is_repeat(e, record);
     if (rc == 1) {
@@ -520,34 +657,35 @@ static int take_record(struct engine *e, const struct wire_record *record, int64
         e->runs = NULL;
         e->runs_cap = 0;
     }
+    return rc;
+}
+
+static int act(struct engine *e, const struct engine_event *event, struct err *err)
+{
+    int rc;
+
+    if (event->kind == ENGINE_RULES)
+        return take_rules(e, event, err);
+    rc = tell_due(e, event->at_us);
+    if (rc == 0 && event->kind == ENGINE_RECORD)
+        rc = take_record(e, event->record, event->at_us);
+    return rc == 0 ? 0 : err_set(err, ERR_NOMEM, "no memory for the engine");
+}
+
+int engine_step(struct engine *e, const struct engine_event *event, struct engine_outcomes *out,
+                struct err *err)
+{
+    int rc;
+
+    *out = (struct engine_outcomes){0};
+    forget_outcomes(e);
+    rc = act(e, event, err);
     if (rc == 0)
         *out = (struct engine_outcomes){.alerts = e->alerts,
                                         .n_alerts = e->n_alerts,
                                         .cooled = e->cooled,
                                         .n_cooled = e->n_cooled};
     return rc;
-}
-
-int engine_step(struct engine *e, const struct engine_event *event, struct engine_outcomes *out,
-                struct err *err)
-{
-    *out = (struct engine_outcomes){0};
-    switch (event->kind) {
-    case ENGINE_RECORD:
-        if (take_record(e, event->record, event->at_us, out) == 0)
-            return 0;
-        return err_set(err, ERR_NOMEM, "no memory for the engine");
-    case ENGINE_RULES:
-        return take_rules(e, event->rules, err);
-    case ENGINE_TICK:
-        return 0;
-    }
-    abort(); /* engine.h lists no other kind */
-}
-
-int64_t engine_next_us(const struct engine *e)
-{
-    return e->next_us;
 }
 
 void engine_each_key(const struct engine *e, int64_t now_us, engine_key_fn *fn, void *ctx)
@@ -585,7 +723,7 @@ struct engine_counts engine_counts(const struct engine *e)
 /* ---- saving and loading ---- */
 
 /* The counters, in the order in which they are saved. */
-enum { N_COUNTERS = 11 };
+enum { N_COUNTERS = 13, N_COUNTERS_3 = 11 /* of version 3 and before */ };
 
 static void list_counters(struct engine_counts *c, uint64_t *out[N_COUNTERS])
 {
@@ -602,6 +740,8 @@ static void list_counters(struct engine_counts *c, uint64_t *out[N_COUNTERS])
     out[n++] = &c->keys_dropped;
     out[n++] = &c->groups_dropped;
     out[n++] = &c->losses;
+    out[n++] = &c->withheld;
+    out[n++] = &c->digests;
     assert(n == N_COUNTERS);
 }
 
@@ -623,6 +763,7 @@ int engine_save(const struct engine *e, struct buf *out)
     repeats_save(&e->frames, &w);
     losses_save(&e->losses, &w);
     keys_save(e->keys, &w);
+    budgets_save(&e->budgets, e->rules.rules, e->step_us, &w);
     return snapshot_finish(&w);
 }
 
@@ -650,10 +791,10 @@ static int load_rules(struct engine *e, struct snapshot_reader *r, struct err *e
     if (rc == ERR_INPUT)
         return err_set(err, ERR_VERSION, "snapshot: this build refuses its rules: %.900s",
                        refused.text);
-    return rc;
+    return rc != 0 ? rc : budgets_init(&e->budgets, e->rules.rules->n);
 }
 
-/* Frame-Ids, losses and keys, in the order in which engine_save writes them. */
+/* Frame-Ids, losses, keys and budgets, in the order in which engine_save writes them. */
 static int load_memory(struct engine *e, struct snapshot_reader *r)
 {
     struct repeats_limits frames = {.drains = e->limits.drains,
@@ -668,6 +809,8 @@ static int load_memory(struct engine *e, struct snapshot_reader *r)
                          e->step_us / TIME_MS + ENGINE_SKEW_MAX_US / TIME_MS);
     if (rc == 0)
         rc = keys_load(e->keys, r, &keys, e->step_us, is_known, &e->rules);
+    if (rc == 0 && r->version >= 4)
+        rc = budgets_load(&e->budgets, e->rules.rules, e->step_us, r);
     if (rc == 0 && (!snapshot_complete(r) || keys_counts(e->keys).times > e->limits.times))
         rc = ERR_DAMAGED;
     return rc;
@@ -682,7 +825,7 @@ static int load_body(struct engine *e, struct snapshot_reader *r, struct err *er
         return rc;
     e->step_us = (int64_t)snapshot_get_max(r, INT64_MAX);
     list_counters(&e->counts, counters);
-    for (size_t i = 0; i < N_COUNTERS; i++)
+    for (size_t i = 0; i < (r->version >= 4 ? N_COUNTERS : N_COUNTERS_3); i++)
         *counters[i] = snapshot_get_u64(r);
     return load_memory(e, r);
 }

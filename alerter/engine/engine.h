@@ -16,13 +16,19 @@
  * An alert is "arrived late" if a match that it may count had a time of its own that was over an
  * hour older than its delivery: then its first and last times may be times of arrival.
  *
+ * A rule has a budget of messages (budgets.h). An alert beyond it is decided like any other, with
+ * its cooldown, but no outcome tells of it. It goes into the rule's digest, an alert of the kind
+ * WIRE_DIGEST that is due when the period of the budget ends. Its id is a function of rule and
+ * time.
+ *
  * Time reaches the engine in events alone. If the engine waits for a time, engine_next_us returns
  * it. Each event first does all that is due at its time or before, at the time at which it was due,
  * and then acts. So the outcomes are the same whether a tick comes at that time, later, or not at
  * all before the next record.
  *
- * Memory: about 400 bytes an idle key, 16 to 24 for each further distinct millisecond in its window
- * (window.h names the exceptions), 90 a Frame-Id, 160 an app that lost lines. */
+ * Memory: 40 bytes a rule and 700 a waiting digest, about 400 bytes an idle key, 16 to 24 for each
+ * further distinct millisecond in its window (window.h names the exceptions), 90 a Frame-Id, 160 an
+ * app that lost lines. */
 #ifndef DRAINWATCH_ALERTER_ENGINE_ENGINE_H
 #define DRAINWATCH_ALERTER_ENGINE_ENGINE_H
 
@@ -74,12 +80,14 @@ struct engine_counts {
     uint64_t too_late;     /* older than their key's window reaches */
     uint64_t skewed;       /* matches that count at the receive time instead of their own */
     uint64_t unknown_rule; /* matches of a rule that the rules in force do not have */
-    uint64_t alerts;
-    uint64_t cooled; /* breaches within a cooldown */
+    uint64_t alerts;       /* that got a message of their own */
+    uint64_t cooled;       /* breaches within a cooldown */
     uint64_t
         keys_dropped; /* because there was no room; not keys of a rule that a reload took away */
     uint64_t groups_dropped; /* of a rule with too many groups; not counted in keys_dropped */
     uint64_t losses;         /* records that reported lost lines */
+    uint64_t withheld;       /* alerts that went into a digest */
+    uint64_t digests;
     /* Held now. */
     size_t keys;
     size_t times;
@@ -94,7 +102,7 @@ enum engine_event_kind {
 struct engine_event {
     enum engine_event_kind kind;
     int64_t at_us; /* the step time. A record's must not be before the last one's; it is raised to
-                      that. Rules act at once, whatever it says */
+                      that. Rules and ticks act at once, whatever it says */
     union {
         const struct wire_record *record;
         struct wire_bytes rules;
@@ -127,9 +135,10 @@ struct engine_cooled {
     int64_t until_us; /* the end of the cooldown, a step time */
 };
 
-/* The outcomes of one step. They stand in the order in which the record's matches first
- * touched their keys, and borrow from the engine (valid until the next step) and from the record
- * (app, group's values, source, process, sample). */
+/* The outcomes of one step. Digests that were due come first, in the order of their times. Alerts
+ * stand in the order in which the record's matches first touched their keys. They borrow from the
+ * engine (valid until the next step) and from the record (app, group's values, source, process,
+ * sample). */
 struct engine_outcomes {
     const struct wire_alert *alerts;
     size_t n_alerts;
@@ -146,12 +155,13 @@ void engine_set_limits(struct engine *e, const struct engine_limits *limits);
 
 /* Takes one event; `event` is borrowed for the call.
  *
- * Rules keep the windows and cooldowns of a rule whose name and matching (source, process, field,
- * match, unless, group_by, fold_ids) are unchanged; other rules start empty. A longer `within`
- * finds the matches that the shorter one kept.
+ * Rules keep the windows, cooldowns and budget of a rule whose name and matching (source, process,
+ * field, match, unless, group_by, fold_ids) are unchanged; other rules start empty. A longer
+ * `within` finds the matches that the shorter one kept. The digest of a rule that does not go on
+ * comes at once.
  *
- * Returns 0; ERR_INPUT for rules with faults, which leaves the old ones in force; or ERR_NOMEM,
- * after which an engine that was taking a record must be thrown away. */
+ * Returns 0; ERR_INPUT for rules with faults, which changes nothing; or ERR_NOMEM, after which an
+ * engine that was taking a record or a tick must be thrown away. */
 int engine_step(struct engine *e, const struct engine_event *event, struct engine_outcomes *out,
                 struct err *err);
 
@@ -183,6 +193,15 @@ struct engine_key {
  * `values` are valid until the next step, the array during the call. */
 typedef void engine_key_fn(void *ctx, const struct engine_key *key);
 void engine_each_key(const struct engine *e, int64_t now_us, engine_key_fn *fn, void *ctx);
+
+/* How the budget of a rule in force stands at `now_us`. */
+struct engine_budget {
+    uint64_t withheld;      /* alerts that wait for its digest */
+    uint64_t groups;        /* of them: app and group, each once */
+    int64_t digest_us;      /* when the digest comes; ENGINE_NEVER: nothing was withheld */
+    int64_t storm_until_us; /* until then all alerts go into a digest; ENGINE_NEVER: no storm */
+};
+struct engine_budget engine_budget(const struct engine *e, const struct rule *rule, int64_t now_us);
 
 struct engine_counts engine_counts(const struct engine *e);
 

@@ -36,6 +36,7 @@ struct judge_result judge_key(struct key *key, const struct rule *rule,
     if (breach && step_us >= judge_cooldown_end_us(key, rule)) {
         result.most = window_judge(&key->window, fresh, n, within_ms);
         result.suppressed = key->since;
+        result.before_us = key->alerted_us;
         result.verdict = JUDGE_ALERT;
         key->alerted_us = step_us;
         key->since = 0;

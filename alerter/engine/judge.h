@@ -22,6 +22,7 @@ struct judge_result {
     enum judge_verdict verdict;
     struct window_count most; /* JUDGE_ALERT: the largest interval that holds a new match */
     uint64_t suppressed;      /* JUDGE_ALERT: matches put in after the key's last alert */
+    int64_t before_us;        /* JUDGE_ALERT: time of that alert, KEY_NEVER: there was none */
     bool is_first;            /* JUDGE_COOLED: no earlier breach fell into this cooldown */
 };
 

@@ -93,6 +93,11 @@ const struct rule *ruleset_find(const struct ruleset *set, const char *name)
     return named == NULL ? NULL : named->rule;
 }
 
+size_t ruleset_index(const struct ruleset *set, const struct rule *rule)
+{
+    return (size_t)(rule - set->rules->rules);
+}
+
 static bool same_list(const struct rules_list *a, const struct rules_list *b)
 {
     if (a->n != b->n)

@@ -29,6 +29,8 @@ void ruleset_close(struct ruleset *set); /* also of one that is all zeros */
 
 /* NULL: no rule has this name. */
 const struct rule *ruleset_find(const struct ruleset *set, const char *name);
+/* The place of one of its rules in the file. */
+size_t ruleset_index(const struct ruleset *set, const struct rule *rule);
 
 /* Whether two rules take the same lines and tell the same groups apart: source, process, field,
  * match, unless, group_by and fold_ids are equal, item for item. */

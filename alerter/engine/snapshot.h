@@ -14,8 +14,8 @@
 #include <stdint.h>
 
 enum {
-    SNAPSHOT_VERSION = 3,        /* written */
-    SNAPSHOT_VERSION_OLDEST = 2, /* that is still read; 2 tells less of a key */
+    SNAPSHOT_VERSION = 4,        /* written */
+    SNAPSHOT_VERSION_OLDEST = 2, /* that is still read; 2 tells less of a key, 3 no budgets */
 };
 
 /* Appends to a buffer. finish returns the first failure, so that the writers in between need no

@@ -107,6 +107,18 @@ int fold_entry(struct fold *f, const struct wire_entry *entry, struct engine_out
     return err_set(err, ERR_VERSION, "the stream has an input that only a newer build knows");
 }
 
+bool fold_waits(const struct fold *f)
+{
+    return engine_next_us(f->engine) != INT64_MAX;
+}
+
+int fold_tick(struct fold *f, struct engine_outcomes *out, struct err *err)
+{
+    const struct engine_event event = engine_tick_event(engine_next_us(f->engine));
+
+    return fold_event(f, &event, out, err);
+}
+
 /* ---- From the storage ---- */
 
 struct restore {

@@ -46,6 +46,11 @@ int fold_event(struct fold *f, const struct engine_event *event, struct engine_o
 int fold_entry(struct fold *f, const struct wire_entry *entry, struct engine_outcomes *out,
                struct err *err);
 
+/* For the end of a stream that has no ticks of its own: whether the engine waits for a tick, and
+ * feeding it at the time that the engine asks for. Returns as engine_step does. */
+bool fold_waits(const struct fold *f);
+int fold_tick(struct fold *f, struct engine_outcomes *out, struct err *err);
+
 /* Makes the fold anew from the newest stored snapshot that can be loaded, else from the stream's
  * beginning, and drops the alerts, which were decided before. Returns like fold_entry and the
  * storage; after ERR_DAMAGED the next storage_open sets the file aside. */

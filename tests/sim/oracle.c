@@ -1,6 +1,7 @@
 /* The oracle: the engine as the slowest obvious loops. Called by sim_engine. */
 #include "tests/sim/oracle.h"
 
+#include "tests/sim/oracle_budget.h"
 #include "tests/sim/oracle_key.h"
 #include "tests/sim/oracle_repeats.h"
 
@@ -17,14 +18,17 @@ struct loss {
 struct oracle {
     struct engine_limits limits;
     struct oracle_rules rules;
+    struct oracle_rules old_rules; /* before the last reload */
     struct oracle_key *keys;
     size_t n_keys;
+    struct oracle_budget budgets[ORACLE_RULES];     /* of the rules, one for one */
+    struct oracle_budget old_budgets[ORACLE_RULES]; /* before the last reload */
     struct oracle_repeats frames;
     struct loss *losses;
     size_t n_losses;
     int64_t step_us;
     uint64_t touches;
-    struct oracle_alert alerts[ORACLE_MATCHES];
+    struct oracle_alert alerts[ORACLE_ALERTS];
     size_t n_alerts;
     struct oracle_alert cooled[ORACLE_MATCHES];
     size_t n_cooled;
@@ -45,6 +49,10 @@ void oracle_free(struct oracle *o)
 {
     for (size_t i = 0; i < o->n_keys; i++)
         free(o->keys[i].matches);
+    for (size_t i = 0; i < ORACLE_RULES; i++) {
+        oracle_budget_close(&o->budgets[i]);
+        oracle_budget_close(&o->old_budgets[i]);
+    }
     free(o->keys);
     oracle_repeats_close(&o->frames);
     free(o->losses);
@@ -76,10 +84,86 @@ static bool same_matching(const struct oracle_rule *a, const struct oracle_rule 
     return same;
 }
 
+static void begin_step(struct oracle *o)
+{
+    o->n_alerts = 0;
+    o->n_cooled = 0;
+    for (size_t i = 0; i < ORACLE_RULES; i++)
+        oracle_budget_close(&o->old_budgets[i]);
+}
+
+static void tell(struct oracle *o, struct oracle_budget *b, const struct oracle_rule *rule,
+                 int64_t at_us)
+{
+    o->step_us = at_us > o->step_us ? at_us : o->step_us;
+    o->alerts[o->n_alerts++] = oracle_budget_digest(b, rule, at_us);
+    o->counts.digests++;
+}
+
+int64_t oracle_next_us(const struct oracle *o)
+{
+    int64_t next_us = INT64_MAX;
+
+    for (size_t i = 0; i < o->rules.n; i++) {
+        if (o->budgets[i].n_held > 0 && o->budgets[i].ends_us < next_us)
+            next_us = o->budgets[i].ends_us;
+    }
+    return next_us;
+}
+
+/* "Each event first does all that is due at its time or before, at the time at which it was due";
+ * of the same time in the order of the rules. */
+static void tell_due(struct oracle *o, int64_t at_us)
+{
+    int64_t next_us;
+
+    while ((next_us = oracle_next_us(o)) != INT64_MAX && next_us <= at_us) {
+        size_t i = 0;
+
+        while (o->budgets[i].n_held == 0 || o->budgets[i].ends_us != next_us)
+            i++;
+        tell(o, &o->budgets[i], &o->rules.rules[i], next_us);
+    }
+}
+
+const struct oracle_alert *oracle_tick(struct oracle *o, int64_t at_us, size_t *n)
+{
+    begin_step(o);
+    tell_due(o, at_us);
+    *n = o->n_alerts;
+    return o->alerts;
+}
+
+/* "Rules keep the budget of a rule whose name and matching are unchanged. The digest of a rule that
+ * does not go on comes at once." */
+static void carry_budgets(struct oracle *o, const struct oracle_rules *rules, int64_t at_us)
+{
+    memcpy(o->old_budgets, o->budgets, sizeof o->budgets);
+    memset(o->budgets, 0, sizeof o->budgets);
+    for (size_t i = 0; i < o->rules.n; i++) {
+        const struct oracle_rule *next = find_rule(rules, o->rules.rules[i].name);
+
+        if (next != NULL && same_matching(&o->rules.rules[i], next)) {
+            o->budgets[next - rules->rules] = o->old_budgets[i];
+            o->old_budgets[i] = (struct oracle_budget){.has_period = false};
+        } else if (o->old_budgets[i].n_held > 0) {
+            tell(o, &o->old_budgets[i], &o->old_rules.rules[i],
+                 at_us > o->step_us ? at_us : o->step_us);
+        }
+    }
+}
+
 /* "A reload keeps windows and cooldowns of a rule whose name and matching are unchanged (group_by
  * is part of it); others start empty." */
-void oracle_set_rules(struct oracle *o, const struct oracle_rules *rules)
+const struct oracle_alert *oracle_set_rules(struct oracle *o, const struct oracle_rules *rules,
+                                            int64_t at_us, size_t *n)
 {
+    begin_step(o);
+    tell_due(o, at_us);
+    o->old_rules = o->rules;
+    for (size_t i = 0; i < o->n_alerts; i++) /* they point into the rules */
+        o->alerts[i].rule = &o->old_rules.rules[o->alerts[i].rule - o->rules.rules];
+    carry_budgets(o, rules, at_us);
     for (size_t i = o->n_keys; i-- > 0;) {
         const struct oracle_rule *old = find_rule(&o->rules, o->keys[i].rule);
         const struct oracle_rule *next = find_rule(rules, o->keys[i].rule);
@@ -88,6 +172,8 @@ void oracle_set_rules(struct oracle *o, const struct oracle_rules *rules)
             drop_key(o, i);
     }
     o->rules = *rules;
+    *n = o->n_alerts;
+    return o->alerts;
 }
 
 /* "The app is the one that the rules give to the record's drain; if they give none, the drain's own
@@ -234,6 +320,21 @@ static void note_cooled(struct oracle *o, struct oracle_key *key, const struct o
     o->cooled[o->n_cooled++] = cooled;
 }
 
+/* "An alert beyond the budget is decided like any other, but goes into the rule's digest." */
+static void add_alert(struct oracle *o, const struct oracle_alert *alert,
+                      const struct oracle_key *key, uint64_t fresh)
+{
+    struct oracle_budget *b = &o->budgets[alert->rule - o->rules.rules];
+
+    if (oracle_budget_spend(b, alert->rule, alert->at_us)) {
+        o->alerts[o->n_alerts++] = *alert;
+        o->counts.alerts++;
+        return;
+    }
+    oracle_budget_withhold(b, alert, key->alerted, key->alerted_us, key->since + fresh);
+    o->counts.withheld++;
+}
+
 /* "On a breach, unless the key alerted less than `cooldown` ago, one alert is decided.
  * `suppressed` is the number of the key's matches put in after its last alert and before the record
  * that decides this one." */
@@ -255,8 +356,7 @@ static void judge(struct oracle *o, struct oracle_key *key, const struct oracle_
         best.arrived_late = key->has_late && key->late_us >= best.first_us;
         best.suppressed = key->since;
         best.shown = shown;
-        o->alerts[o->n_alerts++] = best;
-        o->counts.alerts++;
+        add_alert(o, &best, key, fresh);
         key->alerted = true;
         key->alerted_us = o->step_us;
         key->since = 0;
@@ -408,9 +508,9 @@ const struct oracle_alert *oracle_step(struct oracle *o, const struct wire_recor
     const char *app;
 
     assert(record->n_matches <= ORACLE_MATCHES);
-    o->n_alerts = 0;
-    o->n_cooled = 0;
-    *n = 0;
+    begin_step(o);
+    tell_due(o, step_us);
+    *n = o->n_alerts;
     o->step_us = step_us > o->step_us ? step_us : o->step_us;
     if (oracle_repeats_repeat(&o->frames, record->drain, record->frame_id, o->step_us,
                               &o->limits)) {

@@ -24,7 +24,8 @@ enum {
 struct met {
     uint64_t steps, loads, reloads, alerts, about, suppressed, arrived_late, at_least,
         exact_after_loss, grouped, repeats, late, skewed, cooled, keys_dropped, groups_dropped,
-        apps_dropped, losses, filtered, unlisted;
+        apps_dropped, losses, filtered, unlisted, withheld, digests, of_storms, of_apps, again, cut,
+        ticks, at_reloads;
 };
 
 struct sim {
@@ -50,34 +51,31 @@ static void expect(const struct sim *s, bool holds, const char *what)
         differ(s, what);
 }
 
-static void reload(struct sim *s)
-{
-    char text[STREAM_TEXT];
-    struct engine_event rules;
-    struct engine_outcomes none;
-    size_t n;
-    struct err err;
-
-    stream_change_rules(&s->stream);
-    n = stream_write_rules(&s->stream, text);
-    rules = engine_rules_event(text, n, 0);
-    for (size_t i = 0; i < s->n_twins; i++) {
-        if (engine_step(s->twins[i], &rules, &none, &err) != 0)
-            differ(s, err.text);
-    }
-    oracle_set_rules(s->oracle, &s->stream.rules);
-    s->met.reloads++;
-}
-
 /* The comparison. */
 
 static void compare_group(const struct sim *s, const struct wire_group *group, size_t n,
-                          const struct oracle_alert *want)
+                          const struct oracle_rule *rule, const char *const *values)
 {
-    expect(s, n == want->rule->n_group_by, "size of the group");
+    expect(s, n == rule->n_group_by, "size of the group");
     for (size_t i = 0; i < n; i++) {
-        expect(s, strcmp(group[i].key, want->rule->group_by[i]) == 0, "group's key");
-        expect(s, strcmp(group[i].value, want->values[i]) == 0, "group's value");
+        expect(s, strcmp(group[i].key, rule->group_by[i]) == 0, "group's key");
+        expect(s, strcmp(group[i].value, values[i]) == 0, "group's value");
+    }
+}
+
+static void compare_digest(const struct sim *s, const struct wire_alert *is,
+                           const struct oracle_alert *want)
+{
+    expect(s, is->n_group == 0 && is->sample.len == 0, "a digest is of no group");
+    expect(s, is->withheld == want->withheld, "alerts of a digest");
+    expect(s, is->groups == want->groups, "groups of a digest");
+    expect(s, is->period_us == want->period_us, "period of a digest");
+    expect(s, is->n_worst == want->n_worst, "number of the worst");
+    for (size_t i = 0; i < want->n_worst; i++) {
+        expect(s, strcmp(is->worst[i].app, want->worst[i].app) == 0, "app of the worst");
+        expect(s, is->worst[i].count == want->worst[i].count, "count of the worst");
+        compare_group(s, is->worst[i].group, is->worst[i].n_group, want->rule,
+                      want->worst[i].values);
     }
 }
 
@@ -95,10 +93,9 @@ static void compare_line(const struct sim *s, const struct wire_alert *is,
 static void compare_alert(const struct sim *s, const struct wire_alert *is,
                           const struct oracle_alert *want)
 {
-    expect(s, strcmp(is->kind, "breach") == 0, "kind");
+    expect(s, strcmp(is->kind, want->n_worst > 0 ? "digest" : "breach") == 0, "kind");
     expect(s, strcmp(is->rule, want->rule->name) == 0, "rule");
     expect(s, strcmp(is->app, want->app) == 0, "app");
-    compare_group(s, is->group, is->n_group, want);
     expect(s, is->at_us == want->at_us, "at");
     expect(s, is->count == want->count, "count");
     expect(s, is->at_least == want->at_least, "at least");
@@ -112,6 +109,11 @@ static void compare_alert(const struct sim *s, const struct wire_alert *is,
     expect(s, strncmp(is->title, "Title of ", 9) == 0 && strcmp(is->title + 9, is->rule) == 0,
            "title");
     expect(s, strcmp(is->channel, "C0") == 0 && is->runbook[0] == 0, "channel");
+    if (want->n_worst > 0) {
+        compare_digest(s, is, want);
+        return;
+    }
+    compare_group(s, is->group, is->n_group, want->rule, want->values);
     compare_line(s, is, want);
 }
 
@@ -126,7 +128,7 @@ static void compare_cooled(const struct sim *s, const struct engine_outcomes *is
 
         expect(s, strcmp(c->rule, want[i].rule->name) == 0, "rule in its cooldown");
         expect(s, strcmp(c->app, want[i].app) == 0, "app in its cooldown");
-        compare_group(s, c->group, c->n_group, &want[i]);
+        compare_group(s, c->group, c->n_group, want[i].rule, want[i].values);
         expect(s, c->until_us == want[i].at_us, "end of the cooldown");
     }
 }
@@ -149,6 +151,8 @@ static void compare_counts(const struct sim *s, const struct engine *e,
     expect(s, is.keys_dropped == want->keys_dropped, "count of keys dropped");
     expect(s, is.groups_dropped == want->groups_dropped, "count of groups dropped");
     expect(s, is.losses == want->losses, "count of losses");
+    expect(s, is.withheld == want->withheld, "count of alerts withheld");
+    expect(s, is.digests == want->digests, "count of digests");
 }
 
 static void note(struct met *met, const struct oracle_alert *alert, bool lost_before)
@@ -159,26 +163,25 @@ static void note(struct met *met, const struct oracle_alert *alert, bool lost_be
     met->at_least += alert->at_least;
     met->exact_after_loss += lost_before && !alert->at_least;
     met->grouped += alert->rule->n_group_by > 0;
+    met->of_storms += alert->in_storm;
+    met->of_apps += alert->n_worst > 0 && alert->app[0] == '\0';
+    met->again += alert->withheld > alert->groups;
+    met->cut += alert->groups > alert->n_worst;
 }
 
-static void step(struct sim *s)
+/* Feeds an event to all twins; each must decide what the oracle did. */
+static void feed(struct sim *s, const struct engine_event *event, const struct oracle_alert *want,
+                 size_t n)
 {
-    const struct oracle_alert *want;
-    struct oracle_counts counts;
-    char ids[ORACLE_MATCHES][WIRE_ID_SIZE];
-    struct engine_event event;
-    struct stream_record r;
-    size_t n;
+    struct oracle_counts counts = oracle_counts(s->oracle);
+    char ids[ORACLE_ALERTS][WIRE_ID_SIZE];
 
-    stream_next(&s->stream, &r);
-    event = engine_record_event(&r.record, r.step_us);
-    want = oracle_step(s->oracle, &r.record, r.step_us, &n);
-    counts = oracle_counts(s->oracle);
     for (size_t i = 0; i < s->n_twins; i++) {
         struct engine_outcomes is;
         struct err err;
 
-        expect(s, engine_step(s->twins[i], &event, &is, &err) == 0, "no memory");
+        if (engine_step(s->twins[i], event, &is, &err) != 0)
+            differ(s, err.text);
         expect(s, is.n_alerts == n, "number of alerts");
         for (size_t a = 0; a < n; a++) {
             compare_alert(s, &is.alerts[a], &want[a]);
@@ -190,9 +193,73 @@ static void step(struct sim *s)
         }
         compare_cooled(s, &is);
         compare_counts(s, s->twins[i], &counts);
+        expect(s, engine_next_us(s->twins[i]) == oracle_next_us(s->oracle), "time of the next");
     }
     for (size_t a = 0; a < n; a++)
         note(&s->met, &want[a], counts.losses > 0);
+}
+
+static void reload(struct sim *s)
+{
+    const int64_t at_us = stream_chance(&s->stream, 50) ? s->stream.now_us : 0;
+    const struct oracle_alert *want;
+    struct engine_event event;
+    char text[STREAM_TEXT];
+    size_t n;
+
+    stream_change_rules(&s->stream);
+    n = stream_write_rules(&s->stream, text);
+    event = engine_rules_event(text, n, at_us);
+    want = oracle_set_rules(s->oracle, &s->stream.rules, at_us, &n);
+    feed(s, &event, want, n);
+    s->met.at_reloads += n;
+    s->met.reloads++;
+}
+
+static void tick(struct sim *s, int64_t at_us)
+{
+    const struct engine_event event = engine_tick_event(at_us);
+    size_t n;
+    const struct oracle_alert *want = oracle_tick(s->oracle, at_us, &n);
+
+    feed(s, &event, want, n);
+    s->met.ticks++;
+}
+
+/* Ticks at their time, too early, late, or not at all: then the next record acts for them. */
+static void tick_until(struct sim *s, int64_t until_us)
+{
+    int64_t due_us;
+
+    while ((due_us = oracle_next_us(s->oracle)) <= until_us && stream_chance(&s->stream, 60)) {
+        if (stream_chance(&s->stream, 20))
+            tick(s, due_us - 1);
+        if (stream_chance(&s->stream, 30))
+            due_us += (int64_t)stream_below(&s->stream, (uint64_t)(until_us - due_us) + 1);
+        tick(s, due_us);
+    }
+}
+
+static void step(struct sim *s)
+{
+    const struct oracle_alert *want;
+    struct engine_event event;
+    struct stream_record r;
+    size_t n;
+
+    stream_next(&s->stream, &r);
+    tick_until(s, r.step_us);
+    s->step++;
+    event = engine_record_event(&r.record, r.step_us);
+    want = oracle_step(s->oracle, &r.record, r.step_us, &n);
+    feed(s, &event, want, n);
+}
+
+/* Tells the digests that still wait. */
+static void finish(struct sim *s)
+{
+    while (oracle_next_us(s->oracle) != INT64_MAX)
+        tick(s, oracle_next_us(s->oracle));
 }
 
 static void save(const struct sim *s, const struct engine *e, struct buf *out)
@@ -302,6 +369,8 @@ static void close_run(struct sim *s)
     s->met.losses += counts.losses;
     s->met.filtered += counts.filtered;
     s->met.unlisted += counts.unlisted;
+    s->met.withheld += counts.withheld;
+    s->met.digests += counts.digests;
     for (size_t i = 0; i < s->n_twins; i++)
         engine_free(s->twins[i]);
     oracle_free(s->oracle);
@@ -324,9 +393,10 @@ static void run(struct sim *s, uint64_t seed)
             reload(s);
         if (stream_chance(&s->stream, 6))
             load_a_twin(s);
-        s->step++;
         step(s);
     }
+    if (stream_chance(&s->stream, 50))
+        finish(s);
     compare_states(s);
     close_run(s);
 }
@@ -358,6 +428,14 @@ static int print_met(const struct met *met, uint64_t seeds)
         {"keys dropped", met->keys_dropped},
         {"groups dropped", met->groups_dropped},
         {"losses forgotten", met->apps_dropped},
+        {"alerts withheld", met->withheld},
+        {"digests", met->digests},
+        {"of a storm that goes on", met->of_storms},
+        {"of several apps", met->of_apps},
+        {"of a group twice", met->again},
+        {"of more than are named", met->cut},
+        {"at a reload", met->at_reloads},
+        {"ticks", met->ticks},
     };
     int none = 0;
 

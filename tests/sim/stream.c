@@ -117,11 +117,14 @@ static void make_rule(struct stream *s, struct oracle_rule *rule, const char *na
     static const int64_t WITHIN[] = {TIME_S,      TIME_S + TIME_MS, 7 * TIME_S,
                                      TIME_MINUTE, 5 * TIME_MINUTE,  2 * TIME_HOUR};
     static const int64_t COOLDOWN[] = {TIME_S, 30 * TIME_S, 5 * TIME_MINUTE, TIME_HOUR};
+    static const int64_t PERIOD[] = {TIME_S, 10 * TIME_S, TIME_MINUTE, 5 * TIME_MINUTE, TIME_HOUR};
 
     *rule = (struct oracle_rule){.matching = (int)stream_below(s, MATCHINGS),
                                  .sample = stream_chance(s, 80),
                                  .within_us = WITHIN[stream_below(s, COUNT(WITHIN))],
-                                 .cooldown_us = COOLDOWN[stream_below(s, COUNT(COOLDOWN))]};
+                                 .cooldown_us = COOLDOWN[stream_below(s, COUNT(COOLDOWN))],
+                                 .messages = stream_chance(s, 70) ? 1 + stream_below(s, 3) : 1000,
+                                 .period_us = PERIOD[stream_below(s, COUNT(PERIOD))]};
     snprintf(rule->name, sizeof rule->name, "%s", name);
     rule->more_than = 1 + (stream_chance(s, 80) ? stream_below(s, 4) : stream_below(s, 30));
     make_group_by(s, rule);
@@ -235,6 +238,7 @@ static void say_rule(struct page *p, const struct oracle_rule *rule)
     say_list(p, "    group_by", rule->group_by, rule->n_group_by);
     say(p, "    more_than: %" PRIu64 "\n    within: %" PRId64 "ms\n    cooldown: %" PRId64 "ms\n",
         rule->more_than, rule->within_us / TIME_MS, rule->cooldown_us / TIME_MS);
+    say(p, "    messages: %" PRIu64 "/%" PRId64 "ms\n", rule->messages, rule->period_us / TIME_MS);
 }
 
 size_t stream_write_rules(const struct stream *s, char text[STREAM_TEXT])
@@ -264,8 +268,10 @@ static void advance(struct stream *s)
         return; /* time stands still */
     if (kind < 80)
         s->now_us += distance(s, 4 * TIME_S) + (int64_t)stream_below(s, 2) * s->grain_us;
-    else if (kind < 92)
+    else if (kind < 89)
         s->now_us += rule->cooldown_us;
+    else if (kind < 92)
+        s->now_us += rule->period_us;
     else if (kind < 98)
         s->now_us += distance(s, rule->within_us);
     else

@@ -59,7 +59,7 @@ HANG_S = 15  # how long the alerter waits for an answer
 
 
 def rules_text(rules=RULES, within="31d", cooldown=f"{COOLDOWN_S}s"):
-    head = "app: chaos\nslack:\n  channel: C0\nrules:\n"
+    head = "app: chaos\nmessages: 1000/1s\nslack:\n  channel: C0\nrules:\n"
     return head + "".join(
         f"  - name: {rule}\n    match: 'marker {rule}\\b'\n    more_than: 0\n    within: {within}\n"
         f"    cooldown: {cooldown}\n    channel: {CHANNELS.get(rule, 'C0')}\n" for rule in rules)

@@ -16,6 +16,7 @@ apps:
 slack: {channel: C1}
 """
 RULES = APPS + """\
+messages: 1000/1s
 rules:
   - {name: h12, source: heroku, field: code=H12, more_than: 3, within: 5m, cooldown: 1s, group_by: path}
   - {name: worker, source: app, match: WORKER TIMEOUT, more_than: 2, within: 2m, cooldown: 1s,

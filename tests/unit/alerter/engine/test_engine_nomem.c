@@ -51,7 +51,7 @@ static const char RULES[] = "apps: [{name: console, drain: [d.0, d.1]}]\n"
                             "  - {name: a, field: code=H12, more_than: 3, within: 5m, "
                             "cooldown: 5m}\n"
                             "  - {name: b, field: code=H13, more_than: 2, within: 2m, "
-                            "cooldown: 5m, group_by: [path, process]}\n";
+                            "cooldown: 5m, messages: 1/1s, group_by: [path, process]}\n";
 
 enum { RECORDS = 40 };
 
@@ -83,7 +83,7 @@ static int feed(struct engine *e, int i)
     snprintf(frame_id, sizeof frame_id, "%d", i);
     record.drain = drain;
     record.frame_id = frame_id;
-    event = engine_record_event(&record, NOW + i);
+    event = engine_record_event(&record, NOW + (int64_t)i * 250000); /* a digest each second */
     return engine_step(e, &event, &alerts, &err);
 }
 

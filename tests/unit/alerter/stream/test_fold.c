@@ -88,6 +88,17 @@ static void enter_matches(struct test *t, size_t n, int64_t at_us)
     buf_close(&packed);
 }
 
+/* `n` alerts of a rule without a cooldown worth the name, a second apart. */
+static void enter_alerts(struct test *t, size_t n, int64_t at_us)
+{
+    OK(t, enter_text(t, WIRE_INPUT_RULES,
+                     "app: console\nslack: {channel: C1}\nrules:\n  - {name: h12, field: code=H12, "
+                     "more_than: 0, within: 5m, cooldown: 1s, messages: 2/1m}\n",
+                     at_us));
+    for (size_t i = 0; i < n; i++)
+        enter_matches(t, 1, at_us + (int64_t)i * TIME_S);
+}
+
 static void save(struct test *t, int64_t at_us)
 {
     OK(t, storage_begin(t->s, &t->err));
@@ -392,6 +403,37 @@ static void test_a_snapshot_that_is_rolled_back_is_none(void **state)
     assert_int_equal(t->alerts.n_alerts, 1);
 }
 
+/* ---- ticks ---- */
+
+static void test_a_recorded_tick_tells_the_digest_once(void **state)
+{
+    struct test *t = *state;
+
+    enter_alerts(t, 5, NOW);
+    assert_true(fold_waits(&t->f));
+    OK(t, enter_text(t, WIRE_INPUT_TICK, "", NOW + TIME_MINUTE + 5));
+    assert_int_equal(t->alerts.n_alerts, 1);
+    assert_true(wire_is_digest(&t->alerts.alerts[0]));
+    assert_int_equal(t->alerts.alerts[0].at_us, NOW + TIME_MINUTE);
+    assert_false(fold_waits(&t->f));
+    assert_restored_as_it_was(t);
+}
+
+static void test_a_digest_in_the_making_is_restored(void **state)
+{
+    struct test *t = *state;
+
+    enter_alerts(t, 5, NOW);
+    save(t, NOW + 10 * TIME_S);
+    restore(t);
+    assert_true(fold_waits(&t->f));
+    OK(t, fold_tick(&t->f, &t->alerts, &t->err));
+    assert_int_equal(t->alerts.n_alerts, 1);
+    assert_int_equal(t->alerts.alerts[0].withheld, 3);
+    assert_int_equal(t->alerts.alerts[0].groups, 1);
+    assert_false(fold_waits(&t->f));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -414,6 +456,8 @@ int main(void)
         TEST(test_a_stream_of_damaged_snapshots_is_set_aside),
         TEST(test_a_newer_builds_stream_is_left_alone),
         TEST(test_a_snapshot_that_is_rolled_back_is_none),
+        TEST(test_a_recorded_tick_tells_the_digest_once),
+        TEST(test_a_digest_in_the_making_is_restored),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,122 @@
+/* Tests the budgets of messages: periods, storms, and when digests are due. */
+#include "alerter/engine/budgets.h"
+
+#include "alerter/engine/keys.h"
+#include "tests/unit/unit.h"
+
+enum { S = 1000000 };
+
+static const struct rule RULE = {
+    .name = "r", .title = "r", .severity = "", .messages = {.n = 2, .period_us = 10 * S}};
+
+static int open_budgets(void **state)
+{
+    static struct budgets b;
+
+    *state = &b;
+    return budgets_init(&b, 3);
+}
+
+static int close_budgets(void **state)
+{
+    budgets_close(*state);
+    return 0;
+}
+
+static void withhold(struct budgets *b, size_t i, int64_t at_us)
+{
+    const struct wire_alert alert = {.app = "shop", .at_us = at_us, .count = 1};
+
+    assert_false(budgets_spend(b, i, &RULE, at_us));
+    assert_int_equal(budgets_withhold(b, i, &alert, KEY_NEVER, 1), 0);
+}
+
+static void a_period_begins_with_the_first_alert_after_the_last(void **state)
+{
+    struct budgets *b = *state;
+
+    assert_true(budgets_spend(b, 0, &RULE, 5 * S));
+    assert_true(budgets_spend(b, 0, &RULE, 15 * S - 1));
+    assert_false(budgets_spend(b, 0, &RULE, 15 * S - 1));
+    assert_true(budgets_spend(b, 1, &RULE, 15 * S - 1)); /* each rule has its own */
+    assert_true(budgets_spend(b, 0, &RULE, 15 * S));
+    assert_true(budgets_spend(b, 0, &RULE, 25 * S - 1));
+    assert_false(budgets_spend(b, 0, &RULE, 25 * S - 1));
+}
+
+static void a_digest_is_due_when_its_period_ends(void **state)
+{
+    struct budgets *b = *state;
+
+    assert_int_equal(b->next_us, INT64_MAX);
+    assert_int_equal(budgets_due(b, INT64_MAX), SIZE_MAX);
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(budgets_spend(b, 1 - i, &RULE, 0));
+        assert_true(budgets_spend(b, 1 - i, &RULE, 1 * S));
+        withhold(b, 1 - i, 2 * S);
+    }
+    assert_int_equal(b->next_us, 10 * S);
+    assert_int_equal(budgets_due(b, 10 * S - 1), SIZE_MAX);
+    assert_int_equal(budgets_due(b, 10 * S), 0); /* of two the one that stands first */
+    assert_int_equal(budgets_waiting(b), 2);
+    digest_free(budgets_take(b, 0, &RULE));
+    assert_int_equal(budgets_due(b, 10 * S), 1);
+    digest_free(budgets_take(b, 1, &RULE));
+    assert_int_equal(b->next_us, INT64_MAX);
+}
+
+static void a_storm_ends_with_a_period_in_which_nothing_was_withheld(void **state)
+{
+    struct budgets *b = *state;
+
+    assert_true(budgets_spend(b, 0, &RULE, 0));
+    assert_true(budgets_spend(b, 0, &RULE, 0));
+    withhold(b, 0, 0);
+    digest_free(budgets_take(b, 0, &RULE));
+    withhold(b, 0, 10 * S); /* nothing was sent in this period, but it is a storm */
+    assert_int_equal(b->next_us, 20 * S);
+    digest_free(budgets_take(b, 0, &RULE));
+    assert_true(budgets_spend(b, 0, &RULE, 30 * S));
+}
+
+static void a_moved_budget_goes_on(void **state)
+{
+    struct budgets *b = *state, next;
+
+    assert_int_equal(budgets_init(&next, 1), 0);
+    assert_true(budgets_spend(b, 2, &RULE, 0));
+    assert_true(budgets_spend(b, 2, &RULE, 0));
+    withhold(b, 2, 0);
+    budgets_move(b, 2, &next, 0);
+    assert_int_equal(next.next_us, 10 * S);
+    withhold(&next, 0, S);
+    assert_int_equal(budgets_waiting(&next), 1);
+    assert_int_equal(budgets_waiting(b), 0);
+    budgets_close(&next);
+}
+
+static void a_period_at_the_end_of_time_never_ends(void **state)
+{
+    struct budgets *b = *state;
+
+    assert_true(budgets_spend(b, 0, &RULE, INT64_MAX - 1));
+    assert_true(budgets_spend(b, 0, &RULE, INT64_MAX - 1));
+    withhold(b, 0, INT64_MAX - 1);
+    assert_int_equal(b->next_us, INT64_MAX);
+    assert_int_equal(budgets_due(b, INT64_MAX), SIZE_MAX);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, open_budgets, close_budgets)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_period_begins_with_the_first_alert_after_the_last),
+        TEST(a_digest_is_due_when_its_period_ends),
+        TEST(a_storm_ends_with_a_period_in_which_nothing_was_withheld),
+        TEST(a_moved_budget_goes_on),
+        TEST(a_period_at_the_end_of_time_never_ends),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
