@@ -126,7 +126,7 @@ bool ruleset_same_lines(const struct rule *a, const struct rule *b)
 {
     return same_list(&a->sources, &b->sources) && same_list(&a->processes, &b->processes) &&
            same_list(&a->matches, &b->matches) && same_list(&a->unless, &b->unless) &&
-           same_fields(a, b);
+           a->outside_quotes == b->outside_quotes && same_fields(a, b);
 }
 
 bool ruleset_same_matching(const struct rule *a, const struct rule *b)

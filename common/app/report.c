@@ -83,6 +83,42 @@ static void describe_rule(const struct rule *rule, struct buf *out)
     (void)buf_puts(out, "\n");
 }
 
+static bool takes_router(const struct rules_list *list, const char *name)
+{
+    bool all_exclude = true;
+
+    for (size_t i = 0; i < list->n; i++) {
+        if (list->items[i][0] != '!')
+            all_exclude = false;
+        if (strcmp(list->items[i] + (list->items[i][0] == '!'), name) == 0)
+            return list->items[i][0] != '!';
+    }
+    return all_exclude;
+}
+
+/* The router quotes text that visitors of the app write. */
+static void warn_of_quotes(const struct rules *rules, struct buf *out)
+{
+    const struct rule *first = NULL;
+    size_t n = 0;
+
+    for (size_t i = 0; i < rules->n; i++) {
+        const struct rule *rule = &rules->rules[i];
+
+        if (rule->matches.n == 0 || rule->outside_quotes ||
+            !takes_router(&rule->sources, "heroku") || !takes_router(&rule->processes, "router"))
+            continue;
+        first = first == NULL ? rule : first;
+        n++;
+    }
+    if (n > 0)
+        (void)buf_printf(
+            out,
+            "hint: the match of %s%s also sees text in quotes that visitors write into "
+            "router lines (add \"outside_quotes: yes\", or \"process: '!router'\")\n",
+            first->name, n > 1 ? " and of other rules" : "");
+}
+
 static void describe(const struct startup_config *config, struct buf *out)
 {
     const struct settings *s = &config->settings;
@@ -100,6 +136,7 @@ static void describe(const struct startup_config *config, struct buf *out)
     describe_apps(rules, out);
     for (size_t i = 0; i < rules->n; i++)
         describe_rule(&rules->rules[i], out);
+    warn_of_quotes(rules, out);
 }
 
 int report_print(const struct startup_program *program, struct startup_config *config)

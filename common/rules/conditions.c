@@ -91,17 +91,23 @@ static bool refuse_origin(struct reader *r, const char *key, yaml_node_t *item, 
     return true;
 }
 
+/* "!NAME" stands for any other name. */
+static const char *without_mark(const char *text)
+{
+    return text != NULL && text[0] == '!' && text[1] != '\0' ? text + 1 : text;
+}
+
 static void read_source_item(void *ctx, const struct yamlmap_key *key, yaml_node_t *item)
 {
     struct reader *r = ctx;
-    const char *text = yamlmap_text(&r->doc, key, item);
+    const char *whole = yamlmap_text(&r->doc, key, item), *text = without_mark(whole);
     const char *own, *process;
 
     if (text == NULL || refuse_origin(r, key->name, item, text))
         return;
     own = platform_source(text);
     process = is_dyno(text) ? text : platform_process(text, NO_SOURCES);
-    if (!is_plain(text, "[]*\",/"))
+    if (!is_plain(text, "[]*\",/!"))
         yamldoc_refuse(&r->doc, item, key->name,
                        "is not a log source (write one whole name, such as \"heroku\" or \"app\"; "
                        "the name in brackets is a process)");
@@ -112,20 +118,20 @@ static void read_source_item(void *ctx, const struct yamlmap_key *key, yaml_node
         yamldoc_refuse(&r->doc, item, key->name,
                        "is a process, not a log source (write \"process: %s\")", process);
     else
-        reader_take(r, text, yamldoc_line(item));
+        reader_take(r, whole, yamldoc_line(item));
 }
 
 static void read_process_item(void *ctx, const struct yamlmap_key *key, yaml_node_t *item)
 {
     struct reader *r = ctx;
-    const char *text = yamlmap_text(&r->doc, key, item);
+    const char *whole = yamlmap_text(&r->doc, key, item), *text = without_mark(whole);
     const char *star, *own;
 
     if (text == NULL || refuse_origin(r, key->name, item, text))
         return;
     star = strchr(text, '*');
     own = platform_process(text, PLATFORM_PROCESSES);
-    if (!is_plain(text, "[]\",/") || (star != NULL && star[1] != '\0'))
+    if (!is_plain(text, "[]\",/!") || (star != NULL && star[1] != '\0'))
         yamldoc_refuse(&r->doc, item, key->name,
                        "is not a process (write a whole name, such as \"router\", or its beginning "
                        "and one \"*\", such as \"web.*\")");
@@ -137,9 +143,9 @@ static void read_process_item(void *ctx, const struct yamlmap_key *key, yaml_nod
         yamldoc_refuse(&r->doc, item, key->name,
                        "is a log source, not a process (write \"source: heroku\")");
     else {
-        reader_take(r, text, yamldoc_line(item));
+        reader_take(r, whole, yamldoc_line(item));
         if (strpbrk(text, ".*") == NULL)
-            reader_take_joined(r, text, ".*", yamldoc_line(item));
+            reader_take_joined(r, whole, ".*", yamldoc_line(item));
     }
 }
 

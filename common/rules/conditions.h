@@ -13,7 +13,7 @@ enum {
 };
 
 /* The target is a struct rules_list. A process type, such as "web", becomes two items: "web" and
- * "web.*". */
+ * "web.*". "!" before a name excludes it. */
 yamlmap_read_fn conditions_read_source, conditions_read_process;
 yamlmap_read_fn conditions_read_expressions, conditions_read_redact;
 /* The target is the struct rule. */

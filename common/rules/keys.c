@@ -140,6 +140,8 @@ static const struct yamlmap_key rule_keys[] = {
     {"field", conditions_read_field, 0, false, TEXT_MAX_BYTES, "field: code=H12"},
     {"match", conditions_read_expressions, offsetof(struct rule, matches), false,
      CONDITIONS_EXPRESSION_MAX_BYTES, "match: 'WORKER TIMEOUT'"},
+    {"outside_quotes", yamlmap_read_bool, offsetof(struct rule, outside_quotes), false,
+     TEXT_MAX_BYTES, "outside_quotes: yes"},
     {"unless", conditions_read_expressions, offsetof(struct rule, unless), false,
      CONDITIONS_EXPRESSION_MAX_BYTES, "unless: 'path=\"/healthz\"'"},
     {"more_than", yamlmap_read_number, offsetof(struct rule, more_than), true, MORE_THAN_MAX,
@@ -194,6 +196,10 @@ void keys_read_rule(struct reader *r, yaml_node_t *node, struct rule *rule)
         yamldoc_fault(&r->doc, node,
                       "fold_ids: there is no path to fold ids in (add \"group_by: path\", or take "
                       "\"fold_ids\" out)");
+    if (rule->outside_quotes && !came(rows, "match"))
+        yamldoc_fault(&r->doc, node,
+                      "outside_quotes: there is no match that it could bind (a field never counts "
+                      "inside of quotes: take \"outside_quotes\" out)");
     if (!came(rows, "field") && !came(rows, "match"))
         yamldoc_fault(&r->doc, node,
                       "the rule has neither \"field\" nor \"match\"%s (add one, such as \"field: "

@@ -45,12 +45,14 @@ struct rule {
     const char *name;            /* unique in the file; letters, digits, '-', '_', '.' */
     const char *title;           /* default: the name */
     const char *severity;        /* "info", "warning", "error", "critical"; default: "" */
-    struct rules_list sources;   /* log sources: "heroku", "app" */
-    struct rules_list processes; /* process names; "web.*" stands for "web." and anything. A process
-                                    type in the file, such as web, is "web" and "web.*" here */
+    struct rules_list sources;   /* log sources: "heroku", "app"; "!app": any other one */
+    struct rules_list processes; /* process names; "web.*" stands for "web." and anything, "!web.*"
+                                    for any other one. A process type in the file, such as web, is
+                                    "web" and "web.*" here */
     const struct rules_field *fields;
     size_t n_fields;
     struct rules_list matches; /* regular expressions, in Hyperscan's dialect of PCRE */
+    bool outside_quotes; /* `match` counts only if it also matches without double-quoted text */
     struct rules_list unless; /* expressions, too: a line that one of them matches does not count */
     struct rules_list apps;   /* only these apps, each one that the file names; empty: all */
     struct rules_list

@@ -19,7 +19,9 @@ static int compare_criteria(const struct criterion *a, const struct criterion *b
 
     if (order == 0)
         order = strcmp(a->key, b->key);
-    return order != 0 ? order : strcmp(a->text, b->text);
+    if (order == 0)
+        order = strcmp(a->text, b->text);
+    return order != 0 ? order : a->outside_quotes - b->outside_quotes;
 }
 
 /* By criterion. Of one criterion the users come before the uses in `unless`. */
@@ -42,11 +44,20 @@ static size_t count_uses(const struct rules *rules)
     return n;
 }
 
-static struct use *list_expressions(const struct rules_list *items, uint32_t rule, bool unless,
-                                    struct use *out)
+static struct use *list_matches(const struct rule *rule, uint32_t index, struct use *out)
 {
-    for (size_t i = 0; i < items->n; i++)
-        *out++ = (struct use){{.key = "", .text = items->items[i]}, rule, unless};
+    for (size_t i = 0; i < rule->matches.n; i++)
+        *out++ = (struct use){
+            {.key = "", .text = rule->matches.items[i], .outside_quotes = rule->outside_quotes},
+            index,
+            false};
+    return out;
+}
+
+static struct use *list_unless(const struct rule *rule, uint32_t index, struct use *out)
+{
+    for (size_t i = 0; i < rule->unless.n; i++)
+        *out++ = (struct use){{.key = "", .text = rule->unless.items[i]}, index, true};
     return out;
 }
 
@@ -67,8 +78,8 @@ static struct use *list_fields(const struct rule *rule, uint32_t index, struct u
 static void list_uses(const struct rules *rules, struct use *out)
 {
     for (uint32_t i = 0; i < rules->n; i++) {
-        out = list_expressions(&rules->rules[i].matches, i, false, out);
-        out = list_expressions(&rules->rules[i].unless, i, true, out);
+        out = list_matches(&rules->rules[i], i, out);
+        out = list_unless(&rules->rules[i], i, out);
         out = list_fields(&rules->rules[i], i, out);
     }
 }

@@ -19,6 +19,7 @@ struct criterion {
     enum criterion_kind kind;
     const char *key; /* of the pair; "" for an expression */
     const char *text;
+    bool outside_quotes; /* an expression that must match outside of double quotes, too */
     uint32_t first_user; /* into criteria.users: the rules that list it as `match` or `field` */
     uint32_t n_users;    /* 0: it only stands in `unless` */
 };
@@ -30,7 +31,7 @@ struct criteria_span {
 };
 
 struct criteria {
-    struct criterion *items; /* sorted by kind, key and text */
+    struct criterion *items; /* sorted by kind, key, text and outside_quotes */
     size_t n;
     uint32_t *users;  /* indexes of rules */
     uint32_t *unless; /* indexes of criteria */

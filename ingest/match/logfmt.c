@@ -63,6 +63,15 @@ static size_t before_colours(const char *text, size_t start, size_t at)
 
 /* ---- quotes ---- */
 
+/* Whether the double quote at `i` opens a quotation in the token that begins at `start`. */
+static bool opens_quotation(const char *text, size_t start, size_t i)
+{
+    size_t before = before_colours(text, start, i);
+
+    return before == start ||
+           !(text_is_letter(text[before - 1]) || text_is_digit(text[before - 1]));
+}
+
 /* The offset behind the quote that closes the one at `open`, or `len` + 1 if none does. */
 static size_t quotation_end(const char *text, size_t len, size_t open)
 {
@@ -115,9 +124,9 @@ static size_t begin_value(const char *text, size_t len, struct token *t, size_t 
 /* Passes the quotation that the double quote at `i` opens, if it opens one. */
 static size_t pass_quote(const char *text, size_t len, struct token *t, size_t i)
 {
-    size_t before = before_colours(text, t->start, i), end;
+    size_t end;
 
-    if (before > t->start && (text_is_letter(text[before - 1]) || text_is_digit(text[before - 1])))
+    if (!opens_quotation(text, t->start, i))
         return i + 1;
     end = quotation_end(text, len, i);
     if (i == t->value)
@@ -236,6 +245,24 @@ bool logfmt_next(const char *text, size_t len, size_t *at, struct logfmt_pair *o
             return true;
     }
     return false;
+}
+
+void logfmt_hide_quoted(const char *text, size_t len, char *out)
+{
+    size_t start = 0, i = 0;
+
+    memcpy(out, text, len);
+    while (i < len) {
+        size_t open = i++, end;
+
+        if (is_space(text[open]))
+            start = i;
+        if (text[open] != '"' || !opens_quotation(text, start, open))
+            continue;
+        end = quotation_end(text, len, open);
+        i = end > len ? len : end;
+        memset(out + open + 1, 1, end - open - 2);
+    }
 }
 
 bool logfmt_is(const struct logfmt_pair *pair, const char *value)

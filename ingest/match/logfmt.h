@@ -35,6 +35,10 @@ struct logfmt_pair {
  * line's end. Else it is an ordinary byte (don't, 'tis). */
 bool logfmt_next(const char *text, size_t len, size_t *at, struct logfmt_pair *out);
 
+/* Copies a message of `len` bytes to `out`, with \x01 in the place of each byte between double
+ * quotes that open a quotation as above. So offsets stay, and no expression sees quoted text. */
+void logfmt_hide_quoted(const char *text, size_t len, char *out);
+
 /* Whether the pair's value is `value` byte for byte, with its quotes or without (escapes are not
  * undone). False if the value's end is not known. */
 bool logfmt_is(const struct logfmt_pair *pair, const char *value);

@@ -56,6 +56,7 @@ struct match {
     struct progress *progress; /* of each rule */
     uint32_t *matched;         /* rules that match the line */
     size_t n_matched;
+    struct buf unquoted; /* the message without its quoted text */
     struct chunk chunk;
 };
 
@@ -133,6 +134,7 @@ int match_new_bounded(const struct rules *rules, size_t whole_max, struct match 
     if (m == NULL)
         goto out;
     m->rules = rules;
+    buf_init(&m->unquoted, UINT32_MAX);
     rc = criteria_open(&m->criteria, rules);
     if (rc == 0)
         rc = alloc_tables(m) ? compile(m, whole_max, err) : ERR_NOMEM;
@@ -160,6 +162,7 @@ void match_free(struct match *m)
     hs_free_scratch(m->scratch);
     pass_close(&m->pass);
     criteria_close(&m->criteria);
+    buf_close(&m->unquoted);
     free(m->matched);
     free(m->progress);
     free(m->hits);
@@ -324,19 +327,36 @@ static int find_pair(struct match *m, uint32_t index, struct line_text message, 
     return rc;
 }
 
+/* Finds the first place at which an expression that matched the message matches it without its
+ * quoted text, too. So what stands between quotes cannot make a match. */
+static int find_outside_quotes(struct match *m, uint32_t index, struct line_text message,
+                               struct place *out)
+{
+    *out = (struct place){0};
+    buf_clear(&m->unquoted);
+    if (buf_reserve(&m->unquoted, message.len) != 0)
+        return ERR_IO;
+    logfmt_hide_quoted(message.data, message.len, (char *)m->unquoted.data);
+    return scan(m, index, (const char *)m->unquoted.data, message.len, out);
+}
+
 /* Finds the first place in the message that meets the criterion. */
 static int find_criterion(struct match *m, uint32_t index, struct line_text message,
                           struct place *out)
 {
-    enum criterion_kind kind = m->criteria.items[index].kind;
+    const struct criterion *c = &m->criteria.items[index];
     struct err err;
+    int rc;
 
     *out = (struct place){0};
-    if (kind != CRITERION_FIELD && compile_trial(m, index, &err) != 0)
+    if (c->kind != CRITERION_FIELD && compile_trial(m, index, &err) != 0)
         return ERR_IO;
-    if (kind != CRITERION_EXPRESSION)
+    if (c->kind != CRITERION_EXPRESSION)
         return find_pair(m, index, message, out);
-    return scan(m, index, message.data, message.len, out);
+    rc = scan(m, index, message.data, message.len, out);
+    if (rc == 0 && out->found && c->outside_quotes)
+        rc = find_outside_quotes(m, index, message, out);
+    return rc;
 }
 
 /* Whether the line meets the criterion. It is tried once a line, however many rules ask. */
@@ -462,14 +482,21 @@ static bool process_is(struct line_text name, const char *item)
     return line_text_is(name, item);
 }
 
+/* Whether the list takes the name. An item "!NAME" takes it away, whatever else is listed. */
 static bool is_listed(const struct rules_list *list, struct line_text name,
                       bool (*is)(struct line_text name, const char *item))
 {
+    bool found = false, all_exclude = true;
+
     for (size_t i = 0; i < list->n; i++) {
-        if (is(name, list->items[i]))
-            return true;
+        bool excludes = list->items[i][0] == '!', is_it = is(name, list->items[i] + excludes);
+
+        if (excludes && is_it)
+            return false;
+        found |= is_it;
+        all_exclude &= excludes;
     }
-    return list->n == 0;
+    return found || all_exclude;
 }
 
 /* Whether the line's source and process pass the rule. A bare line, which names neither, passes. */

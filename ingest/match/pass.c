@@ -68,7 +68,8 @@ static int list_choice(struct plan *p, uint32_t index)
     int rc = literal_stretches(criterion->text, &p->text, &facts);
 
     if (rc == 0 && facts.whole && criterion->kind == CRITERION_EXPRESSION) {
-        p->pass->settled[index] = strlen(buf_text(&p->text) + at);
+        if (!criterion->outside_quotes)
+            p->pass->settled[index] = strlen(buf_text(&p->text) + at);
         rc = expressions_add_literal(&p->list, buf_text(&p->text) + at,
                                      facts.any_case ? HS_FLAG_CASELESS : 0, index);
         p->text.len = at;

@@ -119,7 +119,7 @@ struct tried {
 };
 
 struct slow_rule {
-    bool has_match, has_unless, has_value, has_field;
+    bool has_match, has_unless, has_value, has_field, outside_quotes;
     struct tried match, unless, value, redact;
 };
 
@@ -248,6 +248,16 @@ static bool has_value(struct slow *s, const struct tried *t, struct line_text me
     return false;
 }
 
+static bool slow_match(struct slow *s, const struct slow_rule *r, struct line_text message)
+{
+    char unquoted[LINE_MAX_BYTES];
+
+    assert(message.len <= LINE_MAX_BYTES);
+    logfmt_hide_quoted(message.data, message.len, unquoted);
+    return hear(s, r->match.plain, message.data, message.len, NULL).any &&
+           (!r->outside_quotes || hear(s, r->match.plain, unquoted, message.len, NULL).any);
+}
+
 static bool slow_matches(struct slow *s, const struct slow_rule *r, struct line_text message)
 {
     bool field = (r->has_field && has_value(s, NULL, message)) ||
@@ -255,7 +265,7 @@ static bool slow_matches(struct slow *s, const struct slow_rule *r, struct line_
 
     if ((r->has_field || r->has_value) && !field)
         return false;
-    if (r->has_match && !hear(s, r->match.plain, message.data, message.len, NULL).any)
+    if (r->has_match && !slow_match(s, r, message))
         return false;
     return !r->has_unless || !hear(s, r->unless.plain, message.data, message.len, NULL).any;
 }
@@ -402,11 +412,12 @@ static void check_lines(struct match *m, struct redact *r, struct slow *s, size_
 
 static void make_rule(struct slow *s, struct slow_rule *r, struct input *in)
 {
-    unsigned fields = take(in, 8);
+    unsigned fields = take(in, 16);
 
     r->has_field = fields & 1;
     r->has_value = fields & 2;
     r->has_match = (fields & 3) == 0 || (fields & 4) != 0;
+    r->outside_quotes = r->has_match && (fields & 8) != 0;
     r->has_unless = take(in, 3) == 2;
     if (r->has_match)
         make(s, &r->match, in, EXPRESSION_LINE);
@@ -419,7 +430,10 @@ static void make_rule(struct slow *s, struct slow_rule *r, struct input *in)
 
 static void fill_rule(const struct slow_rule *r, struct rules_field fields[2], struct rule *rule)
 {
-    *rule = (struct rule){.name = "r", .fields = fields, .redacts = {&r->redact.text, 1}};
+    *rule = (struct rule){.name = "r",
+                          .fields = fields,
+                          .outside_quotes = r->outside_quotes,
+                          .redacts = {&r->redact.text, 1}};
     if (r->has_match)
         rule->matches = (struct rules_list){&r->match.text, 1};
     if (r->has_unless)

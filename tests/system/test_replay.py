@@ -338,6 +338,7 @@ def test_recorded_rules_do_not_replace_those_that_are_tried(replay, pb):
 
 @pytest.mark.parametrize("other", [
     {"match": "BO+M"}, {"source": "app"}, {"process": "web.*"}, {"unless": "x"},
+    {"outside_quotes": "yes"}, {"process": "'!web'"},
     {"field": "code=H12"}, {"group_by": "path"}, {"group_by": "[process, path]"},
 ])
 def test_a_rule_with_another_matching_is_named_once(replay, pb, other):

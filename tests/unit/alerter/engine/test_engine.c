@@ -253,6 +253,9 @@ UNIT_TEST(matchings_are_compared_item_for_item)
     b.fields = &pattern;
     assert_false(ruleset_same_matching(&a, &b));
     b = a;
+    b.outside_quotes = true;
+    assert_false(ruleset_same_matching(&a, &b));
+    b = a;
     b.unless.n = 1;
     assert_false(ruleset_same_matching(&a, &b));
     b.unless = (struct rules_list){other, 2};

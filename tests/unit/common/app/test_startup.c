@@ -100,7 +100,43 @@ static void the_report_names_what_there_is(void **state)
         "messages in 1 minute, to C1\n"
         "drainwatch-test:   b (critical): more than 0 in 1 second for each process and "
         "path of app pay or web, at most one alert per 5 minutes and 5 messages in 1 minute, to "
-        "#ops, mentioning @here and U1\n");
+        "#ops, mentioning @here and U1\n"
+        "drainwatch-test: hint: the match of b also sees text in quotes that visitors write into "
+        "router lines (add \"outside_quotes: yes\", or \"process: '!router'\")\n");
+}
+
+static void the_report_hints_at_quoted_text(void **state)
+{
+    static const struct {
+        const char *keys;
+        bool hint;
+    } rows[] = {
+        {"match: x", true},
+        {"match: x, source: heroku", true},
+        {"match: x, process: [web, router]", true},
+        {"match: x, process: '!web'", true},
+        {"match: x, source: app", false},
+        {"match: x, process: web", false},
+        {"match: x, process: '!router'", false},
+        {"match: x, source: '!heroku'", false},
+        {"match: x, outside_quotes: yes", false},
+        {"field: a=b", false},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct startup_config config;
+        char text[300];
+
+        snprintf(text, sizeof text,
+                 "app: shop\n" SLACK "  - {name: b, %s, more_than: 0, within: 1s}\n", rows[i].keys);
+        write_rules(*state, text);
+        assert_int_equal(startup_configure(&program, &config), STARTUP_OK);
+        heard_begin_on(stdout);
+        assert_int_equal(report_print(&program, &config), STARTUP_OK);
+        startup_release(&config);
+        if ((strstr(heard_end(), "hint: the match of b also sees") != NULL) != rows[i].hint)
+            fail_msg("%s", rows[i].keys);
+    }
 }
 
 static void the_report_says_that_unlisted_drains_are_refused(void **state)
@@ -332,6 +368,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_report_names_what_there_is),
+        TEST(the_report_hints_at_quoted_text),
         TEST(the_report_says_that_unlisted_drains_are_refused),
         TEST(the_values_of_the_example_are_named),
         TEST(a_state_folder_that_cannot_be_is_found),

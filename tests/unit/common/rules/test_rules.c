@@ -139,8 +139,8 @@ static void all_faults_are_reported_at_once(void **state)
         "r.yaml:8: more_than: \"-1\" is not a whole number from 0 to 1000000000, without "
         "quotes (write \"more_than: 3\")\n"
         "r.yaml:8: unknown key \"foo\" (known here: name, title, severity, source, process, apps, "
-        "field, match, unless, more_than, within, cooldown, messages, group_by, fold_ids, redact, "
-        "sample, "
+        "field, match, outside_quotes, unless, more_than, within, cooldown, messages, group_by, "
+        "fold_ids, redact, sample, "
         "runbook, channel, mention)\n" NO_APP);
 }
 

@@ -84,6 +84,33 @@ UNIT_TEST(a_process_type_stands_for_its_dynos)
     rules_free(rules);
 }
 
+UNIT_TEST(a_mark_before_a_name_excludes_it)
+{
+    const struct rules *rules =
+        read_rule("    match: x\n    source: '!app'\n    process: ['!web', '!router', '!job.*']\n");
+
+    assert_list(rules->rules[0].sources, 1, "!app", "!app");
+    assert_list(rules->rules[0].processes, 5, "!web", "!job.*");
+    assert_string_equal(rules->rules[0].processes.items[1], "!web.*");
+    rules_free(rules);
+    assert_rule_fault_has("    match: x\n    process: '!Router'\n", "write \"router\"");
+    assert_rule_fault_has("    match: x\n    process: '!!router'\n", "is not a process");
+    assert_rule_fault_has("    match: x\n    process: '!'\n", "is not a process");
+    assert_rule_fault_has("    match: x\n    source: '!router'\n", "is a process");
+}
+
+UNIT_TEST(outside_quotes_binds_a_match)
+{
+    const struct rules *rules = read_rule("    match: x\n    outside_quotes: yes\n");
+
+    assert_true(rules->rules[0].outside_quotes);
+    rules_free(rules);
+    rules = read_rule("    match: x\n");
+    assert_false(rules->rules[0].outside_quotes);
+    rules_free(rules);
+    assert_rule_fault_has("    field: code=H12\n    outside_quotes: yes\n", "there is no match");
+}
+
 UNIT_TEST(sources_and_processes_are_told_apart)
 {
     static const struct {
@@ -196,6 +223,8 @@ int main(void)
         cmocka_unit_test(forms_of_other_languages_are_no_fields),
         cmocka_unit_test(values_may_hold_signs),
         cmocka_unit_test(a_process_type_stands_for_its_dynos),
+        cmocka_unit_test(a_mark_before_a_name_excludes_it),
+        cmocka_unit_test(outside_quotes_binds_a_match),
         cmocka_unit_test(sources_and_processes_are_told_apart),
         cmocka_unit_test(typographic_quotes_are_no_quotes),
         cmocka_unit_test(expressions_are_tried_for_their_use),

@@ -296,6 +296,41 @@ UNIT_TEST(test_pairs_are_those_of_a_plain_walk)
     }
 }
 
+UNIT_TEST(quoted_text_is_hidden)
+{
+    static const struct {
+        const char *text, *hidden; /* with "." for each hidden byte */
+    } rows[] = {
+        {"", ""},
+        {"a=b c", "a=b c"},
+        {"a=\"b c\" d", "a=\"...\" d"},
+        {"\"\"", "\"\""},
+        {"\"a\"\"b\"", "\".\"\".\""},
+        {"x[\"a\"]", "x[\".\"]"},
+        {"5\" \"a\"", "5\" \".\""},
+        {"\"a\\\"b\" c", "\"....\" c"},
+        {"a \"b c", "a \"..."},
+        {"\"", "\""},
+        {"\"\\", "\"."},
+        {"'a \"b\"'", "'a \".\"'"},
+        {"x\33[1m\"a\"", "x\33[1m\"a\""},
+        {"k=\33[1m\"a\"", "k=\33[1m\".\""},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t n = strlen(rows[i].text);
+        char *out = malloc(n + 1);
+
+        assert_non_null(out);
+        logfmt_hide_quoted(rows[i].text, n, out);
+        for (size_t j = 0; j < n; j++)
+            out[j] = out[j] == 1 ? '.' : out[j];
+        out[n] = 0;
+        assert_string_equal(out, rows[i].hidden);
+        free(out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_values_of_other_kinds),
         cmocka_unit_test(test_pairs_in_order),
         cmocka_unit_test(test_pairs_are_those_of_a_plain_walk),
+        cmocka_unit_test(quoted_text_is_hidden),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,7 @@ struct sketch {
     struct rules_field fields[ITEMS_MAX];
     const char *matches[ITEMS_MAX];
     const char *unless[ITEMS_MAX];
+    bool outside_quotes;
 };
 
 static size_t count(const char *const *items)
@@ -59,6 +60,7 @@ static void setup_bounded(const struct sketch *sketches, size_t n, size_t whole_
         r->processes = (struct rules_list){s->processes, count(s->processes)};
         r->matches = (struct rules_list){s->matches, count(s->matches)};
         r->unless = (struct rules_list){s->unless, count(s->unless)};
+        r->outside_quotes = s->outside_quotes;
         r->fields = s->fields;
         while (r->n_fields < ITEMS_MAX && s->fields[r->n_fields].key != NULL)
             r->n_fields++;
@@ -156,6 +158,81 @@ UNIT_TEST(test_source_and_process)
         for (size_t j = 0; j < r.n_rules; j++)
             assert_int_equal(r.rules[j], cases[i].expected[j] - '0');
     }
+}
+
+UNIT_TEST(a_mark_excludes_a_name)
+{
+    static const struct sketch rules[] = {
+        {.processes = {"!router"}, .matches = {"x"}},
+        {.processes = {"web", "web.*", "!web.1"}, .matches = {"x"}},
+        {.sources = {"!heroku", "!app"}, .matches = {"x"}},
+        {.sources = {"heroku"}, .processes = {"!web", "!web.*"}, .matches = {"x"}},
+    };
+    static const struct {
+        const char *source, *process, *expected;
+    } cases[] = {
+        {"heroku", "router", "3"},  {"app", "web.1", "0"},    {"app", "web.2", "01"},
+        {"addon", "web.12", "012"}, {"heroku", "web.1", "0"}, {"heroku", "api", "03"},
+        {NULL, NULL, "0123"},
+    };
+
+    setup(rules, 4);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct match_result r = judge(cases[i].source, cases[i].process, "a x b");
+
+        assert_int_equal(r.n_rules, strlen(cases[i].expected));
+        for (size_t j = 0; j < r.n_rules; j++)
+            assert_int_equal(r.rules[j], cases[i].expected[j] - '0');
+    }
+}
+
+/* The first rule counts what stands outside of quotes, the second one all. */
+UNIT_TEST(quoted_text_can_be_left_out)
+{
+    static const struct sketch rules[] = {
+        {.matches = {"WORKER TIMEOUT", "fail$", "a.{3,}z"}, .outside_quotes = true},
+        {.matches = {"WORKER TIMEOUT", "fail$", "a.{3,}z"}},
+    };
+    static const struct {
+        const char *message;
+        size_t n;
+    } cases[] = {
+        {"WORKER TIMEOUT", 2},
+        {"[4] [CRITICAL] WORKER TIMEOUT (pid:17)", 2},
+        {"\"GET / HTTP/1.1\" 200 \"-\" \"WORKER TIMEOUT\"", 1},
+        {"fwd=\"WORKER TIMEOUT\"", 1},
+        {"fwd=\"say \\\"WORKER TIMEOUT\\\"\"", 1},
+        {"fwd=\"x\" WORKER TIMEOUT", 2},
+        {"fwd=\"WORKER\" TIMEOUT", 0},
+        {"fwd=\"never closed WORKER TIMEOUT", 1},
+        {"a 5\" disk: WORKER TIMEOUT of 5\"", 2}, /* behind a digit it opens nothing */
+        {"fwd='WORKER TIMEOUT'", 2},              /* single quotes hide nothing */
+        {"\"quoted\" fail", 2},
+        {"\"quoted fail\"", 0},
+        {"\"quoted fail", 1},
+        {"a=\"..\" z", 2}, /* quoted bytes stand for something, whatever they are */
+    };
+
+    for (size_t whole_max = 0; whole_max <= PASS_WHOLE_MAX; whole_max += PASS_WHOLE_MAX) {
+        setup_bounded(rules, 2, whole_max);
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+            struct match_result r = judge("app", "web.1", cases[i].message);
+
+            if (r.n_rules != cases[i].n || (r.n_rules == 1 && r.rules[0] != 1))
+                fail_msg("%s: %zu rules", cases[i].message, r.n_rules);
+        }
+    }
+}
+
+UNIT_TEST(the_place_of_a_match_lies_outside_of_the_quotes)
+{
+    static const struct sketch rules[] = {{.matches = {"fail"}, .outside_quotes = true}};
+    static const char message[] = "a=\"fail\" to fail";
+    size_t end;
+
+    setup(rules, 1);
+    assert_true(match_find(f.match, 0, message, sizeof message - 1, &end));
+    assert_int_equal(end, sizeof message - 1);
 }
 
 UNIT_TEST(test_any_item_and_all_parts)
@@ -806,6 +883,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_source_and_process),
+        cmocka_unit_test(a_mark_excludes_a_name),
+        cmocka_unit_test(quoted_text_can_be_left_out),
+        cmocka_unit_test(the_place_of_a_match_lies_outside_of_the_quotes),
         cmocka_unit_test(test_any_item_and_all_parts),
         cmocka_unit_test(test_shared_expressions),
         cmocka_unit_test(test_frames_without_newline),
