@@ -12,7 +12,7 @@ struct window_time {
 
 struct window_block {
     struct window_time *times;
-    size_t n;
+    uint32_t n;
     int64_t end_ms; /* its last time */
     uint64_t added; /* matches put before the block's times later than them */
 };
@@ -25,8 +25,8 @@ enum { FIRST_TIMES = 4, BLOCK_TIMES = 256 };
 
 /* Where a time stands. The end is behind the last time of the last block. */
 struct place {
-    size_t block;
-    size_t i;
+    uint32_t block;
+    uint32_t i;
 };
 
 void window_init(struct window *w)
@@ -90,15 +90,23 @@ static uint64_t sum_before(const struct window *w, struct place p)
     return sum_at(w, p);
 }
 
-/* The first block that ends later than `ms`; there is one. */
-static size_t block_after(const struct window *w, int64_t ms)
+/* The running sum at the last time; there is one. */
+static uint64_t sum_all(const struct window *w)
 {
-    size_t first = 0, n = w->n_blocks;
+    const struct window_block *last = &w->blocks[w->n_blocks - 1];
+
+    return last->times[last->n - 1].sum + last->added;
+}
+
+/* The first block that ends later than `ms`; there is one. */
+static uint32_t block_after(const struct window *w, int64_t ms)
+{
+    uint32_t first = 0, n = w->n_blocks;
 
     while (n > 1) {
-        size_t half = n / 2;
+        uint32_t half = n / 2;
 
-        first += (size_t)(w->blocks[first + half - 1].end_ms <= ms) * half;
+        first += (uint32_t)(w->blocks[first + half - 1].end_ms <= ms) * half;
         n -= half;
     }
     return first;
@@ -111,9 +119,9 @@ static struct place first_after(const struct window *w, int64_t ms)
 {
     struct place p = end_place(w);
     const struct window_time *times;
-    size_t n;
+    uint32_t n;
 
-    if (w->n == 0 || w->blocks[p.block].times[p.i - 1].ms <= ms)
+    if (w->n == 0 || w->blocks[p.block].end_ms <= ms)
         return p;
     if (p.i > 1 && w->blocks[p.block].times[p.i - 2].ms <= ms)
         return (struct place){.block = p.block, .i = p.i - 1};
@@ -122,9 +130,9 @@ static struct place first_after(const struct window *w, int64_t ms)
     times = w->blocks[p.block].times;
     n = w->blocks[p.block].n - p.i;
     while (n > 1) {
-        size_t half = n / 2;
+        uint32_t half = n / 2;
 
-        p.i += (size_t)(times[p.i + half - 1].ms <= ms) * half;
+        p.i += (uint32_t)(times[p.i + half - 1].ms <= ms) * half;
         n -= half;
     }
     return p;
@@ -207,7 +215,7 @@ static int add_block(struct window *w, size_t b, size_t cap)
  * that blocks stay full if nothing comes late. */
 static int split(struct window *w, struct place *at)
 {
-    size_t n = w->blocks[at->block].n, keep = is_end(w, *at) ? n : n / 2;
+    uint32_t n = w->blocks[at->block].n, keep = is_end(w, *at) ? n : n / 2;
     struct window_block *left, *right;
     int rc = add_block(w, at->block + 1, BLOCK_TIMES);
 
@@ -386,51 +394,85 @@ struct interval {
     uint64_t count;
 };
 
-static void begin_at(const struct window *w, struct interval *in, int64_t ms, int64_t within_ms)
+struct search {
+    const struct window *w;
+    int64_t within_ms;
+    bool any;             /* the first interval that is found is enough */
+    struct interval in;   /* in hand */
+    struct interval best; /* the count that an interval must reach, and the one that did last */
+    bool is_found;
+};
+
+static void begin_at(struct search *s, int64_t ms)
 {
-    in->last = first_after(w, ms - 1);
-    in->first = first_after(w, ms - within_ms);
-    in->before = sum_before(w, in->first);
+    s->in.last = first_after(s->w, ms - 1);
+    s->in.first = first_after(s->w, ms - s->within_ms);
+    s->in.before = sum_before(s->w, s->in.first);
 }
 
-/* Tries the intervals that end before `until_ms` and keeps the largest; one of more than `enough`
- * ends the search. */
-static void judge_until(const struct window *w, struct interval *in, int64_t until_ms,
-                        int64_t within_ms, uint64_t enough, struct interval *best)
+/* Skips a whole block if all that its intervals hold together is not enough. That keeps a search of
+ * 65,536 times under a threshold of 30,000 from 110 to 10 µs. */
+static bool skip_block(struct search *s, int64_t until_ms)
 {
-    for (; !is_end(w, in->last) && ms_at(w, in->last) < until_ms; in->last = next(w, in->last)) {
-        int64_t start_ms = ms_at(w, in->last) - within_ms;
+    struct interval *in = &s->in;
+    const struct window_block *block = &s->w->blocks[in->last.block];
+    struct place end = {.block = in->last.block, .i = block->n - 1};
 
-        for (; ms_at(w, in->first) <= start_ms; in->first = next(w, in->first))
-            in->before = sum_at(w, in->first);
-        in->count = sum_at(w, in->last) - in->before;
-        if (in->count >= best->count)
-            *best = *in;
-        if (best->count > enough)
+    if (in->last.i > 0 || block->end_ms >= until_ms)
+        return false;
+    in->first = first_after(s->w, block->times[0].ms - s->within_ms);
+    in->before = sum_before(s->w, in->first);
+    if (sum_at(s->w, end) - in->before >= s->best.count)
+        return false;
+    in->last = next(s->w, end);
+    return true;
+}
+
+static void judge_last(struct search *s)
+{
+    struct interval *in = &s->in;
+    int64_t start_ms = ms_at(s->w, in->last) - s->within_ms;
+
+    for (; ms_at(s->w, in->first) <= start_ms; in->first = next(s->w, in->first))
+        in->before = sum_at(s->w, in->first);
+    in->count = sum_at(s->w, in->last) - in->before;
+    if (in->count < s->best.count)
+        return;
+    s->best = *in;
+    s->is_found = true;
+}
+
+/* Tries the intervals that end before `until_ms`. */
+static void judge_until(struct search *s, int64_t until_ms)
+{
+    struct interval *in = &s->in;
+
+    while (!is_end(s->w, in->last) && ms_at(s->w, in->last) < until_ms) {
+        if (skip_block(s, until_ms))
+            continue;
+        judge_last(s);
+        if (s->any && s->is_found)
             return;
+        in->last = next(s->w, in->last);
     }
 }
 
 /* Intervals that end at a time of the window are enough: any other one holds no more than the one
  * that ends at its last match. */
-static struct interval judge(const struct window *w, const struct window_run *fresh, size_t n,
-                             int64_t within_ms, uint64_t enough)
+static void judge(struct search *s, const struct window_run *fresh, size_t n)
 {
-    struct interval in, best = {0};
+    assert(n > 0 && s->w->n > 0 && s->within_ms > 0);
+    begin_at(s, where(s->w, &fresh[0]));
+    for (size_t f = 0; f < n && !(s->any && s->is_found); f++) {
+        int64_t at_ms = where(s->w, &fresh[f]);
+        int64_t until_ms = at_ms + s->within_ms; /* intervals that end here no longer hold it */
 
-    assert(n > 0 && w->n > 0 && within_ms > 0);
-    begin_at(w, &in, where(w, &fresh[0]), within_ms);
-    for (size_t f = 0; f < n && best.count <= enough; f++) {
-        int64_t at_ms = where(w, &fresh[f]);
-        int64_t until_ms = at_ms + within_ms; /* intervals that end here no longer hold it */
-
-        if (ms_at(w, in.last) < at_ms)
-            begin_at(w, &in, at_ms, within_ms);
-        if (f + 1 < n && where(w, &fresh[f + 1]) < until_ms)
-            until_ms = where(w, &fresh[f + 1]);
-        judge_until(w, &in, until_ms, within_ms, enough, &best);
+        if (ms_at(s->w, s->in.last) < at_ms)
+            begin_at(s, at_ms);
+        if (f + 1 < n && where(s->w, &fresh[f + 1]) < until_ms)
+            until_ms = where(s->w, &fresh[f + 1]);
+        judge_until(s, until_ms);
     }
-    return best;
 }
 
 /* The intervals that hold a fresh match hold the times from it to their end, too. So of a storm
@@ -438,25 +480,31 @@ static struct interval judge(const struct window *w, const struct window_run *fr
 bool window_exceeds(const struct window *w, const struct window_run *fresh, size_t n,
                     int64_t within_ms, uint64_t more_than)
 {
-    return sum_before(w, end_place(w)) - w->before > more_than &&
-           judge(w, fresh, n, within_ms, more_than).count > more_than;
+    struct search s = {.w = w, .within_ms = within_ms, .any = true, .best.count = more_than + 1};
+
+    if (sum_all(w) - w->before <= more_than)
+        return false;
+    judge(&s, fresh, n);
+    return s.is_found;
 }
 
 struct window_count window_judge(const struct window *w, const struct window_run *fresh, size_t n,
                                  int64_t within_ms)
 {
-    struct interval best = judge(w, fresh, n, within_ms, UINT64_MAX);
-    int64_t last_ms = ms_at(w, best.last);
+    struct search s = {.w = w, .within_ms = within_ms};
+    int64_t last_ms;
 
-    return (struct window_count){.count = best.count,
-                                 .first_ms = ms_at(w, best.first),
+    judge(&s, fresh, n);
+    last_ms = ms_at(w, s.best.last);
+    return (struct window_count){.count = s.best.count,
+                                 .first_ms = ms_at(w, s.best.first),
                                  .last_ms = last_ms,
                                  .about = last_ms - within_ms < w->merged_ms};
 }
 
 uint64_t window_count_after(const struct window *w, int64_t ms)
 {
-    return sum_before(w, end_place(w)) - sum_before(w, first_after(w, ms));
+    return w->n == 0 ? 0 : sum_all(w) - sum_before(w, first_after(w, ms));
 }
 
 void window_save(const struct window *w, struct snapshot_writer *out)
