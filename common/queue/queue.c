@@ -1,6 +1,7 @@
 /* One end of the queue, on libzmq. Called by sender (ingest) and receiver (alerter). */
 #include "common/queue/queue.h"
 
+#include "common/base/buf.h"
 #include "common/base/time.h"
 #include "common/queue/queue_curve.h"
 #include "common/queue/queue_endpoint.h"
@@ -16,8 +17,10 @@
 #include <zmq.h>
 
 enum {
-    MESSAGE_MAX = WIRE_MESSAGE_MAX + (4 << 10), /* CURVE adds a little to each */
-    HEARTBEAT_MS = 2000,                        /* a peer that is silent for three is gone */
+    CURVE_MAX = 4 << 10, /* bytes that CURVE adds to a part, and of a handshake */
+    /* Bytes of a part over tcp. ZeroMQ holds one of each connection before it knows the key. */
+    TCP_PART_BYTES = 32 << 10,
+    HEARTBEAT_MS = 2000, /* a peer that is silent for three is gone */
     HANDSHAKE_MS = 5000,
     RECONNECT_MS = 100,
     RECONNECT_TCP_MAX_MS = 5000, /* between tries, when nobody is there for long */
@@ -50,7 +53,9 @@ struct queue {
     int64_t dialled_us; /* when it was last dialled or connected */
     int64_t redial_us;  /* INT64_MAX: not due */
     int64_t redial_wait_us;
-    zmq_msg_t message; /* the last received; always initialised */
+    size_t part_max;   /* bytes of one part of a message */
+    struct buf joined; /* the last message received, if it had several parts */
+    zmq_msg_t message; /* the last part received; always initialised */
     uint64_t epoch;    /* connections so far */
     uint64_t failed;   /* handshakes */
 };
@@ -68,7 +73,7 @@ static bool set_text(void *socket, int option, const char *value)
 static bool set_common_options(struct queue *q)
 {
     bool tcp = queue_endpoint_is_tcp(q->endpoint);
-    int64_t message_max = MESSAGE_MAX;
+    int64_t part_max = (int64_t)q->part_max + CURVE_MAX;
     void *s = q->socket;
 
     return set_int(s, ZMQ_LINGER, 0) && set_int(s, ZMQ_SNDHWM, QUEUE_HWM) &&
@@ -76,7 +81,7 @@ static bool set_common_options(struct queue *q)
            set_int(s, ZMQ_RECONNECT_IVL, RECONNECT_MS) &&
            set_int(s, ZMQ_RECONNECT_IVL_MAX, tcp ? RECONNECT_TCP_MAX_MS : RECONNECT_IPC_MAX_MS) &&
            set_int(s, ZMQ_IPV6, queue_endpoint_is_ipv6(q->endpoint)) &&
-           zmq_setsockopt(s, ZMQ_MAXMSGSIZE, &message_max, sizeof message_max) == 0 &&
+           zmq_setsockopt(s, ZMQ_MAXMSGSIZE, &part_max, sizeof part_max) == 0 &&
            /* Across a network a peer can vanish without a word. */
            (!tcp || (set_int(s, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) &&
                      set_int(s, ZMQ_HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS) &&
@@ -178,6 +183,8 @@ static int queue_open(const struct queue_options *options, bool server, struct q
     *q = (struct queue){.epoll = -1, .server = server, .redial_us = INT64_MAX};
     zmq_msg_init(&q->message);
     strcpy(q->endpoint, options->endpoint); /* its length was checked */
+    buf_init(&q->joined, WIRE_MESSAGE_MAX);
+    q->part_max = queue_endpoint_is_tcp(q->endpoint) ? TCP_PART_BYTES : WIRE_MESSAGE_MAX;
     if (queue_endpoint_is_tcp(q->endpoint))
         rc = derive_keys(q, options, err);
     if (rc == 0 && !open_sockets(q))
@@ -271,6 +278,7 @@ void queue_close(struct queue *q)
         zmq_close(q->monitor);
     }
     zmq_msg_close(&q->message);
+    buf_close(&q->joined);
     if (q->socket != NULL)
         zmq_close(q->socket);
     if (q->zap != NULL)
@@ -414,6 +422,8 @@ static int send_error(void)
 
 int queue_send(struct queue *q, const struct queue_peer *peer, const void *bytes, size_t n)
 {
+    const char *at = bytes;
+
     assert((peer != NULL) == q->server);
     /* ZeroMQ takes messages a moment before it reports the connection. They would seem to belong to
      * the connection before. */
@@ -421,7 +431,11 @@ int queue_send(struct queue *q, const struct queue_peer *peer, const void *bytes
         return ERR_FULL;
     if (peer != NULL && zmq_send(q->socket, peer->id, peer->len, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
         return send_error();
-    if (zmq_send(q->socket, bytes, n, ZMQ_DONTWAIT) < 0)
+    for (; n > q->part_max; at += q->part_max, n -= q->part_max) {
+        if (zmq_send(q->socket, at, q->part_max, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+            return send_error();
+    }
+    if (zmq_send(q->socket, at, n, ZMQ_DONTWAIT) < 0)
         return send_error();
     return 0;
 }
@@ -451,19 +465,24 @@ static int receive_peer(struct queue *q, struct queue_peer *peer)
     return receive_part(q);
 }
 
-/* Drops further parts of a message. Returns 1 if there were none. */
-static int drop_rest(struct queue *q)
+/* Joins the parts of a message, of which the first was received. Returns 1, or 0 if it was dropped:
+ * it is too large, or has parts although its sender had no reason to cut it. */
+static int join_parts(struct queue *q)
 {
-    int whole = 1;
+    bool fits = q->part_max < WIRE_MESSAGE_MAX;
 
-    while (zmq_msg_more(&q->message)) {
-        int rc = receive_part(q);
+    buf_clear(&q->joined);
+    for (;;) {
+        int rc;
 
+        fits = fits &&
+               buf_append(&q->joined, zmq_msg_data(&q->message), zmq_msg_size(&q->message)) == 0;
+        if (!zmq_msg_more(&q->message))
+            return fits;
+        rc = receive_part(q);
         if (rc <= 0)
             return rc;
-        whole = 0;
     }
-    return whole;
 }
 
 int queue_receive(struct queue *q, struct queue_peer *peer, const void **bytes, size_t *n)
@@ -474,10 +493,14 @@ int queue_receive(struct queue *q, struct queue_peer *peer, const void **bytes, 
         rc = q->server ? receive_peer(q, peer) : receive_part(q);
         if (rc <= 0)
             return rc;
-        rc = drop_rest(q);
+        *bytes = zmq_msg_data(&q->message);
+        *n = zmq_msg_size(&q->message);
+        if (!zmq_msg_more(&q->message))
+            return 1;
+        rc = join_parts(q);
+        *bytes = q->joined.data;
+        *n = q->joined.len;
     }
-    *bytes = zmq_msg_data(&q->message);
-    *n = zmq_msg_size(&q->message);
     return rc;
 }
 

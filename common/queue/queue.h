@@ -1,9 +1,10 @@
 /* One end of the queue over ZeroMQ: a ROUTER at the alerter, a DEALER at each ingest.
  *
- * Messages have one part, and no call waits. ZeroMQ may lose a message that it took; only an ack
- * tells that it arrived. Over tcp:// both sides are authenticated and everything is encrypted
- * (CURVE, ZeroMQ RFC 26). Both derive the keys from the HMAC secret: the alerter from its first
- * secret, an ingest from each of its own in turn. */
+ * No call waits. ZeroMQ may lose a message that it took; only an ack tells that it arrived. Over
+ * tcp:// both sides are authenticated and everything is encrypted (CURVE, ZeroMQ RFC 26). Both
+ * derive the keys from the HMAC secret: the alerter from its first secret, an ingest from each of
+ * its own in turn. A large message goes over tcp:// in several parts, because ZeroMQ holds a part
+ * of each connection before it knows the peer's key. */
 #ifndef DRAINWATCH_COMMON_QUEUE_QUEUE_H
 #define DRAINWATCH_COMMON_QUEUE_QUEUE_H
 

@@ -15,6 +15,7 @@ import time
 import pytest
 import zmq
 
+from alerting import SANITIZED, rss_kb
 from chaos import BAD, GIVEN_UP, RULES, Chaos, marker, rules_text
 from counting import COUNTED, Counting, ShiftedClock
 from drainwatch import (DRAIN, OK_LINE, SECRET, Site, frame, free_port, inspectable, now,
@@ -559,6 +560,33 @@ def rubbish(port, stop, rng):
                 s.recv(4096)
         except OSError:
             pass
+
+
+def half_frame(port, n):
+    """A stranger who leaves the last byte of a handshake's command out; `n` is the command's size."""
+    s = socket.create_connection(("127.0.0.1", port), timeout=5)
+    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"CURVE".ljust(52, b"\0")
+    try:
+        s.sendall(greeting + b"\x06" + n.to_bytes(8, "big") + bytes(n - 1))
+    except OSError:  # shown out at once
+        pass
+    return s
+
+
+def test_half_frames_of_strangers_take_little_memory(counting):
+    port = free_port()
+    c = counting(queue=f"tcp://127.0.0.1:{port}")
+    alerter = c.alerter()
+    c.ingest()
+    c.site.wait_healthy()
+    before = rss_kb(alerter)
+    strangers = [half_frame(port, n) for n in (36 << 10, 2 << 20) for _ in range(150)]
+    grown = rss_kb(alerter) - before
+    assert c.site.post(marker(COUNTED) * 1000) == 204
+    assert c.total() == 1000
+    for stranger in strangers:
+        stranger.close()
+    assert SANITIZED or grown < 16 << 10, f"{grown} KiB for {len(strangers)} strangers"
 
 
 def strange_client(port, pb, stop, keys):

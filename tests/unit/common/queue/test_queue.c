@@ -589,6 +589,37 @@ UNIT_TEST(test_unfit_messages)
     queue_close(server);
 }
 
+UNIT_TEST(large_messages_cross_tcp_in_parts)
+{
+    static const size_t sizes[] = {1, 32 << 10, (32 << 10) + 1, 100000, WIRE_MESSAGE_MAX};
+    char *sent = malloc(WIRE_MESSAGE_MAX), endpoint[64];
+    struct queue *server, *client;
+    struct queue_peer peer;
+    const void *bytes;
+    size_t n;
+
+    assert_non_null(sent);
+    for (size_t i = 0; i < WIRE_MESSAGE_MAX; i++)
+        sent[i] = (char)(i * 7 + i / 4096);
+    tcp_endpoint(endpoint, free_port());
+    server = bound(endpoint, &A, 1);
+    client = dialled(endpoint, &A, 1);
+    assert_talk(server, client);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        assert_int_equal(queue_send(client, NULL, sent, sizes[i]), 0);
+        receive_soon(server, client, &peer, &bytes, &n);
+        assert_int_equal(n, sizes[i]);
+        assert_memory_equal(bytes, sent, n);
+        assert_int_equal(queue_send(server, &peer, sent, sizes[i]), 0);
+        receive_soon(client, server, NULL, &bytes, &n);
+        assert_int_equal(n, sizes[i]);
+        assert_memory_equal(bytes, sent, n);
+    }
+    free(sent);
+    queue_close(client);
+    queue_close(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -609,6 +640,7 @@ int main(void)
         cmocka_unit_test(test_curve_client_against_plain_server),
         cmocka_unit_test(test_rubbish_on_the_port),
         cmocka_unit_test(test_unfit_messages),
+        cmocka_unit_test(large_messages_cross_tcp_in_parts),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
