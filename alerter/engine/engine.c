@@ -324,8 +324,7 @@ static void group_values(const struct rule *rule, const struct wire_matches *mat
         values[i] = group_value(matches, rule->group_by.items[i]);
 }
 
-/* Finds or makes the key of a group of matches and links the group to it. key->touch may be left
- * over from an earlier record, so it counts only if that touch names this key. */
+/* Finds or makes the key of a group of matches and links the group to it. */
 static int touch(struct engine *e, const struct rule *rule, const struct wire_matches *matches,
                  size_t group)
 {
@@ -337,16 +336,13 @@ static int touch(struct engine *e, const struct rule *rule, const struct wire_ma
     if (key == NULL)
         return ERR_NOMEM;
     e->next_group[group] = SIZE_MAX;
-    if (key->touch < e->n_touches && e->touches[key->touch].key == key) {
-        struct touch *t = &e->touches[key->touch];
-
-        e->next_group[t->last_group] = group;
-        t->last_group = group;
-        return 0;
+    if (key->touch == NULL) {
+        key->touch = &e->touches[e->n_touches++];
+        *key->touch = (struct touch){.key = key, .rule = rule, .first_group = group};
+    } else {
+        e->next_group[key->touch->last_group] = group;
     }
-    key->touch = e->n_touches;
-    e->touches[e->n_touches++] =
-        (struct touch){.key = key, .rule = rule, .first_group = group, .last_group = group};
+    key->touch->last_group = group;
     return 0;
 }
 
@@ -559,6 +555,7 @@ static int take_touch(struct engine *e, const struct wire_record *record, struct
     size_t n, late;
     int rc = collect(e, record, t, &n);
 
+    t->key->touch = NULL;
     if (rc != 0)
         return rc;
     late = window_late(&t->key->window, e->runs, n, keep_ms);

@@ -17,16 +17,17 @@
 #include <stdint.h>
 
 struct keys;
+struct touch;
 
 struct key {
     struct window window;
-    int64_t alerted_us; /* step time of its last alert; KEY_NEVER: there was none */
-    uint64_t since;     /* matches put in since then; 0 while there was none */
-    bool is_noted;      /* a breach within the cooldown after that alert was reported */
-    int64_t arrived_us; /* step time of the last matches; KEY_NEVER: not known */
-    int64_t late_ms;    /* newest arrival time of a match whose own time was too old to count;
-                           INT64_MIN: there was none */
-    size_t touch;       /* for the engine: the index of its touch in the step in hand */
+    int64_t alerted_us;  /* step time of its last alert; KEY_NEVER: there was none */
+    uint64_t since;      /* matches put in since then; 0 while there was none */
+    bool is_noted;       /* a breach within the cooldown after that alert was reported */
+    int64_t arrived_us;  /* step time of the last matches; KEY_NEVER: not known */
+    int64_t late_ms;     /* newest arrival time of a match whose own time was too old to count;
+                            INT64_MIN: there was none */
+    struct touch *touch; /* for the engine: its part of the record in hand; NULL between records */
 };
 #define KEY_NEVER INT64_C(-1)
 
