@@ -13,7 +13,7 @@
 
 enum {
     SERVED_MAX = 64,  /* in a turn: finding a body to go on with looks at all of them */
-    DRAINS_KEPT = 64, /* without a body: making one for each delivery costs 2 % of it */
+    DRAINS_KEPT = 64, /* without a body, or each new delivery of a drain would go first again */
 };
 
 struct intake_drain {

@@ -1,6 +1,7 @@
 /* Drives libmicrohttpd and its connections; called by ingest's loop. */
 #include "ingest/http/server.h"
 
+#include "common/app/log.h"
 #include "ingest/http/clients.h"
 #include "ingest/http/framing.h"
 #include "ingest/http/port.h"
@@ -222,12 +223,15 @@ static int listen_and_start(struct server *s, const char *address, uint16_t port
     return err_set(err, ERR_IO, "cannot start the HTTP server on port %u", port);
 }
 
-static uint64_t file_limit(void)
+static void limit_clients(struct server *s)
 {
     struct rlimit files = {.rlim_cur = 0};
 
     getrlimit(RLIMIT_NOFILE, &files);
-    return files.rlim_cur;
+    clients_init(&s->clients, files.rlim_cur);
+    if (s->clients.max < CLIENTS_MAX)
+        log_info("at most %u connections are open at once, because %llu files may be (ulimit -n)",
+                 s->clients.max, (unsigned long long)files.rlim_cur);
 }
 
 int server_open(const struct server_options *options, struct server **out, struct err *err)
@@ -237,7 +241,7 @@ int server_open(const struct server_options *options, struct server **out, struc
 
     if (s == NULL)
         return err_set(err, ERR_NOMEM, "out of memory");
-    clients_init(&s->clients, file_limit());
+    limit_clients(s);
     s->requests = requests_new(&options->deliveries, &s->refusals);
     s->routes = (struct routes){s->requests, &s->refusals, options->is_healthy, options->ctx};
     rc = s->requests == NULL ? err_set(err, ERR_NOMEM, "out of memory")

@@ -111,6 +111,7 @@ def test_strangers_do_not_take_the_connections(site, slack):
     both = Both(site(), slack)
     both.ingest.stop()
     both.ingest = with_files(both.site, FILES)
+    assert both.ingest.said("at most 192 connections are open at once, because 256 files may be")
     both.site.wait_healthy()
     p99 = calm(both.site)
     strangers = []
