@@ -1,4 +1,5 @@
 /* Takes records from the ingests and acks them; called by the alerter's loop. */
+#define HASH_NONFATAL_OOM 1 /* a failed HASH_ADD leaves hh.tbl NULL */
 #include "common/queue/receiver.h"
 
 #include "common/base/buf.h"
@@ -127,6 +128,10 @@ static int add_sender(struct receiver *r, const uint8_t id[WIRE_SENDER_BYTES],
     memcpy(s->id, id, sizeof s->id);
     s->taken = s->committed = taken;
     HASH_ADD(hh, r->senders, id, WIRE_SENDER_BYTES, s);
+    if (s->hh.tbl == NULL) {
+        free(s);
+        return err_set(err, ERR_NOMEM, "no memory for a sender");
+    }
     *out = s;
     return 0;
 }

@@ -139,6 +139,7 @@ struct world {
     int64_t skipped_us;    /* how far the tests' clock is ahead */
     uint64_t appended;     /* the lines of the next record */
     const char *trouble;   /* that the alerter tells; NULL: none */
+    long allocations;      /* of receiver_receive that succeed; -1: all */
     struct err err;
 };
 
@@ -236,6 +237,7 @@ static int setup(void **state)
     assert_non_null(mkdtemp(w->folder));
     snprintf(w->endpoint, sizeof w->endpoint, "ipc://%s/q", w->folder);
     w->store.fail_after = -1;
+    w->allocations = -1;
     records_sent = 0;
     *state = w;
     return 0;
@@ -287,12 +289,38 @@ static void ingest_turn(struct world *w)
     OK(w, sender_timer(w->sender, now_us(w), &w->err));
 }
 
+/* Linked with -Wl,--wrap=malloc,--wrap=calloc: how many allocations of the alerter still succeed;
+ * -1: all. */
+static long until_failure = -1;
+
+static bool allocation_fails(void)
+{
+    return until_failure >= 0 && until_failure-- == 0;
+}
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *__wrap_malloc(size_t n)
+{
+    return allocation_fails() ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return allocation_fails() ? NULL : __real_calloc(n, size);
+}
+
 static int alerter_receive(struct world *w)
 {
     int rc;
 
     w->store.turn_takes = 0;
+    until_failure = w->allocations;
     rc = receiver_receive(w->receiver, now_us(w), &w->err);
+    until_failure = -1;
     if (rc != 0) {
         receiver_rollback(w->receiver);
         copy_rows(&w->store.now, &w->store.committed);
@@ -688,6 +716,31 @@ UNIT_TEST(test_alerter_cannot_commit)
         deliver(w, 3);
     UNTIL(w, w->store.fail_after == -1);
     w->skipped_us += SENDER_RESEND_US;
+    assert_all_taken(w);
+}
+
+UNIT_TEST(test_alerter_without_memory)
+{
+    struct world *w = *state;
+    int rc = ERR_NOMEM;
+
+    start_ingest(w);
+    deliver(w, 3);
+    for (w->allocations = 0; rc == ERR_NOMEM; w->allocations++) {
+        start_alerter(w);
+        for (int64_t end_us = clock_boot_us() + DEADLINE_US; clock_boot_us() < end_us;) {
+            wait_a_little(w);
+            rc = alerter_receive(w);
+            if (rc != 0 || w->store.now.n == 3)
+                break;
+            ingest_turn(w);
+        }
+        kill_alerter(w);
+    }
+    assert_int_equal(rc, 0);
+    assert_true(w->allocations > 3); /* a sender, its table and the table's buckets */
+    w->allocations = -1;
+    start_alerter(w);
     assert_all_taken(w);
 }
 
@@ -1219,6 +1272,7 @@ int main(void)
         TEST(test_holes),
         TEST(test_ingest_is_an_older_copy),
         TEST(test_alerter_cannot_commit),
+        TEST(test_alerter_without_memory),
         TEST(test_turns_that_end_within_a_message),
         TEST(test_bound_in_flight),
         TEST(test_many_small_pushes),
