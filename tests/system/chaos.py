@@ -108,13 +108,13 @@ class Life:
         self.kills = []  # when, by time.monotonic()
         self.program = None
         self._start = start
-        self._ready = ready
+        self.ready = ready
 
     def start(self):
         self.program = self._start()
 
     def wait_ready(self):
-        self.program.wait_said(self._ready)
+        self.program.wait_said(self.ready)
 
     @property
     def alive(self):
@@ -156,22 +156,23 @@ class Chaos:
         if history:
             settings["DRAINWATCH_HISTORY_MAX_BYTES"] = history
         self.site = Site(self.folder / "site", rules=rules_text(), **settings)
-        self.slow = {}
+        self.preload = {}
         if slow_disk:
-            self.slow = preloaded(self.folder, SLOW_DISK_US=slow_disk)
+            self.preload = preloaded(self.folder, SLOW_DISK_US=slow_disk)
         self.doors = [Door(free_port()), Door(free_port())]
         self.ingests = [self._ingest(n, door) for n, door in enumerate(self.doors)]
-        self.alerter = Life("alerter", lambda: self.site.alerter(ready=False, **self.slow), "ready")
+        self.alerter = Life("alerter", lambda: self.site.alerter(ready=False, **self.preload), "ready")
         self.lives = [*self.ingests, self.alerter]
         self.stopping = threading.Event()
         self.faults = []
+        self.pause_s = 0.012  # of a drain after a delivery, at most
         self.freezes = 0
         self.upset = {}  # channel: how many tries it must have seen to be upset again
         self.newest = {}  # rule: its newest alert
 
     def _ingest(self, n, door):
         def start():
-            return self.site.ingest(ready=False, PORT=door.port, **self.slow,
+            return self.site.ingest(ready=False, PORT=door.port, **self.preload,
                                     DRAINWATCH_STATE_DIR=self.folder / f"ingest-{n}")
         return Life(f"ingest {n}", start, "listening on port")
 
@@ -227,8 +228,10 @@ class Chaos:
     def _deliver(self, drain, rules, rng):
         try:
             while not self.stopping.is_set():
-                drain.deliver(self._frame(rules, rng))
-                time.sleep(rng.uniform(0, 0.012))
+                one = self._frame(rules, rng)
+                drain.deliver(one)
+                one.body = b""  # there are many in a long run
+                time.sleep(rng.uniform(0, self.pause_s))
             drain.close()
         except Exception as fault:  # a thread's exception would pass unseen
             self.faults.append(f"{drain.name}: {fault!r}")
