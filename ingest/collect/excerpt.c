@@ -225,11 +225,11 @@ static int append_path(struct excerpt *e, const struct rule *rule, const char *p
 static int append_pair(struct excerpt *e, const struct rule *rule, const char *key,
                        const struct logfmt_pair *pair, struct buf *out)
 {
-    if (pair->key == NULL || pair->cut)
+    if (pair->key.data == NULL || pair->cut)
         return append_value(e, "", 0, out);
     if (strcmp(key, "path") == 0)
-        return append_path(e, rule, pair->content, pair->content_len, out);
-    return append_value(e, pair->content, pair->content_len, out);
+        return append_path(e, rule, pair->content.data, pair->content.len, out);
+    return append_value(e, pair->content.data, pair->content.len, out);
 }
 
 /* Finds the first pair of each key. A key without a pair keeps an empty one. */
@@ -242,8 +242,7 @@ static void find_pairs(const struct buf *message, const char *const *keys, size_
     memset(found, 0, n * sizeof *found);
     while (missing > 0 && logfmt_next(buf_text(message), message->len, &at, &pair)) {
         for (size_t i = 0; i < n; i++) {
-            if (found[i].key == NULL && strlen(keys[i]) == pair.key_len &&
-                memcmp(keys[i], pair.key, pair.key_len) == 0) {
+            if (found[i].key.data == NULL && line_text_is(pair.key, keys[i])) {
                 found[i] = pair;
                 missing--;
             }

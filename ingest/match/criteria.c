@@ -151,26 +151,25 @@ void criteria_close(struct criteria *c)
 }
 
 /* The order of a criterion and a pair: by kind, then by key as strcmp orders keys. */
-static int compare_to_pair(const struct criterion *a, enum criterion_kind kind, const char *key,
-                           size_t key_len)
+static int compare_to_pair(const struct criterion *a, enum criterion_kind kind,
+                           struct line_text key)
 {
     size_t len = strlen(a->key);
     int order = (a->kind > kind) - (a->kind < kind);
 
     if (order == 0)
-        order = memcmp(a->key, key, len < key_len ? len : key_len);
-    return order != 0 ? order : (len > key_len) - (len < key_len);
+        order = memcmp(a->key, key.data, len < key.len ? len : key.len);
+    return order != 0 ? order : (len > key.len) - (len < key.len);
 }
 
-size_t criteria_find(const struct criteria *c, enum criterion_kind kind, const char *key,
-                     size_t key_len)
+size_t criteria_find(const struct criteria *c, enum criterion_kind kind, struct line_text key)
 {
     size_t low = 0, high = c->n;
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
 
-        if (compare_to_pair(&c->items[middle], kind, key, key_len) < 0)
+        if (compare_to_pair(&c->items[middle], kind, key) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -178,8 +177,8 @@ size_t criteria_find(const struct criteria *c, enum criterion_kind kind, const c
     return low;
 }
 
-bool criterion_is_on(const struct criterion *criterion, enum criterion_kind kind, const char *key,
-                     size_t key_len)
+bool criterion_is_on(const struct criterion *criterion, enum criterion_kind kind,
+                     struct line_text key)
 {
-    return compare_to_pair(criterion, kind, key, key_len) == 0;
+    return compare_to_pair(criterion, kind, key) == 0;
 }

@@ -4,6 +4,7 @@
 #define DRAINWATCH_INGEST_MATCH_CRITERIA_H
 
 #include "common/rules/rules.h"
+#include "ingest/input/line.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,10 +46,9 @@ void criteria_close(struct criteria *c);
 
 /* The first criterion of this kind on a pair with this key, or criteria.n. The others with the key
  * follow it. */
-size_t criteria_find(const struct criteria *c, enum criterion_kind kind, const char *key,
-                     size_t key_len);
+size_t criteria_find(const struct criteria *c, enum criterion_kind kind, struct line_text key);
 /* Whether the criterion has this kind and key. */
-bool criterion_is_on(const struct criterion *criterion, enum criterion_kind kind, const char *key,
-                     size_t key_len);
+bool criterion_is_on(const struct criterion *criterion, enum criterion_kind kind,
+                     struct line_text key);
 
 #endif

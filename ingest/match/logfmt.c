@@ -2,7 +2,6 @@
 #include "ingest/match/logfmt.h"
 
 #include "common/base/text.h"
-#include "ingest/input/line.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -189,14 +188,12 @@ static bool fill_pair(const char *text, size_t key, size_t key_end, const struct
     key_end = before_colours(text, key, key_end);
     if (key_end == key || text[key] == '"')
         return false;
-    out->key = text + key;
-    out->key_len = key_end - key;
-    out->value = out->content = text + value->value;
-    out->value_len = out->content_len = end - value->value;
+    out->key = (struct line_text){text + key, key_end - key};
+    out->value = out->content = (struct line_text){text + value->value, end - value->value};
     out->cut = value->cut;
     if (value->quote_end > 0 && (value->cut || value->quote_end == end)) {
-        out->content++;
-        out->content_len -= value->cut ? 1 : 2;
+        out->content.data++;
+        out->content.len -= value->cut ? 1 : 2;
     }
     return true;
 }
@@ -211,12 +208,9 @@ static bool read_plain(const char *text, size_t len, size_t *at, struct logfmt_p
     end = next_stop(text, len, value);
     if (end == value || (end < len && !is_space(text[end])))
         return false;
-    *out = (struct logfmt_pair){.key = text + *at,
-                                .key_len = equals - *at,
-                                .value = text + value,
-                                .value_len = end - value,
-                                .content = text + value,
-                                .content_len = end - value};
+    *out = (struct logfmt_pair){.key = {text + *at, equals - *at},
+                                .value = {text + value, end - value},
+                                .content = {text + value, end - value}};
     *at = end;
     return true;
 }
@@ -267,7 +261,5 @@ void logfmt_hide_quoted(const char *text, size_t len, char *out)
 
 bool logfmt_is(const struct logfmt_pair *pair, const char *value)
 {
-    return !pair->cut &&
-           (line_text_is((struct line_text){pair->value, pair->value_len}, value) ||
-            line_text_is((struct line_text){pair->content, pair->content_len}, value));
+    return !pair->cut && (line_text_is(pair->value, value) || line_text_is(pair->content, value));
 }

@@ -5,18 +5,17 @@
 #ifndef DRAINWATCH_INGEST_MATCH_LOGFMT_H
 #define DRAINWATCH_INGEST_MATCH_LOGFMT_H
 
+#include "ingest/input/line.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
 /* A pair, pointing into the message. Terminal colours around key and value do not belong to them.
  */
 struct logfmt_pair {
-    const char *key;
-    size_t key_len;
-    const char *value; /* with its quotes */
-    size_t value_len;
-    const char *content; /* without the quotes around it */
-    size_t content_len;
+    struct line_text key;
+    struct line_text value;   /* with its quotes */
+    struct line_text content; /* without the quotes around it */
     bool cut; /* a quote was opened and never closed: the value's end is not known */
 };
 

@@ -316,13 +316,13 @@ static int find_pair(struct match *m, uint32_t index, struct line_text message, 
     int rc = 0;
 
     while (rc == 0 && !out->found && logfmt_next(message.data, message.len, &at, &pair)) {
-        if (pair.cut || !line_text_is((struct line_text){pair.key, pair.key_len}, c->key))
+        if (pair.cut || !line_text_is(pair.key, c->key))
             continue;
         if (c->kind == CRITERION_FIELD)
             out->found = logfmt_is(&pair, c->text);
         else
-            rc = scan(m, index, pair.content, pair.content_len, out);
-        out->end = (size_t)(pair.value + pair.value_len - message.data);
+            rc = scan(m, index, pair.content.data, pair.content.len, out);
+        out->end = (size_t)(pair.value.data + pair.value.len - message.data);
     }
     return rc;
 }
@@ -423,8 +423,8 @@ static void name_pair(struct match *m, const struct logfmt_pair *pair)
     const struct criteria *c = &m->criteria;
 
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
-        for (size_t i = criteria_find(c, kinds[k], pair->key, pair->key_len);
-             i < c->n && criterion_is_on(&c->items[i], kinds[k], pair->key, pair->key_len); i++) {
+        for (size_t i = criteria_find(c, kinds[k], pair->key);
+             i < c->n && criterion_is_on(&c->items[i], kinds[k], pair->key); i++) {
             if (kinds[k] == CRITERION_VALUE || logfmt_is(pair, c->items[i].text))
                 name(m, (uint32_t)i);
         }

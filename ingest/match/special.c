@@ -59,8 +59,8 @@ bool special_is_about_us(const struct line *line)
     if (!from_heroku(line, "router"))
         return false;
     while (logfmt_next(message.data, message.len, &at, &pair)) {
-        if (line_text_is((struct line_text){pair.key, pair.key_len}, "path"))
-            return starts_with(pair.content, pair.content_len, own_path);
+        if (line_text_is(pair.key, "path"))
+            return starts_with(pair.content.data, pair.content.len, own_path);
     }
     return false;
 }

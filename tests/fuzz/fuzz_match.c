@@ -239,10 +239,10 @@ static bool has_value(struct slow *s, const struct tried *t, struct line_text me
     size_t at = 0;
 
     while (logfmt_next(message.data, message.len, &at, &pair)) {
-        if (pair.cut || pair.key_len != 4 || memcmp(pair.key, "code", 4) != 0)
+        if (pair.cut || !line_text_is(pair.key, "code"))
             continue;
         if (t == NULL ? logfmt_is(&pair, "H12")
-                      : hear(s, t->located, pair.content, pair.content_len, NULL).all)
+                      : hear(s, t->located, pair.content.data, pair.content.len, NULL).all)
             return true;
     }
     return false;

@@ -20,8 +20,7 @@ static bool has(const char *message, const char *key, const char *value)
     assert_non_null(copy);
     memcpy(copy, message, n);
     while (!found && logfmt_next(copy, n, &at, &pair))
-        found = pair.key_len == strlen(key) && memcmp(pair.key, key, pair.key_len) == 0 &&
-                logfmt_is(&pair, value);
+        found = line_text_is(pair.key, key) && logfmt_is(&pair, value);
     free(copy);
     return found;
 }
@@ -165,18 +164,18 @@ UNIT_TEST(test_pairs_in_order)
     size_t at = 0;
 
     assert_true(logfmt_next(text, sizeof text - 1, &at, &pair));
-    assert_memory_equal(pair.key, "at", pair.key_len);
-    assert_int_equal(pair.content_len, 4);
+    assert_memory_equal(pair.key.data, "at", pair.key.len);
+    assert_int_equal(pair.content.len, 4);
     assert_true(logfmt_next(text, sizeof text - 1, &at, &pair));
-    assert_int_equal(pair.key_len, 4);
-    assert_memory_equal(pair.content, "/a b", 4);
-    assert_int_equal(pair.content_len, 4);
-    assert_int_equal(pair.value_len, 6);
+    assert_int_equal(pair.key.len, 4);
+    assert_memory_equal(pair.content.data, "/a b", 4);
+    assert_int_equal(pair.content.len, 4);
+    assert_int_equal(pair.value.len, 6);
     assert_false(pair.cut);
     assert_true(logfmt_next(text, sizeof text - 1, &at, &pair));
     assert_true(pair.cut);
-    assert_memory_equal(pair.content, "cut", 3);
-    assert_int_equal(pair.content_len, 3);
+    assert_memory_equal(pair.content.data, "cut", 3);
+    assert_int_equal(pair.content.len, 3);
     assert_false(logfmt_next(text, sizeof text - 1, &at, &pair));
 }
 
@@ -258,10 +257,8 @@ static bool plain_next(const char *s, size_t n, size_t *at, struct logfmt_pair *
             continue;
         if (equals == SIZE_MAX)
             *at = plain_token_end(s, n, value, true, &none, &out->cut);
-        out->key = s + start;
-        out->key_len = end - start;
-        out->value = s + value;
-        out->value_len = *at - value;
+        out->key = (struct line_text){s + start, end - start};
+        out->value = (struct line_text){s + value, *at - value};
         return true;
     }
     return false;
@@ -285,10 +282,10 @@ UNIT_TEST(test_pairs_are_those_of_a_plain_walk)
         }
         while (plain_next(s, n, &plain_at, &plain)) {
             assert_true(logfmt_next(s, n, &at, &pair));
-            assert_ptr_equal(pair.key, plain.key);
-            assert_int_equal(pair.key_len, plain.key_len);
-            assert_ptr_equal(pair.value, plain.value);
-            assert_int_equal(pair.value_len, plain.value_len);
+            assert_ptr_equal(pair.key.data, plain.key.data);
+            assert_int_equal(pair.key.len, plain.key.len);
+            assert_ptr_equal(pair.value.data, plain.value.data);
+            assert_int_equal(pair.value.len, plain.value.len);
             assert_int_equal(pair.cut, plain.cut);
         }
         assert_false(logfmt_next(s, n, &at, &pair));
