@@ -417,7 +417,18 @@ int64_t queue_wake_us(const struct queue *q)
 
 static int send_error(void)
 {
-    return errno == EAGAIN || errno == EINTR ? ERR_FULL : ERR_IO;
+    return errno == EAGAIN ? ERR_FULL : ERR_IO;
+}
+
+/* Tries again after a signal, because the parts of a message must not be torn apart. */
+static int send_part(struct queue *q, const void *bytes, size_t n, int flags)
+{
+    int rc;
+
+    do
+        rc = zmq_send(q->socket, bytes, n, flags | ZMQ_DONTWAIT);
+    while (rc < 0 && errno == EINTR);
+    return rc;
 }
 
 int queue_send(struct queue *q, const struct queue_peer *peer, const void *bytes, size_t n)
@@ -429,25 +440,31 @@ int queue_send(struct queue *q, const struct queue_peer *peer, const void *bytes
      * the connection before. */
     if (!q->server && !q->up)
         return ERR_FULL;
-    if (peer != NULL && zmq_send(q->socket, peer->id, peer->len, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+    if (peer != NULL && send_part(q, peer->id, peer->len, ZMQ_SNDMORE) < 0)
         return send_error();
     for (; n > q->part_max; at += q->part_max, n -= q->part_max) {
-        if (zmq_send(q->socket, at, q->part_max, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+        if (send_part(q, at, q->part_max, ZMQ_SNDMORE) < 0)
             return send_error();
     }
-    if (zmq_send(q->socket, at, n, ZMQ_DONTWAIT) < 0)
+    if (send_part(q, at, n, 0) < 0)
         return send_error();
     return 0;
 }
 
-/* Receives a part into q->message. Returns 1, 0 (none waits) or ERR_IO. */
+/* Receives a part into q->message. Returns 1, 0 (none waits) or ERR_IO. Tries again after a signal,
+ * because a part left behind would be taken for the next message. */
 static int receive_part(struct queue *q)
 {
+    int rc;
+
     zmq_msg_close(&q->message);
     zmq_msg_init(&q->message);
-    if (zmq_msg_recv(&q->message, q->socket, ZMQ_DONTWAIT) >= 0)
+    do
+        rc = zmq_msg_recv(&q->message, q->socket, ZMQ_DONTWAIT);
+    while (rc < 0 && errno == EINTR);
+    if (rc >= 0)
         return 1;
-    return errno == EAGAIN || errno == EINTR ? 0 : ERR_IO;
+    return errno == EAGAIN ? 0 : ERR_IO;
 }
 
 /* All parts of a message arrive together, so no call has to wait. */

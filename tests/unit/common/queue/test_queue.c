@@ -8,6 +8,7 @@
 #include "common/record/wire.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
@@ -126,6 +127,35 @@ static void receive_soon(struct queue *to, struct queue *other, struct queue_pee
     assert_int_equal(rc, 1);
 }
 
+/* Linked with -Wl,--wrap=zmq_send,--wrap=zmq_msg_recv: whether a signal interrupts each other call.
+ */
+static bool is_interrupted;
+
+static bool interrupts(void)
+{
+    static bool now;
+
+    now = is_interrupted && !now;
+    if (now)
+        errno = EINTR;
+    return now;
+}
+
+int __real_zmq_send(void *socket, const void *bytes, size_t n, int flags);
+int __real_zmq_msg_recv(zmq_msg_t *message, void *socket, int flags);
+int __wrap_zmq_send(void *socket, const void *bytes, size_t n, int flags);
+int __wrap_zmq_msg_recv(zmq_msg_t *message, void *socket, int flags);
+
+int __wrap_zmq_send(void *socket, const void *bytes, size_t n, int flags)
+{
+    return interrupts() ? -1 : __real_zmq_send(socket, bytes, n, flags);
+}
+
+int __wrap_zmq_msg_recv(zmq_msg_t *message, void *socket, int flags)
+{
+    return interrupts() ? -1 : __real_zmq_msg_recv(message, socket, flags);
+}
+
 /* There and back again. */
 static void assert_talk(struct queue *server, struct queue *client)
 {
@@ -239,6 +269,19 @@ UNIT_TEST(test_ipc)
     assert_int_equal(st.st_mode & 0777, 0600);
     assert_talk(server, client);
     assert_int_equal(queue_epoch(client), 1);
+    queue_close(client);
+    queue_close(server);
+}
+
+UNIT_TEST(test_signals_leave_messages_whole)
+{
+    struct queue *server = bound(ipc, NULL, 0);
+    struct queue *client = dialled(ipc, NULL, 0);
+
+    is_interrupted = true;
+    for (int i = 0; i < 4; i++)
+        assert_talk(server, client);
+    is_interrupted = false;
     queue_close(client);
     queue_close(server);
 }
@@ -626,6 +669,7 @@ int main(void)
         cmocka_unit_test(test_endpoints),
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_ipc),
+        cmocka_unit_test(test_signals_leave_messages_whole),
         cmocka_unit_test(test_ipc_in_use),
         cmocka_unit_test(test_ipc_after_a_death),
         cmocka_unit_test(test_ipc_over_a_file),
