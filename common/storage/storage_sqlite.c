@@ -526,22 +526,22 @@ static int walk_rows(struct storage *s, enum statement which, int n, int64_t *la
 static int sqlite_outbox_heads(struct storage *s, storage_outbox_fn *fn, void *ctx, struct err *err)
 {
     sqlite3_stmt *stmt = store_of(s)->stmts[OUTBOX_NEXT_CHANNEL];
-    char *channel = NULL;
+    char *channel = NULL, *next;
     int rc;
 
-    do {
-        sqlite3_bind_text(stmt, 1, channel != NULL ? channel : "", -1, SQLITE_TRANSIENT);
-        free(channel);
-        channel = NULL;
+    do { /* SQLITE_STATIC: a bind that copies fails without memory, and NULL then ends the walk */
+        sqlite3_bind_text(stmt, 1, channel != NULL ? channel : "", -1, SQLITE_STATIC);
+        next = NULL;
         rc = journal_step(journal_of(s), stmt, "cannot read the outbox", err);
         if (rc == 1) {
             struct storage_outbox_row row = row_at(stmt);
 
-            channel = strdup(row.channel);
-            rc = channel == NULL ? err_set(err, ERR_NOMEM, "no memory for the outbox")
-                                 : fn(ctx, &row);
+            next = strdup(row.channel);
+            rc = next == NULL ? err_set(err, ERR_NOMEM, "no memory for the outbox") : fn(ctx, &row);
         }
         sqlite3_reset(stmt);
+        free(channel);
+        channel = next;
     } while (rc == 0 && channel != NULL);
     free(channel);
     return rc;
