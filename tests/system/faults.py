@@ -41,6 +41,7 @@ BOUND_S = 20  # for each step of a run
 GRACE_S = 1
 EXIT_CODES = (0, 1, 64, 65, 78)  # docs/settings.md
 ABORT_OF_LIBZMQ = re.compile(r"OUT OF MEMORY|std::bad_alloc|\(\S*src/\w+\.cpp:\d+\)")
+PORT_TAKEN = "in use by another process (stop it, or set PORT"  # by one of the other runs
 RELOADED = ("read again", "not reloaded", "refused")
 PROGRAMS = {"ingest": INGEST, "alerter": ALERTER}
 
@@ -192,7 +193,7 @@ def try_place(library, until, place):
         try:
             run.run()
         except Exception as fault:  # of any kind: the next place has its turn
-            return "FAILED", f"{place}: {fault!r}"
+            return ("port taken" if PORT_TAKEN in repr(fault) else "FAILED"), f"{place}: {fault!r}"
         if not run.notes(place.program):
             return "not reached", str(place)
         if run.result["twice"]:
