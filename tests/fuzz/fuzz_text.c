@@ -1,0 +1,130 @@
+/* Any bytes as a text to show, a time, a duration, a logfmt message and a log line: what is shown
+ * is printable, what is read keeps within its bytes, and what is written is read back alike. */
+#include "tests/fuzz/feed.h"
+
+#include "common/base/time.h"
+#include "ingest/input/line.h"
+#include "ingest/match/logfmt.h"
+
+#define LAST_US INT64_C(253402300799999999) /* 9999-12-31T23:59:59.999999Z */
+
+static void check_printable(const char *bytes, size_t n)
+{
+    struct buf shown, again;
+    char line[64];
+    char *text = feed_copy(bytes, n);
+
+    buf_init(&shown, 8 * n + 8);
+    buf_init(&again, 8 * n + 8);
+    assert(text_append_printable(&shown, bytes, n) == 0);
+    assert(feed_is_shown(buf_text(&shown), shown.len) && strchr(buf_text(&shown), '\n') == NULL);
+    assert(text_append_printable(&again, buf_text(&shown), shown.len) == 0);
+    assert(shown.len == again.len && strcmp(buf_text(&shown), buf_text(&again)) == 0);
+    text_copy_printable(line, sizeof line, buf_text(&shown));
+    feed_check_line(line);
+    assert(strncmp(line, buf_text(&shown), strlen(line)) == 0);
+    buf_close(&shown);
+    buf_close(&again);
+    free(text);
+}
+
+static void check_in_place(const char *bytes, size_t n)
+{
+    char *text = feed_copy(bytes, n);
+    size_t len = text_redact_token(text, n), again;
+
+    assert(len <= n);
+    again = text_redact_token(text, len);
+    assert(again == len); /* a token that is hidden stays as it is */
+    len = text_strip_terminal(text, len);
+    assert(len <= again && memchr(text, '\t', len) == NULL && memchr(text, '\r', len) == NULL);
+    free(text);
+}
+
+static void check_cut(const char *bytes, size_t n)
+{
+    size_t len = text_utf8_len(bytes, n);
+
+    assert(len <= n && text_is_utf8(bytes, len) && text_is_utf8(bytes, n) == (len == n));
+    for (size_t max = 0; max <= len && max < 16; max++) {
+        size_t cut = text_cut(bytes, len, max);
+
+        assert(cut <= max && max - cut < 4 && text_is_utf8(bytes, cut));
+    }
+}
+
+static void check_times(const char *bytes, size_t n)
+{
+    char text[TIME_RFC3339_SIZE], utc[TIME_UTC_SIZE], words[TIME_WORDS_SIZE];
+    int64_t us, again;
+
+    if (time_parse_rfc3339(bytes, n, &us)) {
+        time_format_rfc3339(us, text);
+        time_format_utc(us, utc);
+        assert(strlen(text) == TIME_RFC3339_SIZE - 1 && strlen(utc) == TIME_UTC_SIZE - 1);
+        /* A zone can move a time out of the years that are read. */
+        if (us >= 0 && us <= LAST_US)
+            assert(time_parse_rfc3339(text, strlen(text), &again) && again == us);
+    }
+    if (time_parse_duration(bytes, n, &us)) {
+        assert(us >= 0 && us <= 1000 * TIME_DAY);
+        time_format_words(us, words);
+        feed_check_line(words);
+    }
+}
+
+static bool lies_in(const char *part, size_t len, const char *all, size_t n)
+{
+    return part >= all && len <= n && part <= all + n - len;
+}
+
+static void check_pairs(const char *bytes, size_t n)
+{
+    struct logfmt_pair pair;
+    const char *end = bytes;
+    size_t at = 0, before = 0;
+
+    for (; logfmt_next(bytes, n, &at, &pair); before = at) {
+        assert(at > before && at <= n && pair.key >= end);
+        assert(lies_in(pair.key, pair.key_len, bytes, n));
+        assert(lies_in(pair.value, pair.value_len, bytes, n));
+        assert(lies_in(pair.content, pair.content_len, pair.value, pair.value_len));
+        assert(pair.key_len > 0 && pair.key[0] != '"');
+        assert(memchr(pair.key, '=', pair.key_len) == NULL ||
+               memchr(pair.key, '"', pair.key_len) != NULL);
+        end = pair.value + pair.value_len;
+    }
+    assert(at <= n);
+}
+
+static void check_line(const char *bytes, size_t n)
+{
+    struct line line;
+    size_t source, process;
+
+    if (n == 0)
+        return;
+    line_read(bytes, n, &line);
+    source = line.source.len, process = line.process.len;
+    assert(lies_in(line.source.data, source, bytes, n));
+    assert(lies_in(line.process.data, process, bytes, n));
+    assert(lies_in(line.message.data, line.message.len, bytes, n));
+    assert(line.message.data + line.message.len == bytes + n);
+    assert(line.form != LINE_BARE || (source == 0 && process == 0));
+    assert(memchr(line.source.data, ' ', source) == NULL);
+    assert(line.form != LINE_HEROKU || line.has_time);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *bytes = feed_copy(data, size);
+
+    check_printable(bytes, size);
+    check_in_place(bytes, size);
+    check_cut(bytes, size);
+    check_times(bytes, size);
+    check_pairs(bytes, size);
+    check_line(bytes, size);
+    free(bytes);
+    return 0;
+}
