@@ -336,18 +336,21 @@ static int check_queue(const struct settings *s, struct buf *faults)
 {
     if (strncmp(s->queue, "tcp://", 6) != 0)
         return 0;
-    if (s->n_secrets == 0)
+    if (s->n_secrets == 0) {
+        (void)buf_puts(faults, "DRAINWATCH_QUEUE: \"");
+        (void)text_append_printable(faults, s->queue, strlen(s->queue));
         (void)buf_printf(faults,
-                         "DRAINWATCH_QUEUE: \"%s\" needs %s, from which the keys of its "
-                         "encryption are derived (set it on both sides, or use ipc://)\n",
-                         s->queue, SECRET);
-    else if (has_short_secret(s))
+                         "\" needs %s, from which the keys of its encryption are derived (set it "
+                         "on both sides, or use ipc://)\n",
+                         SECRET);
+    } else if (has_short_secret(s)) {
         (void)buf_printf(faults,
                          "%s: under %d characters is too short for a tcp:// queue (make one with: "
                          "openssl rand -hex 32)\n",
                          SECRET, SETTINGS_SECRET_SHORT);
-    else
+    } else {
         return 0;
+    }
     return ERR_INPUT;
 }
 
@@ -426,12 +429,12 @@ static void note_unknown(const char *name, size_t n, size_t prefix, struct buf *
         if (strncmp(rows[i].name, name, prefix) == 0)
             nearest_offer(&nearest, rows[i].name + prefix);
     }
+    (void)text_append_printable(notes, name, n);
     if (nearest.best == NULL)
-        (void)buf_printf(notes, "%.*s is no setting and is ignored (--help lists them)\n", (int)n,
-                         name);
+        (void)buf_puts(notes, " is no setting and is ignored (--help lists them)\n");
     else
-        (void)buf_printf(notes, "%.*s is no setting and is ignored (did you mean %.*s%s?)\n",
-                         (int)n, name, (int)prefix, name, nearest.best);
+        (void)buf_printf(notes, " is no setting and is ignored (did you mean %.*s%s?)\n",
+                         (int)prefix, name, nearest.best);
 }
 
 /* A misspelt name would otherwise leave a setting at its default without a word. */

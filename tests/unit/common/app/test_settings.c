@@ -206,6 +206,19 @@ UNIT_TEST(test_tcp_needs_a_good_secret)
     done(&o);
 }
 
+UNIT_TEST(test_names_and_values_are_shown_printably)
+{
+    struct outcome o =
+        read_env("DRAINWATCH_QUEUE", "tcp://h\033[31m:1", "DRAINWATCH_\001", "x", NULL);
+
+    assert_int_equal(o.rc, ERR_INPUT);
+    assert_non_null(strstr(buf_text(&o.faults), "tcp://h\\x1b[31m:1"));
+    assert_null(strchr(buf_text(&o.faults), '\033'));
+    assert_non_null(strstr(buf_text(&o.notes), "DRAINWATCH_\\x01 is no setting"));
+    assert_null(strchr(buf_text(&o.notes), '\001'));
+    done(&o);
+}
+
 UNIT_TEST(test_a_spool_that_counts_as_a_larger_one_is_noted)
 {
     static const struct {
@@ -320,6 +333,7 @@ int main(void)
         cmocka_unit_test(test_all_faults_at_once),
         cmocka_unit_test(test_a_secret_value_is_never_shown),
         cmocka_unit_test(test_tcp_needs_a_good_secret),
+        cmocka_unit_test(test_names_and_values_are_shown_printably),
         cmocka_unit_test(test_a_spool_that_counts_as_a_larger_one_is_noted),
         cmocka_unit_test(test_help_names_every_default),
         cmocka_unit_test(test_unknown_names_are_guessed),
