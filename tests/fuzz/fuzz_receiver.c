@@ -1,6 +1,6 @@
 /* Any messages of several senders, in any order, with commits and failed commits between them: the
  * receiver takes each record once and in its sender's order, leaves none out that the sender still
- * holds, and acks what was committed and nothing else. */
+ * holds, and acks committed records and no others. */
 #include "tests/fuzz/feed.h"
 #include "tests/fuzz/queue_fake.h"
 
@@ -41,7 +41,7 @@ static void store_one(const uint8_t *sender, uint64_t sequence)
 
     assert(wire_unpack_push(store.wire, bytes, n, &push, &store.err) == 0);
     assert(sender_of(push.sender) == s && sequence > store.now[s]);
-    assert(sequence == store.now[s] + 1 || sequence == push.base);
+    assert(sequence == store.now[s] + 1 || sequence == push.oldest);
     assert(sequence - push.first < push.n_records);
     store.now[s] = sequence;
 }
@@ -87,7 +87,7 @@ static void on_sent(void *ctx, const void *bytes, size_t n)
     feed_check_line(ack.refused);
 }
 
-/* Small sequences, so that they meet those of other messages; now and then any. */
+/* Small sequences, so that messages overlap; now and then any. */
 static uint64_t sequence(struct feed *in)
 {
     unsigned kind = feed_choice(in, 32);
@@ -118,7 +118,7 @@ static void put_push(struct feed *in)
 
     push.sender[0] = (uint8_t)feed_choice(in, SENDERS);
     push.sender[15] = 1;
-    push.base = sequence(in);
+    push.oldest = sequence(in);
     push.first = sequence(in);
     push.n_records = feed_choice(in, RECORDS_MAX + 1);
     push.goodbye = feed_choice(in, 8) == 7;

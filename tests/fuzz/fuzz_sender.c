@@ -43,9 +43,9 @@ static void on_sent(void *ctx, const void *bytes, size_t n)
 
         assert(wire_unpack_record(alerter.record_wire, push.records[i].data, push.records[i].len,
                                   &record, &err) == 0);
-        assert(record.sequence == sequence && sequence >= push.base);
+        assert(record.sequence == sequence && sequence >= push.oldest);
         assert(memcmp(record.sender, push.sender, sizeof push.sender) == 0);
-        if (sequence == alerter.taken + 1 || (sequence == push.base && sequence > alerter.taken))
+        if (sequence == alerter.taken + 1 || (sequence == push.oldest && sequence > alerter.taken))
             alerter.taken = sequence;
         else if (sequence > alerter.taken)
             alerter.again = true;

@@ -1,5 +1,5 @@
-/* Any bytes as a text to show, a time, a duration, a logfmt message and a log line: what is shown
- * is printable, what is read keeps within its bytes, and what is written is read back alike. */
+/* Any bytes as a text to show, a time, a duration, a logfmt message and a log line: shown text is
+ * printable, parts lie within the bytes, and a written time is read back alike. */
 #include "tests/fuzz/feed.h"
 
 #include "common/base/time.h"
