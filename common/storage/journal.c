@@ -3,6 +3,7 @@
 #include "common/storage/journal.h"
 
 #include "common/base/buf.h"
+#include "common/record/wire.h"
 #include "common/storage/journal_files.h"
 #include "common/storage/room.h"
 
@@ -18,6 +19,9 @@
 #define FORMAT 2
 #define STR_(x) #x
 #define STR(x) STR_(x)
+/* No journal gets so far: a larger number in the file is damage. A sequence has room for this one.
+ */
+#define POSITION_MAX ((INT64_C(1) << WIRE_SEQUENCE_BITS) - 1)
 
 enum {
     /* How long to wait for another program, such as a reader that recovers the WAL or the sqlite3
@@ -670,6 +674,9 @@ static int look_over(struct journal *j, struct err *err)
         rc = journal_read(j, j->ends.last, see_record, &seen, err);
     if (found && stored > j->ends.last)
         j->ends.last = stored;
+    if (rc >= 0 && (j->ends.last < 0 || j->ends.last > POSITION_MAX))
+        rc = err_set(err, ERR_DAMAGED, "%s: holds a record at the impossible position %lld",
+                     j->path, (long long)j->ends.last);
     j->committed = j->ends;
     return rc < 0 ? rc : 0;
 }

@@ -522,6 +522,22 @@ static int walk_rows(struct storage *s, enum statement which, int n, int64_t *la
     return rc;
 }
 
+/* Hands over the head that the statement stands on; `*next` becomes its channel. One that does not
+ * come after the last is no text that we wrote, and would be found again for ever. */
+static int take_head(struct storage *s, sqlite3_stmt *stmt, const char *last, char **next,
+                     storage_outbox_fn *fn, void *ctx, struct err *err)
+{
+    struct storage_outbox_row row = row_at(stmt);
+
+    if (strcmp(row.channel, last) <= 0) {
+        sqlite_mark_damaged(s);
+        return err_set(err, ERR_DAMAGED,
+                       "the outbox is damaged (start again: the file is then set aside)");
+    }
+    *next = strdup(row.channel);
+    return *next == NULL ? err_set(err, ERR_NOMEM, "no memory for the outbox") : fn(ctx, &row);
+}
+
 /* Each head's own channel leads to the next one. */
 static int sqlite_outbox_heads(struct storage *s, storage_outbox_fn *fn, void *ctx, struct err *err)
 {
@@ -533,12 +549,8 @@ static int sqlite_outbox_heads(struct storage *s, storage_outbox_fn *fn, void *c
         sqlite3_bind_text(stmt, 1, channel != NULL ? channel : "", -1, SQLITE_STATIC);
         next = NULL;
         rc = journal_step(journal_of(s), stmt, "cannot read the outbox", err);
-        if (rc == 1) {
-            struct storage_outbox_row row = row_at(stmt);
-
-            next = strdup(row.channel);
-            rc = next == NULL ? err_set(err, ERR_NOMEM, "no memory for the outbox") : fn(ctx, &row);
-        }
+        if (rc == 1)
+            rc = take_head(s, stmt, channel != NULL ? channel : "", &next, fn, ctx, err);
         sqlite3_reset(stmt);
         free(channel);
         channel = next;
