@@ -85,14 +85,14 @@ static void check_pairs(const char *bytes, size_t n)
     size_t at = 0, before = 0;
 
     for (; logfmt_next(bytes, n, &at, &pair); before = at) {
-        assert(at > before && at <= n && pair.key >= end);
-        assert(lies_in(pair.key, pair.key_len, bytes, n));
-        assert(lies_in(pair.value, pair.value_len, bytes, n));
-        assert(lies_in(pair.content, pair.content_len, pair.value, pair.value_len));
-        assert(pair.key_len > 0 && pair.key[0] != '"');
-        assert(memchr(pair.key, '=', pair.key_len) == NULL ||
-               memchr(pair.key, '"', pair.key_len) != NULL);
-        end = pair.value + pair.value_len;
+        assert(at > before && at <= n && pair.key.data >= end);
+        assert(lies_in(pair.key.data, pair.key.len, bytes, n));
+        assert(lies_in(pair.value.data, pair.value.len, bytes, n));
+        assert(lies_in(pair.content.data, pair.content.len, pair.value.data, pair.value.len));
+        assert(pair.key.len > 0 && pair.key.data[0] != '"');
+        assert(memchr(pair.key.data, '=', pair.key.len) == NULL ||
+               memchr(pair.key.data, '"', pair.key.len) != NULL);
+        end = pair.value.data + pair.value.len;
     }
     assert(at <= n);
 }
