@@ -7,11 +7,13 @@
 #include "common/base/err.h"
 #include "common/queue/receiver.h"
 
-enum { SENDERS = 3, RECORDS_MAX = 6, TURNS_MAX = 40 };
+enum { SENDERS = 3, KNOWN_MAX = 4096, RECORDS_MAX = 6, TURNS_MAX = 40 };
 
 struct store {
-    uint64_t now[SENDERS], committed[SENDERS]; /* the last record stored */
-    uint64_t told[SENDERS];                    /* by set_taken, in this turn */
+    uint8_t ids[KNOWN_MAX][WIRE_SENDER_BYTES];
+    size_t n_ids;
+    uint64_t now[KNOWN_MAX], committed[KNOWN_MAX]; /* the last record stored */
+    uint64_t told[KNOWN_MAX];                      /* by set_taken, in this turn */
     size_t turn_takes;
     unsigned fails_after, stops_after; /* takes in a turn */
     struct wire *wire;
@@ -22,7 +24,15 @@ static struct store store;
 
 static size_t sender_of(const uint8_t id[WIRE_SENDER_BYTES])
 {
-    return id[0] % SENDERS;
+    size_t i = 0;
+
+    while (i < store.n_ids && memcmp(store.ids[i], id, WIRE_SENDER_BYTES) != 0)
+        i++;
+    if (i == store.n_ids) {
+        assert(store.n_ids++ < KNOWN_MAX);
+        memcpy(store.ids[i], id, WIRE_SENDER_BYTES);
+    }
+    return i;
 }
 
 static int last_taken(void *ctx, const uint8_t *sender, uint64_t *taken, struct err *err)
