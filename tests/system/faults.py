@@ -10,7 +10,7 @@ both. In one of the two programs one call fails: of memory, SQLite, ZeroMQ, libc
   * both are then started again without a fault. All that was answered 204 is counted exactly once,
     and every alert arrives, as chaos.py checks it.
 
-    python3 tests/system/faults.py --jobs 8                # all places: half an hour on two cores
+    python3 tests/system/faults.py --jobs 8                # all places: ten minutes on two cores
     python3 tests/system/faults.py --seconds 60 --seed 7    # as many as there is time for
     python3 tests/system/faults.py --place 'ingest malloc 1c2d 3e4f'
 
