@@ -472,12 +472,12 @@ static int meets_unless(struct match *m, uint32_t rule, struct line_text message
     return rc;
 }
 
-/* "web.*" stands for "web." and anything. */
+/* "web.*" stands for every name that begins with "web.". */
 static bool process_is(struct line_text name, const char *item)
 {
     size_t len = strlen(item);
 
-    if (len >= 2 && strcmp(item + len - 2, ".*") == 0)
+    if (len > 0 && item[len - 1] == '*')
         return name.len >= len - 1 && memcmp(name.data, item, len - 1) == 0;
     return line_text_is(name, item);
 }

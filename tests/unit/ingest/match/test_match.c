@@ -160,6 +160,27 @@ UNIT_TEST(test_source_and_process)
     }
 }
 
+UNIT_TEST(a_star_stands_for_every_end_of_a_process)
+{
+    static const struct sketch rules[] = {
+        {.processes = {"web*"}, .matches = {"x"}},
+        {.processes = {"*"}, .matches = {"x"}},
+        {.processes = {"!web*"}, .matches = {"x"}},
+    };
+    static const struct {
+        const char *process, *expected;
+    } cases[] = {{"web.1", "01"}, {"web", "01"}, {"webhook.2", "01"}, {"we", "12"}, {"", "12"}};
+
+    setup(rules, 3);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct match_result r = judge("app", cases[i].process, "a x b");
+
+        assert_int_equal(r.n_rules, strlen(cases[i].expected));
+        for (size_t j = 0; j < r.n_rules; j++)
+            assert_int_equal(r.rules[j], cases[i].expected[j] - '0');
+    }
+}
+
 UNIT_TEST(a_mark_excludes_a_name)
 {
     static const struct sketch rules[] = {
@@ -883,6 +904,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_source_and_process),
+        cmocka_unit_test(a_star_stands_for_every_end_of_a_process),
         cmocka_unit_test(a_mark_excludes_a_name),
         cmocka_unit_test(quoted_text_can_be_left_out),
         cmocka_unit_test(the_place_of_a_match_lies_outside_of_the_quotes),
