@@ -440,6 +440,8 @@ static int read_row(struct journal *j, sqlite3_stmt *stmt, int64_t *position, jo
 
     if (bytes == NULL && n_bytes > 0)
         return fail(j, SQLITE_NOMEM, "cannot read a record", err);
+    if (at < 0 || at > POSITION_MAX)
+        return fail(j, SQLITE_CORRUPT, "cannot read a record", err);
     if (bytes == NULL) /* SQLite's form of an empty blob */
         bytes = (const uint8_t *)"";
     if (sqlite3_column_count(stmt) > 2 && sqlite3_column_type(stmt, 2) != SQLITE_NULL) {

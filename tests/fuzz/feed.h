@@ -57,7 +57,8 @@ static inline char *feed_text(struct feed *f)
     char *text = malloc(n + 1);
 
     assert(text != NULL);
-    memcpy(text, f->data, n);
+    if (n > 0)
+        memcpy(text, f->data, n);
     text[n] = '\0';
     (void)feed_part(f, n + 1);
     return text;
@@ -69,7 +70,8 @@ static inline void *feed_copy(const void *bytes, size_t n)
     void *copy = malloc(n > 0 ? n : 1);
 
     assert(copy != NULL);
-    memcpy(copy, bytes, n);
+    if (n > 0)
+        memcpy(copy, bytes, n);
     return copy;
 }
 
