@@ -1,6 +1,8 @@
 /* Checks credentials; called by ingest/http/request for every delivery. */
 #include "ingest/http/auth.h"
 
+#include "common/base/hash.h"
+
 #include <ctype.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -16,6 +18,14 @@ enum {
     MAC_BYTES = AUTH_HEX / 2,
     PAIR_SIZE = AUTH_NAME_SIZE + AUTH_HEX + 8,
     BASE64_MAX = PAIR_SIZE / 3 * 4,
+    KNOWN = 64,
+    KNOWN_SIZE = 256, /* Logplex's header has about 150 characters */
+};
+
+/* Credentials that were right. A drain sends the same ones with each delivery. */
+struct known {
+    char header[KNOWN_SIZE];
+    char name[KNOWN_SIZE];
 };
 
 /* A context per secret, made once: a new one for each name costs seven times as much. */
@@ -23,6 +33,7 @@ struct auth {
     EVP_MAC *hmac;
     EVP_MAC_CTX *secrets[AUTH_SECRETS_MAX];
     size_t n;
+    struct known known[KNOWN]; /* each at the place that its header's hash names */
 };
 
 struct auth *auth_new(void)
@@ -46,6 +57,7 @@ void auth_free(struct auth *a)
     for (size_t i = 0; i < a->n; i++)
         EVP_MAC_CTX_free(a->secrets[i]);
     EVP_MAC_free(a->hmac);
+    OPENSSL_cleanse(a->known, sizeof a->known);
     free(a);
 }
 
@@ -138,6 +150,26 @@ static bool is_right_basic(struct auth *a, const char *header, char name[AUTH_NA
     return ok;
 }
 
+/* Like is_right_basic. To compare with known credentials instead of computing their HMAC saves 7 %
+ * of the processor time of a delivery of one line. */
+static bool is_known_or_right(struct auth *a, const char *header, char name[AUTH_NAME_SIZE])
+{
+    size_t len = strlen(header);
+    struct known *known = &a->known[hash_quick(0, header, len) % KNOWN];
+
+    if (len > 0 && len == strlen(known->header) && CRYPTO_memcmp(known->header, header, len) == 0) {
+        strcpy(name, known->name);
+        return true;
+    }
+    if (!is_right_basic(a, header, name))
+        return false;
+    if (len < KNOWN_SIZE) { /* the name is a part of it */
+        strcpy(known->header, header);
+        strcpy(known->name, name);
+    }
+    return true;
+}
+
 static const char *or_empty(const char *text)
 {
     return text == NULL ? "" : text;
@@ -152,7 +184,7 @@ const char *auth_refusal(struct auth *a, const struct auth_claim *claim, char na
         strcpy(name, drain);
         return NULL;
     }
-    if (is_right_basic(a, credentials, name))
+    if (is_known_or_right(a, credentials, name))
         return NULL;
     if (*credentials != '\0')
         return "the Basic credentials are not NAME:HMAC-SHA256(secret, NAME)";

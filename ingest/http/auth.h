@@ -1,7 +1,8 @@
 /* Decides who may deliver: a client that knows a name and its HMAC-SHA256 under one of the secrets.
  *
  * Every secret is tried and compared in constant time, so that the time of an answer tells nothing.
- * Pure. */
+ * Credentials that were right are kept and compared with later ones, in constant time, too. Pure.
+ */
 #ifndef DRAINWATCH_INGEST_HTTP_AUTH_H
 #define DRAINWATCH_INGEST_HTTP_AUTH_H
 

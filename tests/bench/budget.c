@@ -90,7 +90,7 @@ static void authenticate(struct budget *b)
                                  "MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw";
     char name[AUTH_NAME_SIZE];
 
-    /* A wrong one costs what a right one does. */
+    /* A wrong one, because a right one is computed only once. */
     if (auth_refusal(b->auth, &(struct auth_claim){.credentials = header}, name) == NULL ||
         strcmp(name, "console") != 0)
         abort();

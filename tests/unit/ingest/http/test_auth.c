@@ -4,8 +4,11 @@
 #include "ingest/http/auth.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { HEADER_SIZE = 1024 };
 
 /* RFC 4231, test case 2: key "Jefe", data "what do ya want for nothing?". */
 static const char NAME[] = "what do ya want for nothing?";
@@ -34,13 +37,31 @@ static bool is_right_basic(struct auth *a, const char *header, char name[AUTH_NA
     return auth_refusal(a, &(struct auth_claim){.credentials = header}, name) == NULL;
 }
 
-static void encode(const char *name, char header[512])
+static void encode_pair(const char *name, const char *token, char header[HEADER_SIZE])
 {
-    char pair[256];
-    int n = snprintf(pair, sizeof pair, "%s:%s", name, LOWER);
+    char pair[512];
+    int n = snprintf(pair, sizeof pair, "%s:%s", name, token);
 
     memcpy(header, "Basic ", 6);
     EVP_EncodeBlock((unsigned char *)header + 6, (const unsigned char *)pair, n);
+}
+
+static void encode(const char *name, char header[HEADER_SIZE])
+{
+    encode_pair(name, LOWER, header);
+}
+
+/* With the right token under a secret. */
+static void encode_token(const char *name, const char *secret, char header[HEADER_SIZE])
+{
+    unsigned char mac[32];
+    char token[AUTH_HEX + 1];
+
+    HMAC(EVP_sha256(), secret, (int)strlen(secret), (const unsigned char *)name, strlen(name), mac,
+         NULL);
+    for (size_t i = 0; i < sizeof mac; i++)
+        snprintf(token + 2 * i, 3, "%02x", mac[i]);
+    encode_pair(name, token, header);
 }
 
 UNIT_TEST(test_right_token_in_either_case)
@@ -103,7 +124,7 @@ UNIT_TEST(test_no_secret_lets_nobody_in)
 UNIT_TEST(test_a_claim_in_either_form)
 {
     struct auth *a = with((const char *const[]){"Jefe", NULL});
-    char credentials[512], name[AUTH_NAME_SIZE];
+    char credentials[HEADER_SIZE], name[AUTH_NAME_SIZE];
     struct auth_claim claim = {.drain = NAME, .token = LOWER};
 
     encode(NAME, credentials);
@@ -121,7 +142,7 @@ UNIT_TEST(test_a_claim_in_either_form)
 UNIT_TEST(test_a_claim_that_is_wrong_says_why)
 {
     struct auth *a = with((const char *const[]){"Jefe", NULL});
-    char credentials[512], name[AUTH_NAME_SIZE];
+    char credentials[HEADER_SIZE], name[AUTH_NAME_SIZE];
     const struct {
         struct auth_claim claim;
         const char *why, *name;
@@ -156,7 +177,7 @@ UNIT_TEST(test_secrets_are_bounded)
 UNIT_TEST(test_basic_credentials)
 {
     struct auth *a = with((const char *const[]){"Jefe", NULL});
-    char name[AUTH_NAME_SIZE], right[512], wrong[600];
+    char name[AUTH_NAME_SIZE], right[HEADER_SIZE], wrong[HEADER_SIZE + 100];
 
     encode(NAME, right);
     for (size_t i = 0; right[i] != '\0'; i++) { /* a header that is cut off, anywhere */
@@ -176,6 +197,26 @@ UNIT_TEST(test_basic_credentials)
     auth_free(a);
 }
 
+/* With more names than auth keeps. */
+UNIT_TEST(test_kept_credentials_let_in_nobody_else)
+{
+    struct auth *a = with((const char *const[]){"Jefe", NULL});
+    char claimed[AUTH_NAME_SIZE], right[HEADER_SIZE], wrong[HEADER_SIZE], name[AUTH_NAME_SIZE];
+
+    for (int i = 0; i < 300; i++) {
+        snprintf(name, sizeof name, "d.%0*d", i, i); /* the last ones are too long to be kept */
+        encode_token(name, "Jefe", right);
+        encode_token(name, "another", wrong);
+        assert_false(is_right_basic(a, wrong, claimed));
+        assert_true(is_right_basic(a, right, claimed));
+        assert_string_equal(claimed, name);
+        assert_true(is_right_basic(a, right, claimed));
+        assert_string_equal(claimed, name);
+        assert_false(is_right_basic(a, wrong, claimed));
+    }
+    auth_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_a_claim_that_is_wrong_says_why),
         cmocka_unit_test(test_secrets_are_bounded),
         cmocka_unit_test(test_basic_credentials),
+        cmocka_unit_test(test_kept_credentials_let_in_nobody_else),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
