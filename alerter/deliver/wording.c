@@ -7,7 +7,6 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -136,16 +135,10 @@ static void say_window(struct draft *d, const struct wire_alert *alert)
 /* "1,995 matches", "1 match" */
 static void say_number(struct draft *d, uint64_t n, const char *one, const char *many)
 {
-    char digits[32], text[48];
-    const int len = snprintf(digits, sizeof digits, "%" PRIu64, n);
-    size_t at = 0;
+    char count[TEXT_COUNT_SIZE];
 
-    for (int i = 0; i < len; i++) {
-        if (i > 0 && (len - i) % 3 == 0)
-            text[at++] = ',';
-        text[at++] = digits[i];
-    }
-    draft_say(d, "%.*s %s", (int)at, text, text_plural(n, one, many));
+    text_format_count(n, count);
+    draft_say(d, "%s %s", count, text_plural(n, one, many));
 }
 
 void wording_app(struct draft *d, const struct wire_alert *alert)

@@ -3,7 +3,9 @@
 
 #include "common/base/err.h"
 
+#include <inttypes.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -240,6 +242,19 @@ size_t text_strip_terminal(char *bytes, size_t n)
 const char *text_plural(uint64_t n, const char *one, const char *many)
 {
     return n == 1 ? one : many;
+}
+
+void text_format_count(uint64_t n, char out[TEXT_COUNT_SIZE])
+{
+    char digits[24];
+    int len = snprintf(digits, sizeof digits, "%" PRIu64, n);
+
+    for (int i = 0; i < len; i++) {
+        if (i > 0 && (len - i) % 3 == 0)
+            *out++ = ',';
+        *out++ = digits[i];
+    }
+    *out = '\0';
 }
 
 size_t text_cut(const char *bytes, size_t n, size_t max)

@@ -31,6 +31,10 @@ size_t text_strip_terminal(char *bytes, size_t n);
 /* The words behind a number: `one` for 1, else `many`. */
 const char *text_plural(uint64_t n, const char *one, const char *many);
 
+enum { TEXT_COUNT_SIZE = 27 }; /* of the largest number, with its commas and a zero */
+/* Writes 1204 as "1,204". */
+void text_format_count(uint64_t n, char out[TEXT_COUNT_SIZE]);
+
 /* ASCII, in every locale. */
 static inline bool text_is_digit(char c)
 {

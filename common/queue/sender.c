@@ -595,25 +595,11 @@ int64_t sender_acked(const struct sender *s)
     return s->acked;
 }
 
-/* 1204 as "1,204". */
-static void format_count(uint64_t n, char out[32])
-{
-    char digits[24];
-    int len = snprintf(digits, sizeof digits, "%llu", (unsigned long long)n);
-    char *to = out;
-
-    for (int i = 0; i < len; i++) {
-        if (i > 0 && (len - i) % 3 == 0)
-            *to++ = ',';
-        *to++ = digits[i];
-    }
-    *to = '\0';
-}
-
 void sender_health(const struct sender *s, int64_t now_us, struct sender_health *out)
 {
     int64_t silent_us = now_us - s->answer_us;
-    char words[TIME_WORDS_SIZE], count[32];
+    const char *waits;
+    char words[TIME_WORDS_SIZE], count[TEXT_COUNT_SIZE];
 
     *out = (struct sender_health){.waiting = sender_waiting(s)};
     if (out->waiting > 0)
@@ -623,14 +609,13 @@ void sender_health(const struct sender *s, int64_t now_us, struct sender_health 
         snprintf(out->trouble, sizeof out->trouble, "%s", s->trouble);
         return;
     }
-    format_count(out->waiting, count);
+    text_format_count(out->waiting, count);
+    waits = text_plural(out->waiting, "delivery waits", "deliveries wait");
     time_format_words(silent_us / TIME_S * TIME_S, words);
     if (s->refused[0] != '\0')
-        snprintf(out->reason, sizeof out->reason, "the alerter at %s refuses: %s, %s deliver%s",
-                 queue_endpoint(s->queue), s->refused, count,
-                 out->waiting == 1 ? "y waits" : "ies wait");
+        snprintf(out->reason, sizeof out->reason, "the alerter at %s refuses: %s, %s %s",
+                 queue_endpoint(s->queue), s->refused, count, waits);
     else
-        snprintf(out->reason, sizeof out->reason,
-                 "no answer from the alerter at %s for %s, %s deliver%s", queue_endpoint(s->queue),
-                 words, count, out->waiting == 1 ? "y waits" : "ies wait");
+        snprintf(out->reason, sizeof out->reason, "no answer from the alerter at %s for %s, %s %s",
+                 queue_endpoint(s->queue), words, count, waits);
 }

@@ -215,9 +215,17 @@ UNIT_TEST(terminal_sequences_are_stripped)
 
 UNIT_TEST(test_one_is_singular)
 {
+    char count[TEXT_COUNT_SIZE];
+
     assert_string_equal(text_plural(0, "try", "tries"), "tries");
     assert_string_equal(text_plural(1, "try", "tries"), "try");
     assert_string_equal(text_plural(2, "try", "tries"), "tries");
+    text_format_count(999, count);
+    assert_string_equal(count, "999");
+    text_format_count(1204, count);
+    assert_string_equal(count, "1,204");
+    text_format_count(UINT64_MAX, count);
+    assert_string_equal(count, "18,446,744,073,709,551,615");
 }
 
 int main(void)
