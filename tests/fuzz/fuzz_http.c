@@ -101,7 +101,7 @@ static int join(void)
     return fd;
 }
 
-/* Appends what has been answered. Returns false once the server has closed. */
+/* Appends the answers that have come. Returns false once the server has closed. */
 static bool hear(int fd, struct buf *answers)
 {
     uint8_t bytes[4096];

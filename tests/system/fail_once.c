@@ -189,7 +189,7 @@ static call real_call(call *real, const char *name)
 }
 
 /* What a call does to fail may use its arguments. A library's own call of its function does not
- * fail: what it does then shows nothing, because the statement or socket is sound. */
+ * fail: the statement or socket is sound, so its reaction shows nothing. */
 #define FAIL(name, failure)                                                                        \
     long name(PARAMETERS)                                                                          \
     {                                                                                              \

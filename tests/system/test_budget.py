@@ -127,10 +127,16 @@ def test_breaches_within_cooldowns_are_logged_by_the_handful(clocked):
     assert len(both.alerter.said("breached again, in cooldown until")) == 3
 
 
-def test_a_digest_survives_a_crash(clocked):
+def in_storm(clocked):
+    """A pair with a digest of 20 - BUDGET groups in the making."""
     both = clocked()
     both.post(outage(20))
     wait_for(lambda: withheld(both) == 20 - BUDGET, "the alerts")
+    return both
+
+
+def test_a_digest_survives_a_crash(clocked):
+    both = in_storm(clocked)
     both.end_alerter()
     both.clock.sleep(120)  # it was due in between
     both.alerter = both.site.alerter()
@@ -144,9 +150,7 @@ def test_a_digest_survives_a_crash(clocked):
 
 
 def test_a_digest_is_decided_once_over_crashes(clocked):
-    both = clocked()
-    both.post(outage(20))
-    wait_for(lambda: withheld(both) == 20 - BUDGET, "the alerts")
+    both = in_storm(clocked)
     both.clock.sleep(60)
     digest = wait_digest(both)
     both.restart_alerter()  # the digest waits for the rule's other messages, a second each
@@ -175,9 +179,7 @@ def test_a_storm_that_goes_on_gets_one_digest_a_minute(clocked):
 
 
 def test_rules_that_take_a_rule_away_bring_its_digest(clocked):
-    both = clocked()
-    both.post(outage(20))
-    wait_for(lambda: withheld(both) == 20 - BUDGET, "the alerts")
+    both = in_storm(clocked)
     both.site.rules.write_text(HEAD + H12_RULE)
     both.alerter.signal(signal.SIGHUP)
     assert wait_digest(both)["groups"] == 20 - BUDGET

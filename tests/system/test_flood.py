@@ -81,13 +81,19 @@ def post_probe(both, n, drain):
     return both.site.post(frame(f"PROBE {n}", source="app", process="web.1"), drain=drain)
 
 
-def test_a_drain_does_not_wait_behind_another(site, slack):
-    """The alerter stands still while one drain delivers much, and then another one a line."""
+def with_backlog(site, slack):
+    """A pair whose alerter stands still while one drain delivered much."""
     both = Both(site(rules=HEAD + FLOOD_RULE + LANE_RULES), slack)
     both.alerter.signal(signal.SIGSTOP)
     body = b"".join(frame("flood", source="app", process=f"web.{n}") for n in range(200))
     with Burst(both.site.port, FLOOD) as burst:
         assert burst.send(1000, body) == {204: 1000}
+    return both
+
+
+def test_a_drain_does_not_wait_behind_another(site, slack):
+    """One drain delivers much, and then another one a line."""
+    both = with_backlog(site, slack)
     assert post_probe(both, 0, FLOOD) == 204
     assert post_probe(both, 1, HONEST) == 204
     began = time.monotonic()
@@ -98,11 +104,7 @@ def test_a_drain_does_not_wait_behind_another(site, slack):
 
 
 def test_sigterm_is_heard_during_a_backlog(site, slack):
-    both = Both(site(rules=HEAD + FLOOD_RULE + LANE_RULES), slack)
-    both.alerter.signal(signal.SIGSTOP)
-    body = b"".join(frame("flood", source="app", process=f"web.{n}") for n in range(200))
-    with Burst(both.site.port, FLOOD) as burst:
-        assert burst.send(1000, body) == {204: 1000}
+    both = with_backlog(site, slack)
     both.alerter.signal(signal.SIGTERM)
     both.alerter.signal(signal.SIGCONT)
     both.alerter.wait_said("stopping", AT_ONCE_S)

@@ -228,7 +228,7 @@ static void put_of(struct test *t, const char *rule, const char *id)
     OK(t, outbox_put(t->o, &a, NULL, &t->err));
 }
 
-/* Posts what is due until nothing waits: the ids in that order. */
+/* Posts the due messages until none waits, and lists their ids in that order. */
 static void assert_order(struct test *t, const char *want)
 {
     struct buf order;

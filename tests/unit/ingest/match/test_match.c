@@ -131,6 +131,16 @@ static const char *candidates(const char *gap, const char *const *lines, size_t 
     return shown;
 }
 
+/* A line of this origin matches exactly the rules whose indexes are the digits of `expected`. */
+static void assert_matched(const char *source, const char *process, const char *expected)
+{
+    struct match_result r = judge(source, process, "a x b");
+
+    assert_int_equal(r.n_rules, strlen(expected));
+    for (size_t i = 0; i < r.n_rules; i++)
+        assert_int_equal(r.rules[i], expected[i] - '0');
+}
+
 UNIT_TEST(test_source_and_process)
 {
     static const struct sketch rules[] = {
@@ -151,13 +161,8 @@ UNIT_TEST(test_source_and_process)
     };
 
     setup(rules, 4);
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct match_result r = judge(cases[i].source, cases[i].process, "a x b");
-
-        assert_int_equal(r.n_rules, strlen(cases[i].expected));
-        for (size_t j = 0; j < r.n_rules; j++)
-            assert_int_equal(r.rules[j], cases[i].expected[j] - '0');
-    }
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_matched(cases[i].source, cases[i].process, cases[i].expected);
 }
 
 UNIT_TEST(a_star_stands_for_every_end_of_a_process)
@@ -172,13 +177,8 @@ UNIT_TEST(a_star_stands_for_every_end_of_a_process)
     } cases[] = {{"web.1", "01"}, {"web", "01"}, {"webhook.2", "01"}, {"we", "12"}, {"", "12"}};
 
     setup(rules, 3);
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct match_result r = judge("app", cases[i].process, "a x b");
-
-        assert_int_equal(r.n_rules, strlen(cases[i].expected));
-        for (size_t j = 0; j < r.n_rules; j++)
-            assert_int_equal(r.rules[j], cases[i].expected[j] - '0');
-    }
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_matched("app", cases[i].process, cases[i].expected);
 }
 
 UNIT_TEST(a_mark_excludes_a_name)
@@ -198,16 +198,11 @@ UNIT_TEST(a_mark_excludes_a_name)
     };
 
     setup(rules, 4);
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct match_result r = judge(cases[i].source, cases[i].process, "a x b");
-
-        assert_int_equal(r.n_rules, strlen(cases[i].expected));
-        for (size_t j = 0; j < r.n_rules; j++)
-            assert_int_equal(r.rules[j], cases[i].expected[j] - '0');
-    }
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_matched(cases[i].source, cases[i].process, cases[i].expected);
 }
 
-/* The first rule counts what stands outside of quotes, the second one all. */
+/* The first rule counts text outside of quotes, the second one all text. */
 UNIT_TEST(quoted_text_can_be_left_out)
 {
     static const struct sketch rules[] = {
