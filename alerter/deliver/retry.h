@@ -1,8 +1,8 @@
 /* Decides when to post a message again.
  *
  * Pure: it works on facts that are stored with the message and has no random part, so a restart in
- * the middle of an outage goes on exactly as before. The outbox hands out only the oldest waiting
- * message of each channel; that keeps the order, and a channel that waits holds up no other. */
+ * the middle of an outage goes on exactly as before. The outbox hands out only one message of each
+ * channel at a time; that keeps the order, and a channel that waits holds up no other. */
 #ifndef DRAINWATCH_ALERTER_DELIVER_RETRY_H
 #define DRAINWATCH_ALERTER_DELIVER_RETRY_H
 

@@ -10,9 +10,8 @@
 #include <stdint.h>
 
 /* Forbids core files and debuggers (both would show secrets) and new rights by setuid programs,
- * makes files for the owner alone,
- * turns the signals of failed writes into errors, opens standard streams that are closed, and
- * raises the limit of descriptors. */
+ * makes files for the owner alone, turns the signals of failed writes into errors, opens standard
+ * streams that are closed, and raises the limit of descriptors. */
 void process_harden(void);
 
 /* Blocks SIGTERM, SIGINT, SIGHUP and SIGCHLD. Returns a descriptor to read them from, or ERR_IO. */

@@ -46,9 +46,9 @@ struct rule {
     const char *title;           /* default: the name */
     const char *severity;        /* "info", "warning", "error", "critical"; default: "" */
     struct rules_list sources;   /* log sources: "heroku", "app"; "!app": any other one */
-    struct rules_list processes; /* process names; "web.*" stands for "web." and anything, "!web.*"
-                                    for any other one. A process type in the file, such as web, is
-                                    "web" and "web.*" here */
+    struct rules_list processes; /* process names; "web.*" stands for every name that begins with
+                                    "web.", "!web.*" for any other one. A process type in the file,
+                                    such as web, is "web" and "web.*" here */
     const struct rules_field *fields;
     size_t n_fields;
     struct rules_list matches; /* regular expressions, in Hyperscan's dialect of PCRE */

@@ -328,7 +328,7 @@ static int find_pair(struct match *m, uint32_t index, struct line_text message, 
 }
 
 /* Finds the first place at which an expression that matched the message matches it without its
- * quoted text, too. So what stands between quotes cannot make a match. */
+ * quoted text, too. So bytes between quotes cannot make a match. */
 static int find_outside_quotes(struct match *m, uint32_t index, struct line_text message,
                                struct place *out)
 {
