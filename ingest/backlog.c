@@ -1,12 +1,11 @@
 /* Counts each drain's matches that the alerter has not acked. Called by spool.c. */
-#define HASH_NONFATAL_OOM 1
 
 #include "ingest/backlog.h"
 
+#include "common/base/table.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include <uthash.h>
 
 /* What the quick lane holds is counted in two parts, so that one number for each is enough: a part
  * goes once its last record is acked. */

@@ -300,7 +300,7 @@ static int run_open(struct run *r, const struct rules *rules, const struct buf *
 {
     int rc;
 
-    *r = (struct run){.text = text, .delivery = delivery_new(0)};
+    *r = (struct run){.text = text, .delivery = delivery_new()};
     buf_init(&r->body, BODY_MAX);
     buf_init(&r->record, WIRE_RECORD_MAX);
     rc = r->delivery == NULL ? err_set(err, ERR_NOMEM, "out of memory")

@@ -118,7 +118,7 @@ static int look_at_rules(struct trial *t, struct wire_bytes text, struct err *er
 static int look_at_snapshot(struct trial *t, struct wire_bytes bytes, struct err *err)
 {
     struct engine *recorded;
-    int rc = engine_load(&recorded, bytes.data, bytes.len, fold_seed(), err);
+    int rc = engine_load(&recorded, bytes.data, bytes.len, err);
 
     if (rc == ERR_VERSION) {
         say_unsure(t, err);

@@ -1,6 +1,5 @@
 /* Keeps the order of the outbox and its posts; the rows lie in the storage. Called by the alerter's
  * loop, by dispatch.c and by the commands. */
-#define HASH_NONFATAL_OOM 1 /* a failed HASH_ADD leaves hh.tbl NULL */
 
 #include "alerter/deliver/outbox.h"
 

@@ -11,13 +11,13 @@
 
 #include "alerter/deliver/retry.h"
 #include "common/base/err.h"
+#include "common/base/table.h"
 #include "common/record/wire.h"
 #include "common/storage/storage.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uthash.h>
 
 enum {
     OUTBOX_ANSWER_SIZE = 256, /* of a last answer; a longer one is cut */

@@ -76,19 +76,17 @@ static const struct engine_limits DEFAULT_LIMITS = {
     .frames = ENGINE_FRAMES_MAX,
 };
 
-struct engine *engine_new(uint64_t seed)
+struct engine *engine_new(void)
 {
     struct engine *e = calloc(1, sizeof *e);
 
     if (e == NULL)
         return NULL;
-    e->keys = keys_new(seed);
+    e->keys = keys_new();
     if (e->keys == NULL) {
         free(e);
         return NULL;
     }
-    repeats_init(&e->frames, seed);
-    losses_init(&e->losses, seed);
     e->limits = DEFAULT_LIMITS;
     e->budgets.next_us = INT64_MAX;
     return e;
@@ -827,7 +825,7 @@ static int load_body(struct engine *e, struct snapshot_reader *r, struct err *er
     return load_memory(e, r);
 }
 
-int engine_load(struct engine **out, const void *bytes, size_t n, uint64_t seed, struct err *err)
+int engine_load(struct engine **out, const void *bytes, size_t n, struct err *err)
 {
     struct snapshot_reader r;
     struct engine *e;
@@ -836,7 +834,7 @@ int engine_load(struct engine **out, const void *bytes, size_t n, uint64_t seed,
     *out = NULL;
     if (rc != 0)
         return rc;
-    e = engine_new(seed);
+    e = engine_new();
     if (e == NULL)
         return err_set(err, ERR_NOMEM, "snapshot: no memory");
     rc = load_body(e, &r, err);

@@ -146,7 +146,7 @@ struct engine_outcomes {
     size_t n_cooled;
 };
 
-struct engine *engine_new(uint64_t seed);
+struct engine *engine_new(void); /* NULL: no memory */
 void engine_free(struct engine *e); /* NULL is fine */
 
 /* Sets other bounds, each at least 1 and at most the one above. State beyond them goes when it is
@@ -212,6 +212,6 @@ struct engine_counts engine_counts(const struct engine *e);
  * some 40 bytes and the names for an idle key, 2 to 4 for each further time, 10 to 13 for a
  * Frame-Id. */
 int engine_save(const struct engine *e, struct buf *out);
-int engine_load(struct engine **out, const void *bytes, size_t n, uint64_t seed, struct err *err);
+int engine_load(struct engine **out, const void *bytes, size_t n, struct err *err);
 
 #endif

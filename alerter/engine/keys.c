@@ -1,9 +1,9 @@
 /* The keys in a table by name and in a list by their last match. Called by the engine. */
-#define HASH_NONFATAL_OOM 1
 
 #include "alerter/engine/keys.h"
 
 #include "common/base/hash.h"
+#include "common/base/table.h"
 #include "common/rules/rules.h"
 
 #include <assert.h>
@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
 #include <utlist.h>
 
 /* The groups of one app's rule. */
@@ -44,7 +43,6 @@ enum {
 
 struct keys {
     struct entry *table;
-    uint64_t seed; /* of the tables' hashes */
     struct entry *stalest;
     struct family *families;
     struct family *busy;
@@ -55,29 +53,22 @@ struct keys {
     uint32_t n_group;
 };
 
-struct keys *keys_new(uint64_t seed)
+struct keys *keys_new(void)
 {
     struct keys *k = calloc(1, sizeof *k);
 
     if (k == NULL)
         return NULL;
-    k->seed = seed;
     buf_init(&k->name, NAME_MAX_BYTES);
     return k;
-}
-
-static unsigned hash_name(const struct keys *k, size_t len)
-{
-    return (unsigned)hash_quick(k->seed, k->name.data, len);
 }
 
 /* The entry named k->name; NULL if there is none. */
 static struct entry *find(const struct keys *k)
 {
-    const size_t len = k->name.len;
     struct entry *e;
 
-    HASH_FIND_BYHASHVALUE(hh, k->table, k->name.data, len, hash_name(k, len), e);
+    HASH_FIND(hh, k->table, k->name.data, k->name.len, e);
     return e;
 }
 
@@ -170,17 +161,16 @@ const struct key *keys_next(const struct keys *k, const struct key *key)
 static struct family *take_family(struct keys *k)
 {
     const size_t len = k->family_len;
-    const unsigned hash = hash_name(k, len);
     struct family *f;
 
-    HASH_FIND_BYHASHVALUE(hh, k->families, k->name.data, len, hash, f);
+    HASH_FIND(hh, k->families, k->name.data, len, f);
     if (f != NULL)
         return f;
     f = calloc(1, sizeof *f + len);
     if (f == NULL)
         return NULL;
     memcpy(f->name, k->name.data, len);
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, k->families, f->name, len, hash, f);
+    HASH_ADD_KEYPTR(hh, k->families, f->name, len, f);
     if (f->hh.tbl == NULL) { /* uthash found no memory */
         free(f);
         return NULL;
@@ -222,7 +212,7 @@ static struct entry *add(struct keys *k)
         return NULL;
     }
     memcpy(e->name, k->name.data, len);
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, k->table, e->name, len, hash_name(k, len), e);
+    HASH_ADD_KEYPTR(hh, k->table, e->name, len, e);
     if (e->hh.tbl == NULL) {
         drop_if_empty(k, e->family);
         free(e);

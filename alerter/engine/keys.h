@@ -36,9 +36,7 @@ struct keys_counts {
     size_t times; /* distinct times in all windows */
 };
 
-/* `seed` goes into the hashes of the tables, against made-up names that collide; nothing else
- * depends on it. NULL: no memory. */
-struct keys *keys_new(uint64_t seed);
+struct keys *keys_new(void); /* NULL: no memory */
 void keys_free(struct keys *k);
 
 /* Finds a key or makes it; makes it the last of the list. `group` has the values of its group, in

@@ -1,15 +1,14 @@
 /* The apps that lost lines, each with its newest loss. Called by the engine. */
-#define HASH_NONFATAL_OOM 1
 
 #include "alerter/engine/losses.h"
 
 #include "common/base/hash.h"
+#include "common/base/table.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
 #include <utlist.h>
 
 struct loss {
@@ -18,16 +17,6 @@ struct loss {
     UT_hash_handle hh;
     char app[];
 };
-
-static unsigned hash_app(const struct losses *l, const char *app, size_t len)
-{
-    return (unsigned)hash_quick(l->seed, app, len);
-}
-
-void losses_init(struct losses *l, uint64_t seed)
-{
-    *l = (struct losses){.seed = seed};
-}
 
 static void drop(struct losses *l, struct loss *loss)
 {
@@ -47,7 +36,7 @@ static struct loss *find(const struct losses *l, const char *app, size_t len)
 {
     struct loss *loss;
 
-    HASH_FIND_BYHASHVALUE(hh, l->table, app, len, hash_app(l, app, len), loss);
+    HASH_FIND(hh, l->table, app, len, loss);
     return loss;
 }
 
@@ -59,7 +48,7 @@ static struct loss *add(struct losses *l, const char *app, size_t len, int64_t m
         return NULL;
     loss->ms = ms;
     memcpy(loss->app, app, len);
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, l->table, loss->app, len, hash_app(l, app, len), loss);
+    HASH_ADD_KEYPTR(hh, l->table, loss->app, len, loss);
     if (loss->hh.tbl == NULL) { /* uthash found no memory */
         free(loss);
         return NULL;

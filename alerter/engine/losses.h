@@ -12,16 +12,15 @@
 
 struct loss;
 
+/* All zeros before its first use. */
 struct losses {
     struct loss *table;
     struct loss *stalest; /* a list from the app that was longest without a mark */
     size_t n;
-    uint64_t seed;
 };
 
 #define LOSSES_NONE INT64_MIN
 
-void losses_init(struct losses *l, uint64_t seed); /* the seed of the table's hashes */
 void losses_close(struct losses *l);
 
 /* Marks an app. The newer of two marks stays. Beyond `max_apps`, which is at

@@ -1,16 +1,15 @@
 /* Remembers Frame-Ids, so that the engine counts a delivery once that Logplex sent twice. */
-#define HASH_NONFATAL_OOM 1
 
 #include "alerter/engine/repeats.h"
 
 #include "common/base/hash.h"
+#include "common/base/table.h"
 
 #include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
 #include <utlist.h>
 
 struct frame {
@@ -26,16 +25,6 @@ struct repeats_drain {
     UT_hash_handle hh;
     char name[];
 };
-
-void repeats_init(struct repeats *f, uint64_t seed)
-{
-    *f = (struct repeats){.seed = seed};
-}
-
-static unsigned hash_of(const struct repeats *f, const void *bytes, size_t n)
-{
-    return (unsigned)hash_quick(f->seed, bytes, n);
-}
 
 static void drop_oldest(struct repeats *f, struct repeats_drain *d)
 {
@@ -62,11 +51,11 @@ void repeats_close(struct repeats *f)
         drop_drain(f, f->stalest);
 }
 
-static bool holds(const struct repeats *f, const struct repeats_drain *d, uint64_t id)
+static bool holds(const struct repeats_drain *d, uint64_t id)
 {
     struct frame *frame;
 
-    HASH_FIND_BYHASHVALUE(hh, d->frames, &id, sizeof id, hash_of(f, &id, sizeof id), frame);
+    HASH_FIND(hh, d->frames, &id, sizeof id, frame);
     return frame != NULL;
 }
 
@@ -78,7 +67,7 @@ static int add_frame(struct repeats *f, struct repeats_drain *d, uint64_t id, in
         return ERR_NOMEM;
     frame->id = id;
     frame->step_us = step_us;
-    HASH_ADD_BYHASHVALUE(hh, d->frames, id, sizeof id, hash_of(f, &id, sizeof id), frame);
+    HASH_ADD(hh, d->frames, id, sizeof id, frame);
     if (frame->hh.tbl == NULL) { /* uthash found no memory */
         free(frame);
         return ERR_NOMEM;
@@ -92,7 +81,7 @@ static struct repeats_drain *find_drain(const struct repeats *f, const char *nam
 {
     struct repeats_drain *d;
 
-    HASH_FIND_BYHASHVALUE(hh, f->table, name, len, hash_of(f, name, len), d);
+    HASH_FIND(hh, f->table, name, len, d);
     return d;
 }
 
@@ -103,7 +92,7 @@ static struct repeats_drain *add_drain(struct repeats *f, const char *name, size
     if (d == NULL)
         return NULL;
     memcpy(d->name, name, len);
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, f->table, d->name, len, hash_of(f, name, len), d);
+    HASH_ADD_KEYPTR(hh, f->table, d->name, len, d);
     if (d->hh.tbl == NULL) { /* uthash found no memory */
         free(d);
         return NULL;
@@ -133,7 +122,7 @@ int repeats_take(struct repeats *f, const char *drain, const char *frame_id, int
     assert(limits->per_drain > 0);
     while (d != NULL && d->frames != NULL && d->frames->step_us <= old_us)
         drop_oldest(f, d);
-    if (d != NULL && holds(f, d, id))
+    if (d != NULL && holds(d, id))
         return 1;
     if (d == NULL && (d = add_drain(f, drain, len)) == NULL)
         return ERR_NOMEM;
@@ -181,7 +170,7 @@ static int load_frames(struct repeats *f, struct repeats_drain *d, struct snapsh
         uint64_t id = snapshot_get_fixed64(in);
 
         at_us += (int64_t)snapshot_get_max(in, (uint64_t)(step_us - at_us));
-        if (in->bad || holds(f, d, id))
+        if (in->bad || holds(d, id))
             return ERR_DAMAGED;
         if (add_frame(f, d, id, at_us) != 0)
             return ERR_NOMEM;

@@ -21,15 +21,14 @@ struct repeats_limits {
 
 struct repeats_drain;
 
+/* All zeros before its first use. */
 struct repeats {
     struct repeats_drain *table;
     struct repeats_drain *stalest; /* a list in the order of the drains' newest frames */
     size_t n_drains;
     size_t total;
-    uint64_t seed;
 };
 
-void repeats_init(struct repeats *f, uint64_t seed); /* the seed of the tables' hashes */
 void repeats_close(struct repeats *f);
 
 /* Takes a frame. Returns 1 if it was taken less than `memory_us` before `step_us`, which changes

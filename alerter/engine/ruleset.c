@@ -1,5 +1,4 @@
 /* The rules in force, found by name. Called by the engine and by the commands that try rules. */
-#define HASH_NONFATAL_OOM 1
 
 #include "alerter/engine/ruleset.h"
 

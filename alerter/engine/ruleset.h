@@ -3,11 +3,11 @@
 #define DRAINWATCH_ALERTER_ENGINE_RULESET_H
 
 #include "common/base/err.h"
+#include "common/base/table.h"
 #include "common/rules/rules.h"
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <uthash.h>
 
 struct ruleset_named {
     const struct rule *rule;

@@ -5,19 +5,10 @@
 #include "common/app/log.h"
 
 #include <stdbool.h>
-#include <sys/random.h>
-
-uint64_t fold_seed(void)
-{
-    uint64_t seed = 0;
-
-    (void)!getrandom(&seed, sizeof seed, 0);
-    return seed;
-}
 
 int fold_open(struct fold *f, struct err *err)
 {
-    *f = (struct fold){.engine = engine_new(fold_seed()), .wire = wire_new()};
+    *f = (struct fold){.engine = engine_new(), .wire = wire_new()};
     if (f->engine != NULL && f->wire != NULL)
         return 0;
     fold_close(f);
@@ -66,7 +57,7 @@ static int take_snapshot(struct fold *f, const struct wire_entry *entry, struct 
     int rc;
 
     if (f->last_us == 0) {
-        rc = engine_load(&loaded, entry->bytes.data, entry->bytes.len, fold_seed(), err);
+        rc = engine_load(&loaded, entry->bytes.data, entry->bytes.len, err);
         if (rc != 0)
             return rc;
         engine_free(f->engine);

@@ -26,9 +26,6 @@ struct fold {
     bool on_trial;        /* it ignores rules and snapshots of the stream */
 };
 
-/* A random number for engine_new and engine_load. */
-uint64_t fold_seed(void);
-
 int fold_open(struct fold *f, struct err *err); /* a new engine; 0 or ERR_NOMEM */
 /* A cold start to try these rules: it takes only records from the stream. Returns 0, ERR_INPUT or
  * ERR_NOMEM; if it is not 0, there is nothing to close. */

@@ -1,6 +1,8 @@
 /* The process and its operating system; called by the start of both programs and their loops. */
 #include "common/app/process.h"
 
+#include "common/base/hash.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -42,10 +44,20 @@ static void open_standard_streams(void)
         close(fd);
 }
 
+/* Until the kernel has gathered randomness the number is only hard to guess. */
+static uint64_t make_seed(void)
+{
+    uint64_t seed = (uintptr_t)&seed;
+
+    (void)!getrandom(&seed, sizeof seed, GRND_NONBLOCK);
+    return seed;
+}
+
 void process_harden(void)
 {
     struct rlimit none = {0, 0}, files;
 
+    hash_set_seed(make_seed());
     open_standard_streams();
     setrlimit(RLIMIT_CORE, &none);
     /* The kernel pipes a core to a program even with a limit of 0, but not of this process. */
@@ -120,15 +132,6 @@ void process_unblock_signals(void)
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_DFL);
-}
-
-/* Until the kernel has gathered randomness the number is only hard to guess. */
-uint64_t process_seed(void)
-{
-    uint64_t seed = (uintptr_t)&seed;
-
-    (void)!getrandom(&seed, sizeof seed, GRND_NONBLOCK);
-    return seed;
 }
 
 int process_read_file(const char *path, struct buf *out, struct err *err)

@@ -11,7 +11,7 @@
 
 /* Forbids core files and debuggers (both would show secrets) and new rights by setuid programs,
  * makes files for the owner alone, turns the signals of failed writes into errors, opens standard
- * streams that are closed, and raises the limit of descriptors. */
+ * streams that are closed, raises the limit of descriptors, and sets the seed of hashes. */
 void process_harden(void);
 
 /* Blocks SIGTERM, SIGINT, SIGHUP and SIGCHLD. Returns a descriptor to read them from, or ERR_IO. */
@@ -25,9 +25,6 @@ bool process_write(int fd, const void *bytes, size_t n);
 int process_next_signal(int fd);
 /* Unblocks the signals in a child process, between fork and exec. */
 void process_unblock_signals(void);
-
-/* A random number that nobody outside can know, for hash tables. */
-uint64_t process_seed(void);
 
 /* Appends the whole file. Returns 0, ERR_IO (no such file, unreadable), ERR_FULL (larger than the
  * buffer's ceiling) or ERR_NOMEM. */

@@ -5,6 +5,18 @@
 
 #define FNV_PRIME UINT64_C(0x100000001b3)
 
+static uint64_t the_seed;
+
+uint64_t hash_seed(void)
+{
+    return the_seed;
+}
+
+void hash_set_seed(uint64_t seed)
+{
+    the_seed = seed;
+}
+
 uint64_t hash_add(uint64_t hash, const void *bytes, size_t n)
 {
     const uint8_t *p = bytes;
@@ -58,11 +70,11 @@ static uint64_t load_word(const uint8_t *bytes)
 }
 
 /* Takes eight bytes a step. The last word may overlap the word before it. */
-uint64_t hash_quick(uint64_t seed, const void *bytes, size_t n)
+uint64_t hash_quick(uint64_t start, const void *bytes, size_t n)
 {
     const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15);
     const uint8_t *p = bytes;
-    uint64_t hash = seed ^ (n + 1) * odd, last = 0;
+    uint64_t hash = start ^ (n + 1) * odd, last = 0;
 
     if (n >= 8) {
         for (size_t i = 0; i + 8 < n; i += 8)

@@ -20,8 +20,13 @@ uint64_t hash_add_u64(uint64_t hash, uint64_t number);
 /* The hash of all bytes taken so far. */
 uint64_t hash_finish(uint64_t hash);
 
-/* For tables in memory. Its values differ between machines, so they must not be stored. A client
- * that can choose the bytes must not know the seed. */
-uint64_t hash_quick(uint64_t seed, const void *bytes, size_t n);
+/* For memory. Its values differ between machines, so they must not be stored. If a client can
+ * choose the bytes, `start` must hold hash_seed. */
+uint64_t hash_quick(uint64_t start, const void *bytes, size_t n);
+
+/* A number that nobody outside knows: 0, until the process sets it at its start, before its first
+ * table. */
+uint64_t hash_seed(void);
+void hash_set_seed(uint64_t seed);
 
 #endif

@@ -1,14 +1,13 @@
 /* Takes records from the ingests and acks them; called by the alerter's loop. */
-#define HASH_NONFATAL_OOM 1 /* a failed HASH_ADD leaves hh.tbl NULL */
 #include "common/queue/receiver.h"
 
 #include "common/base/buf.h"
+#include "common/base/table.h"
 #include "common/base/text.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 struct known_sender {
     uint8_t id[WIRE_SENDER_BYTES];

@@ -1,17 +1,16 @@
 /* Groups the matches of a delivery. The delivery adds each matching line and takes the matches.
  */
-#define HASH_NONFATAL_OOM 1
 #include "ingest/collect/collect.h"
 
 #include "common/base/err.h"
 #include "common/base/hash.h"
+#include "common/base/table.h"
 #include "common/base/text.h"
 #include "ingest/collect/excerpt.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 enum {
     FIRST_TIMES = 16,
@@ -44,7 +43,6 @@ struct group {
 
 struct collect {
     const struct rules *rules;
-    uint64_t seed;
     struct group *groups; /* by key, and in the order of their first lines */
     size_t n_matches;
     size_t held_bytes;               /* of groups, their times and their samples */
@@ -56,13 +54,12 @@ struct collect {
     struct wire_matches *matches; /* of each group */
 };
 
-struct collect *collect_new(uint64_t seed)
+struct collect *collect_new(void)
 {
     struct collect *t = calloc(1, sizeof *t);
 
     if (t == NULL)
         return NULL;
-    t->seed = seed;
     buf_init(&t->name, COLLECT_NAME_MAX);
     buf_init(&t->key, KEY_MAX);
     excerpt_init(&t->excerpt);
@@ -229,7 +226,7 @@ static struct group *find_group(struct collect *t, unsigned *hash)
 {
     struct group *g;
 
-    *hash = (unsigned)hash_quick(t->seed, t->key.data, t->key.len);
+    HASH_VALUE(t->key.data, t->key.len, *hash);
     HASH_FIND_BYHASHVALUE(hh, t->groups, t->key.data, t->key.len, *hash, g);
     return g;
 }

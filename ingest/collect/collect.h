@@ -26,9 +26,7 @@ enum {
 
 struct collect;
 
-/* `seed` is a random number, against names or values made up to collide.
- * Returns NULL without memory. */
-struct collect *collect_new(uint64_t seed);
+struct collect *collect_new(void); /* NULL: no memory */
 void collect_free(struct collect *t);
 
 /* The bytes of memory that the matches hold now. */

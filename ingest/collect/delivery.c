@@ -54,7 +54,7 @@ static int set_format(struct delivery *d, const struct input_format *format)
     return 0;
 }
 
-struct delivery *delivery_new(uint64_t seed)
+struct delivery *delivery_new(void)
 {
     struct delivery *d = calloc(1, sizeof *d);
 
@@ -64,7 +64,7 @@ struct delivery *delivery_new(uint64_t seed)
     buf_init(&d->source, LINE_BYTES_MAX);
     buf_init(&d->process, LINE_BYTES_MAX);
     buf_init(&d->frame_id, DELIVERY_FRAME_ID_MAX);
-    d->collect = collect_new(seed);
+    d->collect = collect_new();
     if (d->collect == NULL || set_format(d, &input_logplex) != 0) {
         delivery_free(d);
         return NULL;

@@ -47,8 +47,7 @@ struct delivery_counts {
     int64_t time_us; /* and the time of the last line, as a start for the next input */
 };
 
-/* `seed` is a random number: see collect_new. Returns NULL without memory. */
-struct delivery *delivery_new(uint64_t seed);
+struct delivery *delivery_new(void); /* NULL: no memory */
 void delivery_free(struct delivery *d);
 
 /* Begins anew and forgets an unfinished delivery. The book must be held until the next begin.

@@ -1,8 +1,8 @@
 /* Sums up what a scan found and prints it; used by scan. */
-#define HASH_NONFATAL_OOM 1
 #include "ingest/commands/findings.h"
 
 #include "common/base/err.h"
+#include "common/base/table.h"
 #include "common/base/text.h"
 #include "common/base/time.h"
 
@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 enum { SILENT_MAX = 10 }; /* rules that matched nothing are named up to here, else counted */
 

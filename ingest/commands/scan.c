@@ -2,7 +2,6 @@
 #include "ingest/commands/scan.h"
 
 #include "common/app/args.h"
-#include "common/app/process.h"
 #include "common/app/progress.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
@@ -248,7 +247,7 @@ static int read_rules(struct scan *s)
 
 static int prepare(struct scan *s, const struct rules *rules)
 {
-    s->delivery = delivery_new(process_seed());
+    s->delivery = delivery_new();
     s->chunk = malloc(LOG_FILE_CHUNK);
     if (s->delivery == NULL || s->chunk == NULL || findings_open(&s->findings, rules) != 0)
         return out_of_memory(s);

@@ -155,7 +155,7 @@ static bool is_right_basic(struct auth *a, const char *header, char name[AUTH_NA
 static bool is_known_or_right(struct auth *a, const char *header, char name[AUTH_NAME_SIZE])
 {
     size_t len = strlen(header);
-    struct known *known = &a->known[hash_quick(0, header, len) % KNOWN];
+    struct known *known = &a->known[hash_quick(hash_seed(), header, len) % KNOWN];
 
     if (len > 0 && len == strlen(known->header) && CRYPTO_memcmp(known->header, header, len) == 0) {
         strcpy(name, known->name);

@@ -1,7 +1,6 @@
 /* Takes the body of a delivery: gzip, size limit; called by request. */
 #include "ingest/http/body.h"
 
-#include "common/app/process.h"
 #include "common/base/err.h"
 
 #include <assert.h>
@@ -40,7 +39,7 @@ struct body *body_new(void)
     if (b == NULL)
         return NULL;
     buf_init(&b->waiting, SIZE_MAX / 2); /* the body's limit bounds it */
-    b->delivery = delivery_new(process_seed());
+    b->delivery = delivery_new();
     if (b->delivery == NULL) {
         free(b);
         return NULL;

@@ -1,14 +1,13 @@
 /* Bounds the memory and the work of all bodies; called by request. */
-#define HASH_NONFATAL_OOM 1
 #include "ingest/http/intake.h"
 
 #include "common/base/err.h"
+#include "common/base/table.h"
 
 #include <assert.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 #include <utlist.h>
 
 enum {

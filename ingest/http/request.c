@@ -288,7 +288,7 @@ static uint64_t hash_frame(const char *drain, const char *frame_id)
 
     if (n == 0 || n > DELIVERY_FRAME_ID_MAX)
         return 0;
-    return hash_quick(hash_quick(0, drain, strlen(drain)), frame_id, n);
+    return hash_quick(hash_quick(hash_seed(), drain, strlen(drain)), frame_id, n);
 }
 
 static int begin_body(struct request *r, const struct input_format *format, const struct headers *h,

@@ -181,9 +181,9 @@ static void make_all(struct budget *b)
 
     buf_init(&faults, RULES_FAULTS_MAX);
     buf_init(&b->packed, WIRE_RECORD_MAX);
-    b->delivery = delivery_new(1);
+    b->delivery = delivery_new();
     b->auth = auth_new();
-    b->engine = engine_new(0);
+    b->engine = engine_new();
     b->wire = wire_new();
     b->now_us = START_US;
     b->n_none = make_body(false, b->none);

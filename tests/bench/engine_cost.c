@@ -49,7 +49,7 @@ static void set_rules(struct cost *c)
                               i, c->window_s);
     }
     rules = engine_rules_event(text, n, 0);
-    c->engine = engine_new(0);
+    c->engine = engine_new();
     if (c->engine == NULL || engine_step(c->engine, &rules, &none, &err) != 0)
         fail(c->engine == NULL ? "out of memory" : err.text);
 }

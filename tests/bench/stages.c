@@ -170,7 +170,7 @@ static void make_all(struct stages *s)
         most = s->pool.bodies[i].len > most ? s->pool.bodies[i].len : most;
     s->body = malloc(most);
     s->walker = input_new(&input_logplex, walk_lines, s);
-    s->delivery = delivery_new(1);
+    s->delivery = delivery_new();
     s->auth = auth_new();
     buf_init(&s->packed, WIRE_MESSAGE_MAX);
     if (s->body == NULL || s->walker == NULL || s->delivery == NULL || s->auth == NULL ||

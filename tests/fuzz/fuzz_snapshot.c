@@ -81,7 +81,7 @@ static void check(const uint8_t *bytes, size_t n, struct feed in)
     struct engine *a, *b;
     struct buf once, twice;
     struct err err;
-    int rc = engine_load(&a, bytes, n, 1, &err);
+    int rc = engine_load(&a, bytes, n, &err);
 
     if (rc != 0) {
         assert(rc == ERR_DAMAGED || rc == ERR_VERSION);
@@ -89,7 +89,7 @@ static void check(const uint8_t *bytes, size_t n, struct feed in)
         return;
     }
     once = save(a);
-    assert(engine_load(&b, once.data, once.len, 2, &err) == 0);
+    assert(engine_load(&b, once.data, once.len, &err) == 0);
     twice = save(b);
     check_same(&once, &twice);
     check_alike(a, b, in);

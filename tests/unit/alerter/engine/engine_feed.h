@@ -132,7 +132,7 @@ static inline void set_rules(struct engine *e, const char *text)
 
 static inline int open_engine(void **state)
 {
-    struct engine *e = engine_new(0);
+    struct engine *e = engine_new();
 
     assert_non_null(e);
     set_rules(e, RULES);

@@ -189,7 +189,7 @@ static void time_does_not_go_back(void **state)
 
 static void matches_of_unknown_rules_are_counted(void **state)
 {
-    struct engine *bare = engine_new(0);
+    struct engine *bare = engine_new();
 
     assert_int_equal(feed(*state, "nobody", 7, NOW).n_alerts, 0);
     assert_int_equal(engine_counts(*state).unknown_rule, 7);

@@ -118,7 +118,7 @@ UNIT_TEST(a_loss_within_the_interval_or_later_counts)
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct engine *e = engine_new(0);
+        struct engine *e = engine_new();
 
         assert_non_null(e);
         set_table(e, "");
@@ -190,7 +190,7 @@ static void a_loss_in_the_future_is_one_of_now(void **state)
 
 static void a_loss_outlives_a_reload(void **state)
 {
-    struct engine *bare = engine_new(0);
+    struct engine *bare = engine_new();
 
     set_table(*state, "");
     lose(*state, "d.1", NOW, NOW);

@@ -13,7 +13,7 @@
 
 static int open_budget(void **state)
 {
-    struct engine *e = engine_new(0);
+    struct engine *e = engine_new();
 
     assert_non_null(e);
     set_rules(e, BUDGET_RULES);
@@ -172,7 +172,7 @@ static void a_digest_in_the_making_outlives_a_snapshot(void **state)
     buf_init(&bytes, 1 << 20);
     buf_init(&again, 1 << 20);
     assert_int_equal(engine_save(e, &bytes), 0);
-    assert_int_equal(engine_load(&loaded, bytes.data, bytes.len, 0, &err), 0);
+    assert_int_equal(engine_load(&loaded, bytes.data, bytes.len, &err), 0);
     assert_int_equal(engine_save(loaded, &again), 0);
     assert_int_equal(bytes.len, again.len);
     assert_memory_equal(bytes.data, again.data, bytes.len);

@@ -98,7 +98,7 @@ static int feed_rules(struct engine *e, struct err *err)
 /* All that allocates, in a row, up to the first failure. */
 static int all(void)
 {
-    struct engine *e = engine_new(0), *loaded = NULL;
+    struct engine *e = engine_new(), *loaded = NULL;
     struct buf bytes;
     struct err err;
     int rc;
@@ -112,7 +112,7 @@ static int all(void)
     if (rc == 0)
         rc = engine_save(e, &bytes);
     if (rc == 0)
-        rc = engine_load(&loaded, bytes.data, bytes.len, 0, &err);
+        rc = engine_load(&loaded, bytes.data, bytes.len, &err);
     if (rc == 0)
         rc = feed(loaded, RECORDS);
     engine_free(loaded);
@@ -138,7 +138,7 @@ UNIT_TEST(each_allocation_fails_once)
 
 UNIT_TEST(rules_stay_in_force_where_memory_ran_out)
 {
-    struct engine *e = engine_new(0);
+    struct engine *e = engine_new();
     const struct rules *rules;
     struct err err;
     long n = 0;

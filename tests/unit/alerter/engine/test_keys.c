@@ -22,7 +22,7 @@ static struct key *put(struct keys *k, const char *rule, const char *value)
 UNIT_TEST(a_key_is_found_by_all_of_its_name)
 {
     static const char *const two[] = {"a", "b"};
-    struct keys *k = keys_new(0);
+    struct keys *k = keys_new();
     struct key *plain, *group, *other;
 
     assert_non_null(k);
@@ -41,7 +41,7 @@ UNIT_TEST(a_key_is_found_by_all_of_its_name)
 
 UNIT_TEST(only_families_that_were_touched_are_looked_at)
 {
-    struct keys *k = keys_new(0);
+    struct keys *k = keys_new();
 
     assert_non_null(k);
     put(k, "r", "1");
@@ -67,7 +67,7 @@ UNIT_TEST(only_families_that_were_touched_are_looked_at)
 /* The whole of a touched family goes. */
 UNIT_TEST(a_family_that_went_is_forgotten)
 {
-    struct keys *k = keys_new(0);
+    struct keys *k = keys_new();
 
     assert_non_null(k);
     put(k, "r", "1");
@@ -123,7 +123,7 @@ static void put_number(struct keys *k, struct model *m, size_t number, int now)
 UNIT_TEST(a_large_table_finds_what_an_array_holds)
 {
     static struct model m;
-    struct keys *k = keys_new(0);
+    struct keys *k = keys_new();
     uint64_t random = 88172645463325252;
 
     assert_non_null(k);
@@ -161,7 +161,7 @@ static const struct keys_limits LIMITS = {.keys = 3, .groups = 3, .key_times = 1
 
 static int load(const struct buf *bytes, const struct keys_limits *limits, size_t *n)
 {
-    struct keys *k = keys_new(0);
+    struct keys *k = keys_new();
     struct snapshot_reader r;
     struct err err;
     int rc;
@@ -178,7 +178,7 @@ static int load(const struct buf *bytes, const struct keys_limits *limits, size_
 UNIT_TEST(what_is_loaded_keeps_its_bounds)
 {
     struct keys_limits few_keys = LIMITS, few_groups = LIMITS;
-    struct keys *k = keys_new(0);
+    struct keys *k = keys_new();
     struct snapshot_writer w;
     struct buf bytes;
     size_t n;

@@ -7,9 +7,8 @@
 
 UNIT_TEST(the_newest_mark_stays)
 {
-    struct losses l;
+    struct losses l = {0};
 
-    losses_init(&l, 0);
     assert_true(losses_newest(&l, "a") == LOSSES_NONE);
     assert_int_equal(losses_mark(&l, "a", 5, 10), 0);
     assert_int_equal(losses_mark(&l, "a", 3, 10), 0);
@@ -26,9 +25,8 @@ UNIT_TEST(the_newest_mark_stays)
 
 UNIT_TEST(the_app_longest_without_a_mark_goes)
 {
-    struct losses l;
+    struct losses l = {0};
 
-    losses_init(&l, 0);
     assert_int_equal(losses_mark(&l, "a", 9, 2), 0);
     assert_int_equal(losses_mark(&l, "b", 10, 2), 0);
     assert_int_equal(losses_mark(&l, "a", 1, 2), 0); /* an old mark is a mark, too */
@@ -55,7 +53,7 @@ static int load(struct losses *l, const struct buf *in, size_t max_apps, int64_t
     struct err err;
     int rc;
 
-    losses_init(l, 0);
+    *l = (struct losses){0};
     assert_int_equal(snapshot_open(&r, in->data, in->len, &err), 0);
     rc = losses_load(l, &r, max_apps, latest_ms);
     assert_true(rc != 0 || snapshot_complete(&r));
@@ -64,10 +62,9 @@ static int load(struct losses *l, const struct buf *in, size_t max_apps, int64_t
 
 UNIT_TEST(what_is_loaded_is_what_was_saved)
 {
-    struct losses l, loaded;
+    struct losses l = {0}, loaded;
     struct buf bytes, again;
 
-    losses_init(&l, 0);
     buf_init(&bytes, 1000);
     buf_init(&again, 1000);
     assert_int_equal(losses_mark(&l, "a", 9, 3), 0);
@@ -101,7 +98,7 @@ UNIT_TEST(what_nobody_saves_is_refused)
 
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
         struct snapshot_writer w;
-        struct losses l;
+        struct losses l = {0};
         struct buf out;
 
         buf_init(&out, 1000);

@@ -17,9 +17,8 @@ static int take(struct repeats *f, const char *drain, const char *id, int64_t st
 
 UNIT_TEST(a_frame_is_remembered_for_less_than_an_hour)
 {
-    struct repeats f;
+    struct repeats f = {0};
 
-    repeats_init(&f, 0);
     assert_int_equal(take(&f, "d.1", "a", 1), 0);
     assert_int_equal(take(&f, "d.1", "a", 1), 1);
     assert_int_equal(take(&f, "d.1", "a", HOUR), 1); /* this does not prolong it */
@@ -31,9 +30,8 @@ UNIT_TEST(a_frame_is_remembered_for_less_than_an_hour)
 
 UNIT_TEST(drains_have_memories_of_their_own)
 {
-    struct repeats f;
+    struct repeats f = {0};
 
-    repeats_init(&f, 0);
     assert_int_equal(take(&f, "d.1", "a", 1), 0);
     assert_int_equal(take(&f, "d.2", "a", 1), 0);
     assert_int_equal(take(&f, "", "a", 1), 0);
@@ -48,9 +46,8 @@ UNIT_TEST(the_oldest_goes_first)
 {
     struct repeats_limits limits = {.drains = 2, .per_drain = 3, .total = 100};
     const char *const ids[] = {"a", "b", "c", "d"};
-    struct repeats f;
+    struct repeats f = {0};
 
-    repeats_init(&f, 0);
     for (int i = 0; i < 4; i++)
         assert_int_equal(repeats_take(&f, "d.1", ids[i], i, HOUR, &limits), 0);
     assert_int_equal(repeats_take(&f, "d.1", "b", 5, HOUR, &limits), 1);
@@ -66,9 +63,8 @@ UNIT_TEST(the_oldest_goes_first)
 UNIT_TEST(all_drains_together_are_bounded)
 {
     struct repeats_limits limits = {.drains = 100, .per_drain = 10, .total = 25};
-    struct repeats f;
+    struct repeats f = {0};
 
-    repeats_init(&f, 0);
     for (int i = 0; i < 400; i++) {
         char drain[16], id[16];
 
@@ -85,10 +81,9 @@ UNIT_TEST(all_drains_together_are_bounded)
 UNIT_TEST(a_flood_is_remembered_to_the_last)
 {
     struct repeats_limits limits = {.drains = 10, .per_drain = 1000, .total = 100000};
-    struct repeats f;
+    struct repeats f = {0};
     char id[16];
 
-    repeats_init(&f, 0);
     for (int i = 0; i < 20000; i++) {
         snprintf(id, sizeof id, "%d", i);
         assert_int_equal(repeats_take(&f, "d", id, i, HOUR, &limits), 0);

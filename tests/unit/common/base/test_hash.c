@@ -1,6 +1,7 @@
 /* Hashes: stored values never change, and bits spread. */
 #include "common/base/hash.h"
 
+#include "common/base/table.h"
 #include "tests/unit/unit.h"
 
 #include <stdint.h>
@@ -85,6 +86,46 @@ UNIT_TEST(differences_do_not_cancel_out)
     }
 }
 
+struct item {
+    uint32_t number;
+    UT_hash_handle hh;
+};
+
+/* A table of some of the numbers, as HASH_ADD makes it under a seed. */
+static unsigned add_all(struct item *items, size_t n, uint64_t seed)
+{
+    struct item *table = NULL;
+    unsigned longest = 0;
+
+    hash_set_seed(seed);
+    for (size_t i = 0; i < n; i++)
+        HASH_ADD(hh, table, number, sizeof items[i].number, &items[i]);
+    for (unsigned i = 0; i < table->hh.tbl->num_buckets; i++) {
+        unsigned count = table->hh.tbl->buckets[i].count;
+
+        longest = count > longest ? count : longest;
+    }
+    HASH_CLEAR(hh, table);
+    hash_set_seed(0);
+    return longest;
+}
+
+UNIT_TEST(names_that_collide_under_a_seed_do_not_under_another)
+{
+    enum { COLLIDING = 64 };
+    struct item items[COLLIDING] = {0};
+    uint32_t number = 0;
+
+    for (size_t i = 0; i < COLLIDING; i++) {
+        do
+            number++;
+        while (hash_quick(0, &number, sizeof number) % NAMES != 0);
+        items[i].number = number;
+    }
+    assert_int_equal(add_all(items, COLLIDING, 0), COLLIDING);
+    assert_in_range(add_all(items, COLLIDING, 4711), 2, 16);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -92,6 +133,7 @@ int main(void)
         cmocka_unit_test(each_bit_and_the_length_count),
         cmocka_unit_test(names_in_sequence_spread),
         cmocka_unit_test(differences_do_not_cancel_out),
+        cmocka_unit_test(names_that_collide_under_a_seed_do_not_under_another),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

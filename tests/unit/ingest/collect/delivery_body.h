@@ -57,7 +57,7 @@ static inline void setup(const struct rule *rules, size_t n)
         (struct delivery_head){.received_us = RECEIVED, .drain = "d.1234", .frame_id = "frame-1"};
     if (rulebook_new_borrowed(&f.rules, &f.book, &err) != 0)
         fail_msg("%s", err.text);
-    f.delivery = delivery_new(1);
+    f.delivery = delivery_new();
     f.body = malloc(BODY_MAX);
     assert_non_null(f.delivery);
     assert_non_null(f.body);

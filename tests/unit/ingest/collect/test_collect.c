@@ -51,7 +51,7 @@ static uint64_t count_matches(struct collect *t)
 
 UNIT_TEST(test_grouping)
 {
-    struct collect *t = collect_new(1);
+    struct collect *t = collect_new();
     const struct wire_record *records;
     const struct wire_matches *m;
     size_t n;
@@ -87,7 +87,7 @@ UNIT_TEST(test_a_delivery_leaves_nothing_to_the_next)
     static const struct rule silent_rule[] = {{.name = "silent"}};
     static const struct rules silent = {.app = "a", .rules = silent_rule, .n = 1};
     struct rulebook *silent_book = book_of(&silent);
-    struct collect *t = collect_new(1);
+    struct collect *t = collect_new();
     const struct wire_matches *m;
     char name[32];
     size_t n;
@@ -117,7 +117,7 @@ UNIT_TEST(test_a_delivery_leaves_nothing_to_the_next)
 UNIT_TEST(test_names_are_made_fit)
 {
     char longest[200];
-    struct collect *t = collect_new(1);
+    struct collect *t = collect_new();
     const struct wire_record *records;
     size_t n;
 
@@ -138,7 +138,7 @@ UNIT_TEST(test_samples_are_cut_and_redacted)
 {
     static const char token[] = "POST /x?drain_token=0123456789abcdef&a=b ";
     static char message[5000];
-    struct collect *t = collect_new(1);
+    struct collect *t = collect_new();
     const struct wire_record *records;
     struct wire_bytes sample;
     size_t n;
@@ -162,7 +162,7 @@ UNIT_TEST(test_samples_are_cut_and_redacted)
 UNIT_TEST(test_groups_are_bounded)
 {
     enum { NAMES = 3 * COLLECT_GROUPS_MAX };
-    struct collect *t = collect_new(1);
+    struct collect *t = collect_new();
     const struct wire_record *records;
     size_t n, groups = 0, matches = 0, folded = 0;
 
@@ -199,7 +199,7 @@ UNIT_TEST(test_groups_are_bounded)
 UNIT_TEST(test_records_hold_every_time)
 {
     enum { LINES = 400000 };
-    struct collect *t = collect_new(1);
+    struct collect *t = collect_new();
     const struct wire_record *records;
     size_t n, seen[2] = {0};
 
@@ -251,7 +251,7 @@ UNIT_TEST(test_each_match_is_in_its_group)
     enum { NAMES = sizeof odd_names / sizeof odd_names[0], LINES = 5000 };
     static struct buf shown[NAMES];
     static uint8_t of_line[LINES][3];
-    struct collect *t = collect_new(1);
+    struct collect *t = collect_new();
     const struct wire_record *records;
     size_t n, n_times = 0;
     uint64_t seed = 99;
@@ -301,7 +301,7 @@ UNIT_TEST(test_matches_are_bounded)
 {
     enum { MANY = 1 << 20 };
     uint32_t *which = calloc(MANY, sizeof *which);
-    struct collect *t = collect_new(1);
+    struct collect *t = collect_new();
 
     assert_non_null(which);
     collect_begin(t, *state);

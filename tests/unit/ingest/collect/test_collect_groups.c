@@ -38,7 +38,7 @@ static void setup(const struct rule *of, size_t n, struct rules_list redacts)
     teardown(NULL);
     f = (struct fixture){.rules = {.app = "a", .rules = of, .n = n, .redacts = redacts}};
     f.book = book_of(&f.rules);
-    f.collect = collect_new(1);
+    f.collect = collect_new();
     assert_non_null(f.collect);
     collect_begin(f.collect, f.book);
 }

@@ -46,7 +46,7 @@ UNIT_TEST(test_a_delivery_ends_with_the_book_that_it_began_with)
 {
     const struct delivery_head head = {.received_us = 1, .drain = "d"};
     struct rulebook *old = new_book("old"), *next;
-    struct delivery *d = delivery_new(1);
+    struct delivery *d = delivery_new();
     const struct wire_record *records;
     size_t n;
 
