@@ -68,18 +68,22 @@ static int open_lane(struct spool *s, enum backlog_lane lane, int64_t now_us, st
     return rc;
 }
 
-/* A bulk lane of an earlier start may hold records. */
+/* The bulk lane of an earlier start may hold records. If opening it needs room on a full disk, it
+ * holds none: that start could not make its tables. */
 static int open_lanes(struct spool *s, int64_t now_us, struct err *err)
 {
     char path[PATH_SIZE];
     int rc = open_lane(s, BACKLOG_QUICK, now_us, err);
 
     lane_path(s, BACKLOG_BULK, path);
-    s->n_lanes = 1;
+    s->n_lanes = BACKLOG_BULK;
     if (rc != 0 || access(path, F_OK) != 0)
         return rc;
-    s->n_lanes = 2;
-    return open_lane(s, BACKLOG_BULK, now_us, err);
+    rc = open_lane(s, BACKLOG_BULK, now_us, err);
+    if (rc == ERR_FULL)
+        return 0;
+    s->n_lanes = BACKLOG_LANES;
+    return rc;
 }
 
 int spool_open(struct spool *s, const struct settings *settings, int64_t now_us, struct err *err)
