@@ -141,6 +141,14 @@ class Life:
             raise AssertionError(f"{self.name}: {what if not good else bad}: {self.said()}")
 
 
+def difference(replayed, listed):
+    """The first alert that differs, short enough for a failure's text."""
+    at = next((i for i, pair in enumerate(zip(replayed, listed)) if pair[0] != pair[1]),
+              min(len(replayed), len(listed)))
+    return (f"alert {at} of {len(replayed)} replayed and {len(listed)} listed: "
+            f"{replayed[at:at + 1]} {listed[at:at + 1]}")
+
+
 class Chaos:
     def __init__(self, folder, seed=7, seconds=20, queue="ipc", history=None, slow_disk=0):
         self.folder = pathlib.Path(folder)
@@ -403,7 +411,9 @@ class Chaos:
         replayed = [json.loads(line) for line in replay.stdout.splitlines()]
         listed = [{k: v for k, v in a.items() if k != "delivery"} for a in alerts]
         # A shortened history replays the last alerts only.
-        assert replayed == (listed[-len(replayed):] if self.history and replayed else listed)
+        if self.history:
+            listed = listed[-len(replayed):] if replayed else []
+        assert replayed == listed, difference(replayed, listed)
 
     def _judge_slack(self, alerts):
         # A request whose sender was killed while it sent is cut off.
