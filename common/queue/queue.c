@@ -22,9 +22,12 @@ enum {
     TCP_PART_BYTES = 32 << 10,
     HEARTBEAT_MS = 2000, /* a peer that is silent for three is gone */
     HANDSHAKE_MS = 5000,
-    RECONNECT_MS = 100,
-    RECONNECT_TCP_MAX_MS = 5000, /* between tries, when nobody is there for long */
-    RECONNECT_IPC_MAX_MS = 1000, /* a try costs nothing on the same machine */
+    /* Between tries; when nobody is there for long, the second ones. A try costs nothing on the
+     * same machine. */
+    RECONNECT_TCP_MS = 100,
+    RECONNECT_IPC_MS = 10,
+    RECONNECT_TCP_MAX_MS = 5000,
+    RECONNECT_IPC_MAX_MS = 1000,
     EVENTS_PER_TEND = 1000,
     MALFORMED_PER_CALL = 1000,   /* then the loop goes on; queue_pending tells that there is more */
     REDIAL_MIN_US = 1000 * 1000, /* after all secrets failed; doubles */
@@ -78,7 +81,7 @@ static bool set_common_options(struct queue *q)
 
     return set_int(s, ZMQ_LINGER, 0) && set_int(s, ZMQ_SNDHWM, QUEUE_HWM) &&
            set_int(s, ZMQ_RCVHWM, QUEUE_HWM) && set_int(s, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) &&
-           set_int(s, ZMQ_RECONNECT_IVL, RECONNECT_MS) &&
+           set_int(s, ZMQ_RECONNECT_IVL, tcp ? RECONNECT_TCP_MS : RECONNECT_IPC_MS) &&
            set_int(s, ZMQ_RECONNECT_IVL_MAX, tcp ? RECONNECT_TCP_MAX_MS : RECONNECT_IPC_MAX_MS) &&
            set_int(s, ZMQ_IPV6, queue_endpoint_is_ipv6(q->endpoint)) &&
            zmq_setsockopt(s, ZMQ_MAXMSGSIZE, &part_max, sizeof part_max) == 0 &&
