@@ -7,6 +7,7 @@
 #include "common/app/startup.h"
 #include "common/base/text.h"
 #include "common/base/time.h"
+#include "common/queue/source_queue.h"
 
 #include <stdio.h>
 
@@ -422,6 +423,7 @@ int turn_open(struct turn *t, const struct settings *settings, struct notices *n
                                          .take = take,
                                          .set_aside = set_aside,
                                          .set_taken = set_taken};
+    struct source *source;
     int rc;
 
     t->settings = settings;
@@ -440,7 +442,9 @@ int turn_open(struct turn *t, const struct settings *settings, struct notices *n
         rc = commit(t, err);
     if (rc == 0)
         rc = turn_unpark(t, err);
-    return rc != 0 ? rc : receiver_open(&queue, &calls, &t->receiver, err);
+    if (rc == 0)
+        rc = source_queue_open(&queue, &source, err);
+    return rc != 0 ? rc : receiver_open(source, &calls, &t->receiver, err);
 }
 
 void turn_close(struct turn *t)

@@ -3,6 +3,7 @@
 
 #include "common/app/log.h"
 #include "common/base/time.h"
+#include "common/queue/carrier_queue.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -59,10 +60,13 @@ static int open_lane(struct spool *s, enum backlog_lane lane, int64_t now_us, st
     const struct settings *t = s->settings;
     const struct queue_options queue = {t->queue, t->secrets, t->n_secrets};
     struct spool_lane *l = &s->lanes[lane];
+    struct carrier *carrier;
     int rc = open_journal(s, lane, err);
 
     if (rc == 0)
-        rc = sender_open(&queue, l->journal, now_us, &l->sender, err);
+        rc = carrier_queue_open(&queue, now_us, &carrier, err);
+    if (rc == 0)
+        rc = sender_open(carrier, l->journal, now_us, &l->sender, err);
     if (rc != 0)
         close_lane(l);
     return rc;

@@ -317,6 +317,11 @@ bool queue_writable(struct queue *q)
     return q->up && (events_of(q->socket) & ZMQ_POLLOUT);
 }
 
+bool queue_is_up(const struct queue *q)
+{
+    return q->up;
+}
+
 bool queue_pending(struct queue *q)
 {
     bool pending = events_of(q->socket) & ZMQ_POLLIN;
@@ -434,7 +439,7 @@ static int send_part(struct queue *q, const void *bytes, size_t n, int flags)
     return rc;
 }
 
-int queue_send(struct queue *q, const struct queue_peer *peer, const void *bytes, size_t n)
+int queue_send(struct queue *q, const struct source_peer *peer, const void *bytes, size_t n)
 {
     const char *at = bytes;
 
@@ -471,7 +476,7 @@ static int receive_part(struct queue *q)
 }
 
 /* All parts of a message arrive together, so no call has to wait. */
-static int receive_peer(struct queue *q, struct queue_peer *peer)
+static int receive_peer(struct queue *q, struct source_peer *peer)
 {
     int rc = receive_part(q);
     size_t n;
@@ -479,7 +484,7 @@ static int receive_peer(struct queue *q, struct queue_peer *peer)
     if (rc <= 0)
         return rc;
     n = zmq_msg_size(&q->message);
-    assert(n <= QUEUE_PEER_MAX && zmq_msg_more(&q->message)); /* made so by the ROUTER */
+    assert(n <= SOURCE_PEER_MAX && zmq_msg_more(&q->message)); /* made so by the ROUTER */
     peer->len = (uint8_t)n;
     memcpy(peer->id, zmq_msg_data(&q->message), n);
     return receive_part(q);
@@ -505,7 +510,7 @@ static int join_parts(struct queue *q)
     }
 }
 
-int queue_receive(struct queue *q, struct queue_peer *peer, const void **bytes, size_t *n)
+int queue_receive(struct queue *q, struct source_peer *peer, const void **bytes, size_t *n)
 {
     int rc = 0;
 

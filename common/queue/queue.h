@@ -10,13 +10,13 @@
 
 #include "common/base/err.h"
 #include "common/base/secret.h"
+#include "common/record/source.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
-    QUEUE_PEER_MAX = 255,     /* bytes of a peer's identity */
     QUEUE_ENDPOINT_MAX = 255, /* of an endpoint's text */
     QUEUE_HWM = 64, /* messages in memory per peer and direction; then send returns ERR_FULL */
 };
@@ -27,13 +27,6 @@ struct queue_options {
     const char *endpoint;         /* as DRAINWATCH_QUEUE names it */
     const struct secret *secrets; /* used by tcp:// alone; read during the call */
     size_t n_secrets;
-};
-
-/* A peer that a ROUTER can answer. ZeroMQ makes the bytes; they are valid until the peer
- * reconnects. */
-struct queue_peer {
-    uint8_t len;
-    uint8_t id[QUEUE_PEER_MAX];
 };
 
 /* Checks an endpoint: ipc://PATH or tcp://HOST:PORT; the alerter's HOST may be a star. Returns 0,
@@ -60,15 +53,16 @@ void queue_tend(struct queue *q, int64_t now_us);
 int64_t queue_wake_us(const struct queue *q); /* INT64_MAX: nothing is due */
 
 /* Sends one message. Returns 0, ERR_FULL (not connected, or too many messages wait), or ERR_IO (the
- * peer is gone). `peer` is NULL at a DEALER. */
-int queue_send(struct queue *q, const struct queue_peer *peer, const void *bytes, size_t n);
+ * peer is gone). `peer` is one that a ROUTER heard; NULL at a DEALER. */
+int queue_send(struct queue *q, const struct source_peer *peer, const void *bytes, size_t n);
 /* Receives one message. Returns 1, 0 if there is none, or ERR_IO. The bytes are valid until the
  * next call. `peer` may be NULL at a DEALER. Call it until there is none. */
-int queue_receive(struct queue *q, struct queue_peer *peer, const void **bytes, size_t *n);
+int queue_receive(struct queue *q, struct source_peer *peer, const void **bytes, size_t *n);
 
 /* Rises with each new connection. Messages sent before that may be lost. */
 uint64_t queue_epoch(const struct queue *q);
-bool queue_writable(struct queue *q); /* of a DEALER: a send would succeed now */
+bool queue_writable(struct queue *q);    /* of a DEALER: a send would succeed now */
+bool queue_is_up(const struct queue *q); /* of a DEALER: connected */
 /* Lets queue_close wait up to `ms` until sent messages have left this process. */
 void queue_linger(struct queue *q, int ms);
 /* How many handshakes failed: another secret, another protocol, rubbish. */

@@ -1,7 +1,6 @@
 /* Takes records from the ingests and acks them; called by the alerter's loop. */
 #include "common/queue/receiver.h"
 
-#include "common/base/buf.h"
 #include "common/base/table.h"
 #include "common/base/text.h"
 
@@ -17,23 +16,21 @@ struct known_sender {
     bool again;         /* in this turn: a record did not follow */
     bool goodbye;
     int64_t heard_us;
-    struct queue_peer peer; /* its last connection */
+    struct source_peer peer; /* its last connection */
     char refused[RECEIVER_REFUSED_SIZE];
     UT_hash_handle hh;
 };
 
 struct receiver {
-    struct queue *queue;
+    struct source *source;
     struct receiver_calls calls;
     struct wire *push_wire;
     struct wire *record_wire;     /* apart from push_wire: records lie in the push */
     struct known_sender *senders; /* by id */
-    struct buf ack;
     size_t turn_records;
     size_t turn_bytes;
-    struct queue_peer peer; /* the next three: the message in hand */
-    const void *bytes;
-    size_t n;
+    struct source_peer peer; /* the next two: the message in hand */
+    struct wire_bytes push;
     bool is_unfinished; /* the turn ended within it; the next one goes on */
 };
 
@@ -52,24 +49,22 @@ static enum verdict judge(uint64_t taken, uint64_t oldest, uint64_t sequence)
     return sequence == taken + 1 || sequence == oldest ? VERDICT_TAKE : VERDICT_GAP;
 }
 
-int receiver_open(const struct queue_options *options, const struct receiver_calls *calls,
-                  struct receiver **out, struct err *err)
+int receiver_open(struct source *source, const struct receiver_calls *calls, struct receiver **out,
+                  struct err *err)
 {
     struct receiver *r = calloc(1, sizeof *r);
-    int rc;
 
-    if (r == NULL)
+    if (r == NULL) {
+        source->ops->close(source);
         return err_set(err, ERR_NOMEM, "no memory for the receiver");
+    }
+    r->source = source;
     r->calls = *calls;
-    buf_init(&r->ack, WIRE_MESSAGE_MAX);
     r->push_wire = wire_new();
     r->record_wire = wire_new();
-    rc = r->push_wire != NULL && r->record_wire != NULL
-             ? queue_bind(options, &r->queue, err)
-             : err_set(err, ERR_NOMEM, "no memory for the receiver");
-    if (rc != 0) {
+    if (r->push_wire == NULL || r->record_wire == NULL) {
         receiver_close(r);
-        return rc;
+        return err_set(err, ERR_NOMEM, "no memory for the receiver");
     }
     *out = r;
     return 0;
@@ -86,10 +81,9 @@ void receiver_close(struct receiver *r)
         HASH_DEL(r->senders, s);
         free(s);
     }
-    queue_close(r->queue);
+    r->source->ops->close(r->source);
     wire_free(r->record_wire);
     wire_free(r->push_wire);
-    buf_close(&r->ack);
     free(r);
 }
 
@@ -137,7 +131,7 @@ static int add_sender(struct receiver *r, const uint8_t id[WIRE_SENDER_BYTES],
 
 /* The sender of a message that just came. */
 static int hear(struct receiver *r, const uint8_t id[WIRE_SENDER_BYTES],
-                const struct queue_peer *peer, int64_t now_us, struct known_sender **out,
+                const struct source_peer *peer, int64_t now_us, struct known_sender **out,
                 struct err *err)
 {
     struct known_sender *s;
@@ -248,7 +242,7 @@ static bool is_nobody(const uint8_t id[WIRE_SENDER_BYTES])
 
 /* A message of a newer build: its sender is told, if it can be made out. */
 static int refuse_push(struct receiver *r, const struct wire_push *push,
-                       const struct queue_peer *peer, int64_t now_us, const char *why,
+                       const struct source_peer *peer, int64_t now_us, const char *why,
                        struct err *err)
 {
     struct known_sender *s;
@@ -268,7 +262,7 @@ static int take_push(struct receiver *r, int64_t now_us, struct err *err)
     struct wire_push push;
     struct known_sender *s;
     struct err why;
-    int rc = wire_unpack_push(r->push_wire, r->bytes, r->n, &push, &why);
+    int rc = wire_unpack_push(r->push_wire, r->push.data, r->push.len, &push, &why);
 
     if (rc == ERR_VERSION)
         return refuse_push(r, &push, &r->peer, now_us, why.text, err);
@@ -281,20 +275,21 @@ static int take_push(struct receiver *r, int64_t now_us, struct err *err)
         return rc;
     s->goodbye = push.goodbye;
     r->turn_records += push.n_records;
-    r->turn_bytes += r->n;
+    r->turn_bytes += r->push.len;
     return take_records(r, s, &push, err);
 }
 
 int receiver_receive(struct receiver *r, int64_t now_us, struct err *err)
 {
+    struct source *source = r->source;
     int rc = 0;
 
     r->turn_records = r->turn_bytes = 0;
-    queue_tend(r->queue, now_us);
+    source->ops->tend(source, now_us);
     for (int k = 0; k < RECEIVER_TURN_MESSAGES && rc == 0; k++) {
         if (r->turn_records >= RECEIVER_TURN_RECORDS || r->turn_bytes >= RECEIVER_TURN_BYTES)
             break;
-        if (!r->is_unfinished && queue_receive(r->queue, &r->peer, &r->bytes, &r->n) <= 0)
+        if (!r->is_unfinished && source->ops->receive(source, &r->peer, &r->push) <= 0)
             break;
         r->is_unfinished = false;
         rc = take_push(r, now_us, err);
@@ -304,16 +299,13 @@ int receiver_receive(struct receiver *r, int64_t now_us, struct err *err)
     return rc;
 }
 
-/* An ack that cannot be sent is not missed: its sender asks again. */
 static void send_ack(struct receiver *r, const struct known_sender *s, const char *trouble)
 {
     struct wire_ack ack = {
         .taken = s->taken, .refused = s->refused, .again = s->again, .trouble = trouble};
 
     memcpy(ack.sender, s->id, sizeof ack.sender);
-    buf_clear(&r->ack);
-    if (wire_pack_ack(&ack, &r->ack) == 0)
-        (void)queue_send(r->queue, &s->peer, r->ack.data, r->ack.len);
+    r->source->ops->ack(r->source, &s->peer, &ack);
 }
 
 void receiver_ack(struct receiver *r, const char *trouble)
@@ -343,12 +335,12 @@ void receiver_rollback(struct receiver *r)
 
 int receiver_fd(const struct receiver *r)
 {
-    return queue_fd(r->queue);
+    return r->source->ops->fd(r->source);
 }
 
 bool receiver_pending(struct receiver *r)
 {
-    return r->is_unfinished || queue_pending(r->queue);
+    return r->is_unfinished || r->source->ops->pending(r->source);
 }
 
 bool receiver_all_gone(const struct receiver *r, int64_t now_us)
@@ -369,5 +361,5 @@ const char *receiver_refused(const struct receiver *r)
 
 uint64_t receiver_strangers(const struct receiver *r)
 {
-    return queue_failed(r->queue);
+    return r->source->ops->strangers(r->source);
 }

@@ -12,7 +12,7 @@
 #define DRAINWATCH_COMMON_QUEUE_RECEIVER_H
 
 #include "common/base/err.h"
-#include "common/queue/queue.h"
+#include "common/record/source.h"
 #include "common/record/wire.h"
 
 #include <stdbool.h>
@@ -52,9 +52,9 @@ struct receiver_calls {
                      struct err *err);
 };
 
-/* Binds. `calls` is copied. Returns 0 or an error of queue_bind. */
-int receiver_open(const struct queue_options *options, const struct receiver_calls *calls,
-                  struct receiver **out, struct err *err);
+/* Takes `source` over, also if it fails. `calls` is copied. Returns 0 or ERR_NOMEM. */
+int receiver_open(struct source *source, const struct receiver_calls *calls, struct receiver **out,
+                  struct err *err);
 void receiver_close(struct receiver *r); /* NULL is fine */
 
 /* Wait until the descriptor is readable; do not wait if receiver_pending. */
@@ -78,6 +78,6 @@ bool receiver_all_gone(const struct receiver *r, int64_t now_us);
 
 /* Why the records of some sender are not taken; "" if none is refused. */
 const char *receiver_refused(const struct receiver *r);
-uint64_t receiver_strangers(const struct receiver *r); /* as queue_failed */
+uint64_t receiver_strangers(const struct receiver *r); /* failed attempts to connect */
 
 #endif

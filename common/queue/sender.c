@@ -52,8 +52,8 @@ struct batch {
  * trimmed <= acked <= sent <= last, and sent <= sent_ever. */
 struct sender {
     struct journal *journal;
-    struct queue *queue;
-    struct wire *wire;
+    struct carrier *carrier;
+    struct wire *wire; /* of a record read back */
     uint8_t sender[WIRE_SENDER_BYTES];
     uint64_t starts;
     int64_t start_position; /* of the first record of this start */
@@ -154,22 +154,6 @@ static bool add_to_batch(struct batch *b, int64_t position, uint64_t sequence, c
     return true;
 }
 
-static int pack_batch(struct sender *s, const struct batch *b)
-{
-    struct wire_bytes records[SENDER_PUSH_RECORDS];
-    struct wire_push push = {
-        .oldest = s->oldest, .first = b->sequence, .records = records, .n_records = b->n};
-    const uint8_t *at = b->bytes.data;
-
-    memcpy(push.sender, s->sender, sizeof push.sender);
-    for (size_t i = 0; i < b->n; i++) {
-        records[i] = (struct wire_bytes){.data = at, .len = b->lens[i]};
-        at += b->lens[i];
-    }
-    buf_clear(&s->packed);
-    return wire_pack_push(&push, &s->packed);
-}
-
 /* ---- sending ---- */
 
 static bool window_open(const struct sender *s)
@@ -185,22 +169,38 @@ static bool may_follow(const struct sender *s, uint64_t sequence)
     return s->sent == s->acked || sequence == s->sent_sequence + 1;
 }
 
-static int send_packed(struct sender *s, int64_t now_us)
+static bool send_push(struct sender *s, struct wire_push *push, int64_t now_us)
 {
-    int rc = queue_send(s->queue, NULL, s->packed.data, s->packed.len);
+    struct carrier *c = s->carrier;
 
-    if (rc == 0)
-        s->sent_us = now_us;
-    return rc;
+    memcpy(push->sender, s->sender, sizeof push->sender);
+    buf_clear(&s->packed);
+    if (wire_pack_push(push, &s->packed) != 0 ||
+        c->ops->send(c, push, (struct wire_bytes){s->packed.data, s->packed.len}) != 0)
+        return false;
+    s->sent_us = now_us;
+    return true;
+}
+
+static bool send_records(struct sender *s, const struct batch *b, int64_t now_us)
+{
+    struct wire_bytes records[SENDER_PUSH_RECORDS];
+    struct wire_push push = {
+        .oldest = s->oldest, .first = b->sequence, .records = records, .n_records = b->n};
+    const uint8_t *at = b->bytes.data;
+
+    for (size_t i = 0; i < b->n; i++) {
+        records[i] = (struct wire_bytes){.data = at, .len = b->lens[i]};
+        at += b->lens[i];
+    }
+    return send_push(s, &push, now_us);
 }
 
 static bool send_batch(struct sender *s, const struct batch *b, int64_t now_us)
 {
     int64_t last = b->position + (int64_t)b->n - 1;
 
-    if (b->n == 0 || !window_open(s) || !may_follow(s, b->sequence))
-        return false;
-    if (pack_batch(s, b) != 0 || send_packed(s, now_us) != 0)
+    if (b->n == 0 || !window_open(s) || !may_follow(s, b->sequence) || !send_records(s, b, now_us))
         return false;
     if (s->n_flights == 0)
         s->resend_us = now_us + s->patience_us;
@@ -232,7 +232,7 @@ static int read_one(void *ctx, int64_t position, const void *bytes, size_t n)
 
 static int send_stored(struct sender *s, int64_t now_us, struct err *err)
 {
-    while (s->sent < s->last && window_open(s) && queue_writable(s->queue)) {
+    while (s->sent < s->last && window_open(s) && s->carrier->ops->writable(s->carrier)) {
         int rc;
 
         clear_batch(&s->read);
@@ -256,11 +256,7 @@ static void go_back(struct sender *s)
 
 static bool send_empty(struct sender *s, bool goodbye, int64_t now_us)
 {
-    struct wire_push push = {.oldest = s->oldest, .goodbye = goodbye};
-
-    memcpy(push.sender, s->sender, sizeof push.sender);
-    buf_clear(&s->packed);
-    return wire_pack_push(&push, &s->packed) == 0 && send_packed(s, now_us) == 0;
+    return send_push(s, &(struct wire_push){.oldest = s->oldest, .goodbye = goodbye}, now_us);
 }
 
 /* ---- acks ---- */
@@ -322,28 +318,26 @@ static void send_again(struct sender *s, int64_t now_us)
     go_back(s);
 }
 
-static int take_ack(struct sender *s, const void *bytes, size_t n, int64_t now_us, struct err *err)
+static int take_ack(struct sender *s, const struct wire_ack *ack, int64_t now_us, struct err *err)
 {
-    struct wire_ack ack;
-    int rc = wire_unpack_ack(s->wire, bytes, n, &ack, &(struct err){0});
+    int rc;
 
-    if (rc != 0 || memcmp(ack.sender, s->sender, sizeof ack.sender) != 0)
+    if (memcmp(ack->sender, s->sender, sizeof ack->sender) != 0)
         return 0;
-    text_copy_printable(s->refused, sizeof s->refused,
-                        ack.refused); /* before the next unpack, which frees both texts */
-    text_copy_printable(s->trouble, sizeof s->trouble, ack.trouble);
-    rc = names_sent(s, ack.taken, err);
+    text_copy_printable(s->refused, sizeof s->refused, ack->refused);
+    text_copy_printable(s->trouble, sizeof s->trouble, ack->trouble);
+    rc = names_sent(s, ack->taken, err);
     if (rc < 0)
         return rc;
     if (rc == 0) {
-        if (ack.taken >= sequence_of(s->starts, s->last + 1))
+        if (ack->taken >= sequence_of(s->starts, s->last + 1))
             snprintf(s->refused, sizeof s->refused, "%s", AHEAD_OF_US);
         return 0;
     }
     s->answered = true;
     s->answer_us = now_us;
-    rc = ack.taken >= s->oldest ? advance(s, position_of(ack.taken), now_us, err) : 0;
-    if (rc == 0 && ack.again)
+    rc = ack->taken >= s->oldest ? advance(s, position_of(ack->taken), now_us, err) : 0;
+    if (rc == 0 && ack->again)
         send_again(s, now_us);
     return rc;
 }
@@ -407,14 +401,17 @@ static int find_place(struct sender *s, struct err *err)
     return sequence_at(s, s->acked + 1, &s->oldest, err);
 }
 
-int sender_open(const struct queue_options *options, struct journal *journal, int64_t now_us,
+int sender_open(struct carrier *carrier, struct journal *journal, int64_t now_us,
                 struct sender **out, struct err *err)
 {
     struct sender *s = calloc(1, sizeof *s);
     int rc;
 
-    if (s == NULL)
+    if (s == NULL) {
+        carrier->ops->close(carrier);
         return err_set(err, ERR_NOMEM, "no memory for the sender");
+    }
+    s->carrier = carrier;
     s->journal = journal;
     s->patience_us = SENDER_RESEND_US;
     s->sent_us = now_us - SENDER_PING_US; /* ask at once */
@@ -424,8 +421,6 @@ int sender_open(const struct queue_options *options, struct journal *journal, in
     buf_init(&s->packed, WIRE_MESSAGE_MAX);
     s->wire = wire_new();
     rc = s->wire == NULL ? err_set(err, ERR_NOMEM, "no memory for the sender") : 0;
-    if (rc == 0)
-        rc = queue_connect(options, now_us, &s->queue, err);
     if (rc == 0)
         rc = begin_start(s, err);
     if (rc == 0)
@@ -442,7 +437,7 @@ void sender_close(struct sender *s)
 {
     if (s == NULL)
         return;
-    queue_close(s->queue);
+    s->carrier->ops->close(s->carrier);
     wire_free(s->wire);
     buf_close(&s->packed);
     buf_close(&s->read.bytes);
@@ -517,19 +512,22 @@ void sender_rollback(struct sender *s)
 
 int sender_receive(struct sender *s, int64_t now_us, struct err *err)
 {
-    const void *bytes;
-    size_t n;
+    struct carrier *c = s->carrier;
+    struct wire_ack ack;
     int rc = 0;
 
     assert(!journal_in_transaction(s->journal));
-    queue_tend(s->queue, now_us);
+    c->ops->tend(c, now_us);
     for (int i = 0; i < ACKS_PER_CALL && rc == 0; i++) {
-        if (queue_receive(s->queue, NULL, &bytes, &n) <= 0)
+        int got = c->ops->receive(c, &ack);
+
+        if (got == 0)
             break;
-        rc = take_ack(s, bytes, n, now_us, err);
+        if (got > 0)
+            rc = take_ack(s, &ack, now_us, err);
     }
-    if (s->epoch != queue_epoch(s->queue)) {
-        s->epoch = queue_epoch(s->queue);
+    if (s->epoch != c->ops->epoch(c)) {
+        s->epoch = c->ops->epoch(c);
         s->sent_us = now_us - SENDER_PING_US;
         go_back(s);
     }
@@ -547,7 +545,7 @@ int sender_timer(struct sender *s, int64_t now_us, struct err *err)
         go_back(s);
     }
     rc = send_stored(s, now_us, err);
-    s->writable = queue_writable(s->queue);
+    s->writable = s->carrier->ops->writable(s->carrier);
     if (rc == 0 && s->writable && s->n_flights == 0 && now_us - s->sent_us >= SENDER_PING_US) {
         (void)send_empty(s, false, now_us);
         s->sent_us = now_us; /* after a failure, too: the next ping waits as long */
@@ -559,18 +557,18 @@ void sender_goodbye(struct sender *s)
 {
     if (!s->said_goodbye && send_empty(s, true, s->sent_us)) {
         s->said_goodbye = true;
-        queue_linger(s->queue, GOODBYE_LINGER_MS);
+        s->carrier->ops->linger(s->carrier, GOODBYE_LINGER_MS);
     }
 }
 
 int sender_fd(const struct sender *s)
 {
-    return queue_fd(s->queue);
+    return s->carrier->ops->fd(s->carrier);
 }
 
 bool sender_pending(struct sender *s)
 {
-    return queue_pending(s->queue);
+    return s->carrier->ops->pending(s->carrier);
 }
 
 int64_t sender_wake_us(const struct sender *s)
@@ -579,10 +577,10 @@ int64_t sender_wake_us(const struct sender *s)
     int64_t ping_us = s->writable ? s->sent_us + SENDER_PING_US : INT64_MAX;
     int64_t wake_us = s->n_flights > 0 ? s->resend_us : ping_us;
     int64_t trim_us = s->acked > s->trimmed ? s->acked_us + SENDER_TRIM_US : INT64_MAX;
-    int64_t queue_us = queue_wake_us(s->queue);
+    int64_t carrier_us = s->carrier->ops->wake_us(s->carrier);
 
     wake_us = wake_us < trim_us ? wake_us : trim_us;
-    return wake_us < queue_us ? wake_us : queue_us;
+    return wake_us < carrier_us ? wake_us : carrier_us;
 }
 
 uint64_t sender_waiting(const struct sender *s)
@@ -613,9 +611,9 @@ void sender_health(const struct sender *s, int64_t now_us, struct sender_health 
     waits = text_plural(out->waiting, "delivery waits", "deliveries wait");
     time_format_words(silent_us / TIME_S * TIME_S, words);
     if (s->refused[0] != '\0')
-        snprintf(out->reason, sizeof out->reason, "the alerter at %s refuses: %s, %s %s",
-                 queue_endpoint(s->queue), s->refused, count, waits);
+        snprintf(out->reason, sizeof out->reason, "%s refuses: %s, %s %s", s->carrier->alerter,
+                 s->refused, count, waits);
     else
-        snprintf(out->reason, sizeof out->reason, "no answer from the alerter at %s for %s, %s %s",
-                 queue_endpoint(s->queue), words, count, waits);
+        snprintf(out->reason, sizeof out->reason, "no answer from %s for %s, %s %s",
+                 s->carrier->peer, words, count, waits);
 }

@@ -15,7 +15,7 @@
 #define DRAINWATCH_COMMON_QUEUE_SENDER_H
 
 #include "common/base/err.h"
-#include "common/queue/queue.h"
+#include "common/queue/carrier.h"
 #include "common/record/wire.h"
 #include "common/storage/journal.h"
 
@@ -48,10 +48,10 @@ struct sender_health {
     char trouble[SENDER_TEXT_SIZE];  /* if ok: why alerts are not delivered, one line, or "" */
 };
 
-/* Connects, and counts this start in a synced transaction of its own. Both pointers are borrowed.
- * The journal must outlive the sender, and nobody else may append to it. Returns 0 or an error of
- * queue_connect or of the journal. */
-int sender_open(const struct queue_options *options, struct journal *journal, int64_t now_us,
+/* Counts this start in a synced transaction of its own. Takes `carrier` over, also if it fails. The
+ * journal must outlive the sender, and nobody else may append to it. Returns 0, ERR_NOMEM or an
+ * error of the journal. */
+int sender_open(struct carrier *carrier, struct journal *journal, int64_t now_us,
                 struct sender **out, struct err *err);
 void sender_close(struct sender *s); /* NULL is fine */
 

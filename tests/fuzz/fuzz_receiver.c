@@ -6,6 +6,7 @@
 
 #include "common/base/err.h"
 #include "common/queue/receiver.h"
+#include "common/queue/source_queue.h"
 
 enum { SENDERS = 3, KNOWN_MAX = 4096, RECORDS_MAX = 6, TURNS_MAX = 40 };
 
@@ -172,11 +173,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct receiver_calls calls = {NULL, last_taken, take, set_aside, set_taken};
     const struct queue_options options = {.endpoint = "ipc://fake"};
     struct feed in = {data, size}, message;
+    struct source *source;
     struct receiver *r;
 
     queue_fake_begin(on_sent, NULL);
     store = (struct store){.wire = wire_new()};
-    assert(store.wire != NULL && receiver_open(&options, &calls, &r, &store.err) == 0);
+    assert(store.wire != NULL && source_queue_open(&options, &source, &store.err) == 0);
+    assert(receiver_open(source, &calls, &r, &store.err) == 0);
     for (int i = 0; i < TURNS_MAX && in.n > 0;) {
         switch (feed_choice(&in, 4)) {
         case 0:

@@ -6,6 +6,7 @@
 #include "tests/unit/scratch.h"
 
 #include "common/base/err.h"
+#include "common/queue/carrier_queue.h"
 #include "common/queue/sender.h"
 
 enum { STEPS_MAX = 60, END_ROUNDS = 60 };
@@ -128,8 +129,10 @@ static void look(struct world *w)
 static void open_sender(struct world *w)
 {
     const struct queue_options options = {.endpoint = "ipc://fake"};
+    struct carrier *carrier;
 
-    assert(sender_open(&options, w->journal, w->now_us, &w->sender, &w->err) == 0);
+    assert(carrier_queue_open(&options, w->now_us, &carrier, &w->err) == 0);
+    assert(sender_open(carrier, w->journal, w->now_us, &w->sender, &w->err) == 0);
 }
 
 static void step(struct world *w, struct feed *in)

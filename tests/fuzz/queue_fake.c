@@ -105,7 +105,7 @@ int64_t queue_wake_us(const struct queue *q)
     return INT64_MAX;
 }
 
-int queue_send(struct queue *q, const struct queue_peer *peer, const void *bytes, size_t n)
+int queue_send(struct queue *q, const struct source_peer *peer, const void *bytes, size_t n)
 {
     (void)peer;
     if (q->refuses == 0)
@@ -113,7 +113,7 @@ int queue_send(struct queue *q, const struct queue_peer *peer, const void *bytes
     return q->refuses;
 }
 
-int queue_receive(struct queue *q, struct queue_peer *peer, const void **bytes, size_t *n)
+int queue_receive(struct queue *q, struct source_peer *peer, const void **bytes, size_t *n)
 {
     if (q->n == 0)
         return 0;
@@ -122,7 +122,7 @@ int queue_receive(struct queue *q, struct queue_peer *peer, const void **bytes, 
     q->n--;
     memmove(q->waiting, q->waiting + 1, q->n * sizeof *q->waiting);
     if (peer != NULL)
-        *peer = (struct queue_peer){.len = 1};
+        *peer = (struct source_peer){.len = 1};
     *bytes = q->last.bytes;
     *n = q->last.n;
     return 1;
@@ -134,6 +134,11 @@ uint64_t queue_epoch(const struct queue *q)
 }
 
 bool queue_writable(struct queue *q)
+{
+    return q->refuses == 0;
+}
+
+bool queue_is_up(const struct queue *q)
 {
     return q->refuses == 0;
 }

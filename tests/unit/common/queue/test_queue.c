@@ -116,7 +116,7 @@ static void send_soon(struct queue *from, struct queue *other, const void *bytes
     assert_int_equal(rc, 0);
 }
 
-static void receive_soon(struct queue *to, struct queue *other, struct queue_peer *peer,
+static void receive_soon(struct queue *to, struct queue *other, struct source_peer *peer,
                          const void **bytes, size_t *n)
 {
     int64_t end_us = clock_boot_us() + DEADLINE_US;
@@ -159,7 +159,7 @@ int __wrap_zmq_msg_recv(zmq_msg_t *message, void *socket, int flags)
 /* There and back again. */
 static void assert_talk(struct queue *server, struct queue *client)
 {
-    struct queue_peer peer;
+    struct source_peer peer;
     const void *bytes;
     size_t n;
 
@@ -398,7 +398,7 @@ UNIT_TEST(test_bounds_and_gone_peers)
 {
     struct queue *server = bound(ipc, NULL, 0), *client = dialled(ipc, NULL, 0);
     static char large[64 << 10];
-    struct queue_peer peer;
+    struct source_peer peer;
     const void *bytes;
     int sent = 0, rc;
     int64_t end_us = clock_boot_us() + DEADLINE_US;
@@ -492,7 +492,7 @@ static void raw_close(struct raw r)
 static void assert_raw_kept_out(struct queue *server, struct raw r, const char *endpoint)
 {
     int64_t end_us = clock_boot_us() + DEADLINE_US;
-    struct queue_peer peer;
+    struct source_peer peer;
     const void *bytes;
     size_t n;
 
@@ -614,7 +614,7 @@ UNIT_TEST(test_unfit_messages)
     struct queue *server = bound(ipc, NULL, 0), *client;
     struct raw r = raw_open(ZMQ_DEALER);
     char *large = calloc(1, size);
-    struct queue_peer peer;
+    struct source_peer peer;
     const void *bytes;
 
     assert_int_equal(zmq_connect(r.socket, ipc), 0);
@@ -637,7 +637,7 @@ UNIT_TEST(large_messages_cross_tcp_in_parts)
     static const size_t sizes[] = {1, 32 << 10, (32 << 10) + 1, 100000, WIRE_MESSAGE_MAX};
     char *sent = malloc(WIRE_MESSAGE_MAX), endpoint[64];
     struct queue *server, *client;
-    struct queue_peer peer;
+    struct source_peer peer;
     const void *bytes;
     size_t n;
 

@@ -4,15 +4,12 @@
 
 #include "common/app/clock.h"
 #include "common/base/time.h"
-#include "common/queue/queue.h"
+#include "common/queue/carrier_queue.h"
+#include "common/queue/source_queue.h"
 
-static int count_send(struct queue *q, const struct queue_peer *peer, const void *bytes, size_t n);
-
-/* The tests look at both from inside, and count what the sender sends. */
+/* The tests look at both from inside. */
 #include "common/queue/receiver.c"
-#define queue_send count_send
 #include "common/queue/sender.c"
-#undef queue_send
 
 #include <poll.h>
 #include <sqlite3.h>
@@ -145,16 +142,16 @@ struct world {
 
 static size_t records_sent; /* by all senders of a test, those sent again included */
 
-static int count_send(struct queue *q, const struct queue_peer *peer, const void *bytes, size_t n)
-{
-    int rc = queue_send(q, peer, bytes, n);
-    struct wire *wire = wire_new();
-    struct wire_push push;
+/* The carrier's functions, and the same with a send that counts. */
+static const struct carrier_ops *real_ops;
+static struct carrier_ops counting_ops;
 
-    assert_int_equal(wire_unpack_push(wire, bytes, n, &push, &(struct err){0}), 0);
+static int count_send(struct carrier *c, const struct wire_push *push, struct wire_bytes packed)
+{
+    int rc = real_ops->send(c, push, packed);
+
     if (rc == 0)
-        records_sent += push.n_records;
-    wire_free(wire);
+        records_sent += push->n_records;
     return rc;
 }
 
@@ -186,14 +183,48 @@ static struct queue_options queue_of(struct world *w)
     return (struct queue_options){w->endpoint, w->secrets, w->n_secrets};
 }
 
-static void start_alerter(struct world *w)
+static struct carrier *open_carrier(struct world *w, int64_t at_us)
 {
     struct queue_options options = queue_of(w);
+    struct carrier *c;
+
+    OK(w, carrier_queue_open(&options, at_us, &c, &w->err));
+    real_ops = c->ops;
+    counting_ops = *real_ops;
+    counting_ops.send = count_send;
+    c->ops = &counting_ops;
+    return c;
+}
+
+static bool can_send(struct sender *s)
+{
+    return s->carrier->ops->writable(s->carrier);
+}
+
+/* Returns 0, or an error if the endpoint is in use. */
+static int open_receiver(struct world *w, const struct receiver_calls *calls)
+{
+    struct queue_options options = queue_of(w);
+    struct source *source;
+    int rc = source_queue_open(&options, &source, &w->err);
+
+    if (rc == 0)
+        OK(w, receiver_open(source, calls, &w->receiver, &w->err));
+    return rc;
+}
+
+static int open_alerter(struct world *w)
+{
     struct receiver_calls calls = {&w->store, store_last_taken, store_take, store_set_aside,
                                    store_set_taken};
 
     copy_rows(&w->store.now, &w->store.committed);
-    OK(w, receiver_open(&options, &calls, &w->receiver, &w->err));
+    return open_receiver(w, &calls);
+}
+
+static void start_alerter(struct world *w)
+{
+    OK(w, open_alerter(w));
 }
 
 /* As a SIGKILL would end it: an open transaction is gone, and nobody is told. */
@@ -215,10 +246,8 @@ static void open_journal(struct world *w)
 
 static void start_ingest(struct world *w)
 {
-    struct queue_options options = queue_of(w);
-
     open_journal(w);
-    OK(w, sender_open(&options, w->journal, now_us(w), &w->sender, &w->err));
+    OK(w, sender_open(open_carrier(w, now_us(w)), w->journal, now_us(w), &w->sender, &w->err));
 }
 
 static void kill_ingest(struct world *w)
@@ -601,7 +630,7 @@ UNIT_TEST(test_lost_ack)
 
     start_alerter(w);
     start_ingest(w);
-    UNTIL(w, queue_epoch(w->sender->queue) == 1);
+    UNTIL(w, w->sender->epoch == 1);
     deliver(w, 10);
     UNTIL(w, w->sender->sent == 10 || (deliver(w, 0), false));
     for (int64_t end_us = clock_boot_us() + DEADLINE_US;
@@ -623,15 +652,14 @@ UNIT_TEST(test_resend_times)
 {
     static const int64_t waits_us[] = {1 * TIME_S, 2 * TIME_S, 4 * TIME_S, 5 * TIME_S, 5 * TIME_S};
     struct world *w = *state;
-    struct queue_options options = queue_of(w);
     struct sender *c;
     int64_t t = 1000 * TIME_S, end_us = clock_boot_us() + DEADLINE_US;
 
     start_alerter(w);
     open_journal(w);
-    OK(w, sender_open(&options, w->journal, t, &w->sender, &w->err));
+    OK(w, sender_open(open_carrier(w, t), w->journal, t, &w->sender, &w->err));
     c = w->sender;
-    while (!queue_writable(c->queue) && clock_boot_us() < end_us) {
+    while (!can_send(c) && clock_boot_us() < end_us) {
         poll(&(struct pollfd){.fd = sender_fd(c), .events = POLLIN}, 1, 20);
         OK(w, sender_receive(c, t, &w->err));
     }
@@ -782,7 +810,7 @@ UNIT_TEST(test_bound_in_flight)
     end_us = clock_boot_us() + TIME_S;
     while (clock_boot_us() < end_us && c->n_flights < 4) { /* bound, and asleep */
         poll(&(struct pollfd){.fd = sender_fd(c), .events = POLLIN}, 1, 20);
-        queue_tend(w->sender->queue, now_us(w));
+        c->carrier->ops->tend(c->carrier, now_us(w));
         ingest_turn(w);
     }
     assert_true(c->sent - c->acked >= SENDER_FLIGHT_RECORDS);
@@ -802,7 +830,7 @@ UNIT_TEST(test_many_small_pushes)
 
     start_alerter(w);
     start_ingest(w);
-    UNTIL(w, queue_writable(w->sender->queue));
+    UNTIL(w, can_send(w->sender));
     for (int i = 0; i < 1000; i++) {
         deliver(w, 1);
         assert_true(w->sender->n_flights <= SENDER_FLIGHT_PUSHES);
@@ -914,7 +942,7 @@ UNIT_TEST(test_wrong_acks)
 {
     struct world *w = *state;
     struct raw r = raw_open(ZMQ_ROUTER);
-    uint8_t id[QUEUE_PEER_MAX];
+    uint8_t id[SOURCE_PEER_MAX];
     struct wire_ack acks[6];
     struct buf bytes;
     int n;
@@ -1004,7 +1032,6 @@ static int any_last_taken(void *ctx, const uint8_t *sender, uint64_t *taken, str
 UNIT_TEST(test_bound_of_senders)
 {
     struct world *w = *state;
-    struct queue_options options = queue_of(w);
     size_t asked = 0;
     struct receiver_calls calls = {&asked, any_last_taken, store_take, store_set_aside,
                                    store_set_taken};
@@ -1014,7 +1041,7 @@ UNIT_TEST(test_bound_of_senders)
     struct buf bytes;
     char answer[100];
 
-    OK(w, receiver_open(&options, &calls, &w->receiver, &w->err));
+    OK(w, open_receiver(w, &calls));
     assert_int_equal(zmq_connect(r.socket, w->endpoint), 0);
     buf_init(&bytes, 100);
     for (uint32_t i = 0; i < RECEIVER_SENDERS_MAX + 50; i++) {
@@ -1177,17 +1204,13 @@ UNIT_TEST(test_over_tcp)
     const struct secret new = {"a-new-secret-a-new-secret-a-new-", 32};
 
     for (int port = 20000 + getpid() % 20000, tries = 0; w->receiver == NULL; port++) {
-        struct queue_options options = {w->endpoint, w->secrets, 2};
-        struct receiver_calls calls = {&w->store, store_last_taken, store_take, store_set_aside,
-                                       store_set_taken};
-
+        w->n_secrets = 2;
         w->secrets[0] = old;
         w->secrets[1] = new;
         snprintf(w->endpoint, sizeof w->endpoint, "tcp://127.0.0.1:%d", port);
-        if (receiver_open(&options, &calls, &w->receiver, &w->err) != 0)
+        if (open_alerter(w) != 0)
             assert_true(++tries < 100);
     }
-    w->n_secrets = 2;
     w->secrets[0] = new; /* ingest has them in the other order, as in a rotation */
     w->secrets[1] = old;
     start_ingest(w);

@@ -1,0 +1,46 @@
+/* Brings a sender's pushes to the alerter, and acks back. A sender owns one, and no other code asks
+ * which kind it is: a kind is one file that fills a struct carrier_ops. No call waits. */
+#ifndef DRAINWATCH_COMMON_QUEUE_CARRIER_H
+#define DRAINWATCH_COMMON_QUEUE_CARRIER_H
+
+#include "common/base/err.h"
+#include "common/record/wire.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct carrier;
+
+struct carrier_ops {
+    /* Wait until the descriptor is readable, or until wake_us (INT64_MAX: nothing is due); do not
+     * wait if `pending`. Then call `tend`. */
+    int (*fd)(const struct carrier *c);
+    bool (*pending)(struct carrier *c);
+    int64_t (*wake_us)(const struct carrier *c);
+    void (*tend)(struct carrier *c, int64_t now_us);
+
+    /* Sends a push; `packed` holds its bytes. Returns 0, or an error, and nothing was sent. A push
+     * that was sent may be lost: only an ack tells that it arrived. */
+    int (*send)(struct carrier *c, const struct wire_push *push, struct wire_bytes packed);
+    bool (*writable)(struct carrier *c); /* a send would succeed now */
+    /* Takes one ack, whose texts are valid until the next call. Returns 1, 0 if there is none, or
+     * ERR_INPUT for one that cannot be read. */
+    int (*receive)(struct carrier *c, struct wire_ack *ack);
+    /* Rises with each new connection. Pushes sent before that may be lost. */
+    uint64_t (*epoch)(const struct carrier *c);
+    bool (*is_away)(const struct carrier *c); /* there is no connection */
+
+    /* Lets `close` wait up to `ms` until the pushes have left this process. */
+    void (*linger)(struct carrier *c, int ms);
+    void (*close)(struct carrier *c);
+};
+
+/* A kind's own struct begins with this one. */
+struct carrier {
+    const struct carrier_ops *ops;
+    /* Names for messages, such as "the alerter at ipc://…". */
+    const char *alerter; /* it decides on the records */
+    const char *peer;    /* it acks them */
+};
+
+#endif
