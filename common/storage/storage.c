@@ -77,7 +77,7 @@ static int open_once(const struct storage_options *options, struct storage **out
     buf_init(&s->packed, WIRE_ENTRY_MAX);
     if (rc == 0 && s->wire == NULL)
         rc = no_memory(err);
-    if (rc == 0)
+    if (rc == 0 && (options->read_only || !storage_is_shared(s)))
         rc = open_history(s, err);
     if (rc == 0)
         *out = s;
@@ -142,6 +142,60 @@ void storage_rollback(struct storage *s)
 bool storage_in_transaction(const struct storage *s)
 {
     return s->in_transaction;
+}
+
+/* ---- Several alerters on one storage ---- */
+
+bool storage_is_shared(const struct storage *s)
+{
+    return s->ops->tend != NULL;
+}
+
+int storage_tend(struct storage *s, int64_t now_us, enum storage_role *role, struct err *err)
+{
+    *role = STORAGE_ACTIVE;
+    return storage_is_shared(s) ? s->ops->tend(s, now_us, role, err) : 0;
+}
+
+int storage_restore(struct storage *s, struct err *err)
+{
+    int rc;
+
+    if (!storage_is_shared(s))
+        return 0;
+    rc = s->ops->restore(s, err);
+    return rc != 0 ? rc : open_history(s, err);
+}
+
+int storage_fd(const struct storage *s)
+{
+    return storage_is_shared(s) ? s->ops->fd(s) : -1;
+}
+
+int64_t storage_wake_us(const struct storage *s)
+{
+    return storage_is_shared(s) ? s->ops->wake_us(s) : INT64_MAX;
+}
+
+bool storage_may_post(struct storage *s, int64_t now_us)
+{
+    return !storage_is_shared(s) || s->ops->may_post(s, now_us);
+}
+
+void storage_release(struct storage *s)
+{
+    if (storage_is_shared(s))
+        s->ops->release(s);
+}
+
+const struct storage_term *storage_term(const struct storage *s)
+{
+    return storage_is_shared(s) ? s->ops->term(s) : NULL;
+}
+
+struct source *storage_source(struct storage *s)
+{
+    return storage_is_shared(s) ? s->ops->source(s) : NULL;
 }
 
 /* ---- The event stream ---- */

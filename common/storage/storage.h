@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct source; /* of common/record/source.h */
 struct storage;
 
 struct storage_options {
@@ -49,6 +50,8 @@ struct storage_outbox_row {
     int64_t ended_us;
     const char *last_answer;
     int64_t channel_last_us; /* the last try of any row of this channel */
+    const char *rule;        /* this and the next one from outbox_list alone, else NULL and 0 */
+    int64_t place;           /* of the row among its rule's, which decides the order of turns */
 };
 
 /* A value other than 0 ends the walk and is returned. `fn` must not change the outbox's rows. */
@@ -61,6 +64,77 @@ struct storage_outbox_mark {
     int64_t next_try_us;
     int64_t ended_us;
     const char *answer;
+};
+
+/* ---- Rows that a move into another storage lists ---- */
+
+struct storage_sender {
+    uint8_t id[WIRE_SENDER_BYTES];
+    uint64_t taken;
+    int64_t seen_us;
+};
+
+struct storage_refused {
+    uint8_t sender[WIRE_SENDER_BYTES];
+    uint64_t sequence;
+    struct wire_bytes bytes;
+    const char *why;
+    int64_t at_us;
+};
+
+/* As storage_outbox_fn. */
+typedef int storage_sender_fn(void *ctx, const struct storage_sender *sender);
+typedef int storage_refused_fn(void *ctx, const struct storage_refused *refused);
+
+/* ---- Several alerters on one storage ----
+ *
+ * One of them holds the lease: it is active, and it alone changes the storage. The others stand by.
+ */
+
+enum storage_role {
+    STORAGE_ACTIVE,
+    STORAGE_STANDBY, /* may read */
+    STORAGE_AWAY,    /* the storage cannot be reached, so nobody knows */
+};
+
+/* The lease as this alerter knows it. */
+struct storage_term {
+    int64_t epoch;       /* rises with each take-over */
+    const char *holder;  /* name of the alerter that holds it; while active the one before us */
+    bool was_released;   /* the one before us gave it up by itself */
+    int64_t last;        /* position of the newest entry */
+    int64_t taken_at_us; /* while active: the storage's own clock when we took it, UTC */
+};
+
+/* What `status` shows of the programs at a shared storage. Ages are by the storage's clock. */
+struct storage_alerter {
+    const char *name;
+    const char *build;
+    bool is_active;
+    int64_t held_us; /* for how long it has been active */
+    int64_t seen_us; /* ago */
+    int64_t behind;  /* entries that it has not read yet */
+};
+
+struct storage_ingest {
+    const char *name;
+    const char *build;
+    int64_t seen_us; /* ago */
+    int64_t waiting; /* records in its journal */
+    bool has_left;   /* it said goodbye */
+};
+
+struct storage_sizes {
+    int64_t history_bytes;
+    int64_t inbox_rows; /* pushes that no alerter has taken yet */
+    int64_t inbox_bytes;
+    int64_t total_bytes; /* of all tables, on the disk */
+};
+
+struct storage_peer_calls {
+    void *ctx;
+    int (*alerter)(void *ctx, const struct storage_alerter *alerter);
+    int (*ingest)(void *ctx, const struct storage_ingest *ingest);
 };
 
 /* ---- What a backing provides ---- */
@@ -127,6 +201,27 @@ struct storage_ops {
     /* Within a transaction: parked rows wait again, as if never tried. */
     int (*outbox_unpark)(struct storage *s, size_t *n, struct err *err);
 
+    /* For a move. outbox_restore adds, within a transaction, a row as outbox_list gave it, with a
+     * number of its own behind all others, and notes the channel's last try. */
+    int (*list_senders)(struct storage *s, storage_sender_fn *fn, void *ctx, struct err *err);
+    int (*list_refused)(struct storage *s, storage_refused_fn *fn, void *ctx, struct err *err);
+    int (*outbox_restore)(struct storage *s, const struct storage_outbox_row *row, struct err *err);
+
+    /* For status; both NULL if the storage has one owner. */
+    int (*list_peers)(struct storage *s, const struct storage_peer_calls *calls, struct err *err);
+    int (*sizes)(struct storage *s, struct storage_sizes *sizes, struct err *err);
+
+    /* A storage that several alerters share: behind the storage_ functions of these names, which
+     * tell more. All are NULL if the storage has one owner. */
+    int (*tend)(struct storage *s, int64_t now_us, enum storage_role *role, struct err *err);
+    int (*restore)(struct storage *s, struct err *err);
+    int (*fd)(const struct storage *s);
+    int64_t (*wake_us)(const struct storage *s);
+    bool (*may_post)(struct storage *s, int64_t now_us);
+    void (*release)(struct storage *s);
+    const struct storage_term *(*term)(const struct storage *s);
+    struct source *(*source)(struct storage *s);
+
     /* The rest is for storage.c. open fills *out even if it fails, unless there was no memory: the
      * caller closes it. */
     int (*open)(const struct storage_options *options, struct storage **out, char set_aside[512],
@@ -169,6 +264,7 @@ struct storage_history {
 /* A backing's own struct begins with this one. Callers use `ops` alone. */
 struct storage {
     const struct storage_ops *ops;
+    bool stands_by; /* set by the owner: storage_tend must not take the lease */
     struct wire *wire;
     struct buf packed;
     bool in_transaction;
@@ -196,6 +292,32 @@ int storage_begin(struct storage *s, struct err *err);
 int storage_commit(struct storage *s, struct err *err);
 void storage_rollback(struct storage *s);
 bool storage_in_transaction(const struct storage *s);
+
+/* ---- Several alerters on one storage ----
+ *
+ * Times are clock_boot_us. If the storage has one owner, that one is always active. */
+
+/* True if several alerters may share it. Such a storage opens also while it cannot be reached, and
+ * what it holds can be used from the first storage_restore on. */
+bool storage_is_shared(const struct storage *s);
+/* Once in a turn of the loop, outside of a transaction: connects, beats, watches the lease, takes
+ * it. Any error is one after which the alerter cannot go on. */
+int storage_tend(struct storage *s, int64_t now_us, enum storage_role *role, struct err *err);
+/* Reads anew what is stored, after a transaction that failed and when the role changed. The caller
+ * then builds its engine anew, or follows. ERR_AWAY: not now. */
+int storage_restore(struct storage *s, struct err *err);
+/* Readable if storage_tend has something to do, -1: never; and when it has without that. */
+int storage_fd(const struct storage *s);
+int64_t storage_wake_us(const struct storage *s);
+/* Whether a post may begin now: false if another alerter may be active by now. It may ask the
+ * storage. */
+bool storage_may_post(struct storage *s, int64_t now_us);
+/* At the end, after the last commit: another alerter takes over at once. */
+void storage_release(struct storage *s);
+/* NULL if the storage has one owner. */
+const struct storage_term *storage_term(const struct storage *s);
+/* Where pushes come from that lie in the storage itself; NULL: there are none. */
+struct source *storage_source(struct storage *s);
 
 /* ---- The event stream ---- */
 

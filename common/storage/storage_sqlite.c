@@ -58,14 +58,20 @@ enum statement {
     OUTBOX_MARK_CHANNEL,
     OUTBOX_UNPARK,
     OUTBOX_TRIM,
+    LIST_SENDERS,
+    LIST_REFUSED,
+    OUTBOX_RESTORE,
+    OUTBOX_RESTORE_CHANNEL,
     STATEMENTS,
 };
 
 /* One order of columns for all that read a whole row. */
-#define OUTBOX_COLUMNS                                                                             \
+#define OUTBOX_COLUMNS_AND(more)                                                                   \
     "SELECT row, state, outbox.channel, alert, decided_us, tries, outbox.last_try_us,"             \
-    " retry_after_us, next_try_us, ended_us, last_answer, channels.last_try_us"                    \
+    " retry_after_us, next_try_us, ended_us, last_answer, channels.last_try_us" more               \
     " FROM outbox LEFT JOIN channels ON channels.channel = outbox.channel "
+#define OUTBOX_COLUMNS OUTBOX_COLUMNS_AND("")
+#define LIST_ALL "WHERE row > ?1 ORDER BY row"
 
 #define NEXT_CHANNEL                                                                               \
     OUTBOX_COLUMNS "WHERE state = 0 AND outbox.channel > ?1 ORDER BY outbox.channel, "
@@ -96,7 +102,7 @@ static const char *const sql[STATEMENTS] = {
     [OUTBOX_COUNT] = "SELECT count(*), last_answer, max(last_try_us) FROM outbox "
                      "WHERE state < 2 AND state = ?1",
     [OUTBOX_LOAD] = OUTBOX_COLUMNS "WHERE row = ?1",
-    [OUTBOX_LIST] = OUTBOX_COLUMNS "WHERE row > ?1 ORDER BY row",
+    [OUTBOX_LIST] = OUTBOX_COLUMNS_AND(", rule, place") LIST_ALL,
     [OUTBOX_EXPIRABLE] =
         OUTBOX_COLUMNS "WHERE state < 2 AND decided_us <= ?1 ORDER BY decided_us LIMIT ?2",
     [OUTBOX_MARK] = "UPDATE outbox SET state = ?2, tries = tries + 1, last_try_us = ?3, "
@@ -112,6 +118,13 @@ static const char *const sql[STATEMENTS] = {
                       "WHERE state < 2 AND state = 1",
     [OUTBOX_TRIM] = "DELETE FROM outbox WHERE row IN (SELECT row FROM outbox "
                     "WHERE state >= 2 AND decided_us < ?1 ORDER BY decided_us LIMIT ?2)",
+    [LIST_SENDERS] = "SELECT sender, taken, seen_us FROM senders ORDER BY sender",
+    [LIST_REFUSED] = "SELECT sender, sequence, bytes, reason, at_us FROM refused ORDER BY row",
+    [OUTBOX_RESTORE] = "INSERT INTO outbox (channel, state, alert, decided_us, tries, last_try_us, "
+                       "retry_after_us, next_try_us, ended_us, last_answer, rule, place) "
+                       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    [OUTBOX_RESTORE_CHANNEL] = "INSERT INTO channels (channel, last_try_us) VALUES (?1, ?2) "
+                               "ON CONFLICT (channel) DO NOTHING",
 };
 
 struct store {
@@ -234,7 +247,10 @@ static const char *sql_of(enum statement which, bool without_turns)
         return sql[which];
     if (which == OUTBOX_NEXT_CHANNEL)
         return NEXT_CHANNEL "row LIMIT 1";
-    return which == OUTBOX_PUT || which == OUTBOX_MARK ? NULL : sql[which];
+    if (which == OUTBOX_LIST)
+        return OUTBOX_COLUMNS LIST_ALL;
+    return which == OUTBOX_PUT || which == OUTBOX_MARK || which == OUTBOX_RESTORE ? NULL
+                                                                                  : sql[which];
 }
 
 /* A file of our format without one of our tables or columns is damaged. */
@@ -483,6 +499,8 @@ static const char *text_at(sqlite3_stmt *stmt, int column)
 /* The row that a statement of OUTBOX_COLUMNS stands on. */
 static struct storage_outbox_row row_at(sqlite3_stmt *stmt)
 {
+    const bool is_whole = sqlite3_column_count(stmt) > 12;
+
     return (struct storage_outbox_row){
         .row = sqlite3_column_int64(stmt, 0),
         .state = (enum outbox_state)sqlite3_column_int(stmt, 1),
@@ -496,6 +514,8 @@ static struct storage_outbox_row row_at(sqlite3_stmt *stmt)
         .ended_us = sqlite3_column_int64(stmt, 9),
         .last_answer = text_at(stmt, 10),
         .channel_last_us = sqlite3_column_int64(stmt, 11),
+        .rule = is_whole ? text_at(stmt, 12) : NULL,
+        .place = is_whole ? sqlite3_column_int64(stmt, 13) : 0,
     };
 }
 
@@ -665,6 +685,97 @@ static int sqlite_outbox_trim(struct storage *s, int64_t before_us, int n, int *
     return trim_older(s, OUTBOX_TRIM, before_us, n, trimmed, "cannot trim the outbox", err);
 }
 
+/* ---- For a move ---- */
+
+/* Steps a list; 1: it stands on a row. */
+static int next_of(struct storage *s, enum statement which, struct err *err)
+{
+    return journal_step(journal_of(s), store_of(s)->stmts[which], "cannot list rows", err);
+}
+
+static void sender_at(sqlite3_stmt *stmt, uint8_t sender[WIRE_SENDER_BYTES])
+{
+    const void *bytes = sqlite3_column_blob(stmt, 0);
+
+    memset(sender, 0, WIRE_SENDER_BYTES);
+    if (bytes != NULL && sqlite3_column_bytes(stmt, 0) == WIRE_SENDER_BYTES)
+        memcpy(sender, bytes, WIRE_SENDER_BYTES);
+}
+
+static int sqlite_list_senders(struct storage *s, storage_sender_fn *fn, void *ctx, struct err *err)
+{
+    sqlite3_stmt *stmt = store_of(s)->stmts[LIST_SENDERS];
+    struct storage_sender sender;
+    int rc;
+
+    while ((rc = next_of(s, LIST_SENDERS, err)) == 1) {
+        sender.taken = (uint64_t)sqlite3_column_int64(stmt, 1);
+        sender.seen_us = sqlite3_column_int64(stmt, 2);
+        sender_at(stmt, sender.id);
+        rc = fn(ctx, &sender);
+        if (rc != 0)
+            break;
+    }
+    sqlite3_reset(stmt);
+    return rc;
+}
+
+static int sqlite_list_refused(struct storage *s, storage_refused_fn *fn, void *ctx,
+                               struct err *err)
+{
+    sqlite3_stmt *stmt = store_of(s)->stmts[LIST_REFUSED];
+    struct storage_refused refused;
+    int rc;
+
+    while ((rc = next_of(s, LIST_REFUSED, err)) == 1) {
+        sender_at(stmt, refused.sender);
+        refused.sequence = (uint64_t)sqlite3_column_int64(stmt, 1);
+        refused.bytes = (struct wire_bytes){sqlite3_column_blob(stmt, 2),
+                                            (size_t)sqlite3_column_bytes(stmt, 2)};
+        refused.why = text_at(stmt, 3);
+        refused.at_us = sqlite3_column_int64(stmt, 4);
+        rc = fn(ctx, &refused);
+        if (rc != 0)
+            break;
+    }
+    sqlite3_reset(stmt);
+    return rc;
+}
+
+static int restore_channel(struct storage *s, const struct storage_outbox_row *row, struct err *err)
+{
+    sqlite3_stmt *stmt = store_of(s)->stmts[OUTBOX_RESTORE_CHANNEL];
+
+    if (row->channel_last_us == 0)
+        return 0;
+    sqlite3_bind_text(stmt, 1, row->channel, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 2, row->channel_last_us);
+    return run(s, OUTBOX_RESTORE_CHANNEL, "cannot note a try", err);
+}
+
+static int sqlite_outbox_restore(struct storage *s, const struct storage_outbox_row *row,
+                                 struct err *err)
+{
+    sqlite3_stmt *stmt = store_of(s)->stmts[OUTBOX_RESTORE];
+    int rc;
+
+    sqlite3_bind_text(stmt, 1, row->channel, -1, SQLITE_STATIC);
+    sqlite3_bind_int(stmt, 2, (int)row->state);
+    sqlite3_bind_blob64(stmt, 3, row->alert.len > 0 ? (const void *)row->alert.data : "",
+                        row->alert.len, SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 4, row->decided_us);
+    sqlite3_bind_int(stmt, 5, row->tries);
+    sqlite3_bind_int64(stmt, 6, row->last_try_us);
+    sqlite3_bind_int64(stmt, 7, row->retry_after_us);
+    sqlite3_bind_int64(stmt, 8, row->next_try_us);
+    sqlite3_bind_int64(stmt, 9, row->ended_us);
+    sqlite3_bind_text(stmt, 10, row->last_answer, -1, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 11, row->rule, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 12, row->place);
+    rc = run(s, OUTBOX_RESTORE, "cannot keep an alert", err);
+    return rc != 0 ? rc : restore_channel(s, row, err);
+}
+
 const struct storage_ops storage_sqlite = {
     .scheme = "",
     .open = sqlite_open,
@@ -701,4 +812,7 @@ const struct storage_ops storage_sqlite = {
     .outbox_mark_expired = sqlite_outbox_mark_expired,
     .outbox_unpark = sqlite_outbox_unpark,
     .outbox_trim = sqlite_outbox_trim,
+    .list_senders = sqlite_list_senders,
+    .list_refused = sqlite_list_refused,
+    .outbox_restore = sqlite_outbox_restore,
 };
