@@ -79,6 +79,8 @@ struct sender {
     int64_t answer_us;   /* of the last good ack, or of the opening */
     bool answered;       /* ever */
     int64_t progress_us; /* of the last ack while records wait */
+    int64_t mark;        /* a position, and a time at which it had no ack: while it has none, */
+    int64_t mark_us;     /* a record has waited at least since then */
     int64_t acked_us;    /* since when acked records wait to be trimmed */
     int64_t again_us;    /* of the last resend on request */
     int64_t again_acked; /* `acked` at that time */
@@ -271,6 +273,15 @@ static void drop_flights(struct sender *s)
     memmove(s->flights, s->flights + n, s->n_flights * sizeof *s->flights);
 }
 
+/* The times of single positions are not kept: a new mark is set once the last one is acked. */
+static void set_mark(struct sender *s, int64_t now_us)
+{
+    if (s->mark <= s->acked) {
+        s->mark = s->last;
+        s->mark_us = now_us;
+    }
+}
+
 static int advance(struct sender *s, int64_t position, int64_t now_us, struct err *err)
 {
     uint64_t oldest;
@@ -285,6 +296,7 @@ static int advance(struct sender *s, int64_t position, int64_t now_us, struct er
     if (s->sent < position)
         s->sent = position;
     drop_flights(s);
+    set_mark(s, now_us);
     s->progress_us = now_us;
     s->patience_us = SENDER_RESEND_US;
     s->resend_us = now_us + s->patience_us;
@@ -398,6 +410,7 @@ static int find_place(struct sender *s, struct err *err)
     s->start_position = s->last + 1;
     s->acked = first == 0 ? s->last : first - 1;
     s->trimmed = s->sent = s->sent_ever = s->acked;
+    s->mark = s->last;
     return sequence_at(s, s->acked + 1, &s->oldest, err);
 }
 
@@ -415,7 +428,7 @@ int sender_open(struct carrier *carrier, struct journal *journal, int64_t now_us
     s->journal = journal;
     s->patience_us = SENDER_RESEND_US;
     s->sent_us = now_us - SENDER_PING_US; /* ask at once */
-    s->answer_us = s->progress_us = s->again_us = now_us;
+    s->mark_us = s->answer_us = s->progress_us = s->again_us = now_us;
     buf_init(&s->turn.bytes, SENDER_PUSH_BYTES + WIRE_RECORD_MAX);
     buf_init(&s->read.bytes, SENDER_PUSH_BYTES + WIRE_RECORD_MAX);
     buf_init(&s->packed, WIRE_MESSAGE_MAX);
@@ -495,6 +508,7 @@ int sender_push(struct sender *s, int64_t now_us, struct err *err)
     if (s->acked == s->last)
         s->progress_us = now_us;
     s->last = journal_last(s->journal);
+    set_mark(s, now_us);
     if (s->trimming != 0)
         s->trimmed = s->trimming;
     s->trimming = 0;
@@ -591,6 +605,22 @@ uint64_t sender_waiting(const struct sender *s)
 int64_t sender_acked(const struct sender *s)
 {
     return s->acked;
+}
+
+int64_t sender_last(const struct sender *s)
+{
+    return journal_last(s->journal);
+}
+
+bool sender_is_safe(const struct sender *s, int64_t position)
+{
+    return position <= s->acked;
+}
+
+bool sender_is_late(const struct sender *s, int64_t now_us)
+{
+    return s->carrier->ops->is_away(s->carrier) ||
+           (s->mark > s->acked && now_us - s->mark_us >= SENDER_LATE_US);
 }
 
 void sender_health(const struct sender *s, int64_t now_us, struct sender_health *out)

@@ -37,6 +37,7 @@ enum {
 #define SENDER_RESEND_MAX_US INT64_C(5000000) /* up to here */
 #define SENDER_SILENCE_US INT64_C(10000000)   /* without an answer: the alerter is away */
 #define SENDER_TRIM_US INT64_C(100000)        /* acked records wait this long for a transaction */
+#define SENDER_LATE_US INT64_C(250000)        /* a record without an ack for so long is late */
 
 struct sender;
 
@@ -86,6 +87,13 @@ void sender_goodbye(struct sender *s);
 
 uint64_t sender_waiting(const struct sender *s); /* committed and not acked */
 int64_t sender_acked(const struct sender *s);    /* the position up to which all are acked */
+/* The position of the newest record appended, also in the open transaction; 0 if there is none. */
+int64_t sender_last(const struct sender *s);
+/* The record at this position is acked: it is safe even if this disk is lost. */
+bool sender_is_safe(const struct sender *s, int64_t position);
+/* It makes no sense to wait for an ack: there is no connection, or a committed record has waited
+ * for SENDER_LATE_US. */
+bool sender_is_late(const struct sender *s, int64_t now_us);
 void sender_health(const struct sender *s, int64_t now_us, struct sender_health *out);
 
 #endif

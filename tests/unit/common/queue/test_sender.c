@@ -1103,6 +1103,35 @@ UNIT_TEST(test_health)
     assert_non_null(strstr(health.reason, "0 deliveries wait"));
 }
 
+UNIT_TEST(test_safe_and_late)
+{
+    struct world *w = *state;
+    int64_t t;
+
+    start_ingest(w);
+    assert_int_equal(sender_last(w->sender), 0);
+    assert_true(sender_is_late(w->sender, now_us(w))); /* nobody is there */
+    start_alerter(w);
+    UNTIL(w, w->sender->answered);
+    assert_false(sender_is_late(w->sender, now_us(w)));
+    deliver(w, 3);
+    t = now_us(w);
+    assert_int_equal(sender_last(w->sender), 3);
+    assert_true(sender_is_safe(w->sender, 0));
+    assert_false(sender_is_safe(w->sender, 1));
+    assert_true(sender_is_late(w->sender, t + SENDER_LATE_US));
+    UNTIL(w, sender_is_safe(w->sender, 3));
+    assert_false(sender_is_late(w->sender, t + 10 * SENDER_LATE_US));
+    deliver(w, 1); /* late counts from here, not from the last ack */
+    assert_false(sender_is_late(w->sender, now_us(w) + SENDER_LATE_US / 2));
+    assert_true(sender_is_late(w->sender, now_us(w) + SENDER_LATE_US));
+    kill_ingest(w);
+    w->skipped_us += TIME_MINUTE;
+    start_ingest(w);
+    UNTIL(w, !w->sender->carrier->ops->is_away(w->sender->carrier));
+    assert_false(sender_is_late(w->sender, now_us(w)));
+}
+
 UNIT_TEST(test_the_alerters_trouble_comes_with_its_acks)
 {
     struct world *w = *state;
@@ -1305,6 +1334,7 @@ int main(void)
         TEST(test_strange_pushes),
         TEST(test_bound_of_senders),
         TEST(test_health),
+        TEST(test_safe_and_late),
         TEST(test_the_alerters_trouble_comes_with_its_acks),
         TEST(test_goodbye),
         TEST(test_goodbye_to_nobody),
