@@ -1,4 +1,5 @@
-/* Reads the machine's clocks. No other module does; pure modules get their times as arguments. */
+/* Reads the machine's clocks. Only `common/pg` does, too, for its
+ * deadlines; pure modules get their times as arguments. */
 #ifndef DRAINWATCH_COMMON_APP_CLOCK_H
 #define DRAINWATCH_COMMON_APP_CLOCK_H
 

@@ -1,0 +1,117 @@
+/* Checks the database's URL, and tells its host without its secrets; called by the settings and by
+ * connect.c. */
+#include "common/pg/connection.h"
+
+#include "common/base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+const char *pg_url_value(const PQconninfoOption *parsed, const char *keyword)
+{
+    while (parsed->keyword != NULL && strcmp(parsed->keyword, keyword) != 0)
+        parsed++;
+    return parsed->val == NULL || parsed->val[0] == '\0' ? NULL : parsed->val;
+}
+
+bool pg_url_is_local(const PQconninfoOption *parsed)
+{
+    const char *host = pg_url_value(parsed, "host");
+
+    if (pg_url_value(parsed, "hostaddr") != NULL)
+        host = pg_url_value(parsed, "hostaddr");
+    return host == NULL || host[0] == '/' || host[0] == '@' || strcasecmp(host, "localhost") == 0 ||
+           strcmp(host, "::1") == 0 ||
+           (strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == strlen(host));
+}
+
+/* libpq takes an unescaped "@" or "/" of a password for the end of it, and would show the rest as
+ * the host's name. */
+static const char *shape_fault(const char *url)
+{
+    const char *rest = strstr(url, "://") + 3;
+    const char *at = strchr(rest, '@');
+    size_t authority = strcspn(rest, "/?#");
+
+    if (strpbrk(url, " \t\r\n\"'") != NULL)
+        return "without spaces and quotes";
+    if (at != NULL && (size_t)(at - rest) > authority)
+        return "a URL with %2F, %3F and %23 for a /, ? and # in the password";
+    if (at != NULL && strchr(at + 1, '@') != NULL)
+        return "a URL with %40 for an @ in the user or the password";
+    return NULL;
+}
+
+static bool is_port_list(const char *text)
+{
+    while (text != NULL && *text != '\0') {
+        char *end;
+        long port = strtol(text, &end, 10);
+
+        if (!text_is_digit(*text) || port < 1 || port > 65535 || (*end != ',' && *end != '\0'))
+            return false;
+        text = *end == ',' ? end + 1 : end;
+    }
+    return true;
+}
+
+static bool is_sslmode(const char *text)
+{
+    static const char *const modes[] = {"disable", "allow",     "prefer",
+                                        "require", "verify-ca", "verify-full"};
+
+    for (size_t i = 0; text != NULL && i < sizeof modes / sizeof modes[0]; i++) {
+        if (strcmp(text, modes[i]) == 0)
+            return true;
+    }
+    return text == NULL;
+}
+
+static const char *parsed_fault(const PQconninfoOption *parsed)
+{
+    if (parsed == NULL)
+        return "a URL as libpq reads it, postgres://USER:PASSWORD@HOST:PORT/DATABASE, with %XX for "
+               "special characters in the user and the password";
+    if (!is_port_list(pg_url_value(parsed, "port")))
+        return "a URL with a port from 1 to 65535";
+    if (!is_sslmode(pg_url_value(parsed, "sslmode")))
+        return "a URL whose sslmode is disable, allow, prefer, require, verify-ca or verify-full";
+    return NULL;
+}
+
+const char *pg_url_fault(const char *url)
+{
+    PQconninfoOption *parsed;
+    const char *fault;
+
+    if (strncmp(url, "postgres://", 11) != 0 && strncmp(url, "postgresql://", 13) != 0)
+        return "a URL that begins with postgres://";
+    fault = shape_fault(url);
+    if (fault != NULL)
+        return fault;
+    parsed = PQconninfoParse(url, NULL);
+    fault = parsed_fault(parsed);
+    PQconninfoFree(parsed);
+    return fault;
+}
+
+void pg_url_host(const char *url, char *out, size_t size)
+{
+    PQconninfoOption *parsed = pg_url_fault(url) == NULL ? PQconninfoParse(url, NULL) : NULL;
+    const char *host = NULL;
+
+    if (parsed != NULL)
+        host = pg_url_value(parsed, "host");
+    if (parsed != NULL && host == NULL)
+        host = pg_url_value(parsed, "hostaddr");
+    text_copy_printable(out, size, host == NULL ? "the server" : host);
+    PQconninfoFree(parsed);
+}
+
+bool pg_schema_is_valid(const char *schema)
+{
+    size_t n = strspn(schema, "abcdefghijklmnopqrstuvwxyz0123456789_");
+
+    return schema[0] >= 'a' && schema[0] <= 'z' && schema[n] == '\0' && n <= 41;
+}
