@@ -66,7 +66,8 @@ static int open_history(struct storage *s, struct err *err)
 static int open_once(const struct storage_options *options, struct storage **out,
                      char set_aside[512], struct err *err)
 {
-    const struct storage_ops *ops = find_backing(options->location);
+    const struct storage_ops *ops =
+        options->backing != NULL ? options->backing : find_backing(options->location);
     struct storage *s = NULL;
     int rc = ops->open(options, &s, set_aside, err);
 

@@ -21,9 +21,13 @@ struct source; /* of common/record/source.h */
 struct storage;
 
 struct storage_options {
-    const char *location; /* of the SQLite backing: the file's path */
+    const char *location; /* a path of SQLite's file, or the URL of a database: a secret then */
+    const char *schema;   /* of a database */
+    const char *program;  /* for a database's list of its connections: "alerter", "export" */
+    const char *holder;   /* the name by which other alerters know this one */
     bool read_only;       /* beside the running alerter, for export and outbox */
     bool sync_full;       /* every commit waits for the disk (DRAINWATCH_SYNC=full) */
+    const struct storage_ops *backing; /* NULL: the one of the location's scheme */
 };
 
 /* ---- The outbox's rows ---- */
@@ -301,7 +305,8 @@ bool storage_in_transaction(const struct storage *s);
  * what it holds can be used from the first storage_restore on. */
 bool storage_is_shared(const struct storage *s);
 /* Once in a turn of the loop, outside of a transaction: connects, beats, watches the lease, takes
- * it. Any error is one after which the alerter cannot go on. */
+ * it. Any error is one after which the alerter cannot go on. With STORAGE_AWAY it returns 0, and
+ * err->text is the reason. */
 int storage_tend(struct storage *s, int64_t now_us, enum storage_role *role, struct err *err);
 /* Reads anew what is stored, after a transaction that failed and when the role changed. The caller
  * then builds its engine anew, or follows. ERR_AWAY: not now. */
