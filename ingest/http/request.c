@@ -21,6 +21,7 @@ static const char RETRY_AFTER_SECONDS[] = "5";
 enum state {
     RECEIVING,
     WAITING, /* until its records are in the journal */
+    HELD,    /* accepted, until its records are in the database, too, or time is up */
     DECIDED, /* it is accepted or not, and answered when it is next asked */
 };
 
@@ -29,11 +30,16 @@ struct request {
     struct intake_body body;
     enum state state;
     bool accepted;
+    enum request_kept kept;
+    struct request_place place;
+    struct MHD_Connection *suspended;
     const struct wire_record *records;
     size_t n_records;
+    struct delivery_counts counts;
+    bool is_damaged;
     char drain[AUTH_NAME_SIZE];
     uint64_t frame;              /* a hash of drain and Frame-Id; 0: it has none */
-    struct request *prev, *next; /* in `waiting` or `spare` */
+    struct request *prev, *next; /* in `waiting`, `held` or `spare` */
 };
 
 struct requests {
@@ -42,6 +48,7 @@ struct requests {
     struct intake intake;
     size_t open;
     struct request *waiting;
+    struct request *held;
     struct request *spare;
     size_t n_spare;
 };
@@ -155,6 +162,8 @@ void request_end(struct request *r)
 
     if (r->state == WAITING)
         DL_DELETE(rs->waiting, r);
+    else if (r->state == HELD)
+        DL_DELETE(rs->held, r);
     rs->open--;
     intake_remove(&rs->intake, &r->body);
     put_spare(rs, r);
@@ -187,16 +196,18 @@ bool requests_are_behind(const struct requests *rs)
 static void answer_accepted(struct request *r, struct answer *answer)
 {
     const struct requests_options *o = &r->all->options;
-    struct delivery_counts counts = body_counts(r->body.body);
-    bool damaged = body_is_damaged(r->body.body);
+    const struct delivery_counts *counts = &r->counts;
 
-    if (counts.malformed > 0) /* a damaged body is counted as one more malformed frame */
-        o->on_damage(o->ctx, r->drain, counts.malformed - damaged, damaged);
+    if (counts->malformed > 0) /* a damaged body is counted as one more malformed frame */
+        o->on_damage(o->ctx, r->drain, counts->malformed - r->is_damaged, r->is_damaged);
     /* A drain may watch the app that we run in: without this, each receipt would be delivered to us
      * as a line, and be receipted. */
-    if (counts.own_lines < counts.lines || counts.lines == 0)
-        o->on_receipt(o->ctx, counts.lines, r->frame);
+    if (counts->own_lines < counts->lines || counts->lines == 0)
+        o->on_receipt(o->ctx, counts->lines, r->frame);
     answer->status = MHD_HTTP_NO_CONTENT;
+    if (o->kept != NULL)
+        answer_set_header(answer, "Drainwatch-Kept",
+                          r->kept == REQUEST_KEPT_DISK ? "disk" : "database");
 }
 
 static void answer_unavailable(struct answer *answer)
@@ -346,18 +357,31 @@ static void finish_body(struct request *r, int64_t now_us, struct answer *answer
         answer_unavailable(answer);
     } else if (r->body.is_too_large) {
         answer_too_large(rs, r->drain, now_us, answer);
-    } else if (r->n_records == 0) {
-        answer_accepted(r, answer);
     } else {
-        DL_APPEND(rs->waiting, r);
-        r->state = WAITING;
+        r->counts = body_counts(r->body.body);
+        r->is_damaged = body_is_damaged(r->body.body);
+        if (r->n_records == 0) {
+            answer_accepted(r, answer);
+        } else {
+            DL_APPEND(rs->waiting, r);
+            r->state = WAITING;
+        }
     }
 }
 
-void request_finish(struct request *r, int64_t now_us, struct answer *answer)
+static void suspend(struct request *r, struct MHD_Connection *connection)
+{
+    MHD_suspend_connection(connection);
+    r->suspended = connection;
+}
+
+void request_finish(struct request *r, struct MHD_Connection *connection, int64_t now_us,
+                    struct answer *answer)
 {
     if (r->state == RECEIVING && !intake_is_behind(&r->body))
         finish_body(r, now_us, answer);
+    else if (r->state == HELD)
+        suspend(r, connection);
     else if (r->state == DECIDED && r->accepted)
         answer_accepted(r, answer);
     else if (r->state == DECIDED)
@@ -393,13 +417,78 @@ bool request_is_accepted(const struct request *r)
     return r->accepted;
 }
 
+/* The records of a request that is held are in the journal, and many may be held. */
+static void hold(struct requests *rs, struct request *r)
+{
+    r->state = HELD;
+    r->records = NULL;
+    if (body_held_bytes(r->body.body) > SPARE_BYTES) {
+        body_free(r->body.body);
+        r->body.body = NULL;
+    }
+    DL_APPEND(rs->held, r);
+}
+
 void requests_decide(struct requests *rs)
 {
-    struct request *r;
+    struct request *r, *next;
 
-    DL_FOREACH(rs->waiting, r)
+    DL_FOREACH_SAFE(rs->waiting, r, next)
     {
-        r->state = DECIDED;
+        DL_DELETE(rs->waiting, r);
+        if (r->accepted && rs->options.kept != NULL)
+            hold(rs, r);
+        else
+            r->state = DECIDED;
     }
-    rs->waiting = NULL;
+    (void)requests_release(rs);
+}
+
+/* ---- the wait for the database ---- */
+
+void request_set_place(struct request *r, struct request_place place)
+{
+    r->place = place;
+}
+
+const struct request_place *request_place(const struct request *r)
+{
+    return &r->place;
+}
+
+const struct request *requests_held(const struct requests *rs)
+{
+    return rs->held;
+}
+
+static void release(struct requests *rs, struct request *r, enum request_kept kept)
+{
+    DL_DELETE(rs->held, r);
+    r->state = DECIDED;
+    r->kept = kept;
+    if (r->suspended != NULL)
+        MHD_resume_connection(r->suspended);
+    r->suspended = NULL;
+}
+
+bool requests_release(struct requests *rs)
+{
+    struct request *r, *next;
+    bool is_any = false;
+
+    DL_FOREACH_SAFE(rs->held, r, next)
+    {
+        enum request_kept kept = rs->options.kept(rs->options.ctx, r);
+
+        if (kept != REQUEST_KEPT_NOWHERE)
+            release(rs, r, kept);
+        is_any = is_any || kept != REQUEST_KEPT_NOWHERE;
+    }
+    return is_any;
+}
+
+void requests_release_all(struct requests *rs)
+{
+    while (rs->held != NULL)
+        release(rs, rs->held, REQUEST_KEPT_DISK);
 }

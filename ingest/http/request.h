@@ -1,5 +1,5 @@
 /* A delivery over HTTP, from its head to its answer: who may deliver, the body, the records, and
- * the wait until they are in the journal. */
+ * the wait until they are in the journal and, with a database, until they are in that. */
 #ifndef DRAINWATCH_INGEST_HTTP_REQUEST_H
 #define DRAINWATCH_INGEST_HTTP_REQUEST_H
 
@@ -16,6 +16,13 @@
 struct requests; /* all deliveries of a server */
 struct request;  /* one of them */
 
+/* Where an accepted delivery is kept; the header Drainwatch-Kept of its answer tells it. */
+enum request_kept {
+    REQUEST_KEPT_NOWHERE, /* yet: the answer is held back */
+    REQUEST_KEPT_DISK,    /* the journal of this process alone has it */
+    REQUEST_KEPT_DATABASE,
+};
+
 struct requests_options {
     int64_t max_body_bytes;
     struct auth *auth; /* borrowed; NULL: deliveries are answered 501 with `off_reason` */
@@ -27,6 +34,9 @@ struct requests_options {
     /* Called for each delivery that is answered 204 and was damaged: so many frames of it were
      * malformed, or its gzip body was. */
     void (*on_damage)(void *ctx, const char *drain, uint64_t frames, bool body);
+    /* With a database: asked about each accepted delivery with records, again and again until it
+     * returns another value than REQUEST_KEPT_NOWHERE. NULL: no answer is held back or tells it. */
+    enum request_kept (*kept)(void *ctx, const struct request *r);
     void *ctx;
 };
 
@@ -65,8 +75,10 @@ struct request *requests_begin(struct requests *rs, const char *path, const stru
                                int64_t now_us, struct answer *answer);
 void request_push(struct request *r, const void *bytes, size_t n);
 /* The body is complete. Sets `answer`, or leaves it undecided: then the request waits for the next
- * turn or for the journal, and is to be asked again until it is decided. */
-void request_finish(struct request *r, int64_t now_us, struct answer *answer);
+ * turn or for the journal, and is to be asked again until it is decided. While its answer is held
+ * back, its connection is suspended. */
+void request_finish(struct request *r, struct MHD_Connection *connection, int64_t now_us,
+                    struct answer *answer);
 /* The request is answered, or its client is gone. */
 void request_end(struct request *r);
 
@@ -78,7 +90,24 @@ struct request *request_next(const struct request *r);
 const struct wire_record *request_records(const struct request *r, size_t *n);
 void request_set_accepted(struct request *r, bool accepted); /* 204, or 503 */
 bool request_is_accepted(const struct request *r);
-/* None of them waits any longer: each is answered when it is next asked. */
+/* None of them waits for the journal any longer: each is answered when it is next asked, unless its
+ * answer is held back. */
 void requests_decide(struct requests *rs);
+
+/* Where its records are, for the options' `kept`; the caller's to set and to read. */
+struct request_place {
+    int lane;
+    int64_t position; /* of its last record */
+    int64_t at_us;
+};
+void request_set_place(struct request *r, struct request_place place);
+const struct request_place *request_place(const struct request *r);
+/* The request whose answer is held back longest; NULL: none is. */
+const struct request *requests_held(const struct requests *rs);
+/* Returns whether an answer was held back, and no longer is. */
+bool requests_release(struct requests *rs);
+/* Holds no answer back any longer: for the end, because libmicrohttpd aborts if it stops with a
+ * suspended connection. */
+void requests_release_all(struct requests *rs);
 
 #endif

@@ -146,12 +146,13 @@ static void finish(struct server *s, struct peer *p, struct request *r, struct a
 {
     if (p->client.step == CLIENTS_BODY)
         clients_go_to(&s->clients, &p->client, CLIENTS_WAIT);
-    request_finish(r, s->now_us, answer);
+    request_finish(r, p->connection, s->now_us, answer);
 }
 
 /* Called when the head is complete, for each piece of the body, and after it until there is an
  * answer. While a delivery waits for the journal libmicrohttpd calls again at each run and says
- * that its loop must not wait. Suspending the connection instead costs 2.5 µs a delivery. */
+ * that its loop must not wait. Suspending the connection instead costs 2.5 µs a delivery, which the
+ * longer wait for a database is worth. */
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *data,
                                   size_t *n, void **slot)
@@ -199,28 +200,28 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **sl
 
 /* libmicrohttpd's own epoll thread can stall for ever when epoll_wait returns exactly 128 events
  * (0.9.75), so it gets none: our loop polls its descriptor and calls MHD_run. */
-static struct MHD_Daemon *start_daemon(struct server *s, uint16_t port, int fd)
+static struct MHD_Daemon *start_daemon(struct server *s, uint16_t port, int fd, bool may_suspend)
 {
     return MHD_start_daemon(
-        MHD_USE_EPOLL, port, NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
+        MHD_USE_EPOLL | (may_suspend ? MHD_ALLOW_SUSPEND_RESUME : 0), port, NULL, NULL, on_request,
+        s, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
         MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)READ_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)CLIENTS_IDLE_S, MHD_OPTION_CONNECTION_LIMIT, s->clients.max,
         MHD_OPTION_URI_LOG_CALLBACK, on_target, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
 }
 
-static int listen_and_start(struct server *s, const char *address, uint16_t port, struct err *err)
+static int listen_and_start(struct server *s, const struct server_options *o, struct err *err)
 {
-    int fd = port_open(address, port, err);
+    int fd = port_open(o->address, o->port, err);
 
     if (fd < 0)
         return fd;
-    s->daemon = start_daemon(s, port, fd);
+    s->daemon = start_daemon(s, o->port, fd, o->deliveries.kept != NULL);
     if (s->daemon != NULL)
         return 0;
     close(fd);
-    return err_set(err, ERR_IO, "cannot start the HTTP server on port %u", port);
+    return err_set(err, ERR_IO, "cannot start the HTTP server on port %u", o->port);
 }
 
 static void limit_clients(struct server *s)
@@ -245,7 +246,7 @@ int server_open(const struct server_options *options, struct server **out, struc
     s->requests = requests_new(&options->deliveries, &s->refusals);
     s->routes = (struct routes){s->requests, &s->refusals, options->is_healthy, options->ctx};
     rc = s->requests == NULL ? err_set(err, ERR_NOMEM, "out of memory")
-                             : listen_and_start(s, options->address, options->port, err);
+                             : listen_and_start(s, options, err);
     if (rc != 0) {
         server_close(s);
         return rc;
@@ -258,8 +259,10 @@ void server_close(struct server *s)
 {
     if (s == NULL)
         return;
-    if (s->daemon != NULL)
+    if (s->daemon != NULL) {
+        requests_release_all(s->requests);
         MHD_stop_daemon(s->daemon);
+    }
     requests_free(s->requests);
     free(s);
 }
@@ -317,6 +320,12 @@ void server_answer(struct server *s, int64_t now_us)
 {
     requests_decide(s->requests);
     server_run(s, now_us);
+}
+
+void server_answer_held(struct server *s, int64_t now_us)
+{
+    if (requests_release(s->requests))
+        server_run(s, now_us);
 }
 
 void server_stop(struct server *s)

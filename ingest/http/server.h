@@ -2,7 +2,8 @@
  *
  * It works in turns. server_run takes all that is ready. Deliveries with something to record then
  * wait (requests_waiting) until the caller has journalled them and decided each; server_answer
- * sends the answers. All other requests are answered within server_run and cost no disk. */
+ * sends the answers. With a database it may hold some of them back until server_answer_held. All
+ * other requests are answered within server_run and cost no disk. */
 #ifndef DRAINWATCH_INGEST_HTTP_SERVER_H
 #define DRAINWATCH_INGEST_HTTP_SERVER_H
 
@@ -29,7 +30,8 @@ int server_open(const struct server_options *options, struct server **out, struc
 /* Ends all connections at once; open requests get no answer. NULL is fine. */
 void server_close(struct server *s);
 
-/* The deliveries of this server. Only requests_set_book, _open and _waiting are for the caller. */
+/* The deliveries of this server. Only requests_set_book, _open, _waiting and _held are for the
+ * caller. */
 struct requests *server_requests(struct server *s);
 
 int server_fd(const struct server *s); /* readable: call server_run */
@@ -41,6 +43,10 @@ void server_run(struct server *s, int64_t now_us);
 /* Answers the deliveries of requests_waiting, each of which was decided with request_set_accepted.
  * More may have come meanwhile: ask requests_waiting again before sleeping. */
 void server_answer(struct server *s, int64_t now_us);
+
+/* Answers the deliveries whose answer was held back and no longer is (`kept` of struct
+ * requests_options). Call it once something may have changed; more may have come, as above. */
+void server_answer_held(struct server *s, int64_t now_us);
 
 /* Takes no further connections and closes each with its next answer. */
 void server_stop(struct server *s);

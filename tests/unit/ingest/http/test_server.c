@@ -1,5 +1,5 @@
-/* Tests the server between two of its runs: deliveries that wait for the journal, and clients that
- * leave meanwhile. tests/system tests all answers with the real program. */
+/* Tests the server between two of its runs: deliveries that wait for the journal or the database,
+ * and clients that leave meanwhile. tests/system tests all answers with the real program. */
 #include "tests/unit/unit.h"
 
 #include "common/base/buf.h"
@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { RUNS_MAX = 2000 };
+enum { RUNS_MAX = 2000, CROWD = 100 };
 
 struct fixture {
     struct auth *auth;
@@ -21,6 +21,8 @@ struct fixture {
     struct server *server;
     uint16_t port;
     uint64_t receipts;
+    int64_t acked; /* a held delivery up to this position is in the database */
+    bool is_late;  /* the others are on the disk alone */
 };
 
 static void on_receipt(void *ctx, uint64_t lines, uint64_t frame)
@@ -35,6 +37,15 @@ static void on_damage(void *ctx, const char *drain, uint64_t frames, bool body)
 {
     (void)ctx, (void)drain, (void)frames, (void)body;
     fail_msg("nothing is damaged");
+}
+
+static enum request_kept kept(void *ctx, const struct request *r)
+{
+    struct fixture *f = ctx;
+
+    if (request_place(r)->position <= f->acked)
+        return REQUEST_KEPT_DATABASE;
+    return f->is_late ? REQUEST_KEPT_DISK : REQUEST_KEPT_NOWHERE;
 }
 
 static bool is_healthy(void *ctx, char *reason, size_t size)
@@ -72,7 +83,7 @@ static uint16_t free_port(void)
     return ntohs(address.sin_port);
 }
 
-static int set_up(void **state)
+static int open_server(void **state, bool has_database)
 {
     static struct fixture f;
     struct err err;
@@ -80,19 +91,31 @@ static int set_up(void **state)
     f = (struct fixture){.auth = auth_new(), .book = new_book(), .port = free_port()};
     assert_non_null(f.auth);
     assert_true(auth_add_secret(f.auth, "k", 1));
-    assert_int_equal(server_open(&(struct server_options){.port = f.port,
-                                                          .deliveries = {.max_body_bytes = 1 << 20,
-                                                                         .auth = f.auth,
-                                                                         .book = f.book,
-                                                                         .on_receipt = on_receipt,
-                                                                         .on_damage = on_damage,
-                                                                         .ctx = &f},
-                                                          .is_healthy = is_healthy,
-                                                          .ctx = &f},
-                                 &f.server, &err),
-                     0);
+    assert_int_equal(
+        server_open(&(struct server_options){.port = f.port,
+                                             .deliveries = {.max_body_bytes = 1 << 20,
+                                                            .auth = f.auth,
+                                                            .book = f.book,
+                                                            .on_receipt = on_receipt,
+                                                            .on_damage = on_damage,
+                                                            .kept = has_database ? kept : NULL,
+                                                            .ctx = &f},
+                                             .is_healthy = is_healthy,
+                                             .ctx = &f},
+                    &f.server, &err),
+        0);
     *state = &f;
     return 0;
+}
+
+static int set_up(void **state)
+{
+    return open_server(state, false);
+}
+
+static int set_up_with_database(void **state)
+{
+    return open_server(state, true);
 }
 
 static int tear_down(void **state)
@@ -108,19 +131,25 @@ static int tear_down(void **state)
 /* printf d | openssl dgst -sha256 -hmac k */
 #define TOKEN "e7ea21c3bcb63a4da3ad78503168d36bdca0be622382ea60a108fad4e4966679"
 
-static int post(struct fixture *f, const char *body)
+static void send_delivery(int fd, const char *body)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(f->port)};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
     char request[1024];
     int n = snprintf(request, sizeof request,
                      "POST %s?drain_token=" TOKEN " HTTP/1.1\r\nHost: h\r\n"
                      "Logplex-Drain-Token: d\r\nContent-Length: %zu\r\n\r\n%s",
                      input_logplex.path, strlen(body), body);
 
+    assert_int_equal(send(fd, request, (size_t)n, MSG_NOSIGNAL), n);
+}
+
+static int post(struct fixture *f, const char *body)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(f->port)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(send(fd, request, (size_t)n, MSG_NOSIGNAL), n);
+    send_delivery(fd, body);
     return fd;
 }
 
@@ -157,14 +186,16 @@ static void answer_all(struct fixture *f, bool accepted)
     server_answer(f->server, 1);
 }
 
+static char answered[512]; /* the last answer */
+
 /* The status of the answer; 0: there is none yet. */
 static int answer(int fd)
 {
-    char text[512] = "";
     int status = 0;
 
-    recv(fd, text, sizeof text - 1, MSG_DONTWAIT);
-    sscanf(text, "HTTP/1.1 %d", &status);
+    memset(answered, 0, sizeof answered);
+    recv(fd, answered, sizeof answered - 1, MSG_DONTWAIT);
+    sscanf(answered, "HTTP/1.1 %d", &status);
     return status;
 }
 
@@ -195,6 +226,7 @@ static void test_a_waiting_delivery_is_answered_once_it_is_decided(void **state)
     assert_int_equal(f->receipts, 0);
     answer_all(f, true);
     assert_int_equal(await_answer(f, fd), 204);
+    assert_null(strstr(answered, "Drainwatch-Kept"));
     assert_int_equal(f->receipts, 1);
     run_until_pending(f, 0);
     assert_int_equal(requests_open(server_requests(f->server)), 0);
@@ -292,6 +324,194 @@ static void test_the_end_waits_for_no_delivery(void **state)
     close(fd);
 }
 
+/* ---- with a database ---- */
+
+static bool is_kept(const char *where)
+{
+    const char *header = "Drainwatch-Kept: ", *at = strstr(answered, header);
+
+    return at != NULL && strncmp(at + strlen(header), where, strlen(where)) == 0;
+}
+
+/* Accepts all that wait, as records at `*position` and after it, and gives held ones the time to
+ * be suspended. */
+static void accept_at(struct fixture *f, int64_t *position)
+{
+    for (struct request *r = requests_waiting(server_requests(f->server)); r != NULL;
+         r = request_next(r)) {
+        request_set_accepted(r, true);
+        request_set_place(r, (struct request_place){.position = (*position)++});
+    }
+    server_answer(f->server, 1);
+    run(f);
+}
+
+static int post_and_hold(struct fixture *f, int64_t position)
+{
+    int fd = post(f, "STORM\n");
+
+    run_until_pending(f, 1);
+    accept_at(f, &position);
+    return fd;
+}
+
+static void ack(struct fixture *f, int64_t position)
+{
+    f->acked = position;
+    server_answer_held(f->server, 1);
+}
+
+static void test_a_delivery_is_answered_once_it_is_in_the_database(void **state)
+{
+    struct fixture *f = *state;
+    int fd = post_and_hold(f, 7);
+
+    assert_int_equal(request_place(requests_held(server_requests(f->server)))->position, 7);
+    for (int i = 0; i < 10; i++) {
+        server_answer_held(f->server, 1);
+        assert_int_not_equal(server_timeout_ms(f->server), 0); /* nobody is to spin meanwhile */
+        assert_int_equal(answer(fd), 0);
+    }
+    ack(f, 6);
+    assert_int_equal(answer(fd), 0);
+    assert_int_equal(f->receipts, 0);
+    ack(f, 7);
+    assert_int_equal(await_answer(f, fd), 204);
+    assert_true(is_kept("database"));
+    assert_int_equal(f->receipts, 1);
+    assert_null(requests_held(server_requests(f->server)));
+    assert_int_equal(requests_open(server_requests(f->server)), 0);
+    close(fd);
+}
+
+static void test_a_delivery_that_the_database_does_not_take_is_on_the_disk(void **state)
+{
+    struct fixture *f = *state;
+    int held = post_and_hold(f, 1), next;
+
+    f->is_late = true;
+    server_answer_held(f->server, 1);
+    assert_int_equal(await_answer(f, held), 204);
+    assert_true(is_kept("disk"));
+    next = post_and_hold(f, 2);
+    assert_null(requests_held(server_requests(f->server)));
+    assert_int_equal(await_answer(f, next), 204);
+    assert_true(is_kept("disk"));
+    close(held);
+    close(next);
+}
+
+static void test_a_refused_delivery_is_not_held(void **state)
+{
+    struct fixture *f = *state;
+    int fd = post(f, "STORM\n");
+
+    run_until_pending(f, 1);
+    answer_all(f, false);
+    assert_int_equal(await_answer(f, fd), 503);
+    assert_null(strstr(answered, "Drainwatch-Kept"));
+    close(fd);
+}
+
+static void test_a_delivery_without_a_match_waits_for_no_database(void **state)
+{
+    struct fixture *f = *state;
+    int held = post_and_hold(f, 1), other = post(f, "calm\n");
+
+    assert_int_equal(await_answer(f, other), 204);
+    assert_true(is_kept("database"));
+    assert_int_equal(answer(held), 0);
+    close(held);
+    close(other);
+}
+
+static void test_held_deliveries_are_answered_one_by_one(void **state)
+{
+    struct fixture *f = *state;
+    int64_t position = 1;
+    int fds[CROWD];
+
+    for (size_t i = 0; i < CROWD; i++)
+        fds[i] = post(f, "STORM\n");
+    for (int i = 0; i < RUNS_MAX && position <= CROWD; i++) {
+        run(f);
+        accept_at(f, &position);
+    }
+    assert_int_equal(requests_open(server_requests(f->server)), CROWD);
+    ack(f, CROWD / 2);
+    for (int i = 0; i < RUNS_MAX && requests_open(server_requests(f->server)) > CROWD / 2; i++)
+        run(f);
+    assert_int_equal(requests_open(server_requests(f->server)), CROWD / 2);
+    ack(f, CROWD);
+    for (size_t i = 0; i < CROWD; i++) {
+        assert_int_equal(await_answer(f, fds[i]), 204);
+        assert_true(is_kept("database"));
+        close(fds[i]);
+    }
+}
+
+/* Its bytes lie in the socket while the connection is suspended. */
+static void test_the_next_request_may_come_while_one_is_held(void **state)
+{
+    struct fixture *f = *state;
+    int fd = post_and_hold(f, 1);
+
+    send_delivery(fd, "calm\n");
+    run(f);
+    assert_int_equal(answer(fd), 0);
+    ack(f, 1);
+    assert_int_equal(await_answer(f, fd), 204);
+    for (int i = 0; i < RUNS_MAX && f->receipts < 2; i++)
+        run(f);
+    assert_int_equal(f->receipts, 2);
+    close(fd);
+}
+
+static void test_a_client_that_leaves_while_it_is_held_harms_nobody(void **state)
+{
+    struct fixture *f = *state;
+    int resets = post_and_hold(f, 1), closes = post_and_hold(f, 2), stays = post_and_hold(f, 3);
+
+    leave(resets);
+    close(closes);
+    for (int i = 0; i < 10; i++)
+        run(f);
+    ack(f, 3);
+    assert_int_equal(await_answer(f, stays), 204);
+    for (int i = 0; i < RUNS_MAX && requests_open(server_requests(f->server)) > 0; i++)
+        run(f);
+    assert_int_equal(requests_open(server_requests(f->server)), 0);
+    close(stays);
+}
+
+static void test_a_stopping_server_answers_the_held_ones(void **state)
+{
+    struct fixture *f = *state;
+    int fd = post_and_hold(f, 1);
+
+    server_stop(f->server);
+    run(f);
+    assert_int_equal(answer(fd), 0);
+    ack(f, 1);
+    assert_int_equal(await_answer(f, fd), 204);
+    assert_non_null(strstr(answered, "Connection: close"));
+    close(fd);
+}
+
+static void test_the_end_waits_for_no_held_delivery(void **state)
+{
+    struct fixture *f = *state;
+    int fd = post_and_hold(f, 1);
+    char byte;
+
+    server_close(f->server);
+    f->server = NULL;
+    assert_int_equal(recv(fd, &byte, 1, 0), 0);
+    close(fd);
+}
+
+#define WITH_DATABASE(test) cmocka_unit_test_setup_teardown(test, set_up_with_database, tear_down)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +526,15 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_client_that_leaves_once_it_is_decided_harms_nobody,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_end_waits_for_no_delivery, set_up, tear_down),
+        WITH_DATABASE(test_a_delivery_is_answered_once_it_is_in_the_database),
+        WITH_DATABASE(test_a_delivery_that_the_database_does_not_take_is_on_the_disk),
+        WITH_DATABASE(test_a_refused_delivery_is_not_held),
+        WITH_DATABASE(test_a_delivery_without_a_match_waits_for_no_database),
+        WITH_DATABASE(test_held_deliveries_are_answered_one_by_one),
+        WITH_DATABASE(test_the_next_request_may_come_while_one_is_held),
+        WITH_DATABASE(test_a_client_that_leaves_while_it_is_held_harms_nobody),
+        WITH_DATABASE(test_a_stopping_server_answers_the_held_ones),
+        WITH_DATABASE(test_the_end_waits_for_no_held_delivery),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
