@@ -67,8 +67,9 @@ static int fork_alerter(struct solo *s, char **environment, struct err *err)
     return 0;
 }
 
-/* This process's environment, from which the secrets were wiped, and both of them. */
-static int spawn_with(struct solo *s, struct buf *secrets, struct buf *token, struct err *err)
+/* This process's environment, from which the secrets were wiped, and all of them. */
+static int spawn_with(struct solo *s, struct buf secrets[SETTINGS_SECRET_VARIABLES],
+                      struct err *err)
 {
     size_t n = 0;
     char **environment;
@@ -76,36 +77,37 @@ static int spawn_with(struct solo *s, struct buf *secrets, struct buf *token, st
 
     while (environ[n] != NULL)
         n++;
-    environment = calloc(n + 3, sizeof *environment);
-    if (environment == NULL || settings_secret_variables(s->settings, secrets, token) != 0) {
+    environment = calloc(n + SETTINGS_SECRET_VARIABLES + 1, sizeof *environment);
+    if (environment == NULL || settings_secret_variables(s->settings, secrets) != 0) {
         free(environment);
         return err_set(err, ERR_NOMEM, "cannot start %s: out of memory", ALERTER);
     }
     memcpy(environment, environ, n * sizeof *environment);
-    environment[n] = (char *)secrets->data;
-    environment[n + 1] = (char *)token->data;
+    for (size_t i = 0; i < SETTINGS_SECRET_VARIABLES; i++)
+        environment[n + i] = (char *)secrets[i].data;
     rc = fork_alerter(s, environment, err);
     free(environment);
     return rc;
 }
 
-static void wipe(struct buf *b)
+static void wipe(struct buf secrets[SETTINGS_SECRET_VARIABLES])
 {
-    if (b->len > 0)
-        explicit_bzero(b->data, b->len);
-    buf_close(b);
+    for (size_t i = 0; i < SETTINGS_SECRET_VARIABLES; i++) {
+        if (secrets[i].len > 0)
+            explicit_bzero(secrets[i].data, secrets[i].len);
+        buf_close(&secrets[i]);
+    }
 }
 
 static int spawn(struct solo *s, int64_t now_us, struct err *err)
 {
-    struct buf secrets, token;
+    struct buf secrets[SETTINGS_SECRET_VARIABLES];
     int rc;
 
-    buf_init(&secrets, SECRETS_MAX_BYTES);
-    buf_init(&token, SECRETS_MAX_BYTES);
-    rc = spawn_with(s, &secrets, &token, err);
-    wipe(&secrets);
-    wipe(&token);
+    for (size_t i = 0; i < SETTINGS_SECRET_VARIABLES; i++)
+        buf_init(&secrets[i], SECRETS_MAX_BYTES);
+    rc = spawn_with(s, secrets, err);
+    wipe(secrets);
     if (rc != 0)
         return rc;
     s->started_us = now_us;

@@ -22,6 +22,7 @@
 static const char FLAG[] = "FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING";
 static const char SECRET[] = "HEROKU_LOG_DRAIN_HMAC_SECRET";
 static const char TOKEN[] = "SLACK_BOT_TOKEN";
+static const char DATABASE[] = "DRAINWATCH_DATABASE_URL";
 
 struct row;
 /* Stores `value` (trimmed, never empty; it stays valid), or returns what would be right. */
@@ -185,6 +186,34 @@ static const char *set_token(struct settings *s, const struct row *row, char *va
     return NULL;
 }
 
+static bool is_database_url(const char *value)
+{
+    return strncmp(value, "postgres://", 11) == 0 || strncmp(value, "postgresql://", 13) == 0;
+}
+
+static const char *set_database(struct settings *s, const struct row *row, char *value)
+{
+    for (const char *c = value; *c != '\0'; c++) {
+        if (*c <= ' ' || *c >= 0x7f)
+            return "an address without spaces: write them, and letters beyond ASCII, as %20 and so "
+                   "on";
+    }
+    if (!is_database_url(value))
+        return "an address of PostgreSQL, such as postgres://USER:PASSWORD@HOST:5432/DATABASE";
+    *(const char **)field_of(s, row) = value;
+    return NULL;
+}
+
+static const char *set_schema(struct settings *s, const struct row *row, char *value)
+{
+    size_t n = strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789_");
+
+    if (value[n] != '\0' || value[0] < 'a' || value[0] > 'z' || n > SETTINGS_SCHEMA_MAX)
+        return "up to 41 of a to z, 0 to 9 and _, a letter first, such as drainwatch_test";
+    *(const char **)field_of(s, row) = value;
+    return NULL;
+}
+
 static char *trim(char *text)
 {
     size_t n;
@@ -236,6 +265,9 @@ static const struct row rows[] = {
     {"DRAINWATCH_RULES", "rules.yaml", set_text, FIELD(rules_path), "the rules file", false},
     {"DRAINWATCH_QUEUE", NULL, set_text, FIELD(queue),
      "ipc://PATH or tcp://HOST:PORT; unset: ipc:// in the state folder", false},
+    {DATABASE, NULL, set_database, FIELD(database_url),
+     "postgres://…: the state lies in this database, and records go through it", true},
+    {"DRAINWATCH_SCHEMA", "drainwatch", set_schema, FIELD(schema), "its schema there", false},
     {"DRAINWATCH_SOLO", "false", set_bool, FIELD(solo),
      "true: ingest starts the alerter beside itself", false},
     {"DRAINWATCH_STATE_DIR", "state", set_text, FIELD(state_dir), "folder for the journals", false},
@@ -405,6 +437,16 @@ static void note_api_url(const struct settings *s, struct buf *notes)
                               "in plain text (use https://, or an address of this machine)\n");
 }
 
+/* Heroku gives an app's first database this name. It may be another program's. */
+static void note_other_database(const struct settings *s, struct buf *notes)
+{
+    if (s->database_url == NULL && !is_unset(getenv("DATABASE_URL")) && !is_unset(getenv("DYNO")))
+        (void)buf_printf(notes,
+                         "DATABASE_URL is not used, so the state is lost at each restart of this "
+                         "dyno (if that database is for drainwatch: heroku addons:attach ADDON "
+                         "--as DRAINWATCH_DATABASE)\n");
+}
+
 /* DRAINWATCH_BIN is read by our scripts, which pass it on. */
 static bool is_setting(const char *name, size_t n)
 {
@@ -460,6 +502,7 @@ static void add_notes(const struct settings *s, struct buf *notes)
     note_flag(s, notes);
     note_secrets(s, notes);
     note_api_url(s, notes);
+    note_other_database(s, notes);
     if (s->spool_max_bytes > 0 && s->spool_max_bytes < JOURNAL_MAX_BYTES_LEAST)
         (void)buf_printf(notes,
                          "DRAINWATCH_SPOOL_MAX_BYTES is under %d KiB, the least that a journal can "
@@ -495,14 +538,20 @@ void settings_wipe_environment(void)
     }
 }
 
-int settings_secret_variables(const struct settings *s, struct buf *secrets, struct buf *token)
+int settings_secret_variables(const struct settings *s, struct buf out[SETTINGS_SECRET_VARIABLES])
 {
+    struct buf *secrets = &out[0], *token = &out[1], *database = &out[2];
+    int rc = 0;
+
     (void)buf_reserve(secrets, 4096); /* a buffer that grows leaves its content behind */
     (void)buf_printf(secrets, "%s=", SECRET);
     for (size_t i = 0; i < s->n_secrets; i++)
         (void)buf_printf(secrets, "%s%s", i == 0 ? "" : ",", s->secrets[i].bytes);
     (void)buf_printf(token, "%s=%s", TOKEN, s->slack_token == NULL ? "" : s->slack_token);
-    return secrets->failed != 0 ? secrets->failed : token->failed;
+    (void)buf_printf(database, "%s=%s", DATABASE, s->database_url == NULL ? "" : s->database_url);
+    for (size_t i = 0; i < SETTINGS_SECRET_VARIABLES; i++)
+        rc = err_worse(rc, out[i].failed);
+    return rc;
 }
 
 void settings_close(struct settings *s)

@@ -15,7 +15,9 @@
 enum {
     SETTINGS_SECRETS_MAX = 16,
     SETTINGS_SECRET_SHORT = 32, /* a shorter secret is noted: 128 bits in hex */
-    SETTINGS_OWNED_MAX = 20,
+    SETTINGS_SCHEMA_MAX = 41,   /* characters of a schema's name */
+    SETTINGS_OWNED_MAX = 24,
+    SETTINGS_SECRET_VARIABLES = 3,
     SETTINGS_FAULTS_MAX = 64 << 10,
 };
 
@@ -36,6 +38,8 @@ struct settings {
     const char *ca_dir;
     const char *rules_path;
     const char *queue;
+    const char *database_url; /* of PostgreSQL, a secret; NULL: none */
+    const char *schema;
     bool solo;
     const char *state_dir;
     int64_t max_body_bytes;
@@ -57,9 +61,9 @@ void settings_close(struct settings *s); /* overwrites the secrets */
 /* Overwrites the secrets in this process's environment and removes them from it, so that no child
  * inherits them. The settings that were read keep their own copies. */
 void settings_wipe_environment(void);
-/* Appends both secret variables as NAME=VALUE, for a child that needs them. Returns 0, ERR_FULL or
- * ERR_NOMEM. */
-int settings_secret_variables(const struct settings *s, struct buf *secrets, struct buf *token);
+/* Appends each secret variable as NAME=VALUE to a buffer of its own, for a child that needs them.
+ * Returns 0, ERR_FULL or ERR_NOMEM. */
+int settings_secret_variables(const struct settings *s, struct buf out[SETTINGS_SECRET_VARIABLES]);
 
 /* A table of all settings with defaults and meaning, for --help. */
 int settings_help(struct buf *out);

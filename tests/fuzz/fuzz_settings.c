@@ -28,8 +28,10 @@ static const char *const names[] = {
     "DRAINWATCH_HISTORY",
     "DRAINWATCH_HISTORY_MAX_BYTES",
     "DRAINWATCH_HISTROY", /* misspelt */
+    "DRAINWATCH_SCHEMA",
+    "DRAINWATCH_DATABASE_URL",
 };
-enum { NAMES = sizeof names / sizeof names[0], SECRET = 1, TOKEN = 3 };
+enum { NAMES = sizeof names / sizeof names[0], SECRET = 1, TOKEN = 3, DATABASE = NAMES - 1 };
 
 #define MARK "Kx9-Zq7-mW2" /* each secret ends in it */
 
@@ -41,6 +43,10 @@ static void check_values(const struct settings *s)
                memchr(s->secrets[i].bytes, ',', s->secrets[i].len) == NULL);
     for (const char *c = s->slack_token; c != NULL && *c != '\0'; c++)
         assert(isgraph((unsigned char)*c));
+    for (const char *c = s->database_url; c != NULL && *c != '\0'; c++)
+        assert(isgraph((unsigned char)*c));
+    assert(islower((unsigned char)s->schema[0]) && strlen(s->schema) <= SETTINGS_SCHEMA_MAX &&
+           strpbrk(s->schema, " \"'\\.;") == NULL);
     assert(strncasecmp(s->slack_api_url, "http", 4) == 0);
     assert(s->slack_api_url[strlen(s->slack_api_url) - 1] != '/');
     assert(s->rules_path[0] != '\0' && s->state_dir[0] != '\0' && s->queue[0] != '\0');
@@ -93,7 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         unsetenv(names[i]);
     while (in.n > 0) {
         unsigned i = feed_choice(&in, NAMES);
-        bool is_secret = i == SECRET || i == TOKEN;
+        bool is_secret = i == SECRET || i == TOKEN || i == DATABASE;
         char *value = feed_text(&in);
 
         set(names[i], value, is_secret);

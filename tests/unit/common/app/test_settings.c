@@ -60,6 +60,8 @@ UNIT_TEST(test_defaults)
     assert_false(o.settings.sync_full);
     assert_true(o.settings.history_us == 7 * TIME_DAY);
     assert_true(o.settings.history_max_bytes == INT64_C(1) << 30);
+    assert_null(o.settings.database_url);
+    assert_string_equal(o.settings.schema, "drainwatch");
     assert_non_null(strstr(buf_text(&o.notes), "unset, so alerting is off"));
     done(&o);
 }
@@ -183,6 +185,42 @@ UNIT_TEST(test_a_secret_value_is_never_shown)
     assert_null(strstr(buf_text(&o.faults), "xoxb-very"));
     assert_null(strstr(buf_text(&o.faults), "secret"));
     done(&o);
+}
+
+UNIT_TEST(test_a_database)
+{
+    static const char url[] = "postgres://u:xk%20z@h.example:5432/d?sslmode=verify-full";
+    static const char *const bad[] = {"mysql://u:xkz@h/d", "u:xkz@h/d", "postgres:u:xkz@h/d",
+                                      "postgres://u:xk z@h/d", "postgres://u:xkz\xc3\xa9@h/d"};
+    struct outcome o = read_env("DRAINWATCH_DATABASE_URL", url, "DRAINWATCH_SCHEMA", "a_1", NULL);
+
+    assert_int_equal(o.rc, 0);
+    assert_string_equal(o.settings.database_url, url);
+    assert_string_equal(o.settings.schema, "a_1");
+    done(&o);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        o = read_env("DRAINWATCH_DATABASE_URL", bad[i], NULL);
+        assert_int_equal(o.rc, ERR_INPUT);
+        assert_non_null(strstr(buf_text(&o.faults), "DRAINWATCH_DATABASE_URL"));
+        assert_null(strstr(buf_text(&o.faults), "xk"));
+        done(&o);
+    }
+}
+
+UNIT_TEST(test_a_schema_needs_no_quotes)
+{
+    static const char *const bad[] = {
+        "1a", "_a", "A", "a-b", "a.b", "a\"b", "a23456789_123456789_123456789_123456789_12"};
+    struct outcome o =
+        read_env("DRAINWATCH_SCHEMA", "a23456789_123456789_123456789_123456789_1", NULL);
+
+    assert_int_equal(o.rc, 0);
+    done(&o);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        o = read_env("DRAINWATCH_SCHEMA", bad[i], NULL);
+        assert_int_equal(o.rc, ERR_INPUT);
+        done(&o);
+    }
 }
 
 UNIT_TEST(test_tcp_needs_a_good_secret)
@@ -322,6 +360,26 @@ UNIT_TEST(test_an_address_of_slack_that_cannot_be_right)
     assert_note("SLACK_API_URL", "http://127.0.example/", in_plain_text);
 }
 
+static bool notes_database(const char *dyno, const char *ours)
+{
+    struct outcome o = read_env("DATABASE_URL", "postgres://u:xkz@h/d", "DYNO", dyno,
+                                "DRAINWATCH_DATABASE_URL", ours, NULL);
+    bool noted = strstr(buf_text(&o.notes), "DATABASE_URL is not used") != NULL;
+
+    assert_int_equal(o.rc, 0);
+    assert_null(strstr(buf_text(&o.notes), "xkz"));
+    done(&o);
+    return noted;
+}
+
+/* It may be another program's. */
+UNIT_TEST(test_heroku_s_first_database_is_not_used_in_silence)
+{
+    assert_true(notes_database("web.1", ""));
+    assert_false(notes_database("web.1", "postgres://u:xkz@h/d"));
+    assert_false(notes_database("", ""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +390,8 @@ int main(void)
         cmocka_unit_test(test_faults_name_setting_value_and_remedy),
         cmocka_unit_test(test_all_faults_at_once),
         cmocka_unit_test(test_a_secret_value_is_never_shown),
+        cmocka_unit_test(test_a_database),
+        cmocka_unit_test(test_a_schema_needs_no_quotes),
         cmocka_unit_test(test_tcp_needs_a_good_secret),
         cmocka_unit_test(test_names_and_values_are_shown_printably),
         cmocka_unit_test(test_a_spool_that_counts_as_a_larger_one_is_noted),
@@ -340,6 +400,7 @@ int main(void)
         cmocka_unit_test(test_an_empty_flag_is_called_unset),
         cmocka_unit_test(test_quotes_are_named),
         cmocka_unit_test(test_an_address_of_slack_that_cannot_be_right),
+        cmocka_unit_test(test_heroku_s_first_database_is_not_used_in_silence),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
