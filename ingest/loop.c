@@ -88,6 +88,16 @@ static bool is_healthy(void *ctx, char *reason, size_t size)
     return false;
 }
 
+static bool has_database(const struct loop *l)
+{
+    return l->settings->database_url != NULL;
+}
+
+static enum request_kept kept(void *ctx, const struct request *r)
+{
+    return spool_kept(ctx, r, clock_boot_us());
+}
+
 /* ---- a turn ---- */
 
 static void push_records(struct loop *l)
@@ -140,6 +150,7 @@ static void speak_to_alerter(struct loop *l, int64_t now_us)
     struct err err;
 
     notices_send(&l->notices, spool_exchange(&l->spool, now_us, &err) == 0 ? NULL : &err, now_us);
+    server_answer_held(l->server, clock_wall_us());
     trim_journal(l, now_us);
 }
 
@@ -148,6 +159,8 @@ static void say_notices(struct loop *l, int64_t now_us)
     struct sender_health health;
 
     spool_health(&l->spool, now_us, &health);
+    if (has_database(l))
+        notices_set_alone(&l->notices, spool_alone(&l->spool, now_us), &health, now_us);
     notices_say(&l->notices, &health, now_us);
 }
 
@@ -217,6 +230,13 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static int64_t hold_ends_us(const struct loop *l)
+{
+    const struct request *held = requests_held(server_requests(l->server));
+
+    return held == NULL ? INT64_MAX : request_place(held)->at_us + HOLD_US;
+}
+
 static int wait_ms(struct loop *l, int64_t now_us)
 {
     int64_t until_us = now_us + TIME_S; /* notices are looked at once a second */
@@ -227,6 +247,7 @@ static int wait_ms(struct loop *l, int64_t now_us)
     if (server_ms > 0)
         until_us = earlier(until_us, now_us + server_ms * TIME_MS);
     until_us = earlier(until_us, spool_wake_us(&l->spool));
+    until_us = earlier(until_us, hold_ends_us(l));
     until_us = earlier(until_us, notices_next_us(&l->notices));
     until_us = earlier(until_us, l->solo.start_again_us);
     if (l->stop_by_us != 0)
@@ -331,6 +352,8 @@ static int open_server(struct loop *l, struct err *err)
                                                 .book = l->book,
                                                 .on_receipt = notices_receipt,
                                                 .on_damage = notices_damage,
+                                                .kept = has_database(l) ? kept : NULL,
+                                                .kept_ctx = &l->spool,
                                                 .ctx = &l->notices},
                                  .is_healthy = is_healthy,
                                  .ctx = l},

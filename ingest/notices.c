@@ -18,6 +18,8 @@
 static const int64_t QUIET_US = 5 * TIME_S;
 /* An alerter that cannot be reached must not look like peace. */
 static const int64_t UNACKED_US = 30 * TIME_S;
+/* A restart of the database takes 0.3 s, and nobody need read of that. */
+static const int64_t ALONE_US = TIME_S;
 
 void notices_init(struct notices *n, int64_t now_us)
 {
@@ -94,13 +96,63 @@ void notices_send(struct notices *n, const struct err *failed, int64_t now_us)
                   failed->text);
 }
 
+/* ---- the database ---- */
+
+void notices_set_alone(struct notices *n, uint64_t records, const struct sender_health *health,
+                       int64_t now_us)
+{
+    struct notices_alone *a = &n->alone;
+
+    if (a->records == 0)
+        a->since_us = now_us;
+    a->records = records;
+    a->now_us = now_us;
+    snprintf(a->why, sizeof a->why, "%s", health->reason);
+}
+
+static bool is_alone(const struct notices_alone *a)
+{
+    return a->records > 0 && a->now_us - a->since_us >= ALONE_US;
+}
+
+static void write_alone(const struct notices_alone *a, char *text, size_t size)
+{
+    char words[TIME_WORDS_SIZE], count[TEXT_COUNT_SIZE];
+
+    text_format_count(a->records, count);
+    time_format_words((a->now_us - a->since_us) / TIME_S * TIME_S, words);
+    snprintf(text, size,
+             "%s %s in the local journal alone, because the database has been late or away for "
+             "%s%s%s",
+             count, text_plural(a->records, "record is", "records are"), words,
+             a->why[0] == '\0' ? "" : ": ", a->why);
+}
+
+static void say_alone(struct notices_alone *a, int64_t now_us)
+{
+    char text[2 * SENDER_REASON_SIZE];
+
+    if (is_alone(a) && throttle_add(&a->throttle, 1, now_us) > 0) {
+        write_alone(a, text, sizeof text);
+        log_warning("%s; bring it back before this disk is lost", text);
+    } else if (a->records == 0 && throttle_is_over(&a->throttle, QUIET_US, now_us)) {
+        log_info("the database has the records of all deliveries again");
+    }
+}
+
 bool notices_is_healthy(const struct notices *n, char *reason, size_t size)
 {
+    bool is_well = false;
+
     if (n->writing.lasts)
         snprintf(reason, size, "%s", n->writing.last.text);
     else if (n->sending.lasts)
         snprintf(reason, size, "records cannot be sent to the alerter: %s", n->sending.last.text);
-    return !n->writing.lasts && !n->sending.lasts;
+    else if (is_alone(&n->alone))
+        write_alone(&n->alone, reason, size);
+    else
+        is_well = true;
+    return is_well;
 }
 
 static bool is_over(struct notices_fault *f, int64_t now_us)
@@ -116,7 +168,7 @@ static void say_alerter(struct notices *n, const struct sender_health *health, i
         return;
     }
     /* At a common start the alerter may come a little later. */
-    if (now_us - n->started_us < SENDER_SILENCE_US ||
+    if (now_us - n->started_us < SENDER_SILENCE_US || is_alone(&n->alone) ||
         throttle_add(&n->alerter_away, 1, now_us) == 0)
         return;
     if (health->ok)
@@ -130,6 +182,7 @@ static void say_alerter(struct notices *n, const struct sender_health *health, i
 void notices_say(struct notices *n, const struct sender_health *health, int64_t now_us)
 {
     say_sums(n, now_us, false);
+    say_alone(&n->alone, now_us);
     say_alerter(n, health, now_us);
     if (is_over(&n->writing, now_us))
         log_info("the journal takes records again");

@@ -21,6 +21,14 @@ struct notices_fault {
     struct err last; /* how */
 };
 
+/* The journals alone hold records, because the database is late or away. */
+struct notices_alone {
+    struct throttle throttle;
+    uint64_t records; /* 0: they do not */
+    int64_t since_us, now_us;
+    char why[SENDER_REASON_SIZE]; /* "": not known */
+};
+
 struct notices {
     int64_t started_us;
     struct receipts receipts;
@@ -28,6 +36,7 @@ struct notices {
     struct throttle alerter_away;
     struct notices_fault writing;
     struct notices_fault sending;
+    struct notices_alone alone;
 };
 
 /* All times are clock_boot_us. */
@@ -45,7 +54,12 @@ void notices_write(struct notices *n, const struct err *failed, int64_t now_us);
  * no delivery: accepted records are in the journal, and are sent later. */
 void notices_send(struct notices *n, const struct err *failed, int64_t now_us);
 
-/* Returns true if the journal is well, or false with the reason in one line. */
+/* With a database, once a turn: the records that the journals alone hold, as spool_alone tells. */
+void notices_set_alone(struct notices *n, uint64_t records, const struct sender_health *health,
+                       int64_t now_us);
+
+/* Returns true if the journal is well, and the database takes its records in time, or false with
+ * the reason in one line. */
 bool notices_is_healthy(const struct notices *n, char *reason, size_t size);
 
 /* Logs the notices that are due. Call it once a turn, and at notices_next_us at the latest. */

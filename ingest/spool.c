@@ -94,7 +94,7 @@ int spool_open(struct spool *s, const struct settings *settings, int64_t now_us,
 {
     int rc;
 
-    *s = (struct spool){.settings = settings};
+    *s = (struct spool){.settings = settings, .opened_us = now_us};
     rc = open_lanes(s, now_us, err);
     if (rc != 0)
         spool_close(s);
@@ -146,7 +146,7 @@ static uint64_t matches_of(const struct request *r)
 
 /* Appends all records of a request. Returns 0 or an error; `torn` tells that some are in already.
  */
-static int append_request(struct spool_lane *l, const struct request *r, bool *torn,
+static int append_request(const struct spool_lane *l, const struct request *r, bool *torn,
                           struct err *err)
 {
     size_t n;
@@ -165,8 +165,9 @@ static int append_request(struct spool_lane *l, const struct request *r, bool *t
 /* Appends all of the lane that is not refused yet. Returns 0 or the error of the last that was
  * refused now; `torn` tells that a part of it is in, so that the transaction must begin again. */
 static int append_all(struct spool *s, enum backlog_lane lane, struct request *waiting, bool *torn,
-                      struct err *err)
+                      int64_t now_us, struct err *err)
 {
+    const struct spool_lane *l = &s->lanes[lane];
     int failed = 0;
 
     *torn = false;
@@ -175,11 +176,10 @@ static int append_all(struct spool *s, enum backlog_lane lane, struct request *w
 
         if (!request_is_accepted(r) || lane_of(s, r) != lane)
             continue;
-        rc = append_request(&s->lanes[lane], r, torn, err);
-        if (rc == 0)
-            continue;
-        request_set_accepted(r, false);
-        failed = rc;
+        rc = append_request(l, r, torn, err);
+        request_set_accepted(r, rc == 0);
+        request_set_place(r, (struct request_place){(int)lane, journal_last(l->journal), now_us});
+        failed = rc != 0 ? rc : failed;
     }
     return failed;
 }
@@ -193,7 +193,7 @@ static void refuse_all(struct spool *s, enum backlog_lane lane, struct request *
 }
 
 static int record_lane(struct spool *s, enum backlog_lane lane, struct request *waiting,
-                       struct err *err)
+                       int64_t now_us, struct err *err)
 {
     struct spool_lane *l = &s->lanes[lane];
     bool torn = true;
@@ -205,7 +205,7 @@ static int record_lane(struct spool *s, enum backlog_lane lane, struct request *
         rc = journal_begin(l->journal, err);
         if (rc != 0)
             break;
-        failed = append_all(s, lane, waiting, &torn, err);
+        failed = append_all(s, lane, waiting, &torn, now_us, err);
         refused = failed != 0 ? failed : refused;
         if (torn)
             undo(l);
@@ -249,13 +249,13 @@ static int record_bulk(struct spool *s, struct request *waiting, int64_t now_us,
         return rc;
     }
     s->n_lanes = BACKLOG_LANES;
-    return record_lane(s, BACKLOG_BULK, waiting, err);
+    return record_lane(s, BACKLOG_BULK, waiting, now_us, err);
 }
 
 int spool_record(struct spool *s, struct request *waiting, int64_t now_us, struct err *err)
 {
     bool is_bulk_used = begin(s, waiting, now_us);
-    int quick = record_lane(s, BACKLOG_QUICK, waiting, err), bulk = 0;
+    int quick = record_lane(s, BACKLOG_QUICK, waiting, now_us, err), bulk = 0;
     struct err second;
 
     if (is_bulk_used)
@@ -275,6 +275,38 @@ bool spool_trim_due(const struct spool *s, int64_t now_us)
     for (int i = 0; i < s->n_lanes; i++)
         is_due = is_due || sender_trim_due(s->lanes[i].sender, now_us);
     return is_due;
+}
+
+/* ---- the database ---- */
+
+static bool is_late(const struct spool_lane *l, int64_t now_us)
+{
+    struct sender_health health;
+
+    sender_health(l->sender, now_us, &health);
+    return !health.ok || health.waiting_us > HOLD_US;
+}
+
+enum request_kept spool_kept(const struct spool *s, const struct request *r, int64_t now_us)
+{
+    const struct request_place *place = request_place(r);
+    const struct spool_lane *l = &s->lanes[place->lane];
+
+    if (place->at_us <= s->opened_us) /* in a journal that was set aside since then */
+        return REQUEST_KEPT_DISK;
+    return hold_judge(place->position <= sender_acked(l->sender), is_late(l, now_us),
+                      now_us - place->at_us);
+}
+
+uint64_t spool_alone(const struct spool *s, int64_t now_us)
+{
+    uint64_t alone = 0;
+
+    for (int i = 0; i < s->n_lanes; i++) {
+        if (is_late(&s->lanes[i], now_us))
+            alone += sender_waiting(s->lanes[i].sender);
+    }
+    return alone;
 }
 
 /* ---- the alerter ---- */

@@ -14,6 +14,7 @@
 #include "common/queue/sender.h"
 #include "common/storage/journal.h"
 #include "ingest/backlog.h"
+#include "ingest/hold.h"
 #include "ingest/http/request.h"
 
 #include <stdbool.h>
@@ -32,6 +33,7 @@ struct spool {
     int n_lanes; /* open ones, the quick lane first */
     struct backlog backlog;
     int64_t look_us; /* when the state folder is looked at again */
+    int64_t opened_us;
 };
 
 /* Opens the state folder's journals and connects to the alerter. `settings` is borrowed. Returns 0;
@@ -41,9 +43,9 @@ int spool_open(struct spool *s, const struct settings *settings, int64_t now_us,
 void spool_close(struct spool *s); /* all zeros is fine */
 
 /* Records all of these requests, in one transaction a lane, and sets for each whether it is
- * accepted. What fits is accepted even if others do not fit. Removes acked records, too, so call it
- * without requests if spool_trim_due. Returns 0 if all are accepted, or the error of one that is
- * not. */
+ * accepted, and its place. What fits is accepted even if others do not fit. Removes acked records,
+ * too, so call it without requests if spool_trim_due. Returns 0 if all are accepted, or the error
+ * of one that is not. */
 int spool_record(struct spool *s, struct request *waiting, int64_t now_us, struct err *err);
 bool spool_trim_due(const struct spool *s, int64_t now_us);
 
@@ -67,6 +69,12 @@ void spool_maintain(struct spool *s, bool is_idle);
  * removed or replaced, because nobody could read its records again. Sets a damaged journal
  * aside and opens a new one: records that it took from then on would be lost with it. */
 int spool_check(struct spool *s, int64_t now_us, struct err *err);
+
+/* With a database: where an accepted request is kept. */
+enum request_kept spool_kept(const struct spool *s, const struct request *r, int64_t now_us);
+/* With a database: the records that these journals alone hold, if it takes them late or not at all;
+ * 0: it takes them in time. */
+uint64_t spool_alone(const struct spool *s, int64_t now_us);
 
 uint64_t spool_waiting(const struct spool *s); /* records that the alerter has not acked */
 void spool_health(const struct spool *s, int64_t now_us, struct sender_health *out);

@@ -124,10 +124,12 @@ static void describe(const struct startup_config *config, struct buf *out)
     const struct settings *s = &config->settings;
     const struct rules *rules = config->rules;
 
-    (void)buf_printf(out, "alerting is %s\n%zu %s; Slack token %s; state in %s; queue %s\n%s: ",
+    (void)buf_printf(out, "alerting is %s\n%zu %s; Slack token %s; state in %s; queue %s%s%s\n%s: ",
                      s->enabled ? "on" : "OFF, so nothing is posted", s->n_secrets,
                      text_plural(s->n_secrets, "secret", "secrets"),
-                     s->slack_token ? "set" : "unset", s->state_dir, s->queue, s->rules_path);
+                     s->slack_token ? "set" : "unset", s->state_dir, s->queue,
+                     s->database_url != NULL ? "; database set, schema " : "",
+                     s->database_url != NULL ? s->schema : "", s->rules_path);
     if (rules->app_names.n == 1)
         (void)buf_printf(out, "app %s, ", rules->app_names.items[0]);
     else

@@ -478,7 +478,7 @@ bool requests_release(struct requests *rs)
 
     DL_FOREACH_SAFE(rs->held, r, next)
     {
-        enum request_kept kept = rs->options.kept(rs->options.ctx, r);
+        enum request_kept kept = rs->options.kept(rs->options.kept_ctx, r);
 
         if (kept != REQUEST_KEPT_NOWHERE)
             release(rs, r, kept);

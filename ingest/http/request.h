@@ -36,7 +36,8 @@ struct requests_options {
     void (*on_damage)(void *ctx, const char *drain, uint64_t frames, bool body);
     /* With a database: asked about each accepted delivery with records, again and again until it
      * returns another value than REQUEST_KEPT_NOWHERE. NULL: no answer is held back or tells it. */
-    enum request_kept (*kept)(void *ctx, const struct request *r);
+    enum request_kept (*kept)(void *kept_ctx, const struct request *r);
+    void *kept_ctx;
     void *ctx;
 };
 

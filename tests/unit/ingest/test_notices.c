@@ -93,6 +93,49 @@ UNIT_TEST(test_records_that_nobody_acks)
     assert_non_null(strstr(heard_say(&slow, TIME_MINUTE), "7 records wait for the alerter's ack"));
 }
 
+static const char *heard_alone(uint64_t records, const struct sender_health *health, int64_t now_us)
+{
+    notices_set_alone(&n, records, health, now_us);
+    return heard_say(health, now_us);
+}
+
+UNIT_TEST(test_a_database_that_is_late)
+{
+    const char *said;
+
+    assert_string_equal(heard_alone(0, &well, TIME_S), "");
+    assert_string_equal(heard_alone(3, &well, 2 * TIME_S), "");
+    assert_true(
+        notices_is_healthy(&n, reason, sizeof reason)); /* a restart of it takes no longer */
+    said = heard_alone(1234, &well, 3 * TIME_S);
+    assert_non_null(strstr(said,
+                           "1,234 records are in the local journal alone, because the "
+                           "database has been late or away for 1 second; bring it back"));
+    assert_false(notices_is_healthy(&n, reason, sizeof reason));
+    assert_string_equal(reason, "1,234 records are in the local journal alone, because the "
+                                "database has been late or away for 1 second");
+    assert_string_equal(heard_alone(1235, &well, 62 * TIME_S), "");
+    assert_non_null(strstr(heard_alone(1, &well, 63 * TIME_S), "1 record is in"));
+    assert_string_equal(heard_alone(0, &well, 64 * TIME_S), "");
+    assert_true(notices_is_healthy(&n, reason, sizeof reason));
+    assert_string_equal(heard_alone(0, &well, 67 * TIME_S), "");
+    assert_non_null(strstr(heard_alone(0, &well, 68 * TIME_S), "the database has the records"));
+    assert_string_equal(heard_alone(0, &well, 69 * TIME_S), "");
+}
+
+/* One line tells both. */
+UNIT_TEST(test_a_database_that_is_away)
+{
+    const struct sender_health away = {.reason = "no answer from the database"};
+    const char *said;
+
+    assert_string_equal(heard_alone(2, &away, TIME_S), "");
+    said = heard_alone(2, &away, TIME_MINUTE + TIME_S);
+    assert_non_null(strstr(said, "2 records are in the local journal alone"));
+    assert_non_null(strstr(said, "for 1 minute: no answer from the database;"));
+    assert_null(strstr(said, "no alert is sent"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -100,6 +143,8 @@ int main(void)
         cmocka_unit_test_setup(test_a_failed_read_answers_no_delivery_503, set_up),
         cmocka_unit_test_setup(test_an_alerter_that_is_away, set_up),
         cmocka_unit_test_setup(test_records_that_nobody_acks, set_up),
+        cmocka_unit_test_setup(test_a_database_that_is_late, set_up),
+        cmocka_unit_test_setup(test_a_database_that_is_away, set_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

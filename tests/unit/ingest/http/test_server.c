@@ -99,6 +99,7 @@ static int open_server(void **state, bool has_database)
                                                             .on_receipt = on_receipt,
                                                             .on_damage = on_damage,
                                                             .kept = has_database ? kept : NULL,
+                                                            .kept_ctx = &f,
                                                             .ctx = &f},
                                              .is_healthy = is_healthy,
                                              .ctx = &f},
