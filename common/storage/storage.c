@@ -8,7 +8,7 @@
 
 enum {
     PACKED_KEPT_MAX = 64 << 10, /* bytes of memory kept for packing from entry to entry */
-    FREE_ROOM_ENTRIES = 2000,
+    FREE_ROOM_ROWS = 2000,
     FREE_ROOM_BYTES = 8 << 20, /* freed by one storage_free_room, if there is so much */
     /* This part of max_bytes must lie behind a snapshot before another one is asked for. */
     SNAPSHOT_SHARE = 8,
@@ -221,7 +221,6 @@ static void note_append(struct storage *s, bool is_snapshot, int64_t position, i
 int storage_append(struct storage *s, const struct wire_entry *entry, int64_t *position,
                    struct err *err)
 {
-    bool is_snapshot = entry->input == WIRE_INPUT_SNAPSHOT;
     int64_t at = 0;
     int rc;
 
@@ -233,11 +232,9 @@ int storage_append(struct storage *s, const struct wire_entry *entry, int64_t *p
     else if (rc != 0)
         rc = no_memory(err);
     if (rc == 0)
-        rc = s->ops->append(s, (struct wire_bytes){s->packed.data, s->packed.len}, &at, err);
-    if (rc == 0 && is_snapshot)
-        rc = s->ops->put_snapshot(s, at, entry->step_us, err);
+        rc = s->ops->append(s, entry, (struct wire_bytes){s->packed.data, s->packed.len}, &at, err);
     if (rc == 0)
-        note_append(s, is_snapshot, at, entry->step_us, s->packed.len);
+        note_append(s, entry->input == WIRE_INPUT_SNAPSHOT, at, entry->step_us, s->packed.len);
     if (s->packed.cap > PACKED_KEPT_MAX)
         buf_close(&s->packed);
     if (position != NULL)
@@ -306,9 +303,7 @@ static bool has_old_entries(const struct storage *s)
 
 static int trim_entries(struct storage *s, int n, struct err *err)
 {
-    int64_t to = s->ops->first(s) + n - 1;
-
-    return s->ops->trim(s, to < s->history.start ? to : s->history.start - 1, err);
+    return s->ops->trim(s, s->history.start, n, err);
 }
 
 static int trim_rows(struct storage *s, int n, struct err *err)
@@ -369,11 +364,11 @@ int storage_trim(struct storage *s, int64_t now_us, int64_t keep_us, int64_t max
     assert(s->in_transaction);
     /* The size falls only once old entries are deleted, so the start does not move before that. */
     if (has_old_entries(s))
-        rc = trim_entries(s, STORAGE_TRIM_ENTRIES, err);
+        rc = trim_entries(s, STORAGE_TRIM_ROWS, err);
     else if (is_next_due(s, now_us, keep_us, max_bytes))
         rc = advance(s, now_us, keep_us, err);
     else if (s->history.has_old_rows)
-        rc = trim_rows(s, STORAGE_TRIM_ENTRIES, err);
+        rc = trim_rows(s, STORAGE_TRIM_ROWS, err);
     else if (needs_snapshot(s, max_bytes)) {
         *next = STORAGE_TRIM_NEEDS_SNAPSHOT;
         return 0;
@@ -387,11 +382,11 @@ static int free_some(struct storage *s, bool *left, struct err *err)
 {
     *left = true;
     if (has_old_entries(s))
-        return trim_entries(s, FREE_ROOM_ENTRIES, err);
+        return trim_entries(s, FREE_ROOM_ROWS, err);
     if (s->history.next != 0)
         return move_start(s, s->history.next, err);
     *left = s->history.has_old_rows;
-    return trim_rows(s, FREE_ROOM_ENTRIES, err);
+    return trim_rows(s, FREE_ROOM_ROWS, err);
 }
 
 int storage_free_room(struct storage *s, struct err *err)

@@ -234,14 +234,15 @@ struct storage_ops {
     int (*begin)(struct storage *s, struct err *err);
     int (*commit)(struct storage *s, struct err *err);
     void (*rollback)(struct storage *s);
-    /* Positions have no holes. read calls `fn` for packed entries. trim deletes all up to and with
-     * `position`. */
-    int (*append)(struct storage *s, struct wire_bytes packed, int64_t *position, struct err *err);
+    /* Positions have no holes. append stores the packed form of an entry, and notes a snapshot in
+     * the index of snapshots. read calls `fn` for packed entries. trim deletes the oldest entries
+     * before `before`, at most `n` rows of them. */
+    int (*append)(struct storage *s, const struct wire_entry *entry, struct wire_bytes packed,
+                  int64_t *position, struct err *err);
     int (*read)(struct storage *s, int64_t from, storage_bytes_fn *fn, void *ctx, struct err *err);
-    int (*trim)(struct storage *s, int64_t position, struct err *err);
+    int (*trim)(struct storage *s, int64_t before, int n, struct err *err);
     int64_t (*first)(const struct storage *s); /* position of the oldest stored entry, 0: none */
-    /* The index of snapshots. next_snapshot finds the oldest one behind `position` (0: none). */
-    int (*put_snapshot)(struct storage *s, int64_t position, int64_t step_us, struct err *err);
+    /* Finds the oldest snapshot behind `position`, 0 if there is none. */
     int (*next_snapshot)(struct storage *s, int64_t position, int64_t *next, int64_t *step_us,
                          struct err *err);
     /* Where the stream begins, 0 at first. put_start deletes snapshots before it from the index. */
@@ -347,7 +348,7 @@ enum storage_trimmed {
      * another snapshot, then trim. */
     STORAGE_TRIM_NEEDS_SNAPSHOT,
 };
-enum { STORAGE_TRIM_ENTRIES = 500 }; /* at most, in one storage_trim */
+enum { STORAGE_TRIM_ROWS = 500 }; /* at most, of each kind, in one storage_trim */
 
 /* Within a transaction, once a turn: deletes history that is older than `keep_us` or beyond
  * `max_bytes`, up to a snapshot, in small steps. Finished outbox rows and refused records go with

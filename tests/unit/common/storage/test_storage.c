@@ -297,7 +297,7 @@ static void test_history_goes_by_age(void **state)
     /* The snapshot of minute 19 is the newest that is ten minutes old. */
     turns = trim(t, now_us, 10 * TIME_MINUTE, INT64_MAX, &next);
     assert_int_equal(next, STORAGE_TRIM_DONE);
-    assert_in_range(turns, 19 * 201 / STORAGE_TRIM_ENTRIES, 19 * 201 / STORAGE_TRIM_ENTRIES + 4);
+    assert_in_range(turns, 19 * 201 / STORAGE_TRIM_ROWS, 19 * 201 / STORAGE_TRIM_ROWS + 4);
     l = fold(t, t->s, 0);
     assert_int_equal(l.n, 11 * 201);
     reopen(t);
