@@ -18,6 +18,8 @@ static int serve(struct startup_config *config, int signals)
     int rc = process_make_folder(config->settings.state_dir, &err);
     int exit_code;
 
+    if (!config->settings.solo)
+        startup_forget_token(config);
     if (rc == 0) {
         rc = loop_open(&(struct loop_options){.settings = &config->settings,
                                               .rules = config->rules,

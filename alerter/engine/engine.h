@@ -146,7 +146,7 @@ struct engine_outcomes {
     size_t n_cooled;
 };
 
-struct engine *engine_new(void); /* NULL: no memory */
+struct engine *engine_new(void);    /* NULL: no memory */
 void engine_free(struct engine *e); /* NULL is fine */
 
 /* Sets other bounds, each at least 1 and at most the one above. State beyond them goes when it is

@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 8192 };
+enum { LINE_MAX_BYTES = 8192, SLACK_TOKEN_LEAST = 13 };
 
 static struct {
     const char *program;
@@ -64,21 +64,45 @@ void log_forget_secrets(void)
     state.n_secrets = 0;
 }
 
-size_t log_without_secrets(char *text, size_t len)
+/* Puts a mark in the place of the `n` bytes at `at`. Returns the new length. */
+static size_t mark_secret(char *text, size_t len, char *at, size_t n)
 {
     static const char mark[] = "…";
+    size_t behind = len - (size_t)(at - text) - n;
+
+    memcpy(at, mark, sizeof mark - 1);
+    memmove(at + sizeof mark - 1, at + n, behind);
+    return len - n + sizeof mark - 1;
+}
+
+/* The length of a token of Slack's form, such as xoxb-1234567890-abc; 0 if the text does not begin
+ * with one. */
+static size_t slack_token_length(const char *text, size_t len)
+{
+    size_t n = 5;
+
+    if (len < n || memcmp(text, "xox", 3) != 0 || !text_is_letter(text[3]) || text[4] != '-')
+        return 0;
+    while (n < len && (text_is_letter(text[n]) || text_is_digit(text[n]) || text[n] == '-'))
+        n++;
+    return n < SLACK_TOKEN_LEAST ? 0 : n;
+}
+
+size_t log_without_secrets(char *text, size_t len)
+{
+    char *at;
 
     for (size_t i = 0; i < state.n_secrets; i++) {
         size_t n = state.secrets[i].len;
-        char *at;
 
-        while ((at = memmem(text, len, state.secrets[i].bytes, n)) != NULL) {
-            size_t behind = len - (size_t)(at - text) - n;
+        while ((at = memmem(text, len, state.secrets[i].bytes, n)) != NULL)
+            len = mark_secret(text, len, at, n);
+    }
+    for (at = text; (at = memmem(at, len - (size_t)(at - text), "xox", 3)) != NULL; at++) {
+        size_t n = slack_token_length(at, len - (size_t)(at - text));
 
-            memcpy(at, mark, sizeof mark - 1);
-            memmove(at + sizeof mark - 1, at + n, behind);
-            len -= n - (sizeof mark - 1);
-        }
+        if (n > 0)
+            len = mark_secret(text, len, at, n);
     }
     return len;
 }

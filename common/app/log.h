@@ -3,7 +3,8 @@
  * A line begins with the UTC time and the program's name. The time is left out under systemd's
  * journal and on Heroku, which add their own. A drain may watch the app that drainwatch runs in, so
  * lines that begin with "drainwatch" match no rule, and the program's name must begin so. Control
- * bytes are shown as \xNN, values of drain_token= and every registered secret as "…". */
+ * bytes are shown as \xNN. Values of drain_token=, Slack's tokens, which have a form of their own,
+ * and every registered secret are shown as "…". */
 #ifndef DRAINWATCH_COMMON_APP_LOG_H
 #define DRAINWATCH_COMMON_APP_LOG_H
 

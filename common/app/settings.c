@@ -538,6 +538,17 @@ void settings_wipe_environment(void)
     }
 }
 
+void settings_forget_token(struct settings *s)
+{
+    for (size_t i = 0; i < s->n_owned && s->slack_token != NULL; i++) {
+        struct settings_owned *o = &s->owned[i];
+
+        if (s->slack_token >= o->text && s->slack_token < o->text + o->size)
+            explicit_bzero(o->text, o->size);
+    }
+    s->slack_token = NULL;
+}
+
 int settings_secret_variables(const struct settings *s, struct buf out[SETTINGS_SECRET_VARIABLES])
 {
     struct buf *secrets = &out[0], *token = &out[1], *database = &out[2];

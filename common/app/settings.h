@@ -61,6 +61,8 @@ void settings_close(struct settings *s); /* overwrites the secrets */
 /* Overwrites the secrets in this process's environment and removes them from it, so that no child
  * inherits them. The settings that were read keep their own copies. */
 void settings_wipe_environment(void);
+/* Overwrites Slack's token, for a program that posts nothing. */
+void settings_forget_token(struct settings *s);
 /* Appends each secret variable as NAME=VALUE to a buffer of its own, for a child that needs them.
  * Returns 0, ERR_FULL or ERR_NOMEM. */
 int settings_secret_variables(const struct settings *s, struct buf out[SETTINGS_SECRET_VARIABLES]);

@@ -213,6 +213,13 @@ int startup_settings(const struct startup_program *program, struct settings *set
     return code;
 }
 
+void startup_forget_token(struct startup_config *config)
+{
+    log_forget_secrets();
+    settings_forget_token(&config->settings);
+    hide_secrets(&config->settings);
+}
+
 void startup_release(struct startup_config *config)
 {
     rules_free(config->rules);

@@ -32,6 +32,8 @@ struct startup_config {
 /* Reads settings and rules. Returns STARTUP_OK; STARTUP_CONFIG if there are faults; STARTUP_FAILED
  * if memory ran out. startup_release is due after STARTUP_OK. */
 int startup_configure(const struct startup_program *program, struct startup_config *config);
+/* For a program that posts nothing: overwrites Slack's token. */
+void startup_forget_token(struct startup_config *config);
 /* Logs the notes, each as a warning. */
 void startup_log_notes(const struct buf *notes);
 void startup_release(struct startup_config *config);

@@ -79,7 +79,7 @@ def test_run_keeps_one_secret(run, tmp_path):
     tokens = set()
     for _ in range(2):
         program = run()
-        tokens.add(re.search(r"drain_token=(\w+)", program.wait_said("curl -i ")[0])[1])
+        tokens.add(re.search(r'"(\w{64})" \| curl', program.wait_said("curl -i ")[0])[1])
         program.stop()
     file = tmp_path / "state" / "secret"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -81,6 +81,14 @@ UNIT_TEST(test_no_secret_is_said)
     assert_non_null(strstr(text, "drain_token=…&y=1"));
 }
 
+/* Ingest does not keep the token, and a drain may send it by mistake. */
+UNIT_TEST(test_a_token_of_slacks_form_is_not_said)
+{
+    heard_begin();
+    log_info("xoxp-1234-5678-abcdEF, xoxb-12345678xoxb-9 xox xoxb-short");
+    assert_non_null(strstr(heard_end(), "msg=\"…, … xox xoxb-short\""));
+}
+
 UNIT_TEST(test_a_long_line_is_cut)
 {
     static char long_text[100000];
@@ -102,6 +110,7 @@ int main(void)
         cmocka_unit_test(test_the_time_is_left_to_the_journal_and_to_heroku),
         cmocka_unit_test(test_what_comes_from_outside_stays_on_its_line),
         cmocka_unit_test(test_no_secret_is_said),
+        cmocka_unit_test(test_a_token_of_slacks_form_is_not_said),
         cmocka_unit_test(test_a_long_line_is_cut),
     };
 

@@ -128,6 +128,19 @@ UNIT_TEST(test_good_values)
     done(&o);
 }
 
+UNIT_TEST(test_the_token_can_be_forgotten_alone)
+{
+    struct outcome o = read_env("PORT", "5000", "SLACK_BOT_TOKEN", " xoxb-1", NULL);
+    const char *token = o.settings.slack_token;
+
+    settings_forget_token(&o.settings);
+    assert_null(o.settings.slack_token);
+    assert_string_equal(token, "");
+    assert_string_equal(o.settings.state_dir, "state");
+    settings_forget_token(&o.settings); /* there is none any more */
+    done(&o);
+}
+
 UNIT_TEST(test_faults_name_setting_value_and_remedy)
 {
     static const struct {
@@ -387,6 +400,7 @@ int main(void)
         cmocka_unit_test(test_flag),
         cmocka_unit_test(test_secrets),
         cmocka_unit_test(test_good_values),
+        cmocka_unit_test(test_the_token_can_be_forgotten_alone),
         cmocka_unit_test(test_faults_name_setting_value_and_remedy),
         cmocka_unit_test(test_all_faults_at_once),
         cmocka_unit_test(test_a_secret_value_is_never_shown),
