@@ -20,8 +20,9 @@ struct err {
     char text[1024]; /* always terminated; one line, no newline at its end */
 };
 
-/* Formats the message into `err` (cut to fit) and returns `code`, so that a caller can write
- * `return err_set(err, ERR_INPUT, ...)`. `err` must not be NULL. */
+/* Formats the message into `err` (cut to fit, with "?" for each control byte and each byte that is
+ * no UTF-8) and returns `code`, so that a caller can write `return err_set(err, ERR_INPUT, ...)`.
+ * `err` must not be NULL. */
 int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* The worse of two results; ERR_NOMEM is the worst. */

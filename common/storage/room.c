@@ -102,6 +102,8 @@ static void count(struct room *r)
 {
     r->pages = number(r->count_pages, r->pages);
     r->free_pages = number(r->count_free, r->free_pages);
+    if (r->free_pages < 0 || r->free_pages > r->pages) /* a damaged head */
+        r->free_pages = 0;
     r->uncounted = 0;
 }
 
