@@ -279,22 +279,14 @@ bool spool_trim_due(const struct spool *s, int64_t now_us)
 
 /* ---- the database ---- */
 
-static bool is_late(const struct spool_lane *l, int64_t now_us)
-{
-    struct sender_health health;
-
-    sender_health(l->sender, now_us, &health);
-    return !health.ok || health.waiting_us > HOLD_US;
-}
-
 enum request_kept spool_kept(const struct spool *s, const struct request *r, int64_t now_us)
 {
     const struct request_place *place = request_place(r);
-    const struct spool_lane *l = &s->lanes[place->lane];
+    const struct sender *sender = s->lanes[place->lane].sender;
 
     if (place->at_us <= s->opened_us) /* in a journal that was set aside since then */
         return REQUEST_KEPT_DISK;
-    return hold_judge(place->position <= sender_acked(l->sender), is_late(l, now_us),
+    return hold_judge(sender_is_safe(sender, place->position), sender_is_late(sender, now_us),
                       now_us - place->at_us);
 }
 
@@ -303,8 +295,9 @@ uint64_t spool_alone(const struct spool *s, int64_t now_us)
     uint64_t alone = 0;
 
     for (int i = 0; i < s->n_lanes; i++) {
-        if (is_late(&s->lanes[i], now_us))
-            alone += sender_waiting(s->lanes[i].sender);
+        const struct sender *sender = s->lanes[i].sender;
+
+        alone += sender_is_late(sender, now_us) ? sender_waiting(sender) : 0;
     }
     return alone;
 }
