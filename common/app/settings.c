@@ -5,6 +5,7 @@
 #include "common/base/nearest.h"
 #include "common/base/text.h"
 #include "common/base/time.h"
+#include "common/pg/pg.h"
 #include "common/storage/journal.h"
 
 #include <arpa/inet.h>
@@ -186,29 +187,15 @@ static const char *set_token(struct settings *s, const struct row *row, char *va
     return NULL;
 }
 
-static bool is_database_url(const char *value)
-{
-    return strncmp(value, "postgres://", 11) == 0 || strncmp(value, "postgresql://", 13) == 0;
-}
-
 static const char *set_database(struct settings *s, const struct row *row, char *value)
 {
-    for (const char *c = value; *c != '\0'; c++) {
-        if (*c <= ' ' || *c >= 0x7f)
-            return "an address without spaces: write them, and letters beyond ASCII, as %20 and so "
-                   "on";
-    }
-    if (!is_database_url(value))
-        return "an address of PostgreSQL, such as postgres://USER:PASSWORD@HOST:5432/DATABASE";
     *(const char **)field_of(s, row) = value;
-    return NULL;
+    return pg_url_fault(value);
 }
 
 static const char *set_schema(struct settings *s, const struct row *row, char *value)
 {
-    size_t n = strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789_");
-
-    if (value[n] != '\0' || value[0] < 'a' || value[0] > 'z' || n > SETTINGS_SCHEMA_MAX)
+    if (!pg_schema_is_valid(value))
         return "up to 41 of a to z, 0 to 9 and _, a letter first, such as drainwatch_test";
     *(const char **)field_of(s, row) = value;
     return NULL;

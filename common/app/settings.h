@@ -15,7 +15,6 @@
 enum {
     SETTINGS_SECRETS_MAX = 16,
     SETTINGS_SECRET_SHORT = 32, /* a shorter secret is noted: 128 bits in hex */
-    SETTINGS_SCHEMA_MAX = 41,   /* characters of a schema's name */
     SETTINGS_OWNED_MAX = 24,
     SETTINGS_SECRET_VARIABLES = 3,
     SETTINGS_FAULTS_MAX = 64 << 10,

@@ -85,6 +85,8 @@ static void hide_secrets(const struct settings *s)
         log_hide(s->secrets[i].bytes, s->secrets[i].len);
     if (s->slack_token != NULL)
         log_hide(s->slack_token, strlen(s->slack_token));
+    if (s->database_url != NULL)
+        log_hide(s->database_url, strlen(s->database_url));
 }
 
 /* The values of the rules.yaml that this repository ships: the values of its first user. */

@@ -22,7 +22,7 @@ struct pg {
     PGconn *conn; /* NULL: closed */
     bool read_only;
     char host[PG_HOST_SIZE]; /* for messages */
-    char schema[64];
+    char schema[PG_SCHEMA_MAX + 1];
     char state[PG_STATE_SIZE]; /* SQLSTATE of the last answer; "" for success */
     const struct pg_statement *known[PG_STATEMENTS_MAX];
     size_t n_known;

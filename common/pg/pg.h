@@ -20,6 +20,7 @@ enum {
     PG_ARGS_MAX = 64,         /* parameters of one statement */
     PG_STATEMENTS_MAX = 64,   /* that one connection knows */
     PG_ARGS_BYTES_MAX = 64 << 20,
+    PG_SCHEMA_MAX = 41, /* characters of a schema's name */
 };
 
 struct pg;

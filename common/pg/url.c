@@ -34,8 +34,10 @@ static const char *shape_fault(const char *url)
     const char *at = strchr(rest, '@');
     size_t authority = strcspn(rest, "/?#");
 
-    if (strpbrk(url, " \t\r\n\"'") != NULL)
-        return "without spaces and quotes";
+    for (const char *c = url; *c != '\0'; c++) {
+        if (*c <= ' ' || *c >= 0x7f)
+            return "without spaces: write them, and letters beyond ASCII, as %20 and so on";
+    }
     if (at != NULL && (size_t)(at - rest) > authority)
         return "a URL with %2F, %3F and %23 for a /, ? and # in the password";
     if (at != NULL && strchr(at + 1, '@') != NULL)
@@ -113,5 +115,5 @@ bool pg_schema_is_valid(const char *schema)
 {
     size_t n = strspn(schema, "abcdefghijklmnopqrstuvwxyz0123456789_");
 
-    return schema[0] >= 'a' && schema[0] <= 'z' && schema[n] == '\0' && n <= 41;
+    return schema[0] >= 'a' && schema[0] <= 'z' && schema[n] == '\0' && n <= PG_SCHEMA_MAX;
 }

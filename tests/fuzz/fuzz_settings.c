@@ -5,6 +5,7 @@
 #include "common/app/settings.h"
 #include "common/base/err.h"
 #include "common/base/time.h"
+#include "common/pg/pg.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -45,7 +46,7 @@ static void check_values(const struct settings *s)
         assert(isgraph((unsigned char)*c));
     for (const char *c = s->database_url; c != NULL && *c != '\0'; c++)
         assert(isgraph((unsigned char)*c));
-    assert(islower((unsigned char)s->schema[0]) && strlen(s->schema) <= SETTINGS_SCHEMA_MAX &&
+    assert(islower((unsigned char)s->schema[0]) && strlen(s->schema) <= PG_SCHEMA_MAX &&
            strpbrk(s->schema, " \"'\\.;") == NULL);
     assert(strncasecmp(s->slack_api_url, "http", 4) == 0);
     assert(s->slack_api_url[strlen(s->slack_api_url) - 1] != '/');
