@@ -12,15 +12,16 @@
 #include <string.h>
 
 enum {
-    OPTIONS_SIZE = 2048,
+    SETTINGS_BYTES_MAX = 1 << 20,
     KEYWORDS_MAX = 20,
     OLDEST_SERVER = 130000,
 };
 
-/* Planning by index alone, because autovacuum has not yet seen most of our rows, and without JIT,
- * which the price of a forbidden plan would start: 110 ms for each statement. */
+/* A statement ends before its caller gives up, so that its locks never outlive the caller's
+ * patience. Planning by index alone, because autovacuum has not yet seen most of our rows, and
+ * without JIT, which the price of a forbidden plan would start: 110 ms for each statement. */
 static const char session[] =
-    "-c search_path=%s -c statement_timeout=10s -c lock_timeout=1s"
+    "-c search_path=%s -c statement_timeout=4s -c lock_timeout=1s"
     " -c idle_in_transaction_session_timeout=5s"
     " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
     " -c tcp_user_timeout=10s -c synchronous_commit=on -c timezone=UTC"
@@ -43,24 +44,29 @@ static void add(struct keywords *k, const char *name, const char *value)
     k->values[k->n++] = value;
 }
 
-/* libpq lets a later keyword replace an earlier one. */
+static void write_settings(const struct pg_options *o, const char *own, struct buf *out)
+{
+    (void)buf_printf(out, "%s ", own == NULL ? "" : own);
+    (void)buf_printf(out, session, o->schema);
+    if (o->read_only)
+        (void)buf_puts(out, " -c default_transaction_read_only=on");
+}
+
+/* libpq lets a later keyword replace an earlier one. NULL: no memory. */
 static PGconn *start(const struct pg_options *o, const PQconninfoOption *parsed)
 {
-    const char *own = pg_url_value(parsed, "options");
-    char options[OPTIONS_SIZE], name[64];
     struct keywords k = {.n = 0};
-    int n = snprintf(options, sizeof options, "%s ", own == NULL ? "" : own);
+    struct buf settings;
+    PGconn *conn = NULL;
+    char name[64];
 
-    if (n < 0 || (size_t)n > sizeof options - sizeof session - sizeof "-c default_… on" - 64)
-        return NULL;
-    n += snprintf(options + n, sizeof options - (size_t)n, session, o->schema);
-    if (o->read_only)
-        snprintf(options + n, sizeof options - (size_t)n, " -c default_transaction_read_only=on");
+    buf_init(&settings, SETTINGS_BYTES_MAX);
+    write_settings(o, pg_url_value(parsed, "options"), &settings);
     snprintf(name, sizeof name, "drainwatch-%s", o->program);
     add(&k, "sslmode", pg_url_is_local(parsed) ? "prefer" : "require");
     add(&k, "gssencmode", "disable");
     add(&k, "dbname", o->url);
-    add(&k, "options", options);
+    add(&k, "options", buf_text(&settings));
     add(&k, "application_name", name);
     add(&k, "client_encoding", "UTF8");
     add(&k, "target_session_attrs", o->read_only ? "any" : "read-write");
@@ -68,7 +74,10 @@ static PGconn *start(const struct pg_options *o, const PQconninfoOption *parsed)
     add(&k, "keepalives_interval", "2");
     add(&k, "keepalives_count", "3");
     add(&k, "tcp_user_timeout", "10000");
-    return PQconnectStartParams(k.names, k.values, 1);
+    if (settings.failed == 0)
+        conn = PQconnectStartParams(k.names, k.values, 1);
+    buf_close(&settings);
+    return conn;
 }
 
 /* ---- failures ---- */

@@ -145,6 +145,11 @@ static int judge_missing(const struct pg *p, int rc, struct err *err)
 {
     if (strcmp(p->state, "42703") == 0)
         return foreign(p, err);
+    if (strcmp(p->state, "42501") == 0)
+        return err_set(err, ERR_INPUT,
+                       "PostgreSQL on %s: this user may not read the schema %s (use the URL of the "
+                       "user who created it, or let that user grant the rights)",
+                       p->host, p->schema);
     if (p->read_only && strcmp(p->state, "42P01") == 0)
         return err_set(err, ERR_IO,
                        "PostgreSQL on %s: there is no schema %s that this user may read (check "

@@ -273,13 +273,14 @@ UNIT_TEST(the_session_is_prepared)
 {
     static const struct pg_statement s = {
         "settings", "SELECT current_setting('jit') || current_setting('search_path') ||"
-                    " current_setting('application_name') || current_setting('lock_timeout') ||"
+                    " current_setting('application_name') || current_setting('lock_timeout') || "
+                    "current_setting('statement_timeout') ||"
                     " current_setting('transaction_isolation') || ssl"
                     " FROM pg_stat_ssl WHERE pid = pg_backend_pid()"};
     struct pg *p = open_one();
     struct pg_rows *r = run(p, &s, NULL);
 
-    assert_string_equal(pg_text(r, 0, 0), "off" SCHEMA "drainwatch-test1sread committedtrue");
+    assert_string_equal(pg_text(r, 0, 0), "off" SCHEMA "drainwatch-test1s4sread committedtrue");
     pg_rows_free(r);
     pg_close(p);
 }

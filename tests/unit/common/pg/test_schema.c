@@ -132,6 +132,14 @@ UNIT_TEST(a_missing_right_to_create_is_named)
     database_sql("GRANT CREATE ON DATABASE drainwatch TO drainwatch");
 }
 
+UNIT_TEST(a_schema_of_another_user_is_named)
+{
+    opens();
+    database_sql("REVOKE ALL ON " SCHEMA ".about FROM drainwatch;"
+                 "ALTER TABLE " SCHEMA ".about OWNER TO postgres");
+    fails(options(), ERR_INPUT, "may not read the schema");
+}
+
 UNIT_TEST(a_reader_creates_nothing)
 {
     struct pg_options o = options();
@@ -179,6 +187,7 @@ int main(void)
         cmocka_unit_test_setup(the_schema_of_another_program_is_spared, drop_schema),
         cmocka_unit_test_setup(a_newer_schema_tells_whether_we_may_use_it, drop_schema),
         cmocka_unit_test_setup(a_missing_right_to_create_is_named, drop_schema),
+        cmocka_unit_test_setup(a_schema_of_another_user_is_named, drop_schema),
         cmocka_unit_test_setup(a_reader_creates_nothing, drop_schema),
         cmocka_unit_test_setup(a_lock_on_the_schema_may_pass, drop_schema),
         cmocka_unit_test_setup(an_encoding_other_than_utf8_is_refused, drop_schema),
