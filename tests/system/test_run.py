@@ -75,6 +75,47 @@ def test_run_on_ctrl_c_stops_ingest_first(tmp_path):
     assert "\x1b[" in terminal.text
 
 
+def database_of(program):
+    """The folder of the database that scripts/run started, and its server's process id."""
+    url = re.search(r"psql '(postgres:[^']+)'", program.wait_said("look into it: psql ")[0])[1]
+    pid = re.search(r"postgres is postgres, pid (\d+)", "\n".join(program.lines))[1]
+    return url, pathlib.Path(re.search(r"host=([^&]+)", url)[1]), int(pid)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_run_with_a_database_stops_it_at_the_end(run, number):
+    program = run("--postgres", *NO_ENV)
+    program.wait_said("curl -i ")
+    url, folder, pid = database_of(program)
+    # Somebody who looks into it does not keep it from ending.
+    reader = subprocess.Popen(["psql", url], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL)
+    program.signal(number)
+    assert program.wait() == 0
+    reader.communicate()
+    assert program.lines[-1].endswith("| stopped")
+    assert not folder.exists() and not os.path.exists(f"/proc/{pid}")
+
+
+def test_a_database_does_not_outlive_the_run_that_started_it(run):
+    program = run("--postgres", *NO_ENV)
+    program.wait_said("curl -i ")
+    _, folder, pid = database_of(program)
+    program.kill()
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the end of the database")
+    shutil.rmtree(folder)
+
+
+def test_run_tells_that_the_database_died(run):
+    program = run("--postgres", *NO_ENV)
+    program.wait_said("curl -i ")
+    _, folder, pid = database_of(program)
+    os.kill(pid, signal.SIGKILL)
+    assert program.wait() == 137
+    assert program.said("postgres exited by itself with code 137")
+    assert not folder.exists()
+
+
 def test_run_keeps_one_secret(run, tmp_path):
     tokens = set()
     for _ in range(2):
