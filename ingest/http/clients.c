@@ -2,10 +2,13 @@
 #include "ingest/http/clients.h"
 
 #include "common/app/log.h"
+#include "common/base/table.h"
 #include "common/base/time.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <utlist.h>
 
@@ -14,7 +17,14 @@ enum {
     /* The newest strangers stay, an eighth of the room: a drain that has just connected is one of
      * them until its first head has come. */
     NEWEST_SHARE = 8,
-    ROOM_LEAST = 4,
+    /* libmicrohttpd accepts ten in a run, and stops listening for a while if it is full. */
+    ROOM_LEAST = 12,
+};
+
+struct clients_drain {
+    unsigned n;
+    UT_hash_handle hh;
+    char name[];
 };
 
 void clients_init(struct clients *cs, uint64_t files)
@@ -43,6 +53,11 @@ static void write_why(const struct clients *cs, enum clients_end why, char *text
                  "%u of at most %u were open, and it never authenticated; if this lasts, keep "
                  "strangers away with a proxy or a firewall",
                  cs->n, cs->max);
+    else if (why == CLIENTS_GREEDY)
+        snprintf(text, size,
+                 "%u of at most %u were open, and the drain %s held %u of them; if this lasts, let "
+                 "it keep fewer, or shut it out with `refuse` in the rules file",
+                 cs->n, cs->max, cs->greedy, cs->greedy_n);
     else if (why == CLIENTS_SLOW)
         snprintf(text, size, "a head must come within %d s, a body within %d s and at %d KiB/s",
                  CLIENTS_HEAD_S, CLIENTS_BODY_S, CLIENTS_BODY_RATE >> 10);
@@ -54,7 +69,7 @@ static void log_ends(const struct clients *cs, enum clients_end why, uint64_t n)
 {
     /* Every scanner is slow. */
     const char *level = why == CLIENTS_SLOW ? "info" : "warning";
-    char text[200];
+    char text[400];
 
     if (n == 0)
         return;
@@ -90,8 +105,74 @@ static void move(struct clients *cs, struct client *c, struct client **list)
     DL_APPEND(*list, c);
 }
 
+/* ---- drains ---- */
+
+static void leave_drain(struct clients *cs, struct client *c)
+{
+    struct clients_drain *d = c->drain;
+
+    c->drain = NULL;
+    if (d == NULL || --d->n > 0)
+        return;
+    HASH_DEL(cs->drains, d);
+    free(d);
+}
+
+/* NULL: no memory. */
+static struct clients_drain *get_drain(struct clients *cs, const char *name)
+{
+    size_t n = strlen(name);
+    struct clients_drain *d;
+
+    HASH_FIND(hh, cs->drains, name, n, d);
+    if (d != NULL)
+        return d;
+    d = calloc(1, sizeof *d + n + 1);
+    if (d == NULL)
+        return NULL;
+    memcpy(d->name, name, n);
+    HASH_ADD_KEYPTR(hh, cs->drains, d->name, n, d);
+    if (d->hh.tbl == NULL) {
+        free(d);
+        return NULL;
+    }
+    return d;
+}
+
+static struct clients_drain *find_largest(const struct clients *cs)
+{
+    struct clients_drain *largest = NULL;
+
+    for (struct clients_drain *d = cs->drains; d != NULL; d = d->hh.next) {
+        if (largest == NULL || d->n > largest->n)
+            largest = d;
+    }
+    return largest;
+}
+
+/* ---- room ---- */
+
+/* A connection of the drain that can be ended: the one that is idle for longest, or else the one
+ * whose body began last, so that older bodies can end. NULL: there is none. */
+static struct client *find_spare(const struct clients *cs, const struct clients_drain *drain)
+{
+    struct client *c, *idle = NULL, *body = NULL;
+
+    DL_FOREACH(cs->known, c)
+    {
+        if (c->drain != drain)
+            continue;
+        if (c->step == CLIENTS_HEAD && (idle == NULL || c->since_us < idle->since_us))
+            idle = c;
+        else if (c->step == CLIENTS_BODY && (body == NULL || c->since_us >= body->since_us))
+            body = c;
+    }
+    return idle != NULL ? idle : body;
+}
+
 static void shut_down(struct clients *cs, struct client *c)
 {
+    leave_drain(cs, c);
     shutdown(c->fd, SHUT_RDWR);
     move(cs, c, &cs->leaving);
 }
@@ -104,16 +185,36 @@ void clients_end(struct clients *cs, struct client *c, enum clients_end why)
 
 /* ---- their life ---- */
 
-static bool is_crowded(const struct clients *cs)
+/* Ends a connection of the drain that holds most of them, if that is more than its share. */
+static bool end_greedy(struct clients *cs)
 {
-    return cs->n > cs->max / 4 * 3 &&
-           (cs->n_strangers > cs->max / NEWEST_SHARE || cs->n + ROOM_LEAST > cs->max);
+    const struct clients_drain *drain = find_largest(cs);
+    struct client *c;
+
+    if (drain == NULL || drain->n <= cs->max / CLIENTS_DRAIN_SHARE ||
+        (c = find_spare(cs, drain)) == NULL)
+        return false;
+    snprintf(cs->greedy, sizeof cs->greedy, "%s", drain->name);
+    cs->greedy_n = drain->n;
+    clients_end(cs, c, CLIENTS_GREEDY);
+    return true;
+}
+
+static void make_room(struct clients *cs)
+{
+    bool has_room = cs->n + ROOM_LEAST <= cs->max;
+
+    if (cs->n <= cs->max / 4 * 3)
+        return;
+    if (cs->n_strangers <= cs->max / NEWEST_SHARE && (has_room || end_greedy(cs)))
+        return;
+    if (cs->strangers != NULL)
+        clients_end(cs, cs->strangers, CLIENTS_CROWDED);
 }
 
 void clients_add(struct clients *cs, struct client *c, int fd)
 {
-    if (is_crowded(cs) && cs->strangers != NULL)
-        clients_end(cs, cs->strangers, CLIENTS_CROWDED);
+    make_room(cs);
     c->fd = fd;
     c->since_us = cs->now_us;
     c->list = &cs->strangers;
@@ -127,6 +228,7 @@ void clients_remove(struct clients *cs, struct client *c)
     cs->n--;
     cs->n_strangers -= c->list == &cs->strangers;
     DL_DELETE(*c->list, c);
+    leave_drain(cs, c);
 }
 
 void clients_go_to(const struct clients *cs, struct client *c, enum clients_step step)
@@ -136,10 +238,16 @@ void clients_go_to(const struct clients *cs, struct client *c, enum clients_step
     c->body_bytes = 0;
 }
 
-void clients_know(struct clients *cs, struct client *c)
+void clients_know(struct clients *cs, struct client *c, const char *drain)
 {
     if (c->list == &cs->strangers)
         move(cs, c, &cs->known);
+    if (c->drain != NULL && strcmp(c->drain->name, drain) == 0)
+        return;
+    leave_drain(cs, c);
+    c->drain = get_drain(cs, drain);
+    if (c->drain != NULL)
+        c->drain->n++;
 }
 
 /* ---- the look ---- */
@@ -195,6 +303,8 @@ static void look_at(struct clients *cs, struct client *list)
 
 bool clients_look(struct clients *cs)
 {
+    if (cs->n >= cs->max) /* libmicrohttpd accepts none, so clients_add makes no room */
+        end_greedy(cs);
     if (cs->now_us - cs->looked_us < TIME_S)
         return false;
     cs->looked_us = cs->now_us;

@@ -1,6 +1,8 @@
 /* The open connections of the server. Each has a deadline for each step of a request, however fast
  * its bytes drip. If many are open, the oldest connection that never authenticated is ended for
- * each new one. A connection is ended by shutting its socket down, so that libmicrohttpd closes it.
+ * each new one. If all are open and one drain holds more than its share, one of that drain's is
+ * ended instead. A connection is ended by shutting its socket down, so that libmicrohttpd closes
+ * it.
  *
  * Time is the caller's wall clock. A step of it counts as CLIENTS_STEP_US at most, so that neither
  * a clock that is set nor a pause of this process ends a connection. */
@@ -22,6 +24,9 @@ enum {
     CLIENTS_BODY_S = 30,
     CLIENTS_BODY_RATE = 16 << 10, /* bytes of a body that earn one second more */
     CLIENTS_ANSWER_S = 30,        /* to take the answer */
+    /* One drain may hold a quarter of the connections when there is no room left. */
+    CLIENTS_DRAIN_SHARE = 4,
+    CLIENTS_SHOWN_SIZE = 101,
 };
 #define CLIENTS_STEP_US INT64_C(2000000)
 
@@ -33,19 +38,23 @@ enum clients_step {
     CLIENTS_ANSWER,
 };
 
+struct clients_drain;
+
 /* One connection; all zeros before clients_add. */
 struct client {
     int fd;
     enum clients_step step;
-    int64_t since_us;     /* of the step */
-    uint64_t body_bytes;  /* that have come */
-    bool at_end;          /* the last look found that it had sent everything it will */
-    struct client **list; /* one of struct clients */
+    int64_t since_us;            /* of the step */
+    uint64_t body_bytes;         /* that have come */
+    bool at_end;                 /* the last look found that it had sent everything it will */
+    struct client **list;        /* one of struct clients */
+    struct clients_drain *drain; /* for which it delivered last; NULL: for none */
     struct client *prev, *next;
 };
 
 enum clients_end {
     CLIENTS_CROWDED, /* ended to make room */
+    CLIENTS_GREEDY,  /* the same, because its drain held too many */
     CLIENTS_SLOW,    /* its deadline passed */
     CLIENTS_STUCK,   /* its bytes cannot be read */
     CLIENTS_FULL,    /* none was ended: there is no room */
@@ -57,6 +66,9 @@ struct clients {
     struct client *known;
     struct client *leaving; /* their sockets are shut down */
     unsigned n, n_strangers, max;
+    struct clients_drain *drains; /* of the connections, with their numbers */
+    unsigned greedy_n;            /* connections that the drain `greedy` held */
+    char greedy[CLIENTS_SHOWN_SIZE];
     int64_t wall_us, now_us, looked_us;
     struct throttle ends[CLIENTS_ENDS];
 };
@@ -72,7 +84,8 @@ void clients_add(struct clients *cs, struct client *c, int fd);
 void clients_remove(struct clients *cs, struct client *c);
 
 void clients_go_to(const struct clients *cs, struct client *c, enum clients_step step);
-void clients_know(struct clients *cs, struct client *c); /* it authenticated */
+/* It authenticated, and delivers for this drain. */
+void clients_know(struct clients *cs, struct client *c, const char *drain);
 
 /* Ends a connection and logs it: the first of a kind at once, the next ones once a minute. */
 void clients_end(struct clients *cs, struct client *c, enum clients_end why);

@@ -156,6 +156,11 @@ static struct request *request_new(struct requests *rs, const char *drain)
     return r;
 }
 
+const char *request_drain(const struct request *r)
+{
+    return r->drain;
+}
+
 void request_end(struct request *r)
 {
     struct requests *rs = r->all;

@@ -80,6 +80,7 @@ void request_push(struct request *r, const void *bytes, size_t n);
  * back, its connection is suspended. */
 void request_finish(struct request *r, struct MHD_Connection *connection, int64_t now_us,
                     struct answer *answer);
+const char *request_drain(const struct request *r);
 /* The request is answered, or its client is gone. */
 void request_end(struct request *r);
 

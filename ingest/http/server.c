@@ -130,7 +130,7 @@ static struct request *begin(struct server *s, struct peer *p, const char *url, 
     }
     r = routes_begin(&s->routes, p->connection, url, method, s->now_us, answer);
     if (r != NULL)
-        clients_know(&s->clients, &p->client);
+        clients_know(&s->clients, &p->client, request_drain(r));
     p->probes = 0;
     clients_go_to(&s->clients, &p->client, CLIENTS_BODY);
     return r;

@@ -151,6 +151,62 @@ def test_an_authenticated_connection_stays(site):
             one.close()
 
 
+class Hoarder:
+    """A drain that keeps as many connections as it gets, and opens a new one for each that is closed."""
+
+    def __init__(self, site, requests):
+        self._site = site
+        self._first, self._more = requests
+        self._stop = threading.Event()
+        self.clients = []
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+        for client in self.clients:
+            client.close()
+
+    def _open(self):
+        self.clients.append(RawClient(self._site.port).send(self._first))
+
+    def _run(self):
+        for _ in range(FILES):
+            self._open()
+        while not self._stop.wait(0.02):
+            for client in list(self.clients):
+                try:
+                    client.send(self._more)
+                except OSError:
+                    client.close()
+                    self.clients.remove(client)
+                    self._open()
+
+
+@pytest.mark.parametrize("requests", [
+    pytest.param((whole(GOOD, drain="hoarder"), b""), id="idle ones"),
+    pytest.param((whole(GOOD, drain="hoarder"),) * 2, id="busy ones"),
+    pytest.param((head(drain="hoarder", Content_Length=60000) + b"x", b"x"), id="slow bodies")])
+def test_one_drain_does_not_take_the_connections(site, slack, requests):
+    both = Both(site(), slack)
+    both.ingest.stop()
+    both.ingest = with_files(both.site, FILES)
+    both.site.wait_healthy()
+    p99 = calm(both.site)
+    with Hoarder(both.site, requests) as hoarder:
+        wait_for(lambda: len(hoarder.clients) >= FILES, "all connections in use")
+        both.ingest.wait_said("and the drain hoarder held")
+        with Honest(both.site) as honest:
+            honest.wait(100)
+            assert storm(both, "honest") < ALERT_S
+    assert honest.faults == [] and honest.p99() < 2 * p99 + SLOW
+    assert len(both.ingest.said("and the drain hoarder held")) == 1
+
+
 def steps(clock, seconds, site, each=lambda: None):
     """The clock goes on by so much while turns pass. A turn counts for two seconds at most."""
     for _ in range(0, seconds, 2):

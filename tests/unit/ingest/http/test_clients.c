@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PEERS = 64, FILES = CLIENTS_RESERVE + 32 };
+enum { PEERS = 128, FILES = CLIENTS_RESERVE + 64 };
 
 struct peer {
     struct client client;
@@ -40,6 +40,7 @@ static int tear_down(void **state)
     }
     assert_int_equal(cs.n, 0);
     assert_int_equal(cs.n_strangers, 0);
+    assert_null(cs.drains);
     return 0;
 }
 
@@ -54,12 +55,20 @@ static struct peer *add(void)
     return p;
 }
 
-static struct peer *add_known(void)
+static struct peer *add_of(const char *drain)
 {
     struct peer *p = add();
 
-    clients_know(&cs, &p->client);
+    clients_know(&cs, &p->client, drain);
     return p;
+}
+
+/* Of one of many drains, none of which has more than its share. */
+static struct peer *add_known(void)
+{
+    char drain[2] = {(char)('a' + n_peers % 16), 0};
+
+    return add_of(drain);
 }
 
 static bool is_open(const struct peer *p)
@@ -163,7 +172,7 @@ UNIT_TEST(test_the_oldest_stranger_makes_room)
     assert_true(is_open(first));
     heard_begin();
     add();
-    assert_non_null(strstr(heard_end(), "a connection was closed: 25 of at most 32 were open"));
+    assert_non_null(strstr(heard_end(), "a connection was closed: 49 of at most 64 were open"));
     assert_false(is_open(first));
     assert_true(is_open(second));
     add();
@@ -175,7 +184,7 @@ UNIT_TEST(test_the_newest_strangers_stay)
 {
     struct peer *newest[4];
 
-    while (n_peers < cs.max - 8)
+    while (n_peers < cs.max - 16)
         add_known();
     for (size_t i = 0; i < 4; i++)
         newest[i] = add();
@@ -184,8 +193,69 @@ UNIT_TEST(test_the_newest_strangers_stay)
     add();
     add();
     assert_false(is_open(newest[0]));
-    for (size_t i = 0; i < cs.max - 8; i++)
+    for (size_t i = 0; i < cs.max - 16; i++)
         assert_true(is_open(&peers[i]));
+}
+
+static void crowd_with(const char *drain, enum clients_step step)
+{
+    while (n_peers < cs.max - 11)
+        clients_go_to(&cs, &add_of(drain)->client, step);
+}
+
+UNIT_TEST(test_a_drain_beyond_its_share_makes_room)
+{
+    struct peer *honest = add_of("honest"), *busy = add_of("greedy"), *idle = add_of("greedy"),
+                *new;
+
+    clients_go_to(&cs, &busy->client, CLIENTS_WAIT);
+    wall_us += TIME_S;
+    clients_set_time(&cs, wall_us);
+    crowd_with("greedy", CLIENTS_HEAD);
+    heard_begin();
+    new = add();
+    assert_non_null(strstr(heard_end(),
+                           "53 of at most 64 were open, and the drain greedy held 52 of "
+                           "them"));
+    assert_false(is_open(idle)); /* it was idle for longest */
+    assert_true(is_open(honest) && is_open(busy) && is_open(new));
+}
+
+UNIT_TEST(test_the_newest_body_makes_room_if_no_connection_is_idle)
+{
+    struct peer *honest = add_of("honest"), *first = add_of("greedy"), *last, *stranger;
+
+    clients_go_to(&cs, &first->client, CLIENTS_BODY);
+    crowd_with("greedy", CLIENTS_BODY);
+    last = &peers[n_peers - 1];
+    stranger = add();
+    assert_false(is_open(last));
+    assert_true(is_open(honest) && is_open(first) && is_open(stranger));
+}
+
+UNIT_TEST(test_the_last_delivery_of_a_connection_tells_its_drain)
+{
+    struct peer *honest = add_of("greedy");
+
+    clients_know(&cs, &honest->client, "honest");
+    wall_us += TIME_S;
+    clients_set_time(&cs, wall_us);
+    crowd_with("greedy", CLIENTS_HEAD);
+    add();
+    assert_true(is_open(honest));
+}
+
+UNIT_TEST(test_a_full_server_makes_room_by_itself)
+{
+    struct peer *first = add_of("greedy");
+
+    clients_go_to(&cs, &first->client, CLIENTS_WAIT);
+    while (n_peers < cs.max)
+        clients_go_to(&cs, &add_of("greedy")->client, CLIENTS_WAIT);
+    assert_true(is_open(first));
+    clients_go_to(&cs, &first->client, CLIENTS_HEAD);
+    clients_look(&cs);
+    assert_false(is_open(first));
 }
 
 UNIT_TEST(test_no_room_at_all_is_logged)
@@ -197,7 +267,7 @@ UNIT_TEST(test_no_room_at_all_is_logged)
     heard_begin();
     pass(2);
     said = heard_end();
-    assert_non_null(strstr(said, "all 32 connections are open"));
+    assert_non_null(strstr(said, "all 64 connections are open"));
     assert_non_null(strstr(said, "ulimit -n"));
 }
 
@@ -239,6 +309,10 @@ int main(void)
         TEST(test_a_peer_that_has_left_is_let_go),
         TEST(test_the_oldest_stranger_makes_room),
         TEST(test_the_newest_strangers_stay),
+        TEST(test_a_drain_beyond_its_share_makes_room),
+        TEST(test_the_newest_body_makes_room_if_no_connection_is_idle),
+        TEST(test_the_last_delivery_of_a_connection_tells_its_drain),
+        TEST(test_a_full_server_makes_room_by_itself),
         TEST(test_no_room_at_all_is_logged),
         TEST(test_ends_are_summed_up),
         TEST(test_the_limit_of_open_files_bounds_the_connections),
