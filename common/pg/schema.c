@@ -27,11 +27,13 @@ static const char migration[] =
     "CREATE TABLE lease (one boolean PRIMARY KEY DEFAULT true CHECK (one), epoch bigint NOT NULL,"
     " held boolean NOT NULL, holder text NOT NULL, pid int NOT NULL,"
     " backend_start timestamptz NOT NULL, beat bigint NOT NULL, last bigint NOT NULL,"
-    " start bigint NOT NULL, bytes bigint NOT NULL)"
+    " start bigint NOT NULL, bytes bigint NOT NULL, since timestamptz NOT NULL DEFAULT now(),"
+    " trouble text NOT NULL DEFAULT '')" /* why alerts are not delivered */
     " WITH (fillfactor=20, " CHURN(
         "",
         "2000") ");"
-                "INSERT INTO lease VALUES (true, 0, false, '', 0, 'epoch', 0, 0, 0, 0);"
+                "INSERT INTO lease (epoch, held, holder, pid, backend_start, beat, last, start, "
+                "bytes) VALUES (0, false, '', 0, 'epoch', 0, 0, 0, 0);"
                 /* Written by ingests only. */
                 "CREATE TABLE ingests (sender bytea PRIMARY KEY, name text NOT NULL, build text "
                 "NOT NULL,"
@@ -45,6 +47,9 @@ static const char migration[] =
                 " WITH (" CHURN("", "1000") ", " CHURN(
                     "toast.",
                     "5000") ");"
+                            "CREATE TABLE alerters (name text PRIMARY KEY, build text NOT NULL,"
+                            " position bigint NOT NULL, seen timestamptz NOT NULL)"
+                            " WITH (fillfactor=50);"
                             /* From here on written by the active alerter only. */
                             "CREATE TABLE senders (sender bytea PRIMARY KEY, taken bigint NOT NULL,"
                             " seen_us bigint NOT NULL, refused text NOT NULL DEFAULT '')"

@@ -7,7 +7,10 @@
 #include "common/record/wire.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+enum { CARRIER_FAULT_SIZE = 300 };
 
 struct carrier;
 
@@ -28,10 +31,12 @@ struct carrier_ops {
     int (*receive)(struct carrier *c, struct wire_ack *ack);
     /* Rises with each new connection. Pushes sent before that may be lost. */
     uint64_t (*epoch)(const struct carrier *c);
-    bool (*is_away)(const struct carrier *c); /* there is no connection */
+    bool (*is_away)(const struct carrier *c); /* nothing can be sent, and it may take a while */
+    /* Why nothing is decided although the peer answers, or why it does not answer; "" if that is
+     * not known. One line for anybody. */
+    void (*fault)(const struct carrier *c, int64_t now_us, char text[CARRIER_FAULT_SIZE]);
 
-    /* Lets `close` wait up to `ms` until the pushes have left this process. */
-    void (*linger)(struct carrier *c, int ms);
+    /* After a push with `goodbye` it waits for up to half a second until that has left. */
     void (*close)(struct carrier *c);
 };
 
@@ -41,6 +46,10 @@ struct carrier {
     /* Names for messages, such as "the alerter at ipc://…". */
     const char *alerter; /* it decides on the records */
     const char *peer;    /* it acks them */
+    struct err last;     /* the last error, for the log alone; "" if all is well */
+    /* The sender keeps these two up to date before each `tend`. */
+    uint8_t sender[WIRE_SENDER_BYTES];
+    uint64_t waiting; /* records without an ack */
 };
 
 #endif

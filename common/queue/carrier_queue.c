@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { GOODBYE_LINGER_MS = 500 };
+
 struct carrier_queue {
     struct carrier base;
     struct queue *queue;
@@ -43,8 +45,11 @@ static void tend(struct carrier *c, int64_t now_us)
 
 static int send_push(struct carrier *c, const struct wire_push *push, struct wire_bytes packed)
 {
-    (void)push;
-    return queue_send(queue_of(c), NULL, packed.data, packed.len);
+    int rc = queue_send(queue_of(c), NULL, packed.data, packed.len);
+
+    if (rc == 0 && push->goodbye)
+        queue_linger(queue_of(c), GOODBYE_LINGER_MS);
+    return rc;
 }
 
 static bool is_writable(struct carrier *c)
@@ -73,9 +78,11 @@ static bool is_away(const struct carrier *c)
     return !queue_is_up(queue_of(c));
 }
 
-static void set_linger(struct carrier *c, int ms)
+static void write_fault(const struct carrier *c, int64_t now_us, char text[CARRIER_FAULT_SIZE])
 {
-    queue_linger(queue_of(c), ms);
+    (void)c;
+    (void)now_us;
+    text[0] = '\0';
 }
 
 static void close_carrier(struct carrier *c)
@@ -95,7 +102,7 @@ static const struct carrier_ops ops = {
     .receive = receive,
     .epoch = get_epoch,
     .is_away = is_away,
-    .linger = set_linger,
+    .fault = write_fault,
     .close = close_carrier,
 };
 

@@ -17,7 +17,6 @@ enum {
     ACKS_PER_CALL = 1000,
     TRIM_RECORDS =
         1000, /* so many acked records are trimmed at once, in a transaction of their own */
-    GOODBYE_LINGER_MS = 500,
 };
 
 /* Each push in flight after a gap asks to resend; one resend is enough. */
@@ -442,6 +441,7 @@ int sender_open(struct carrier *carrier, struct journal *journal, int64_t now_us
         sender_close(s);
         return rc;
     }
+    memcpy(carrier->sender, s->sender, sizeof carrier->sender);
     *out = s;
     return 0;
 }
@@ -531,6 +531,7 @@ int sender_receive(struct sender *s, int64_t now_us, struct err *err)
     int rc = 0;
 
     assert(!journal_in_transaction(s->journal));
+    c->waiting = sender_waiting(s);
     c->ops->tend(c, now_us);
     for (int i = 0; i < ACKS_PER_CALL && rc == 0; i++) {
         int got = c->ops->receive(c, &ack);
@@ -569,10 +570,7 @@ int sender_timer(struct sender *s, int64_t now_us, struct err *err)
 
 void sender_goodbye(struct sender *s)
 {
-    if (!s->said_goodbye && send_empty(s, true, s->sent_us)) {
-        s->said_goodbye = true;
-        s->carrier->ops->linger(s->carrier, GOODBYE_LINGER_MS);
-    }
+    s->said_goodbye = s->said_goodbye || send_empty(s, true, s->sent_us);
 }
 
 int sender_fd(const struct sender *s)
@@ -627,12 +625,14 @@ void sender_health(const struct sender *s, int64_t now_us, struct sender_health 
 {
     int64_t silent_us = now_us - s->answer_us;
     const char *waits;
-    char words[TIME_WORDS_SIZE], count[TEXT_COUNT_SIZE];
+    char words[TIME_WORDS_SIZE], count[TEXT_COUNT_SIZE], fault[CARRIER_FAULT_SIZE];
 
-    *out = (struct sender_health){.waiting = sender_waiting(s)};
+    *out = (struct sender_health){.waiting = sender_waiting(s), .detail = s->carrier->last.text};
     if (out->waiting > 0)
         out->waiting_us = now_us - s->progress_us;
-    out->ok = s->answered && silent_us < SENDER_SILENCE_US && s->refused[0] == '\0';
+    s->carrier->ops->fault(s->carrier, now_us, fault);
+    out->ok =
+        s->answered && silent_us < SENDER_SILENCE_US && s->refused[0] == '\0' && fault[0] == '\0';
     if (out->ok) {
         snprintf(out->trouble, sizeof out->trouble, "%s", s->trouble);
         return;
@@ -643,6 +643,8 @@ void sender_health(const struct sender *s, int64_t now_us, struct sender_health 
     if (s->refused[0] != '\0')
         snprintf(out->reason, sizeof out->reason, "%s refuses: %s, %s %s", s->carrier->alerter,
                  s->refused, count, waits);
+    else if (fault[0] != '\0')
+        snprintf(out->reason, sizeof out->reason, "%s, %s %s", fault, count, waits);
     else
         snprintf(out->reason, sizeof out->reason, "no answer from %s for %s, %s %s",
                  s->carrier->peer, words, count, waits);

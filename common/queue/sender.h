@@ -45,8 +45,9 @@ struct sender_health {
     bool ok;                         /* the alerter answers and takes the records */
     uint64_t waiting;                /* records without an ack */
     int64_t waiting_us;              /* time since the last ack; 0 if none waits */
-    char reason[SENDER_REASON_SIZE]; /* one line, "" if ok */
-    char trouble[SENDER_TEXT_SIZE];  /* if ok: why alerts are not delivered, one line, or "" */
+    char reason[SENDER_REASON_SIZE]; /* one line for anybody, "" if ok */
+    const char *detail; /* the error behind it, for the log alone; may be ""; the sender's */
+    char trouble[SENDER_TEXT_SIZE]; /* if ok: why alerts are not delivered, one line, or "" */
 };
 
 /* Counts this start in a synced transaction of its own. Takes `carrier` over, also if it fails. The
