@@ -87,7 +87,7 @@ static void log_ready(const struct settings *settings, const struct rules *rules
 
     snprintf(several, sizeof several, "%zu apps", apps->n);
     log_info("ready; %zu %s for %s; queue %s; %s", rules->n, text_plural(rules->n, "rule", "rules"),
-             apps->n == 1 ? apps->items[0] : several, settings->queue,
+             apps->n == 1 ? apps->items[0] : several, settings_queue_text(settings),
              !settings->enabled      ? "alerting is off, nothing is posted"
              : settings->slack_token ? "alerts go to Slack"
                                      : "SLACK_BOT_TOKEN is unset, alerts are printed");

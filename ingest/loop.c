@@ -83,7 +83,8 @@ static bool is_healthy(void *ctx, char *reason, size_t size)
     if (check_health(l, reason, size))
         return true;
     snprintf(folder, sizeof folder, "%s/", l->settings->state_dir);
-    hide(reason, l->settings->queue, "its queue");
+    if (l->settings->queue != NULL)
+        hide(reason, l->settings->queue, "its queue");
     hide(reason, folder, "");
     return false;
 }
@@ -175,7 +176,7 @@ static void take_rules(struct loop *l)
     rulebook_release(l->book);
     l->book = book;
     snprintf(event, sizeof event, "%s was read again", l->settings->rules_path);
-    notices_rules(event, rulebook_rules(l->book), l->settings->queue);
+    notices_rules(event, rulebook_rules(l->book), settings_queue_text(l->settings));
     malloc_trim(0); /* as after the start */
 }
 
@@ -299,7 +300,7 @@ int loop_serve(struct loop *l, struct err *err)
 
     snprintf(event, sizeof event, "listening on port %u%s%s", l->settings->port,
              address == NULL ? "" : " of ", address == NULL ? "" : address);
-    notices_rules(event, rulebook_rules(l->book), l->settings->queue);
+    notices_rules(event, rulebook_rules(l->book), settings_queue_text(l->settings));
     startup_log_notes(l->notes);
     /* Hyperscan's compiler leaves free memory behind: 1.5 of 3.8 MB with 2 rules, 3.3 of 9.3 with
      * 200. */

@@ -128,13 +128,19 @@ static void write_alone(const struct notices_alone *a, char *text, size_t size)
              a->why[0] == '\0' ? "" : ": ", a->why);
 }
 
-static void say_alone(struct notices_alone *a, int64_t now_us)
+/* ": a detail", for the log. */
+static const char *before(const char *detail)
+{
+    return detail[0] == '\0' ? "" : ": ";
+}
+
+static void say_alone(struct notices_alone *a, const char *detail, int64_t now_us)
 {
     char text[2 * SENDER_REASON_SIZE];
 
     if (is_alone(a) && throttle_add(&a->throttle, 1, now_us) > 0) {
         write_alone(a, text, sizeof text);
-        log_warning("%s; bring it back before this disk is lost", text);
+        log_warning("%s%s%s; bring it back before this disk is lost", text, before(detail), detail);
     } else if (a->records == 0 && throttle_is_over(&a->throttle, QUIET_US, now_us)) {
         log_info("the database has the records of all deliveries again");
     }
@@ -176,13 +182,14 @@ static void say_alerter(struct notices *n, const struct sender_health *health, i
                   health->waiting, text_plural(health->waiting, "record waits", "records wait"),
                   health->waiting_us / TIME_S);
     else
-        log_error("%s; no alert is sent while this lasts", health->reason);
+        log_error("%s%s%s; no alert is sent while this lasts", health->reason,
+                  before(health->detail), health->detail);
 }
 
 void notices_say(struct notices *n, const struct sender_health *health, int64_t now_us)
 {
     say_sums(n, now_us, false);
-    say_alone(&n->alone, now_us);
+    say_alone(&n->alone, health->detail, now_us);
     say_alerter(n, health, now_us);
     if (is_over(&n->writing, now_us))
         log_info("the journal takes records again");

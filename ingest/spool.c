@@ -2,8 +2,10 @@
 #include "ingest/spool.h"
 
 #include "common/app/log.h"
+#include "common/app/process.h"
 #include "common/base/time.h"
-#include "common/queue/carrier_queue.h"
+#include "common/queue/pg_jobs.h"
+#include "common/queue/queue.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -55,16 +57,29 @@ static void close_lane(struct spool_lane *l)
     *l = (struct spool_lane){0};
 }
 
+static int open_carrier(const struct settings *s, int64_t now_us, struct carrier **out,
+                        struct err *err)
+{
+    const struct queue_options queue = {s->queue, s->secrets, s->n_secrets};
+    char name[PROCESS_NAME_SIZE];
+
+    process_name(name);
+    return carrier_open(&queue,
+                        &(struct pg_jobs_options){.url = s->database_url,
+                                                  .schema = s->schema,
+                                                  .name = name,
+                                                  .inbox_max_bytes = s->spool_max_bytes},
+                        now_us, out, err);
+}
+
 static int open_lane(struct spool *s, enum backlog_lane lane, int64_t now_us, struct err *err)
 {
-    const struct settings *t = s->settings;
-    const struct queue_options queue = {t->queue, t->secrets, t->n_secrets};
     struct spool_lane *l = &s->lanes[lane];
     struct carrier *carrier;
     int rc = open_journal(s, lane, err);
 
     if (rc == 0)
-        rc = carrier_queue_open(&queue, now_us, &carrier, err);
+        rc = open_carrier(s->settings, now_us, &carrier, err);
     if (rc == 0)
         rc = sender_open(carrier, l->journal, now_us, &l->sender, err);
     if (rc != 0)

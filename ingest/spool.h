@@ -37,7 +37,7 @@ struct spool {
 };
 
 /* Opens the state folder's journals and connects to the alerter. `settings` is borrowed. Returns 0;
- * ERR_BUSY (another instance has the folder), or an error of journal_open, carrier_queue_open or
+ * ERR_BUSY (another instance has the folder), or an error of journal_open, carrier_open or
  * sender_open. Times are clock_boot_us. */
 int spool_open(struct spool *s, const struct settings *settings, int64_t now_us, struct err *err);
 void spool_close(struct spool *s); /* all zeros is fine */

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -106,6 +107,17 @@ bool process_write(int fd, const void *bytes, size_t n)
         n -= wrote > 0 ? (size_t)wrote : 0;
     }
     return true;
+}
+
+void process_name(char name[PROCESS_NAME_SIZE])
+{
+    const char *dyno = getenv("DYNO");
+    char host[PROCESS_NAME_SIZE / 2] = "";
+
+    if (dyno == NULL && gethostname(host, sizeof host - 1) != 0)
+        host[0] = '\0';
+    snprintf(name, PROCESS_NAME_SIZE, "%.*s:%d", PROCESS_NAME_SIZE / 2, dyno != NULL ? dyno : host,
+             (int)getpid());
 }
 
 int process_signals(struct err *err)

@@ -14,6 +14,11 @@
  * streams that are closed, raises the limit of descriptors, and sets the seed of hashes. */
 void process_harden(void);
 
+/* A name for people and for other instances: the dyno's or the machine's, and the process's number.
+ */
+enum { PROCESS_NAME_SIZE = 128 };
+void process_name(char name[PROCESS_NAME_SIZE]);
+
 /* Blocks SIGTERM, SIGINT, SIGHUP and SIGCHLD. Returns a descriptor to read them from, or ERR_IO. */
 int process_signals(struct err *err);
 /* Writes to standard output or error without waiting, because a reader that stopped reading must

@@ -127,7 +127,7 @@ static void describe(const struct startup_config *config, struct buf *out)
     (void)buf_printf(out, "alerting is %s\n%zu %s; Slack token %s; state in %s; queue %s%s%s\n%s: ",
                      s->enabled ? "on" : "OFF, so nothing is posted", s->n_secrets,
                      text_plural(s->n_secrets, "secret", "secrets"),
-                     s->slack_token ? "set" : "unset", s->state_dir, s->queue,
+                     s->slack_token ? "set" : "unset", s->state_dir, settings_queue_text(s),
                      s->database_url != NULL ? "; database set, schema " : "",
                      s->database_url != NULL ? s->schema : "", s->rules_path);
     if (rules->app_names.n == 1)

@@ -251,7 +251,7 @@ static const struct row rows[] = {
      "a folder of such, hashed by openssl rehash", false},
     {"DRAINWATCH_RULES", "rules.yaml", set_text, FIELD(rules_path), "the rules file", false},
     {"DRAINWATCH_QUEUE", NULL, set_text, FIELD(queue),
-     "ipc://PATH or tcp://HOST:PORT; unset: ipc:// in the state folder", false},
+     "ipc://PATH or tcp://HOST:PORT; unset: the database, or ipc:// in the state folder", false},
     {DATABASE, NULL, set_database, FIELD(database_url),
      "postgres://…: the state lies in this database, and records go through it", true},
     {"DRAINWATCH_SCHEMA", "drainwatch", set_schema, FIELD(schema), "its schema there", false},
@@ -334,7 +334,7 @@ static int default_queue(struct settings *s)
 {
     char text[4096];
 
-    if (s->queue != NULL)
+    if (s->queue != NULL || s->database_url != NULL)
         return 0;
     snprintf(text, sizeof text, "ipc://%s/queue.sock", s->state_dir);
     s->queue = own(s, text);
@@ -559,6 +559,11 @@ void settings_close(struct settings *s)
         free(s->owned[i].text);
     }
     *s = (struct settings){0};
+}
+
+const char *settings_queue_text(const struct settings *s)
+{
+    return s->queue != NULL ? s->queue : "in PostgreSQL";
 }
 
 int settings_help(struct buf *out)

@@ -36,7 +36,7 @@ struct settings {
     const char *ca_file;       /* of certificate authorities; NULL: the system's */
     const char *ca_dir;
     const char *rules_path;
-    const char *queue;
+    const char *queue;        /* NULL: the database carries the records */
     const char *database_url; /* of PostgreSQL, a secret; NULL: none */
     const char *schema;
     bool solo;
@@ -65,6 +65,9 @@ void settings_forget_token(struct settings *s);
 /* Appends each secret variable as NAME=VALUE to a buffer of its own, for a child that needs them.
  * Returns 0, ERR_FULL or ERR_NOMEM. */
 int settings_secret_variables(const struct settings *s, struct buf out[SETTINGS_SECRET_VARIABLES]);
+
+/* Where records wait for the alerter, for messages. */
+const char *settings_queue_text(const struct settings *s);
 
 /* A table of all settings with defaults and meaning, for --help. */
 int settings_help(struct buf *out);

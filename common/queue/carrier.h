@@ -52,4 +52,12 @@ struct carrier {
     uint64_t waiting; /* records without an ack */
 };
 
+struct queue_options;
+struct pg_jobs_options;
+
+/* Over the queue, or over the database if the queue has no endpoint. Neither need be there yet.
+ * Returns 0 or an error of carrier_queue_open or carrier_pg_open. */
+int carrier_open(const struct queue_options *queue, const struct pg_jobs_options *database,
+                 int64_t now_us, struct carrier **out, struct err *err);
+
 #endif

@@ -50,7 +50,8 @@ static void check_values(const struct settings *s)
            strpbrk(s->schema, " \"'\\.;") == NULL);
     assert(strncasecmp(s->slack_api_url, "http", 4) == 0);
     assert(s->slack_api_url[strlen(s->slack_api_url) - 1] != '/');
-    assert(s->rules_path[0] != '\0' && s->state_dir[0] != '\0' && s->queue[0] != '\0');
+    assert(s->rules_path[0] != '\0' && s->state_dir[0] != '\0');
+    assert(s->queue == NULL ? s->database_url != NULL : s->queue[0] != '\0');
     assert(s->max_body_bytes >= 64 << 10 && s->spool_max_bytes >= 64 << 10);
     assert(s->history_us >= TIME_HOUR && s->history_us <= 1000 * TIME_DAY);
     assert(s->history_max_bytes >= 64 << 10 && s->history_max_bytes <= INT64_C(1) << 50);

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-static const struct sender_health well = {.ok = true};
+static const struct sender_health well = {.ok = true, .detail = ""};
 static struct notices n;
 static char reason[512];
 
@@ -74,7 +74,7 @@ UNIT_TEST(test_a_failed_read_answers_no_delivery_503)
 
 UNIT_TEST(test_an_alerter_that_is_away)
 {
-    const struct sender_health away = {.reason = "no answer from the alerter"};
+    const struct sender_health away = {.reason = "no answer from the alerter", .detail = ""};
 
     assert_string_equal(heard_say(&away, SENDER_SILENCE_US - 1), "");
     assert_non_null(strstr(heard_say(&away, SENDER_SILENCE_US), "no answer from the alerter"));
@@ -86,7 +86,7 @@ UNIT_TEST(test_an_alerter_that_is_away)
 
 UNIT_TEST(test_records_that_nobody_acks)
 {
-    struct sender_health slow = {.ok = true, .waiting = 7, .waiting_us = 29 * TIME_S};
+    struct sender_health slow = {.ok = true, .detail = "", .waiting = 7, .waiting_us = 29 * TIME_S};
 
     assert_string_equal(heard_say(&slow, TIME_MINUTE), "");
     slow.waiting_us = 30 * TIME_S;
@@ -108,9 +108,8 @@ UNIT_TEST(test_a_database_that_is_late)
     assert_true(
         notices_is_healthy(&n, reason, sizeof reason)); /* a restart of it takes no longer */
     said = heard_alone(1234, &well, 3 * TIME_S);
-    assert_non_null(strstr(said,
-                           "1,234 records are in the local journal alone, because the "
-                           "database has been late or away for 1 second; bring it back"));
+    assert_non_null(strstr(said, "1,234 records are in the local journal alone, because the "
+                                 "database has been late or away for 1 second; bring it back"));
     assert_false(notices_is_healthy(&n, reason, sizeof reason));
     assert_string_equal(reason, "1,234 records are in the local journal alone, because the "
                                 "database has been late or away for 1 second");
@@ -126,14 +125,17 @@ UNIT_TEST(test_a_database_that_is_late)
 /* One line tells both. */
 UNIT_TEST(test_a_database_that_is_away)
 {
-    const struct sender_health away = {.reason = "no answer from the database"};
+    const struct sender_health away = {.reason = "no answer from the database",
+                                       .detail = "the server refuses"};
     const char *said;
 
     assert_string_equal(heard_alone(2, &away, TIME_S), "");
     said = heard_alone(2, &away, TIME_MINUTE + TIME_S);
     assert_non_null(strstr(said, "2 records are in the local journal alone"));
-    assert_non_null(strstr(said, "for 1 minute: no answer from the database;"));
+    assert_non_null(strstr(said, "for 1 minute: no answer from the database: the server refuses;"));
     assert_null(strstr(said, "no alert is sent"));
+    assert_false(notices_is_healthy(&n, reason, sizeof reason));
+    assert_null(strstr(reason, "refuses")); /* for the log alone */
 }
 
 int main(void)

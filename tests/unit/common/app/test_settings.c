@@ -210,6 +210,11 @@ UNIT_TEST(test_a_database)
     assert_int_equal(o.rc, 0);
     assert_string_equal(o.settings.database_url, url);
     assert_string_equal(o.settings.schema, "a_1");
+    assert_null(o.settings.queue);
+    assert_string_equal(settings_queue_text(&o.settings), "in PostgreSQL");
+    done(&o);
+    o = read_env("DRAINWATCH_DATABASE_URL", url, "DRAINWATCH_QUEUE", "ipc:///q", NULL);
+    assert_string_equal(o.settings.queue, "ipc:///q");
     done(&o);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         o = read_env("DRAINWATCH_DATABASE_URL", bad[i], NULL);

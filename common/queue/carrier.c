@@ -1,0 +1,12 @@
+/* Opens the kind of carrier that the settings ask for; called by ingest's spool. */
+#include "common/queue/carrier.h"
+
+#include "common/queue/carrier_pg.h"
+#include "common/queue/carrier_queue.h"
+
+int carrier_open(const struct queue_options *queue, const struct pg_jobs_options *database,
+                 int64_t now_us, struct carrier **out, struct err *err)
+{
+    return queue->endpoint != NULL ? carrier_queue_open(queue, now_us, out, err)
+                                   : carrier_pg_open(database, out, err);
+}
