@@ -3,6 +3,7 @@
 
 #include "alerter/deliver/dispatch.h"
 #include "alerter/notices.h"
+#include "alerter/role.h"
 #include "alerter/turn.h"
 #include "common/app/clock.h"
 #include "common/app/log.h"
@@ -24,6 +25,11 @@ static const int64_t STOP_IDLE_US = 5 * TIME_S;
 /* A channel takes a message a second, so a message that is due within this is still sent, and a
  * tick that may decide one is waited for. */
 static const int64_t STOP_DUE_US = 1500 * TIME_MS;
+/* Another alerter takes the records, and the alerts that are due, so only posts in flight are
+ * waited for. */
+static const int64_t LEAVE_US = 5 * TIME_S;
+/* For records, the storage, and signals. */
+enum { FDS = 3 };
 
 struct loop {
     const struct settings *settings;
@@ -32,6 +38,7 @@ struct loop {
     struct notices notices;
     struct turn turn;
     struct dispatch *dispatch;
+    struct role role;
     int64_t now_us;     /* of this step */
     int64_t look_us;    /* when to check the state folder again */
     int64_t stop_by_us; /* 0: nobody asked us to stop */
@@ -50,15 +57,25 @@ static int check_folder(struct loop *l, struct err *err)
                : 0;
 }
 
+/* With records that come through a shared storage, or without a turn to take, there is nothing that
+ * the next active alerter could not do. */
+static bool is_leaving(const struct loop *l)
+{
+    return l->stop_by_us != 0 && storage_is_shared(l->turn.storage) &&
+           (l->settings->queue == NULL || !role_is_active(&l->role));
+}
+
 /* A second signal changes nothing. In solo mode there are always two: the platform's and ingest's.
  */
 static void ask_to_stop(struct loop *l)
 {
     if (l->stop_by_us != 0)
         return;
-    log_info("stopping: taking the records that ingest still has");
     l->stop_by_us = l->now_us + STOP_US;
     l->stop_asked_us = l->now_us;
+    l->role.is_leaving = true;
+    log_info("stopping: %s", is_leaving(l) ? "waiting for the replies to posts in flight"
+                                           : "taking the records that ingest still has");
 }
 
 static void take_signals(struct loop *l)
@@ -72,7 +89,7 @@ static void take_signals(struct loop *l)
         if (sig != SIGHUP)
             continue;
         turn_read_rules(&l->turn);
-        if (turn_unpark(&l->turn, &err) != 0)
+        if (role_is_active(&l->role) && turn_unpark(&l->turn, &err) != 0)
             log_error("%s", err.text);
     }
 }
@@ -89,47 +106,85 @@ static bool is_quiet(struct loop *l)
 
 static bool is_done(struct loop *l)
 {
+    const struct outbox *outbox = l->turn.outbox;
+
     if (l->stop_by_us == 0)
         return false;
+    if (is_leaving(l))
+        return (outbox_in_flight(outbox) == 0 && !outbox_unsaved(outbox)) ||
+               l->now_us - l->stop_asked_us >= LEAVE_US;
     if (l->now_us >= l->stop_by_us)
         return true;
     return is_quiet(l) && !receiver_pending(l->turn.receiver) &&
            turn_wake_us(&l->turn) > l->now_us + STOP_DUE_US &&
-           !dispatch_is_busy(l->dispatch, l->now_us + STOP_DUE_US) &&
-           !outbox_unsaved(l->turn.outbox);
+           !dispatch_is_busy(l->dispatch, l->now_us + STOP_DUE_US) && !outbox_unsaved(outbox);
 }
 
-static int wait_ms(struct loop *l)
+static int64_t earlier(int64_t a_us, int64_t b_us)
+{
+    return a_us < b_us ? a_us : b_us;
+}
+
+static int64_t wake_us(struct loop *l)
 {
     int64_t until_us = l->now_us + (l->stop_by_us != 0 ? 20 * TIME_MS : TIME_S);
-    int64_t send_us = dispatch_wake_us(l->dispatch), tick_us = turn_wake_us(&l->turn);
 
+    if (storage_is_shared(l->turn.storage))
+        until_us = earlier(until_us, role_wake_us(&l->role) + l->turn.clock.offset_us);
+    if (!role_is_active(&l->role))
+        return until_us;
     if (l->turn.pause_until_us > l->now_us)
-        return (int)((l->turn.pause_until_us - l->now_us) / TIME_MS) + 1;
+        return l->turn.pause_until_us;
     if (turn_is_pending(&l->turn))
-        return 0;
-    if (send_us < until_us)
-        until_us = send_us;
-    if (tick_us < until_us)
-        until_us = tick_us;
-    return until_us <= l->now_us ? 0 : (int)((until_us - l->now_us + 999) / 1000);
+        return l->now_us;
+    until_us = earlier(until_us, dispatch_wake_us(l->dispatch));
+    return earlier(until_us, turn_wake_us(&l->turn));
 }
 
-/* Collects replies, takes a turn, posts what it decided, and acks. */
-static int step(struct loop *l, struct err *err)
+static int wait(struct loop *l, struct err *err)
+{
+    struct pollfd fds[FDS] = {{.fd = l->signals}};
+    const int shared_fd = storage_fd(l->turn.storage);
+    const int64_t until_us = wake_us(l);
+    unsigned n = 1;
+
+    if (shared_fd >= 0)
+        fds[n++].fd = shared_fd;
+    if (role_is_active(&l->role) && l->turn.pause_until_us == 0)
+        fds[n++].fd = receiver_fd(l->turn.receiver);
+    return dispatch_wait(l->dispatch, fds, n,
+                         until_us <= l->now_us ? 0 : (int)((until_us - l->now_us + 999) / 1000),
+                         err);
+}
+
+/* Takes a turn, posts what it decided, and acks. */
+static int work(struct loop *l, struct err *err)
 {
     enum turn_result result;
-    int rc;
+    int rc = dispatch_expire(l->dispatch, l->now_us, err);
 
-    dispatch_collect(l->dispatch, l->now_us);
-    rc = dispatch_expire(l->dispatch, l->now_us, err);
+    if (rc == 0 && is_leaving(l))
+        return turn_save(&l->turn, l->now_us, &result, err);
     if (rc == 0)
         rc = turn_take(&l->turn, l->now_us, &result, err);
-    if (rc == 0)
+    if (rc == 0 && role_is_active(&l->role))
         rc = dispatch_send(l->dispatch, l->now_us, err);
     if (rc == 0)
         turn_end(&l->turn, result);
     return rc;
+}
+
+/* Collects replies, and works if it is this alerter that is active. */
+static int step(struct loop *l, struct err *err)
+{
+    struct turn *t = &l->turn;
+    const int64_t boot_us = l->now_us - t->clock.offset_us;
+    int rc;
+
+    dispatch_collect(l->dispatch, l->now_us);
+    rc = role_tend(&l->role, boot_us, err);
+    l->now_us = t->clock.offset_us + boot_us; /* an alerter that becomes active sets its clock */
+    return rc == 0 && role_is_active(&l->role) ? work(l, err) : rc;
 }
 
 static void log_stopped(struct loop *l)
@@ -139,38 +194,36 @@ static void log_stopped(struct loop *l)
 
     if (outbox_undelivered(l->turn.outbox, &n, &err) != 0)
         log_error("%s", err.text);
-    else if (n > 0)
+    else if (n > 0 && turn_is_active(&l->turn))
         log_warning("%" PRIu64 " %s not delivered yet: kept in %s, and posted after the next start",
-                    n, text_plural(n, "alert is", "alerts are"), l->settings->state_dir);
+                    n, text_plural(n, "alert is", "alerts are"),
+                    storage_is_shared(l->turn.storage) ? "the database" : l->settings->state_dir);
     log_info("stopped");
 }
 
 int loop_serve(struct loop *l, struct err *err)
 {
     struct turn *t = &l->turn;
-    struct pollfd fds[] = {
-        {.fd = l->signals, .events = POLLIN},
-        {.fd = receiver_fd(t->receiver), .events = POLLIN}, /* last: left out during a pause */
-    };
-    const unsigned all = sizeof fds / sizeof fds[0];
     int rc = 0;
 
     startup_log_notes(l->notes);
-    notices_begin(&l->notices, l->settings, t->fold.engine);
+    if (turn_is_active(t))
+        notices_begin(&l->notices, l->settings, t->fold.engine);
     while (rc == 0 && !is_done(l)) {
-        unsigned n = t->pause_until_us != 0 ? all - 1 : all;
-
-        rc = dispatch_wait(l->dispatch, fds, n, wait_ms(l), err);
+        rc = wait(l, err);
         l->now_us = clock_steady_us(&t->clock);
         if (rc == 0)
             rc = step(l, err);
-        notices_say(&l->notices, t->receiver, t->fold.engine, l->settings->queue, l->now_us);
+        if (turn_is_active(t))
+            notices_say(&l->notices, t->receiver, t->fold.engine, l->settings->queue, l->now_us);
         take_signals(l);
         if (rc == 0)
             rc = check_folder(l, err);
     }
-    if (rc == 0)
+    if (rc == 0) {
+        storage_release(t->storage);
         log_stopped(l);
+    }
     return rc;
 }
 
@@ -185,14 +238,19 @@ int loop_open(const struct loop_options *options, struct loop **out, struct err 
     l->signals = options->signals;
     l->notes = options->notes;
     notices_init(&l->notices);
-    rc =
-        turn_open(&l->turn, l->settings, &l->notices, options->rules_text, options->rules_len, err);
+    rc = turn_open(&l->turn,
+                   &(struct turn_options){.settings = l->settings,
+                                          .notices = &l->notices,
+                                          .rules_text = options->rules_text,
+                                          .rules_len = options->rules_len},
+                   err);
     if (rc == 0)
-        rc = dispatch_open(l->settings, l->turn.outbox, &l->dispatch, err);
+        rc = dispatch_open(l->settings, l->turn.storage, l->turn.outbox, &l->dispatch, err);
     if (rc != 0) {
         loop_close(l);
         return rc;
     }
+    l->role = (struct role){.turn = &l->turn, .dispatch = l->dispatch, .notices = &l->notices};
     l->now_us = l->turn.now_us;
     *out = l;
     return 0;

@@ -116,7 +116,7 @@ void notices_begin(struct notices *t, const struct settings *settings, const str
     log_ready(settings, engine_rules(engine));
 }
 
-static void forget(struct notices *t)
+void notices_forget(struct notices *t)
 {
     buf_clear(&t->decided);
     buf_clear(&t->cooled);
@@ -124,7 +124,7 @@ static void forget(struct notices *t)
 
 void notices_turn_failed(struct notices *t, const struct err *why, int64_t now_us)
 {
-    forget(t);
+    notices_forget(t);
     if (throttle_add(&t->failing, 1, now_us) > 0)
         log_error("nothing is recorded or decided, and ingest keeps its records meanwhile: %s",
                   why->text);
@@ -134,6 +134,58 @@ void notices_turn_went_well(struct notices *t, int64_t now_us)
 {
     if (throttle_is_over(&t->failing, 0, now_us))
         log_info("records are taken again");
+}
+
+void notices_standby(struct notices *t, const struct storage_term *term)
+{
+    (void)t;
+    log_info("standing by: %s is active", term->holder[0] != '\0' ? term->holder : "nobody yet");
+}
+
+void notices_active(struct notices *t, const struct storage_term *term, int64_t now_us)
+{
+    char since[TIME_UTC_SIZE];
+
+    (void)t;
+    time_format_utc(now_us, since);
+    if (term->holder[0] == '\0')
+        log_info("active since %s", since);
+    else
+        log_info("active since %s, took over from %s, which %s", since, term->holder,
+                 term->was_released ? "stopped" : "was gone or silent");
+}
+
+void notices_lost(struct notices *t, const struct storage_term *term, size_t dropped)
+{
+    (void)t;
+    log_warning(
+        "%s has taken over: this alerter stands by; %zu %s dropped, which %s may post again",
+        term->holder, dropped, text_plural(dropped, "post was", "posts were"), term->holder);
+}
+
+void notices_away(struct notices *t, const char *why, uint64_t waits, int64_t boot_us)
+{
+    if (throttle_add(&t->away, 1, boot_us) > 0)
+        log_error("the database is away, so nothing is decided or posted; %" PRIu64
+                  " %s, and ingest keeps its records: %s",
+                  waits, text_plural(waits, "alert waits", "alerts wait"), why);
+}
+
+void notices_back(struct notices *t, int64_t boot_us)
+{
+    if (throttle_is_over(&t->away, 0, boot_us))
+        log_info("the database is back");
+}
+
+void notices_read(struct notices *t, const char *why, bool may_take, int64_t boot_us)
+{
+    if (why == NULL) {
+        if (throttle_is_over(&t->unread, 0, boot_us))
+            log_info("the event stream can be read again");
+    } else if (throttle_add(&t->unread, 1, boot_us) > 0) {
+        log_error("the event stream cannot be read%s: %s",
+                  may_take ? "" : ", so this alerter does not take over from another one", why);
+    }
 }
 
 void notices_say(struct notices *t, struct receiver *receiver, const struct engine *engine,
@@ -246,5 +298,5 @@ void notices_decided(struct notices *t)
         if (all[i].n > COOLED_SHOWN)
             log_info("%s: and %" PRIu64 " more groups breached again in their cooldowns",
                      all[i].rule, all[i].n - COOLED_SHOWN);
-    forget(t);
+    notices_forget(t);
 }

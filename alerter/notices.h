@@ -9,6 +9,7 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/queue/receiver.h"
+#include "common/storage/storage.h"
 
 #include <stdint.h>
 
@@ -20,6 +21,8 @@ struct notices_count {
 
 struct notices {
     struct throttle failing; /* turns that could not be stored */
+    struct throttle away;    /* a shared storage, and the next one as well */
+    struct throttle unread;  /* the stream of the active alerter */
     struct throttle refused; /* records of some sender are not taken */
     struct notices_count strangers;
     struct notices_count unknown_rule;
@@ -42,6 +45,15 @@ void notices_begin(struct notices *t, const struct settings *settings, const str
 void notices_turn_failed(struct notices *t, const struct err *why, int64_t now_us);
 void notices_turn_went_well(struct notices *t, int64_t now_us);
 
+/* The role of this alerter at a shared storage. `waits`: alerts that are not delivered. */
+void notices_standby(struct notices *t, const struct storage_term *term);
+void notices_active(struct notices *t, const struct storage_term *term, int64_t now_us);
+void notices_lost(struct notices *t, const struct storage_term *term, size_t dropped);
+void notices_away(struct notices *t, const char *why, uint64_t waits, int64_t boot_us);
+void notices_back(struct notices *t, int64_t boot_us);
+/* The stream could not be read, or (NULL) could be. */
+void notices_read(struct notices *t, const char *why, bool may_take, int64_t boot_us);
+
 /* To be called once a turn. */
 void notices_say(struct notices *t, struct receiver *receiver, const struct engine *engine,
                  const char *queue, int64_t now_us);
@@ -50,7 +62,8 @@ void notices_say(struct notices *t, struct receiver *receiver, const struct engi
  * in a turn, and the number of the others. */
 void notices_alert(struct notices *t, const struct wire_alert *alert);
 void notices_cooled(struct notices *t, const struct engine_cooled *cooled, int64_t now_us);
-/* Logs these notes, after the commit. */
+/* Logs these notes, after the commit; or forgets them. */
 void notices_decided(struct notices *t);
+void notices_forget(struct notices *t);
 
 #endif

@@ -138,13 +138,6 @@ static int set_aside(void *ctx, const uint8_t sender[WIRE_SENDER_BYTES], uint64_
 
 /* ---- rules ---- */
 
-static void drop_new_rules(struct turn *t)
-{
-    if (t->has_new_rules)
-        buf_close(&t->new_rules);
-    t->has_new_rules = false;
-}
-
 /* Tells the operator how many rules keep their windows. */
 static void describe_change(struct turn *t, const struct rules *next)
 {
@@ -164,6 +157,11 @@ static void describe_change(struct turn *t, const struct rules *next)
              added + changed, kept - changed);
 }
 
+static bool are_in_force(const struct turn *t)
+{
+    return engine_has_rules_text(t->fold.engine, buf_text(&t->rules), t->rules.len);
+}
+
 void turn_read_rules(struct turn *t)
 {
     const char *path = t->settings->rules_path;
@@ -172,30 +170,29 @@ void turn_read_rules(struct turn *t)
 
     if (startup_reload_rules(path, &text, &rules) != 0)
         return;
-    drop_new_rules(t);
-    if (engine_has_rules_text(t->fold.engine, buf_text(&text), text.len)) {
-        log_info("%s was read again: nothing has changed", path);
-        buf_close(&text);
-    } else {
+    buf_close(&t->rules);
+    t->rules = text;
+    t->has_new_rules = turn_is_active(t) && !are_in_force(t);
+    if (t->has_new_rules)
         describe_change(t, rules);
-        t->new_rules = text;
-        t->has_new_rules = true;
-    }
+    else if (turn_is_active(t))
+        log_info("%s was read again: nothing has changed", path);
+    else
+        log_info("%s was read again: its rules come into force once this alerter is active", path);
     rules_free(rules);
 }
 
 static void log_rules_in_force(struct turn *t)
 {
-    if (!t->has_new_rules)
-        return;
-    log_info("the rules were read again: %s", t->change);
-    drop_new_rules(t);
+    if (t->has_new_rules)
+        log_info("the rules were read again: %s", t->change);
+    t->has_new_rules = false;
 }
 
 /* Rules are an event like any other: recorded, then fed. */
-static int feed_rules(struct turn *t, const char *text, size_t len, struct err *err)
+static int feed_rules(struct turn *t, struct err *err)
 {
-    return feed(t, &(struct wire_entry){t->now_us, WIRE_INPUT_RULES, {(const uint8_t *)text, len}},
+    return feed(t, &(struct wire_entry){t->now_us, WIRE_INPUT_RULES, {t->rules.data, t->rules.len}},
                 err);
 }
 
@@ -207,12 +204,12 @@ static int feed_new_rules(struct turn *t, struct err *err)
 
     if (!t->has_new_rules)
         return 0;
-    rc = feed_rules(t, buf_text(&t->new_rules), t->new_rules.len, err);
+    rc = feed_rules(t, err);
     if (rc != ERR_INPUT)
         return rc;
     /* The reader accepted them, so the engine should; a fault of ours must not hold up records. */
     log_error("the new rules are refused, the old ones stay in force: %s", err->text);
-    drop_new_rules(t);
+    t->has_new_rules = false;
     return 0;
 }
 
@@ -247,36 +244,51 @@ static int keep_house(struct turn *t, struct err *err)
 
 /* ---- a turn that fails ---- */
 
+/* A shared storage may have kept a transaction although it seems to have failed. */
+static void undo(struct turn *t)
+{
+    if (storage_in_transaction(t->storage))
+        outbox_rollback(t->outbox);
+    t->needs_restore = storage_is_shared(t->storage);
+}
+
 /* Takes a snapshot in a transaction of its own, if there is anything new and room for it. */
 static int save_now(struct turn *t, bool *saved, struct err *err)
 {
     struct err full;
-    int rc = 0;
 
     *saved = false;
     if (t->fold.since_saved == 0 || storage_begin(t->storage, &full) != 0)
         return 0;
-    if (fold_save(&t->fold, t->storage, t->now_us, &full) != 0)
-        outbox_rollback(t->outbox);
-    else
-        *saved = outbox_commit(t->outbox, &full) == 0;
-    if (!*saved)
-        rc = fold_restore(&t->fold, t->storage, err);
-    return rc;
+    *saved = fold_save(&t->fold, t->storage, t->now_us, &full) == 0 &&
+             outbox_commit(t->outbox, &full) == 0;
+    if (*saved)
+        return 0;
+    undo(t);
+    return t->needs_restore ? 0 : fold_restore(&t->fold, t->storage, err);
+}
+
+static bool free_room(struct turn *t)
+{
+    struct err err;
+    int rc = storage_free_room(t->storage, &err);
+
+    if (rc == ERR_AWAY)
+        t->needs_restore = true;
+    return rc == 0;
 }
 
 /* On a full disk history goes first. The part after the newest snapshot cannot go, so a new
  * snapshot is taken whenever there is room for one; then the part before it can go next time. */
 static int make_room(struct turn *t, struct err *err)
 {
-    struct err full;
-    bool saved, won = storage_free_room(t->storage, &full) == 0;
+    bool saved, won = free_room(t);
     int rc = save_now(t, &saved, err);
 
     if (rc != 0)
         return rc;
     if (!won && saved)
-        won = storage_free_room(t->storage, &full) == 0;
+        won = free_room(t);
     if (won) {
         log_warning("the disk is full: dropped the oldest history to go on (free some space, or "
                     "lower DRAINWATCH_HISTORY_MAX_BYTES)");
@@ -285,28 +297,53 @@ static int make_room(struct turn *t, struct err *err)
     return 0;
 }
 
-/* The engine has seen records that were not stored, so it is built anew from the stream. Nobody was
- * acked, so ingest sends the records again. */
+int turn_restore(struct turn *t, struct err *err)
+{
+    int rc = storage_restore(t->storage, err);
+
+    if (rc == 0)
+        rc = fold_restore(&t->fold, t->storage, err);
+    t->needs_restore = rc != 0;
+    if (rc != 0 || !t->needs_room)
+        return rc;
+    t->needs_room = false;
+    return make_room(t, err);
+}
+
+/* The engine has seen records that were not stored, so it is built anew from the stream, at a
+ * shared storage once that can be reached. Nobody was acked, so ingest sends the records again. */
 static int start_over(struct turn *t, int why, struct err *err)
 {
-    int rc;
-
-    if (storage_in_transaction(t->storage))
-        outbox_rollback(t->outbox);
-    receiver_rollback(t->receiver);
+    undo(t);
     notices_turn_failed(t->notices, err, t->now_us);
     t->pause_until_us = t->now_us + FAILED_PAUSE_US;
+    t->needs_room = why == ERR_FULL;
     if (why == ERR_DAMAGED) /* the next start sets the file aside */
         return why;
-    rc = fold_restore(&t->fold, t->storage, err);
-    return rc == 0 && why == ERR_FULL ? make_room(t, err) : rc;
+    if (t->needs_restore) {
+        receiver_forget(t->receiver);
+        return why == ERR_IO ? why : 0;
+    }
+    receiver_rollback(t->receiver);
+    return turn_restore(t, err);
 }
 
 /* ---- a turn ---- */
 
+static int end_turn(struct turn *t, int rc, enum turn_result *result, struct err *err)
+{
+    const bool stored = storage_in_transaction(t->storage);
+
+    if (rc == 0)
+        rc = commit(t, err);
+    if (rc != 0)
+        return start_over(t, rc, err);
+    *result = stored ? TURN_STORED : TURN_IDLE;
+    return 0;
+}
+
 int turn_take(struct turn *t, int64_t now_us, enum turn_result *result, struct err *err)
 {
-    bool stored;
     int rc;
 
     *result = TURN_NONE;
@@ -322,13 +359,16 @@ int turn_take(struct turn *t, int64_t now_us, enum turn_result *result, struct e
         rc = receiver_receive(t->receiver, now_us, err);
     if (rc == 0)
         rc = keep_house(t, err);
-    stored = storage_in_transaction(t->storage);
-    if (rc == 0)
-        rc = commit(t, err);
-    if (rc != 0)
-        return start_over(t, rc, err);
-    *result = stored ? TURN_STORED : TURN_IDLE;
-    return 0;
+    return end_turn(t, rc, result, err);
+}
+
+int turn_save(struct turn *t, int64_t now_us, enum turn_result *result, struct err *err)
+{
+    *result = TURN_NONE;
+    t->now_us = now_us;
+    if (now_us < t->pause_until_us)
+        return 0;
+    return end_turn(t, outbox_unsaved(t->outbox) ? need_transaction(t, err) : 0, result, err);
 }
 
 /* Tells ingest's /healthz why alerts are not delivered; "" if they are. */
@@ -372,24 +412,29 @@ int turn_unpark(struct turn *t, struct err *err)
         rc = outbox_unpark(t->outbox, &n, err);
     if (rc == 0)
         rc = outbox_commit(t->outbox, err);
-    else
-        outbox_rollback(t->outbox);
-    if (rc == 0 && n > 0)
+    if (rc != 0)
+        undo(t);
+    else if (n > 0)
         log_info("retrying %zu kept %s", n, text_plural(n, "alert", "alerts"));
     return rc;
 }
 
 /* ---- start and end ---- */
 
-static int open_storage(struct turn *t, struct err *err)
+bool turn_is_active(const struct turn *t)
 {
-    char location[STORAGE_LOCATION_SIZE], aside[512];
+    return t->receiver != NULL;
+}
+
+static int open_storage(struct turn *t, const struct storage_ops *backing, struct err *err)
+{
+    struct startup_storage place;
+    char aside[512];
     int rc;
 
-    storage_location(t->settings->state_dir, location);
-    rc = storage_open(
-        &(struct storage_options){.location = location, .sync_full = t->settings->sync_full},
-        &t->storage, aside, err);
+    startup_storage(t->settings, "alerter", &place);
+    place.options.backing = backing;
+    rc = storage_open(&place.options, &t->storage, aside, err);
     if (rc == 0 && aside[0] != '\0')
         log_error("the journal was damaged and is set aside as %s: windows and cooldowns start "
                   "empty, alerts that waited are lost",
@@ -399,10 +444,14 @@ static int open_storage(struct turn *t, struct err *err)
 
 /* In a large file damage may show only when it is read. It is then opened once more, which sets it
  * aside. */
-static int open_folded(struct turn *t, struct err *err)
+static int open_folded(struct turn *t, const struct storage_ops *backing, struct err *err)
 {
-    int rc = open_storage(t, err);
+    int rc = open_storage(t, backing, err);
 
+    if (rc == 0 && storage_is_shared(t->storage)) {
+        t->needs_restore = true;
+        return 0;
+    }
     if (rc == 0)
         rc = fold_restore(&t->fold, t->storage, err);
     if (rc != ERR_DAMAGED)
@@ -410,48 +459,97 @@ static int open_folded(struct turn *t, struct err *err)
     log_error("%s", err->text);
     storage_close(t->storage);
     t->storage = NULL;
-    rc = open_storage(t, err);
+    rc = open_storage(t, backing, err);
     return rc != 0 ? rc : fold_restore(&t->fold, t->storage, err);
 }
 
-int turn_open(struct turn *t, const struct settings *settings, struct notices *notices,
-              const char *rules_text, size_t rules_len, struct err *err)
+int turn_open(struct turn *t, const struct turn_options *options, struct err *err)
 {
-    const struct queue_options queue = {settings->queue, settings->secrets, settings->n_secrets};
+    int rc;
+
+    t->settings = options->settings;
+    t->notices = options->notices;
+    buf_init(&t->rules, options->rules_len);
+    if (buf_append(&t->rules, options->rules_text, options->rules_len) != 0)
+        return err_set(err, ERR_NOMEM, "no memory for the rules");
+    rc = open_folded(t, options->backing, err);
+    if (rc == 0)
+        rc = outbox_open(t->storage, &t->outbox, err);
+    if (rc == 0 && !storage_is_shared(t->storage))
+        rc = turn_activate(t, clock_boot_us(), err);
+    return rc;
+}
+
+/* A shared storage has one clock for all alerters, so that no wrong clock of a machine rushes a
+ * cooldown. */
+static void start_clock(struct turn *t, int64_t boot_us)
+{
+    const struct storage_term *term = storage_term(t->storage);
+    int64_t begin_us = t->fold.last_us;
+
+    if (term == NULL) {
+        t->clock = clock_steady_start(begin_us);
+        return;
+    }
+    if (begin_us < term->taken_at_us)
+        begin_us = term->taken_at_us;
+    if (t->clock.offset_us < begin_us - boot_us) /* it never goes back */
+        t->clock.offset_us = begin_us - boot_us;
+}
+
+static int open_receiver(struct turn *t, struct err *err)
+{
+    const struct queue_options queue = {t->settings->queue, t->settings->secrets,
+                                        t->settings->n_secrets};
     const struct receiver_calls calls = {.ctx = t,
                                          .last_taken = last_taken,
                                          .take = take,
                                          .set_aside = set_aside,
                                          .set_taken = set_taken};
-    struct source *source;
+    struct source *source = t->settings->queue == NULL ? storage_source(t->storage) : NULL;
+    int rc = source == NULL ? source_queue_open(&queue, &source, err) : 0;
+
+    return rc != 0 ? rc : receiver_open(source, &calls, &t->receiver, err);
+}
+
+int turn_activate(struct turn *t, int64_t boot_us, struct err *err)
+{
     int rc;
 
-    t->settings = settings;
-    t->notices = notices;
-    rc = open_folded(t, err);
+    start_clock(t, boot_us);
+    t->now_us = t->clock.offset_us + boot_us;
+    rc = storage_is_shared(t->storage) ? outbox_take_over(t->outbox, t->now_us, err) : 0;
     if (rc == 0)
-        rc = outbox_open(t->storage, &t->outbox, err);
-    if (rc != 0)
-        return rc;
-    t->clock = clock_steady_start(t->fold.last_us);
-    t->now_us = clock_steady_us(&t->clock);
-    rc = feed_tick(t, err);
-    if (rc == 0 && !engine_has_rules_text(t->fold.engine, rules_text, rules_len))
-        rc = feed_rules(t, rules_text, rules_len, err);
+        rc = feed_tick(t, err);
+    if (rc == 0 && !are_in_force(t))
+        rc = feed_rules(t, err);
+    t->has_new_rules = false;
     if (rc == 0)
         rc = commit(t, err);
     if (rc == 0)
         rc = turn_unpark(t, err);
     if (rc == 0)
-        rc = source_queue_open(&queue, &source, err);
-    return rc != 0 ? rc : receiver_open(source, &calls, &t->receiver, err);
+        rc = open_receiver(t, err);
+    if (rc != 0)
+        undo(t);
+    return rc;
+}
+
+void turn_deactivate(struct turn *t)
+{
+    receiver_close(t->receiver);
+    t->receiver = NULL;
+    t->has_new_rules = false;
+    t->pause_until_us = 0;
+    t->needs_restore = true;
+    notices_forget(t->notices);
 }
 
 void turn_close(struct turn *t)
 {
     receiver_close(t->receiver);
     fold_close(&t->fold);
-    drop_new_rules(t);
+    buf_close(&t->rules);
     outbox_close(t->outbox);
     storage_close(t->storage);
 }

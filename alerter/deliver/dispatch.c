@@ -3,6 +3,7 @@
 
 #include "alerter/deliver/destination.h"
 #include "alerter/deliver/http_client.h"
+#include "common/app/clock.h"
 #include "common/app/log.h"
 #include "common/app/process.h"
 #include "common/base/text.h"
@@ -23,6 +24,7 @@ enum {
 struct dispatch {
     const struct settings *settings;
     const struct destination *destination; /* NULL: alerting is off */
+    struct storage *storage;
     struct outbox *outbox;
     struct http_client *client;
     struct http_request request;
@@ -30,8 +32,8 @@ struct dispatch {
     struct err *err;
 };
 
-int dispatch_open(const struct settings *settings, struct outbox *outbox, struct dispatch **out,
-                  struct err *err)
+int dispatch_open(const struct settings *settings, struct storage *storage, struct outbox *outbox,
+                  struct dispatch **out, struct err *err)
 {
     struct dispatch *d = calloc(1, sizeof *d);
     int rc;
@@ -40,6 +42,7 @@ int dispatch_open(const struct settings *settings, struct outbox *outbox, struct
         return err_set(err, ERR_NOMEM, "out of memory");
     d->settings = settings;
     d->destination = settings->enabled ? destination_of(settings) : NULL;
+    d->storage = storage;
     d->outbox = outbox;
     http_request_init(&d->request);
     rc = http_client_new(
@@ -77,6 +80,19 @@ int dispatch_wait(struct dispatch *d, struct pollfd *fds, unsigned n, int timeou
     for (unsigned i = 0; i < n; i++)
         extra[i] = (struct curl_waitfd){.fd = fds[i].fd, .events = CURL_WAIT_POLLIN};
     return http_client_poll(d->client, extra, n, timeout_ms, err);
+}
+
+size_t dispatch_drop(struct dispatch *d)
+{
+    struct post *post;
+    size_t n = 0;
+
+    while ((post = outbox_posts(d->outbox)) != NULL) {
+        http_call_free(post->call);
+        outbox_drop_post(d->outbox, post);
+        n++;
+    }
+    return n;
 }
 
 /* ---- outcomes ---- */
@@ -193,6 +209,12 @@ static int64_t expired_us(int64_t now_us)
     return now_us - TIME_DAY;
 }
 
+/* Asked right before a post begins, with the time of that moment. */
+static bool may_post(const struct dispatch *d)
+{
+    return storage_may_post(d->storage, clock_boot_us());
+}
+
 static int send_message(void *ctx, const struct outbox_message *m)
 {
     struct dispatch *d = ctx;
@@ -203,10 +225,10 @@ static int send_message(void *ctx, const struct outbox_message *m)
     if (!m->is_readable)
         return park_unreadable(d, m);
     next_us = retry_next_us(&m->facts, d->destination->pace_us, d->now_us);
-    if (next_us <= d->now_us && outbox_in_flight(d->outbox) < IN_FLIGHT_MAX)
+    if (next_us <= d->now_us && outbox_in_flight(d->outbox) < IN_FLIGHT_MAX && may_post(d))
         return post_message(d, m);
     if (next_us <= d->now_us)
-        next_us = d->now_us + 100 * TIME_MS; /* a reply makes room before */
+        next_us = d->now_us + 100 * TIME_MS; /* a reply makes room before, or a turn the right */
     outbox_defer(d->outbox, m->row, next_us);
     return 0;
 }

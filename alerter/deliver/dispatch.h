@@ -13,10 +13,11 @@
 
 struct dispatch;
 
-/* With alerting switched off nothing is sent. Borrows `settings`. Returns as http_client_new does.
+/* With alerting switched off nothing is sent. The storage says whether a post may begin. Borrows
+ * `settings`, `storage` and `outbox`. Returns as http_client_new does.
  */
-int dispatch_open(const struct settings *settings, struct outbox *outbox, struct dispatch **out,
-                  struct err *err);
+int dispatch_open(const struct settings *settings, struct storage *storage, struct outbox *outbox,
+                  struct dispatch **out, struct err *err);
 /* Breaks off the posts in flight; their messages wait in the outbox. NULL is fine. */
 void dispatch_close(struct dispatch *d);
 
@@ -31,6 +32,10 @@ int dispatch_wait(struct dispatch *d, struct pollfd *fds, unsigned n, int timeou
 void dispatch_collect(struct dispatch *d, int64_t now_us);
 int dispatch_expire(struct dispatch *d, int64_t now_us, struct err *err);
 int dispatch_send(struct dispatch *d, int64_t now_us, struct err *err);
+
+/* Another alerter has the messages now: breaks off the posts in flight and forgets all outcomes
+ * that are not committed. Returns their number. */
+size_t dispatch_drop(struct dispatch *d);
 
 /* When dispatch_send has work again; INT64_MAX: after the next reply or alert. */
 int64_t dispatch_wake_us(struct dispatch *d);

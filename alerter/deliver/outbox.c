@@ -28,6 +28,8 @@ struct outbox {
     struct head *heads;
     size_t n_heads;
     size_t heads_cap;
+    int64_t inherited_row; /* this row and earlier ones may have been tried at inherited_us */
+    int64_t inherited_us;
     int64_t oldest_us;       /* decision of the oldest that waits or is parked; INT64_MAX: none */
     int64_t health_until_us; /* when `health` must be read again */
     char health[OUTBOX_HEALTH_SIZE];
@@ -162,6 +164,14 @@ static int refresh(struct outbox *o, struct err *err)
     return rc;
 }
 
+/* The channel's last try as far as it is known or to be feared. */
+static int64_t channel_last_us(const struct outbox *o, const struct storage_outbox_row *row)
+{
+    return row->row <= o->inherited_row && row->channel_last_us < o->inherited_us
+               ? o->inherited_us
+               : row->channel_last_us;
+}
+
 static int message_of(struct outbox *o, const struct storage_outbox_row *row,
                       struct outbox_message *m, struct err *err)
 {
@@ -186,7 +196,7 @@ static int message_of(struct outbox *o, const struct storage_outbox_row *row,
                   .tries = row->tries,
                   .last_try_us = row->last_try_us,
                   .retry_after_us = row->retry_after_us,
-                  .channel_last_us = row->channel_last_us},
+                  .channel_last_us = channel_last_us(o, row)},
     };
     rc = wire_unpack_alert(o->wire, row->alert.data, row->alert.len, &m->alert, err);
     m->is_readable = rc == 0;
@@ -374,6 +384,22 @@ void outbox_rollback(struct outbox *o)
 {
     storage_rollback(o->storage);
     end_transaction(o, false);
+}
+
+/* ---- After another alerter ---- */
+
+int outbox_take_over(struct outbox *o, int64_t now_us, struct err *err)
+{
+    int rc;
+
+    assert(o->posts == NULL);
+    make_stale(o);
+    rc = refresh(o, err);
+    o->inherited_us = now_us;
+    for (size_t i = 0; i < o->n_heads && rc == 0; i++)
+        if (o->heads[i].row > o->inherited_row)
+            o->inherited_row = o->heads[i].row;
+    return rc;
 }
 
 /* ---- Many rows ---- */

@@ -105,6 +105,12 @@ size_t outbox_in_flight(const struct outbox *o);
 /* The first post, NULL if there is none; hh.next leads on. */
 struct post *outbox_posts(const struct outbox *o);
 
+/* ---- After another alerter ---- */
+
+/* This alerter has taken the storage over: reads anew what waits. The other one may have posted the
+ * next message of a channel just now, so that its try counts as one at `now_us`. */
+int outbox_take_over(struct outbox *o, int64_t now_us, struct err *err);
+
 /* ---- Many rows ---- */
 
 /* Marks as expired, and hands to `fn`, waiting and parked messages without a post that were decided

@@ -128,8 +128,10 @@ static int restore_entry(void *ctx, int64_t position, const struct wire_entry *e
     if (rc == ERR_INPUT && entry->input == WIRE_INPUT_RULES) {
         log_warning("the rules recorded at %lld are refused by this build and left out: %s",
                     (long long)position, r->err->text);
-        return 0;
+        rc = 0;
     }
+    if (rc == 0)
+        r->fold->position = position;
     return rc;
 }
 
@@ -168,6 +170,15 @@ int fold_restore(struct fold *f, struct storage *storage, struct err *err)
     if (rc == ERR_DAMAGED)
         storage->ops->mark_damaged(storage);
     return rc;
+}
+
+int fold_follow(struct fold *f, struct storage *storage, struct err *err)
+{
+    struct restore r = {f, err};
+
+    if (f->position + 1 < storage->history.start)
+        return err_set(err, ERR_BUSY, "the history was trimmed before it was read");
+    return storage_read(storage, f->position + 1, restore_entry, &r, err);
 }
 
 int fold_save(struct fold *f, struct storage *storage, int64_t step_us, struct err *err)

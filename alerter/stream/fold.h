@@ -21,6 +21,7 @@ struct fold {
     struct engine *engine;
     struct wire *wire;
     int64_t last_us;      /* the newest stamp that was folded, 0: none was */
+    int64_t position;     /* of the newest entry that was read from the storage, 0: none was */
     uint64_t since_saved; /* entries since the last snapshot */
     int64_t saved_us;     /* the last snapshot's stamp, 0: there is none */
     bool on_trial;        /* it ignores rules and snapshots of the stream */
@@ -52,6 +53,11 @@ int fold_tick(struct fold *f, struct engine_outcomes *out, struct err *err);
  * beginning, and drops the alerts, which were decided before. Returns like fold_entry and the
  * storage; after ERR_DAMAGED the next storage_open sets the file aside. */
 int fold_restore(struct fold *f, struct storage *storage, struct err *err);
+
+/* Feeds the entries that another alerter appended since the last fold_restore or fold_follow, and
+ * drops the alerts, which that one decided. Returns like fold_restore; after ERR_BUSY (an entry was
+ * trimmed before it was read) and ERR_NOMEM the fold must be restored. */
+int fold_follow(struct fold *f, struct storage *storage, struct err *err);
 
 /* Appends a snapshot to the storage, within a transaction. */
 int fold_save(struct fold *f, struct storage *storage, int64_t step_us, struct err *err);

@@ -198,6 +198,20 @@ int startup_reload_rules(const char *path, struct buf *text, const struct rules 
     return rc;
 }
 
+void startup_storage(const struct settings *settings, const char *program,
+                     struct startup_storage *out)
+{
+    storage_location(settings->state_dir, out->path);
+    process_name(out->holder);
+    out->options = (struct storage_options){
+        .location = settings->database_url != NULL ? settings->database_url : out->path,
+        .schema = settings->schema,
+        .program = program,
+        .holder = out->holder,
+        .sync_full = settings->sync_full,
+    };
+}
+
 int startup_settings(const struct startup_program *program, struct settings *settings)
 {
     struct buf faults, notes;

@@ -3,9 +3,11 @@
 #ifndef DRAINWATCH_COMMON_APP_STARTUP_H
 #define DRAINWATCH_COMMON_APP_STARTUP_H
 
+#include "common/app/process.h"
 #include "common/app/settings.h"
 #include "common/base/buf.h"
 #include "common/rules/rules.h"
+#include "common/storage/storage.h"
 
 #include <stdio.h>
 
@@ -51,6 +53,16 @@ int startup_reload_rules(const char *path, struct buf *text, const struct rules 
 /* Reads the settings alone, for a command that needs no rules. Returns as startup_configure does;
  * after STARTUP_OK the caller closes the settings. */
 int startup_settings(const struct startup_program *program, struct settings *settings);
+
+/* The alerter's storage as the settings name it: a database, or a file in the state folder. The
+ * options borrow from the settings and from the rest of this struct. */
+struct startup_storage {
+    struct storage_options options;
+    char path[STORAGE_LOCATION_SIZE];
+    char holder[PROCESS_NAME_SIZE];
+};
+void startup_storage(const struct settings *settings, const char *program,
+                     struct startup_storage *out);
 
 /* Prints each line as "PROGRAM: LINE", without secrets, which an operator may have put into the
  * wrong setting. */

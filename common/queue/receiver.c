@@ -70,17 +70,22 @@ int receiver_open(struct source *source, const struct receiver_calls *calls, str
     return 0;
 }
 
-void receiver_close(struct receiver *r)
+void receiver_forget(struct receiver *r)
 {
     struct known_sender *s, *next;
 
-    if (r == NULL)
-        return;
     HASH_ITER(hh, r->senders, s, next)
     {
         HASH_DEL(r->senders, s);
         free(s);
     }
+}
+
+void receiver_close(struct receiver *r)
+{
+    if (r == NULL)
+        return;
+    receiver_forget(r);
     r->source->ops->close(r->source);
     wire_free(r->record_wire);
     wire_free(r->push_wire);

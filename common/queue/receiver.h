@@ -71,6 +71,10 @@ void receiver_ack(struct receiver *r, const char *trouble);
 /* The turn was not committed: nobody is acked, and each sender will send it again. */
 void receiver_rollback(struct receiver *r);
 
+/* Forgets all senders: another alerter may have taken their records, so what was taken is asked for
+ * anew. Call it between two turns. */
+void receiver_forget(struct receiver *r);
+
 /* Whether each sender that was ever heard has said goodbye or is silent for RECEIVER_SILENCE_US. An
  * ingest that lives sends something each SENDER_PING_US. The alerter waits for it before it ends,
  * so that records on their way are still taken. */
