@@ -16,17 +16,23 @@ enum {
 
 #define UNKNOWN_SIZE INT64_MAX
 
-/* The first one whose scheme a location begins with is used. SQLite takes any location, so it is
- * the last. */
-static const struct storage_ops *const backings[] = {&storage_sqlite};
+/* The first one whose scheme a location begins with is used. SQLite takes any path. */
+static const struct {
+    const char *scheme;
+    const struct storage_ops *ops;
+} backings[] = {
+    {"postgres://", &storage_pg},
+    {"postgresql://", &storage_pg},
+    {"", &storage_sqlite},
+};
 
 static const struct storage_ops *find_backing(const char *location)
 {
     size_t i = 0;
 
-    while (strncmp(location, backings[i]->scheme, strlen(backings[i]->scheme)) != 0)
+    while (strncmp(location, backings[i].scheme, strlen(backings[i].scheme)) != 0)
         i++;
-    return backings[i];
+    return backings[i].ops;
 }
 
 void storage_location(const char *state_dir, char location[STORAGE_LOCATION_SIZE])

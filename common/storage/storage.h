@@ -146,8 +146,6 @@ struct storage_peer_calls {
 typedef int storage_bytes_fn(void *ctx, int64_t position, const void *bytes, size_t n);
 
 struct storage_ops {
-    const char *scheme; /* of a location "scheme:…"; "": any location */
-
     /* True if the files were removed or replaced under their owner: nobody can read new commits. */
     bool (*is_gone)(const struct storage *s);
     /* The caller found wrong contents: the next storage_open sets them aside. */
@@ -255,6 +253,7 @@ struct storage_ops {
 };
 
 extern const struct storage_ops storage_sqlite;
+extern const struct storage_ops storage_pg;
 
 /* The history's state, kept to save queries. */
 struct storage_history {

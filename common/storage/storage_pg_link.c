@@ -1,0 +1,94 @@
+/* The PostgreSQL storage's connection: dials in the background, notes its end, and waits between
+ * two tries. Called by the other files of this backing. */
+#include "common/base/hash.h"
+#include "common/base/time.h"
+#include "common/storage/storage_pg.h"
+
+static const int64_t BACKOFF_FIRST_US = 100 * TIME_MS;
+static const int64_t BACKOFF_MOST_US = 5 * TIME_S;
+
+bool storage_pg_is_connected(const struct storage_pg *st)
+{
+    return st->pg != NULL;
+}
+
+int storage_pg_away(const struct storage_pg *st, struct err *err)
+{
+    if (err != &st->why)
+        *err = st->why;
+    return ERR_AWAY;
+}
+
+/* Every wait is up to a quarter shorter, so that programs which lost the database together do not
+ * come back together. */
+static int64_t shortened(const struct storage_pg *st)
+{
+    uint64_t dice = hash_quick(hash_seed(), &st->now_us, sizeof st->now_us) % 1024;
+
+    return st->backoff_us - st->backoff_us / 4 * (int64_t)dice / 1024;
+}
+
+static void wait_to_dial(struct storage_pg *st, const struct err *why)
+{
+    st->why = *why;
+    st->backoff_us = st->backoff_us == 0 ? BACKOFF_FIRST_US : 2 * st->backoff_us;
+    if (st->backoff_us > BACKOFF_MOST_US)
+        st->backoff_us = BACKOFF_MOST_US;
+    st->dial_us = st->now_us + shortened(st);
+}
+
+int storage_pg_note(struct storage_pg *st, int rc, const struct err *err)
+{
+    if (rc == 0)
+        st->backoff_us = 0;
+    if (st->pg == NULL || pg_is_open(st->pg))
+        return rc;
+    pg_close(st->pg);
+    st->pg = NULL;
+    st->role = STORAGE_AWAY;
+    storage_pg_source_drop(st);
+    wait_to_dial(st, err);
+    return rc;
+}
+
+int storage_pg_run(struct storage_pg *st, const struct pg_statement *s, struct pg_rows **rows,
+                   struct err *err)
+{
+    if (rows != NULL)
+        *rows = NULL;
+    if (st->pg == NULL)
+        return storage_pg_away(st, err);
+    return storage_pg_note(st, pg_run(st->pg, s, st->args, PG_DEADLINE_US, rows, err), err);
+}
+
+static void begin_dial(struct storage_pg *st)
+{
+    struct err why;
+
+    if (pg_dial_begin(&st->options, &st->dial, &why) != 0)
+        wait_to_dial(st, &why);
+}
+
+bool storage_pg_connect(struct storage_pg *st)
+{
+    struct err why;
+    int rc;
+
+    if (st->dial == NULL && st->now_us >= st->dial_us)
+        begin_dial(st);
+    if (st->dial == NULL || !pg_dial_take(st->dial, &st->pg, &rc, &why))
+        return false;
+    pg_dial_close(st->dial);
+    st->dial = NULL;
+    if (rc != 0)
+        wait_to_dial(st, &why);
+    return rc == 0;
+}
+
+void storage_pg_disconnect(struct storage_pg *st)
+{
+    pg_dial_close(st->dial);
+    pg_close(st->pg);
+    st->dial = NULL;
+    st->pg = NULL;
+}

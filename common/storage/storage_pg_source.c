@@ -1,0 +1,249 @@
+/* The alerter's pushes from the table inbox, where the ingests put them. Called by the receiver,
+ * and by the turn, whose statement deletes the pushes that were taken. */
+#include "common/base/time.h"
+#include "common/storage/storage_pg.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    SENDER_BYTES_MAX = 1 << 20, /* of one sender in one read, so that none holds up the others */
+    READ_BYTES = 4 << 20,       /* for all senders together, if they have so much */
+    CLEAN_BYTES = 32 << 20,     /* of deleted pushes */
+};
+
+static const int64_t POLL_US = TIME_S; /* if no notification comes */
+
+/* By sender and by index from the last taken push on. It is fenced, because an alerter that woke up
+ * would take another one's records for its own. */
+static const struct pg_statement read_inbox = {
+    "inbox",
+    "SELECT p.body, p.sender FROM (SELECT g.sender, coalesce(t.taken, 0) AS taken FROM ingests g "
+    "LEFT JOIN senders t ON t.sender=g.sender WHERE EXISTS (SELECT FROM lease WHERE epoch=$1)) s "
+    "CROSS JOIN LATERAL (SELECT w.sender, w.last, w.body FROM (SELECT q.*, "
+    "sum(octet_length(q.body)) OVER (ORDER BY q.last) AS upto FROM (SELECT i.sender, i.last, "
+    "i.body FROM inbox i WHERE i.sender=s.sender AND i.last>s.taken ORDER BY i.last LIMIT 64) q) "
+    "w WHERE w.upto-octet_length(w.body)<$2) p ORDER BY p.sender, p.last"};
+static const struct pg_statement refuse = {
+    "refuse", "WITH fence AS (UPDATE lease SET beat=beat+1 WHERE epoch=$1 AND beat=$2 RETURNING "
+              "beat), s AS (INSERT INTO senders (sender, taken, seen_us, refused) "
+              "SELECT $3::bytea, 0, 0, $4::text FROM fence ON CONFLICT (sender) DO UPDATE SET "
+              "refused=excluded.refused) SELECT beat FROM fence"};
+static const struct pg_statement vacuum = {"vacuum", "VACUUM (SKIP_LOCKED) inbox"};
+
+/* ---- Pages ---- */
+
+static bool is_used_up(const struct storage_pg_inbox *in)
+{
+    return in->rows == NULL || in->next >= pg_n_rows(in->rows);
+}
+
+/* The receiver may still work on the last push of a page that is replaced. */
+static void replace_page(struct storage_pg_inbox *in, struct pg_rows *rows)
+{
+    if (in->is_handed) {
+        pg_rows_free(in->held);
+        in->held = in->rows;
+    } else {
+        pg_rows_free(in->rows);
+    }
+    in->rows = rows;
+    in->next = 0;
+    in->is_handed = false;
+}
+
+static void count_senders(struct storage_pg_inbox *in)
+{
+    size_t n = 1;
+
+    for (size_t i = 1; i < pg_n_rows(in->rows); i++) {
+        struct wire_bytes before = pg_bytes(in->rows, i - 1, 1), id = pg_bytes(in->rows, i, 1);
+
+        n += before.len != id.len || memcmp(before.data, id.data, id.len) != 0;
+    }
+    in->n_senders = n;
+}
+
+static void put_read(struct storage_pg *st)
+{
+    int64_t share = READ_BYTES / (int64_t)(st->inbox.n_senders == 0 ? 1 : st->inbox.n_senders);
+
+    pg_args_clear(st->args);
+    pg_put_i64(st->args, st->epoch);
+    pg_put_i64(st->args, share < SENDER_BYTES_MAX ? share : SENDER_BYTES_MAX);
+}
+
+static void take_page(struct storage_pg *st, struct pg_rows *rows)
+{
+    struct storage_pg_inbox *in = &st->inbox;
+
+    replace_page(in, rows);
+    count_senders(in);
+    in->is_due = false;
+    in->poll_us = st->now_us + POLL_US;
+}
+
+static void read_now(struct storage_pg *st)
+{
+    struct pg_rows *rows;
+    struct err err;
+
+    put_read(st);
+    if (storage_pg_run(st, &read_inbox, &rows, &err) != 0)
+        return; /* if the connection ended, the next tend tells */
+    take_page(st, rows);
+}
+
+int storage_pg_source_send(struct storage_pg *st, bool *sent, struct err *err)
+{
+    int rc;
+
+    *sent = false;
+    if (!st->inbox.is_open || !is_used_up(&st->inbox))
+        return 0;
+    put_read(st);
+    rc = pg_send(st->pg, &read_inbox, st->args, err);
+    *sent = rc == 0;
+    return rc;
+}
+
+void storage_pg_source_receive(struct storage_pg *st)
+{
+    struct pg_rows *rows;
+    struct err err;
+    int rc = storage_pg_note(st, pg_receive(st->pg, PG_DEADLINE_US, &rows, &err), &err);
+
+    if (rc == 0)
+        take_page(st, rows);
+}
+
+void storage_pg_source_drop(struct storage_pg *st)
+{
+    replace_page(&st->inbox, NULL);
+    st->inbox.is_due = true;
+}
+
+void storage_pg_source_notify(struct storage_pg *st)
+{
+    st->inbox.is_due = true;
+}
+
+int64_t storage_pg_source_wake_us(const struct storage_pg *st)
+{
+    return st->inbox.is_open ? st->inbox.poll_us : INT64_MAX;
+}
+
+int storage_pg_source_clean(struct storage_pg *st, struct err *err)
+{
+    if (st->inbox.deleted_bytes < CLEAN_BYTES)
+        return 0;
+    st->inbox.deleted_bytes = 0;
+    return storage_pg_run(st, &vacuum, NULL, err);
+}
+
+/* ---- The functions of the table ---- */
+
+static struct storage_pg *of(const struct source *s)
+{
+    return ((const struct storage_pg_inbox *)s)->st;
+}
+
+static int source_fd(const struct source *s)
+{
+    return storage_pg_fd(&of(s)->tables.storage);
+}
+
+static bool is_readable(const struct storage_pg *st)
+{
+    return st->pg != NULL && st->role == STORAGE_ACTIVE && !st->is_stale;
+}
+
+static bool source_pending(struct source *s)
+{
+    struct storage_pg *st = of(s);
+
+    /* A notification that came with an answer does not make the descriptor readable. */
+    if (st->pg != NULL && pg_notified(st->pg))
+        storage_pg_source_notify(st);
+    return is_readable(st) && (!is_used_up(&st->inbox) || st->inbox.is_due);
+}
+
+/* A new turn begins, so the pushes of the one before are committed. */
+static void source_tend(struct source *s, int64_t now_us)
+{
+    (void)now_us; /* of another clock than storage_tend's */
+    of(s)->inbox.is_read = false;
+}
+
+static int source_receive(struct source *s, struct source_peer *peer, struct wire_bytes *push)
+{
+    struct storage_pg *st = of(s);
+    struct storage_pg_inbox *in = &st->inbox;
+
+    peer->len = 0;
+    if (!is_readable(st))
+        return 0;
+    if (is_used_up(in) && !in->is_read && (in->is_due || st->now_us >= in->poll_us))
+        read_now(st);
+    if (is_used_up(in))
+        return 0;
+    *push = pg_bytes(in->rows, in->next++, 0);
+    in->deleted_bytes += (int64_t)push->len;
+    in->is_read = in->is_handed = true;
+    pg_rows_free(in->held);
+    in->held = NULL;
+    return 1;
+}
+
+/* The turn has deleted the pushes, and the ingests ask for that. They also read why a sender's
+ * records are refused, and why alerts are not delivered. */
+static void source_ack(struct source *s, const struct source_peer *peer, const struct wire_ack *ack)
+{
+    struct storage_pg *st = of(s);
+    struct err err;
+
+    (void)peer;
+    snprintf(st->trouble, sizeof st->trouble, "%s", ack->trouble == NULL ? "" : ack->trouble);
+    if (ack->refused[0] == '\0' || !is_readable(st))
+        return;
+    storage_pg_fence(st);
+    pg_put_bytes(st->args, ack->sender, WIRE_SENDER_BYTES);
+    pg_put_text(st->args, ack->refused);
+    (void)storage_pg_run_fenced(st, &refuse, &err);
+}
+
+static uint64_t source_strangers(const struct source *s)
+{
+    (void)s;
+    return 0;
+}
+
+static void source_close(struct source *s)
+{
+    struct storage_pg_inbox *in = &of(s)->inbox;
+
+    in->is_open = false;
+    pg_rows_free(in->rows);
+    pg_rows_free(in->held);
+    in->rows = in->held = NULL;
+    in->is_handed = false;
+}
+
+struct source *storage_pg_source(struct storage *s)
+{
+    static const struct source_ops ops = {
+        .fd = source_fd,
+        .pending = source_pending,
+        .tend = source_tend,
+        .receive = source_receive,
+        .ack = source_ack,
+        .strangers = source_strangers,
+        .close = source_close,
+    };
+    struct storage_pg *st = storage_pg_of(s);
+
+    st->inbox.base.ops = &ops;
+    st->inbox.st = st;
+    st->inbox.is_open = st->inbox.is_due = true;
+    return &st->inbox.base;
+}
