@@ -45,21 +45,10 @@ struct loop {
     int64_t stop_by_us; /* 0: nobody did */
 };
 
-/* Replaces each `text` in a reason by a word that is no longer. */
-static void hide(char *reason, const char *text, const char *word)
+/* Called by the server for anybody who asks, so no reason holds an address or a folder. */
+static bool is_healthy(void *ctx, char *reason, size_t size)
 {
-    size_t n = strlen(text), n_word = strlen(word);
-    char *at = n >= n_word ? strstr(reason, text) : NULL;
-
-    for (; at != NULL; at = strstr(at + n_word, text)) {
-        memcpy(at, word, n_word);
-        memmove(at + n_word, at + n, strlen(at + n) + 1);
-    }
-}
-
-/* Returns true, or false with the reason. */
-static bool check_health(struct loop *l, char *reason, size_t size)
-{
+    struct loop *l = ctx;
     struct sender_health health;
 
     if (l->auth == NULL) {
@@ -71,22 +60,6 @@ static bool check_health(struct loop *l, char *reason, size_t size)
     spool_health(&l->spool, clock_boot_us(), &health);
     snprintf(reason, size, "%s", health.ok ? health.trouble : health.reason);
     return reason[0] == '\0';
-}
-
-/* Called by the server for anybody who asks. Only the log has the queue's address and the folder.
- */
-static bool is_healthy(void *ctx, char *reason, size_t size)
-{
-    struct loop *l = ctx;
-    char folder[4096];
-
-    if (check_health(l, reason, size))
-        return true;
-    snprintf(folder, sizeof folder, "%s/", l->settings->state_dir);
-    if (l->settings->queue != NULL)
-        hide(reason, l->settings->queue, "its queue");
-    hide(reason, folder, "");
-    return false;
 }
 
 static bool has_database(const struct loop *l)
@@ -392,7 +365,7 @@ int loop_open(const struct loop_options *options, struct loop **out, struct err 
     l->notes = options->notes;
     l->solo.start_again_us = INT64_MAX;
     reload_init(&l->reload);
-    notices_init(&l->notices, clock_boot_us());
+    notices_init(&l->notices, l->settings->state_dir, clock_boot_us());
     rc = open_all(l, options->rules, err);
     if (rc != 0) {
         loop_close(l);

@@ -21,9 +21,9 @@ static const int64_t UNACKED_US = 30 * TIME_S;
 /* A restart of the database takes 0.3 s, and nobody need read of that. */
 static const int64_t ALONE_US = TIME_S;
 
-void notices_init(struct notices *n, int64_t now_us)
+void notices_init(struct notices *n, const char *folder, int64_t now_us)
 {
-    *n = (struct notices){.started_us = now_us};
+    *n = (struct notices){.folder = folder, .started_us = now_us};
     receipts_init(&n->receipts);
 }
 
@@ -146,14 +146,24 @@ static void say_alone(struct notices_alone *a, const char *detail, int64_t now_u
     }
 }
 
+/* An error of a file without its folder, which is not for everybody who asks. */
+static const char *without_folder(const struct notices *n, const struct err *err)
+{
+    size_t len = strlen(n->folder);
+    bool begins = strncmp(err->text, n->folder, len) == 0 && err->text[len] == '/';
+
+    return err->text + (begins ? len + 1 : 0);
+}
+
 bool notices_is_healthy(const struct notices *n, char *reason, size_t size)
 {
     bool is_well = false;
 
     if (n->writing.lasts)
-        snprintf(reason, size, "%s", n->writing.last.text);
+        snprintf(reason, size, "%s", without_folder(n, &n->writing.last));
     else if (n->sending.lasts)
-        snprintf(reason, size, "records cannot be sent to the alerter: %s", n->sending.last.text);
+        snprintf(reason, size, "records cannot be sent to the alerter: %s",
+                 without_folder(n, &n->sending.last));
     else if (is_alone(&n->alone))
         write_alone(&n->alone, reason, size);
     else
@@ -182,8 +192,10 @@ static void say_alerter(struct notices *n, const struct sender_health *health, i
                   health->waiting, text_plural(health->waiting, "record waits", "records wait"),
                   health->waiting_us / TIME_S);
     else
-        log_error("%s%s%s; no alert is sent while this lasts", health->reason,
-                  before(health->detail), health->detail);
+        log_error("%s%s%s; no alert is sent while this lasts%s%s", health->reason,
+                  before(health->detail), health->detail,
+                  health->address != NULL ? "; its address: " : "",
+                  health->address != NULL ? health->address : "");
 }
 
 void notices_say(struct notices *n, const struct sender_health *health, int64_t now_us)

@@ -30,6 +30,7 @@ struct notices_alone {
 };
 
 struct notices {
+    const char *folder;
     int64_t started_us;
     struct receipts receipts;
     struct damage damage;
@@ -39,8 +40,8 @@ struct notices {
     struct notices_alone alone;
 };
 
-/* All times are clock_boot_us. */
-void notices_init(struct notices *n, int64_t now_us);
+/* `folder` is the journals', and must stay. All times are clock_boot_us. */
+void notices_init(struct notices *n, const char *folder, int64_t now_us);
 
 /* The calls of struct requests_options; `ctx` is the struct notices. See receipts_add and
  * damage_add.
@@ -59,7 +60,7 @@ void notices_set_alone(struct notices *n, uint64_t records, const struct sender_
                        int64_t now_us);
 
 /* Returns true if the journal is well, and the database takes its records in time, or false with
- * the reason in one line. */
+ * the reason in one line, which strangers may read. */
 bool notices_is_healthy(const struct notices *n, char *reason, size_t size);
 
 /* Logs the notices that are due. Call it once a turn, and at notices_next_us at the latest. */

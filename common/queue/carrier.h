@@ -43,9 +43,10 @@ struct carrier_ops {
 /* A kind's own struct begins with this one. */
 struct carrier {
     const struct carrier_ops *ops;
-    /* Names for messages, such as "the alerter at ipc://…". */
+    /* Names for messages that strangers may read, such as "the alerter". */
     const char *alerter; /* it decides on the records */
     const char *peer;    /* it acks them */
+    const char *address; /* of the peer, for the log; NULL: it is not to be shown */
     struct err last;     /* the last error, for the log alone; "" if all is well */
     /* The sender keeps these two up to date before each `tend`. */
     uint8_t sender[WIRE_SENDER_BYTES];

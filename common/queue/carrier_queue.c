@@ -10,7 +10,6 @@ struct carrier_queue {
     struct carrier base;
     struct queue *queue;
     struct wire *wire; /* of the last ack */
-    char alerter[QUEUE_ENDPOINT_MAX + 32];
 };
 
 static struct carrier_queue *of(struct carrier *c)
@@ -123,8 +122,10 @@ int carrier_queue_open(const struct queue_options *options, int64_t now_us, stru
             close_carrier(&c->base);
         return rc;
     }
-    snprintf(c->alerter, sizeof c->alerter, "the alerter at %s", queue_endpoint(c->queue));
-    c->base = (struct carrier){.ops = &ops, .alerter = c->alerter, .peer = c->alerter};
+    c->base = (struct carrier){.ops = &ops,
+                               .alerter = "the alerter",
+                               .peer = "the alerter",
+                               .address = queue_endpoint(c->queue)};
     *out = &c->base;
     return 0;
 }

@@ -627,7 +627,9 @@ void sender_health(const struct sender *s, int64_t now_us, struct sender_health 
     const char *waits;
     char words[TIME_WORDS_SIZE], count[TEXT_COUNT_SIZE], fault[CARRIER_FAULT_SIZE];
 
-    *out = (struct sender_health){.waiting = sender_waiting(s), .detail = s->carrier->last.text};
+    *out = (struct sender_health){.waiting = sender_waiting(s),
+                                  .detail = s->carrier->last.text,
+                                  .address = s->carrier->address};
     if (out->waiting > 0)
         out->waiting_us = now_us - s->progress_us;
     s->carrier->ops->fault(s->carrier, now_us, fault);

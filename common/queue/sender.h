@@ -46,7 +46,8 @@ struct sender_health {
     uint64_t waiting;                /* records without an ack */
     int64_t waiting_us;              /* time since the last ack; 0 if none waits */
     char reason[SENDER_REASON_SIZE]; /* one line for anybody, "" if ok */
-    const char *detail; /* the error behind it, for the log alone; may be ""; the sender's */
+    const char *detail;  /* the error behind it, for the log alone; may be ""; the sender's */
+    const char *address; /* of the one that does not answer, for the log alone; may be NULL */
     char trouble[SENDER_TEXT_SIZE]; /* if ok: why alerts are not delivered, one line, or "" */
 };
 

@@ -13,7 +13,7 @@ static char reason[512];
 static int set_up(void **state)
 {
     (void)state;
-    notices_init(&n, 0);
+    notices_init(&n, "state", 0);
     return 0;
 }
 
@@ -39,10 +39,10 @@ static const char *heard_say(const struct sender_health *health, int64_t now_us)
 UNIT_TEST(test_a_journal_that_cannot_be_written)
 {
     assert_true(notices_is_healthy(&n, reason, sizeof reason));
-    assert_non_null(strstr(heard_failing(notices_write, "disk full", 0),
-                           "deliveries with matches are answered 503: disk full"));
+    assert_non_null(strstr(heard_failing(notices_write, "state/ingest.db: disk full", 0),
+                           "deliveries with matches are answered 503: state/ingest.db: disk full"));
     assert_false(notices_is_healthy(&n, reason, sizeof reason));
-    assert_string_equal(reason, "disk full");
+    assert_string_equal(reason, "ingest.db: disk full"); /* strangers see no folder */
     assert_string_equal(heard_failing(notices_write, "disk full", TIME_S), "");
     assert_string_not_equal(heard_failing(notices_write, "disk full", TIME_MINUTE), "");
     /* It is over once it has worked for a while, and not before. */
@@ -74,10 +74,13 @@ UNIT_TEST(test_a_failed_read_answers_no_delivery_503)
 
 UNIT_TEST(test_an_alerter_that_is_away)
 {
-    const struct sender_health away = {.reason = "no answer from the alerter", .detail = ""};
+    const struct sender_health away = {
+        .reason = "no answer from the alerter", .detail = "", .address = "ipc://x"};
 
     assert_string_equal(heard_say(&away, SENDER_SILENCE_US - 1), "");
-    assert_non_null(strstr(heard_say(&away, SENDER_SILENCE_US), "no answer from the alerter"));
+    assert_non_null(strstr(heard_say(&away, SENDER_SILENCE_US),
+                           "no answer from the alerter; no alert is sent while this lasts; its "
+                           "address: ipc://x"));
     assert_string_equal(heard_say(&away, SENDER_SILENCE_US + TIME_S), "");
     assert_string_not_equal(heard_say(&away, SENDER_SILENCE_US + TIME_MINUTE), "");
     assert_non_null(strstr(heard_say(&well, SENDER_SILENCE_US + TIME_MINUTE + 1), "answers again"));
