@@ -237,10 +237,12 @@ static void find_pairs(const struct buf *message, const char *const *keys, size_
                        struct logfmt_pair *found)
 {
     struct logfmt_pair pair;
-    size_t at = 0, missing = n;
+    struct logfmt pairs;
+    size_t missing = n;
 
     memset(found, 0, n * sizeof *found);
-    while (missing > 0 && logfmt_next(buf_text(message), message->len, &at, &pair)) {
+    logfmt_begin(&pairs, buf_text(message), message->len);
+    while (missing > 0 && logfmt_next(&pairs, &pair)) {
         for (size_t i = 0; i < n; i++) {
             if (found[i].key.data == NULL && line_text_is(pair.key, keys[i])) {
                 found[i] = pair;

@@ -62,13 +62,82 @@ static size_t before_colours(const char *text, size_t start, size_t at)
 
 /* ---- quotes ---- */
 
-/* Whether the double quote at `i` opens a quotation in the token that begins at `start`. */
-static bool opens_quotation(const char *text, size_t start, size_t i)
+/* The byte before the colours that end at `i`; a space at the message's beginning. */
+static char byte_before(const char *text, size_t i)
 {
-    size_t before = before_colours(text, start, i);
+    size_t before = before_colours(text, 0, i);
 
-    return before == start ||
-           !(text_is_letter(text[before - 1]) || text_is_digit(text[before - 1]));
+    return before > 0 ? text[before - 1] : ' ';
+}
+
+/* Whether the double quote at `i` opens a quotation if none is open. */
+static bool opens_quotation(const char *text, size_t i)
+{
+    char before = byte_before(text, i);
+
+    return !text_is_letter(before) && !text_is_digit(before);
+}
+
+/* The number of backslashes directly before `i`. */
+static size_t backslashes(const char *text, size_t i)
+{
+    size_t n = 0;
+
+    while (n < i && text[i - n - 1] == '\\')
+        n++;
+    return n;
+}
+
+/* Takes the double quote at `i` in each of the readings. A quote behind one of these bytes ends a
+ * sentence or a bracket, so it closes a quotation that may be open. */
+static void read_quote(struct logfmt_quotes *q, const char *text, size_t i)
+{
+    static const char closers[] = ")]}.!?\"";
+    size_t n = backslashes(text, i);
+    bool opens = opens_quotation(text, i);
+
+    q->escapes = q->escapes ? n % 2 == 1 : opens;
+    q->plain = !q->plain && opens;
+    if (n > 0)
+        q->any = LOGFMT_UNKNOWN;
+    else if (q->any == LOGFMT_CLOSED)
+        q->any = opens ? LOGFMT_OPEN : LOGFMT_CLOSED;
+    else if (q->any == LOGFMT_OPEN || !opens ||
+             memchr(closers, byte_before(text, i), sizeof closers - 1) != NULL)
+        q->any = LOGFMT_CLOSED;
+}
+
+/* Whether no reading has a quotation open. */
+static bool all_closed(const struct logfmt_quotes *q)
+{
+    return !q->escapes && !q->plain && q->any == LOGFMT_CLOSED;
+}
+
+/* Whether the offset, at which the walk has no quotation open, is outside of them in each reading.
+ * The readings agree before the first quote behind a backslash. */
+static bool is_outside(struct logfmt *l, size_t at)
+{
+    struct logfmt_quotes *q = &l->quotes;
+    const char *quote;
+
+    if (at <= l->first_unclear)
+        return true;
+    while (q->at < at && (quote = memchr(l->text + q->at, '"', at - q->at)) != NULL) {
+        read_quote(q, l->text, (size_t)(quote - l->text));
+        q->at = (size_t)(quote - l->text) + 1;
+    }
+    q->at = at;
+    return all_closed(q);
+}
+
+/* The offset of the first double quote behind a backslash, or `len`. */
+static size_t find_unclear(const char *text, size_t len)
+{
+    const char *at = memchr(text, '\\', len), *end = text + len;
+
+    while (at != NULL && at + 1 < end && at[1] != '"')
+        at = memchr(at + 1, '\\', (size_t)(end - at - 1));
+    return at == NULL || at + 1 == end ? len : (size_t)(at + 1 - text);
 }
 
 /* The offset behind the quote that closes the one at `open`, or `len` + 1 if none does. */
@@ -85,15 +154,24 @@ static size_t quotation_end(const char *text, size_t len, size_t open)
 
 /* The same for a single quote, or 0 if it is an ordinary byte: a quotation ends before white space
  * or the message's end, and never holds a double quote or a line's end. So single quotes cannot
- * change what double quotes hide. */
-static size_t single_quotation_end(const char *text, size_t len, size_t open)
+ * change what double quotes hide. A search that fails is not repeated for the quotes it passed. */
+static size_t single_quotation_end(struct logfmt *l, size_t open)
 {
-    for (size_t i = open + 1; i < len && text[i] != '"' && text[i] != '\n'; i++) {
-        size_t next = behind_colours(text, len, i + 1);
+    const char *text = l->text;
+    size_t len = l->len, i;
 
-        if (text[i] == '\'' && (next == len || is_space(text[next])))
+    if (open < l->unclosed)
+        return 0;
+    for (i = open + 1; i < len && text[i] != '"' && text[i] != '\n'; i++) {
+        size_t next;
+
+        if (text[i] != '\'')
+            continue;
+        next = behind_colours(text, len, i + 1);
+        if (next == len || is_space(text[next]))
             return i + 1;
     }
+    l->unclosed = i;
     return 0;
 }
 
@@ -112,67 +190,70 @@ static size_t next_stop(const char *text, size_t len, size_t i)
 }
 
 /* Begins the value at `at`. Returns the offset at which the token goes on. */
-static size_t begin_value(const char *text, size_t len, struct token *t, size_t at)
+static size_t begin_value(struct logfmt *l, struct token *t, size_t at)
 {
-    t->value = behind_colours(text, len, at);
-    if (t->value < len && text[t->value] == '\'')
-        t->quote_end = single_quotation_end(text, len, t->value);
+    t->value = behind_colours(l->text, l->len, at);
+    if (t->value < l->len && l->text[t->value] == '\'')
+        t->quote_end = single_quotation_end(l, t->value);
     return t->quote_end > 0 ? t->quote_end : at;
 }
 
 /* Passes the quotation that the double quote at `i` opens, if it opens one. */
-static size_t pass_quote(const char *text, size_t len, struct token *t, size_t i)
+static size_t pass_quote(const struct logfmt *l, struct token *t, size_t i)
 {
     size_t end;
 
-    if (!opens_quotation(text, t->start, i))
+    if (!opens_quotation(l->text, i))
         return i + 1;
-    end = quotation_end(text, len, i);
+    end = quotation_end(l->text, l->len, i);
     if (i == t->value)
         t->quote_end = end;
-    t->cut = end > len;
-    return t->cut ? len : end;
+    t->cut = end > l->len;
+    return t->cut ? l->len : end;
 }
 
 /* Reads the token that begins at `i`, or goes on there. */
-static void read_token(const char *text, size_t len, size_t i, struct token *t)
+static void read_token(struct logfmt *l, size_t i, struct token *t)
 {
-    i = next_stop(text, len, i);
-    while (i < len && !is_space(text[i])) {
+    const char *text = l->text;
+
+    i = next_stop(text, l->len, i);
+    while (i < l->len && !is_space(text[i])) {
         if (text[i] == '"') {
-            i = pass_quote(text, len, t, i);
+            i = pass_quote(l, t, i);
         } else if (text[i] == '=' && t->equals == NONE) {
             t->equals = i++;
             if (t->value == NONE)
-                i = begin_value(text, len, t, i);
+                i = begin_value(l, t, i);
         } else {
             i++;
         }
-        i = next_stop(text, len, i);
+        i = next_stop(text, l->len, i);
     }
     t->end = i;
 }
 
-static size_t skip_spaces(const char *text, size_t len, size_t i)
+static size_t skip_spaces(const struct logfmt *l, size_t i)
 {
-    while (i < len && text[i] == ' ')
+    while (i < l->len && l->text[i] == ' ')
         i++;
     return i;
 }
 
 /* Reads " = VALUE" behind the token that ends at `at`. A VALUE that holds a '=' is a pair of its
  * own and so no value. */
-static bool read_lone_value(const char *text, size_t len, size_t at, struct token *value)
+static bool read_lone_value(struct logfmt *l, size_t at, struct token *value)
 {
-    size_t equals = skip_spaces(text, len, at), start;
+    const char *text = l->text;
+    size_t equals = skip_spaces(l, at), start;
 
-    if (equals == at || equals + 1 >= len || text[equals] != '=' || text[equals + 1] != ' ')
+    if (equals == at || equals + 1 >= l->len || text[equals] != '=' || text[equals + 1] != ' ')
         return false;
-    start = skip_spaces(text, len, equals + 1);
-    if (start == len || is_space(text[start]))
+    start = skip_spaces(l, equals + 1);
+    if (start == l->len || is_space(text[start]))
         return false;
     *value = (struct token){.start = start, .equals = NONE};
-    read_token(text, len, begin_value(text, len, value, start), value);
+    read_token(l, begin_value(l, value, start), value);
     return value->equals == NONE;
 }
 
@@ -199,63 +280,74 @@ static bool fill_pair(const char *text, size_t key, size_t key_end, const struct
 }
 
 /* Reads KEY=VALUE without quotes and colours, the form of most pairs: half of the instructions. */
-static bool read_plain(const char *text, size_t len, size_t *at, struct logfmt_pair *out)
+static bool read_plain(struct logfmt *l, struct logfmt_pair *out)
 {
-    size_t equals = next_stop(text, len, *at), value = equals + 1, end;
+    const char *text = l->text;
+    size_t at = l->at, len = l->len;
+    size_t equals = next_stop(text, len, at), value = equals + 1, end;
 
-    if (equals == *at || value >= len || text[equals] != '=' || text[value] == '\'')
+    if (equals == at || value >= len || text[equals] != '=' || text[value] == '\'')
         return false;
     end = next_stop(text, len, value);
     if (end == value || (end < len && !is_space(text[end])))
         return false;
-    *out = (struct logfmt_pair){.key = {text + *at, equals - *at},
+    *out = (struct logfmt_pair){.key = {text + at, equals - at},
                                 .value = {text + value, end - value},
                                 .content = {text + value, end - value}};
-    *at = end;
+    l->at = end;
     return true;
 }
 
 /* Reads the next token, and the lone value behind it. Returns whether they are a pair. */
-static bool read_pair(const char *text, size_t len, size_t *at, struct logfmt_pair *out)
+static bool read_pair(struct logfmt *l, struct logfmt_pair *out)
 {
-    struct token t = {.start = *at, .equals = NONE, .value = NONE}, lone;
+    struct token t = {.start = l->at, .equals = NONE, .value = NONE}, lone;
 
-    read_token(text, len, t.start, &t);
-    *at = t.end;
+    read_token(l, t.start, &t);
+    l->at = t.end;
     if (t.equals != NONE)
-        return fill_pair(text, t.start, t.equals, &t, out);
-    if (!read_lone_value(text, len, t.end, &lone) || !fill_pair(text, t.start, t.end, &lone, out))
+        return fill_pair(l->text, t.start, t.equals, &t, out);
+    if (!read_lone_value(l, t.end, &lone) || !fill_pair(l->text, t.start, t.end, &lone, out))
         return false;
-    *at = lone.end;
+    l->at = lone.end;
     return true;
 }
 
-bool logfmt_next(const char *text, size_t len, size_t *at, struct logfmt_pair *out)
+void logfmt_begin(struct logfmt *l, const char *text, size_t len)
 {
-    while (*at < len) {
-        if (is_space(text[*at]))
-            (*at)++;
-        else if (read_plain(text, len, at, out) || read_pair(text, len, at, out))
+    *l = (struct logfmt){.text = text, .len = len, .first_unclear = find_unclear(text, len)};
+}
+
+bool logfmt_next(struct logfmt *l, struct logfmt_pair *out)
+{
+    while (l->at < l->len) {
+        size_t start = l->at;
+
+        if (is_space(l->text[start])) {
+            l->at++;
+        } else if ((read_plain(l, out) || read_pair(l, out)) && is_outside(l, start)) {
+            out->cut = out->cut || !is_outside(l, l->at);
             return true;
+        }
     }
     return false;
 }
 
 void logfmt_hide_quoted(const char *text, size_t len, char *out)
 {
-    size_t start = 0, i = 0;
+    struct logfmt_quotes q = {0};
+    bool shown = true;
 
     memcpy(out, text, len);
-    while (i < len) {
-        size_t open = i++, end;
+    for (size_t i = 0; i < len; i++) {
+        bool was_shown = shown;
 
-        if (is_space(text[open]))
-            start = i;
-        if (text[open] != '"' || !opens_quotation(text, start, open))
-            continue;
-        end = quotation_end(text, len, open);
-        i = end > len ? len : end;
-        memset(out + open + 1, 1, end - open - 2);
+        if (text[i] == '"') {
+            read_quote(&q, text, i);
+            shown = all_closed(&q);
+        }
+        if (!was_shown && (text[i] != '"' || !shown))
+            out[i] = 1;
     }
 }
 

@@ -16,26 +16,49 @@ struct logfmt_pair {
     struct line_text key;
     struct line_text value;   /* with its quotes */
     struct line_text content; /* without the quotes around it */
-    bool cut; /* a quote was opened and never closed: the value's end is not known */
+    bool cut;                 /* a quotation may be open behind the value: its end is not known */
 };
 
-/* Finds the next pair at or behind `*at`, which the caller sets to 0 first, and moves `*at` behind
- * it.
+/* How the double quotes of a message can be read once one stands behind a backslash. Loggers
+ * disagree: some escape quotes and backslashes, some escape quotes alone, some escape nothing. */
+struct logfmt_quotes {
+    size_t at;    /* the quotes before this offset are read */
+    bool escapes; /* a quotation is open if a backslash escapes the byte behind it */
+    bool plain;   /* a quotation is open if a backslash means nothing */
+    enum { LOGFMT_CLOSED, LOGFMT_OPEN, LOGFMT_UNKNOWN } any; /* if each \" may be either */
+};
+
+/* A walk over the pairs of one message, in a time that grows with its length. */
+struct logfmt {
+    const char *text;
+    size_t len;
+    size_t at;            /* the next token */
+    size_t unclosed;      /* no single quote before this offset opens a quotation that ends */
+    size_t first_unclear; /* the first \", or the message's end */
+    struct logfmt_quotes quotes;
+};
+
+/* Begins a walk. The text is the caller's and must outlive it. */
+void logfmt_begin(struct logfmt *l, const char *text, size_t len);
+
+/* Finds the next pair. Returns whether there is one.
  *
  * Tokens end at white space outside of quotes; a token with a '=' is a pair. So are three tokens
  * KEY, a lone '=', and a VALUE without a '=', with spaces between them.
  *
  * A double quote opens a quotation at the start of a token and behind punctuation (`=`, `[`, …),
- * but not behind a letter or digit (5" disk). The next one without a backslash before it closes it;
- * if none does, all the rest is quoted.
+ * but not behind a letter or digit (5" disk). The next one closes it; if there is none, all the
+ * rest is quoted. Behind a backslash a quote can be read in three ways (struct logfmt_quotes). A
+ * pair counts only if it begins outside of quotations in all of them. If one of them has a
+ * quotation open at its end, it is cut.
  *
  * A single quote opens a quotation only directly behind the '=' of a pair, and only if a single
  * quote before white space or the message's end closes it before any double quote and before the
  * line's end. Else it is an ordinary byte (don't, 'tis). */
-bool logfmt_next(const char *text, size_t len, size_t *at, struct logfmt_pair *out);
+bool logfmt_next(struct logfmt *l, struct logfmt_pair *out);
 
-/* Copies a message of `len` bytes to `out`, with \x01 in the place of each byte between double
- * quotes that open a quotation as above. So offsets stay, and no expression sees quoted text. */
+/* Copies a message of `len` bytes to `out`, with \x01 in the place of each byte that may be quoted
+ * by double quotes as above. So offsets stay, and no expression sees quoted text. */
 void logfmt_hide_quoted(const char *text, size_t len, char *out);
 
 /* Whether the pair's value is `value` byte for byte, with its quotes or without (escapes are not

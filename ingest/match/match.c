@@ -312,10 +312,11 @@ static int find_pair(struct match *m, uint32_t index, struct line_text message, 
 {
     const struct criterion *c = &m->criteria.items[index];
     struct logfmt_pair pair;
-    size_t at = 0;
+    struct logfmt pairs;
     int rc = 0;
 
-    while (rc == 0 && !out->found && logfmt_next(message.data, message.len, &at, &pair)) {
+    logfmt_begin(&pairs, message.data, message.len);
+    while (rc == 0 && !out->found && logfmt_next(&pairs, &pair)) {
         if (pair.cut || !line_text_is(pair.key, c->key))
             continue;
         if (c->kind == CRITERION_FIELD)
@@ -435,9 +436,10 @@ static void name_pair(struct match *m, const struct logfmt_pair *pair)
 static void name_pairs(struct match *m, struct line_text message)
 {
     struct logfmt_pair pair;
-    size_t at = 0;
+    struct logfmt pairs;
 
-    while (logfmt_next(message.data, message.len, &at, &pair))
+    logfmt_begin(&pairs, message.data, message.len);
+    while (logfmt_next(&pairs, &pair))
         name_pair(m, &pair);
 }
 
@@ -506,8 +508,7 @@ static bool passes_origin(const struct rule *rule, const struct line *line)
                                        is_listed(&rule->processes, line->process, process_is));
 }
 
-/* Keeps the listed rules that also take the line's source and process and whose `unless` does not
- * match. `unless` comes last, so that it is tried for these rules only. */
+/* Keeps the listed rules whose `unless` does not match. */
 static int keep_rules(struct match *m, const struct line *line)
 {
     size_t n = m->n_matched;
@@ -516,11 +517,8 @@ static int keep_rules(struct match *m, const struct line *line)
     m->n_matched = 0;
     for (size_t i = 0; rc == 0 && i < n; i++) {
         uint32_t index = m->matched[i];
-        const struct rule *rule = &m->rules->rules[index];
         bool excepted;
 
-        if (!passes_origin(rule, line))
-            continue;
         rc = meets_unless(m, index, line->message, &excepted);
         if (rc == 0 && !excepted)
             m->matched[m->n_matched++] = index;
@@ -535,6 +533,27 @@ static int compare_indexes(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
+/* Passes the line's part of each rule that uses the criterion and takes the line's origin, if the
+ * line meets the criterion. */
+static int try_criterion(struct match *m, uint32_t index, const struct line *line)
+{
+    const struct criterion *criterion = &m->criteria.items[index];
+    unsigned part = criterion->kind == CRITERION_EXPRESSION ? PASSED_MATCH : PASSED_FIELD;
+    bool passed = true;
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && passed && i < criterion->n_users; i++) {
+        uint32_t rule = m->criteria.users[criterion->first_user + i];
+
+        if (!passes_origin(&m->rules->rules[rule], line))
+            continue;
+        rc = meets(m, index, line->message, &passed);
+        if (rc == 0 && passed)
+            pass_part(m, rule, part);
+    }
+    return rc;
+}
+
 static int judge_rules(struct match *m, const struct line *line, const struct candidate *candidate)
 {
     int rc;
@@ -543,15 +562,8 @@ static int judge_rules(struct match *m, const struct line *line, const struct ca
     if (m->criteria.n == 0)
         return 0;
     rc = list_hits(m, line->message, candidate);
-    for (size_t i = 0; rc == 0 && i < m->n_hits; i++) {
-        const struct criterion *criterion = &m->criteria.items[m->hits[i]];
-        unsigned part = criterion->kind == CRITERION_EXPRESSION ? PASSED_MATCH : PASSED_FIELD;
-        bool passed;
-
-        rc = meets(m, m->hits[i], line->message, &passed);
-        for (uint32_t j = 0; rc == 0 && passed && j < criterion->n_users; j++)
-            pass_part(m, m->criteria.users[criterion->first_user + j], part);
-    }
+    for (size_t i = 0; rc == 0 && i < m->n_hits; i++)
+        rc = try_criterion(m, m->hits[i], line);
     if (rc == 0)
         rc = keep_rules(m, line);
     if (m->n_matched > 1)

@@ -54,11 +54,12 @@ bool special_is_about_us(const struct line *line)
 {
     struct line_text message = line->message;
     struct logfmt_pair pair;
-    size_t at = 0;
+    struct logfmt pairs;
 
     if (!from_heroku(line, "router"))
         return false;
-    while (logfmt_next(message.data, message.len, &at, &pair)) {
+    logfmt_begin(&pairs, message.data, message.len);
+    while (logfmt_next(&pairs, &pair)) {
         if (line_text_is(pair.key, "path"))
             return starts_with(pair.content.data, pair.content.len, own_path);
     }

@@ -259,9 +259,10 @@ static void slow_close(struct slow *s)
 static bool has_value(struct slow *s, const struct tried *t, struct line_text message)
 {
     struct logfmt_pair pair;
-    size_t at = 0;
+    struct logfmt pairs;
 
-    while (logfmt_next(message.data, message.len, &at, &pair)) {
+    logfmt_begin(&pairs, message.data, message.len);
+    while (logfmt_next(&pairs, &pair)) {
         if (pair.cut || !line_text_is(pair.key, "code"))
             continue;
         if (t == NULL ? logfmt_is(&pair, "H12")

@@ -82,10 +82,12 @@ static void check_pairs(const char *bytes, size_t n)
 {
     struct logfmt_pair pair;
     const char *end = bytes;
-    size_t at = 0, before = 0;
+    struct logfmt pairs;
+    size_t before = 0;
 
-    for (; logfmt_next(bytes, n, &at, &pair); before = at) {
-        assert(at > before && at <= n && pair.key.data >= end);
+    logfmt_begin(&pairs, bytes, n);
+    for (; logfmt_next(&pairs, &pair); before = pairs.at) {
+        assert(pairs.at > before && pairs.at <= n && pair.key.data >= end);
         assert(lies_in(pair.key.data, pair.key.len, bytes, n));
         assert(lies_in(pair.value.data, pair.value.len, bytes, n));
         assert(lies_in(pair.content.data, pair.content.len, pair.value.data, pair.value.len));
@@ -94,7 +96,7 @@ static void check_pairs(const char *bytes, size_t n)
                memchr(pair.key.data, '"', pair.key.len) != NULL);
         end = pair.value.data + pair.value.len;
     }
-    assert(at <= n);
+    assert(pairs.at <= n);
 }
 
 static void check_line(const char *bytes, size_t n)

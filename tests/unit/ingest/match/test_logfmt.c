@@ -13,13 +13,14 @@ static bool has(const char *message, const char *key, const char *value)
     /* An exact copy on the heap, so that a byte read too many is seen. */
     size_t n = strlen(message);
     char *copy = malloc(n + (n == 0));
-    size_t at = 0;
+    struct logfmt pairs;
     struct logfmt_pair pair;
     bool found = false;
 
     assert_non_null(copy);
     memcpy(copy, message, n);
-    while (!found && logfmt_next(copy, n, &at, &pair))
+    logfmt_begin(&pairs, copy, n);
+    while (!found && logfmt_next(&pairs, &pair))
         found = line_text_is(pair.key, key) && logfmt_is(&pair, value);
     free(copy);
     return found;
@@ -40,7 +41,6 @@ UNIT_TEST(test_found)
         "path=\"/?code=H13\" code=H12",
         "path=\"/a\\\" b\" code=H12",
         "path=\"\" code=H12",
-        "path=\"a\\\\\" code=H12",
         "5\" disk code=H12", /* an inch is no quotation */
         "(\"x y\") code=H12",
         "a=\"b c\"d code=H12",
@@ -66,7 +66,13 @@ UNIT_TEST(test_found)
         "msg='tis code=H12",        /* nothing closes it */
         "msg='tis code=H12 isn't it",
         "msg='a\nb' code=H12",
-        "msg='a \"b' c\" code=H12", /* double quotes hide, whatever single ones do */
+        "msg='a \"b' c\" code=H12",        /* double quotes hide, whatever single ones do */
+        "msg=\"say \\\"hi\\\"\" code=H12", /* an escaped quote is closed before the message is */
+        "err=\"Get \\\"http://a/\\\": timeout (while waiting)\" code=H12",
+        "body=\"{\\\"a\\\": [\\\"b\\\"]}\" code=H12",
+        "path=\"a\\b\" code=H12",
+        "code=H12 path=\"/\\\" fwd=\"1.2.3.4\"",
+        "path=\"/\\\" host=a fwd=\"1.2.3.4\" code=H12",
     };
 
     for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
@@ -127,6 +133,14 @@ static const char *const without_the_pair[] = {
     "host='a fwd=\"' code=H12 \" dyno=web.1", /* a visitor's single quotes change nothing */
     "host='a' fwd=\"' code=H12 '\" dyno=web.1",
     "path=\"/ code = H12 \"",
+    /* A quote behind a backslash can be read in several ways. */
+    "path=\"a\\\\\" code=H12",
+    "path=\"/\\\" host=a fwd=\" code=H12 , 1.2.3.4\" dyno=web.1",
+    "\"-\" \"\\\\\" code=H12 \"",
+    "\"x\\\" \"- code=H12 \"",
+    "\"x\\\" \"\\\" \\\" \\\\\" code=H12 \"",
+    "\"x\\\"\" , code=H12 ,\"",
+    "code=\"\\\" host=a fwd=\" code=H12 \"",
 };
 
 UNIT_TEST(test_not_found)
@@ -161,22 +175,23 @@ UNIT_TEST(test_pairs_in_order)
 {
     static const char text[] = "at=info word path=\"/a b\" fwd=\"cut";
     struct logfmt_pair pair;
-    size_t at = 0;
+    struct logfmt pairs;
 
-    assert_true(logfmt_next(text, sizeof text - 1, &at, &pair));
+    logfmt_begin(&pairs, text, sizeof text - 1);
+    assert_true(logfmt_next(&pairs, &pair));
     assert_memory_equal(pair.key.data, "at", pair.key.len);
     assert_int_equal(pair.content.len, 4);
-    assert_true(logfmt_next(text, sizeof text - 1, &at, &pair));
+    assert_true(logfmt_next(&pairs, &pair));
     assert_int_equal(pair.key.len, 4);
     assert_memory_equal(pair.content.data, "/a b", 4);
     assert_int_equal(pair.content.len, 4);
     assert_int_equal(pair.value.len, 6);
     assert_false(pair.cut);
-    assert_true(logfmt_next(text, sizeof text - 1, &at, &pair));
+    assert_true(logfmt_next(&pairs, &pair));
     assert_true(pair.cut);
     assert_memory_equal(pair.content.data, "cut", 3);
     assert_int_equal(pair.content.len, 3);
-    assert_false(logfmt_next(text, sizeof text - 1, &at, &pair));
+    assert_false(logfmt_next(&pairs, &pair));
 }
 
 static bool is_white(char c)
@@ -240,6 +255,28 @@ static size_t plain_lone_value(const char *s, size_t n, size_t i)
     return equals == SIZE_MAX ? value : SIZE_MAX;
 }
 
+/* Whether the offset `at` is outside of quotations for sure: if a backslash escapes the next byte,
+ * if it means nothing, and if each quote behind a backslash may or may not be one. */
+static bool plain_outside(const char *s, size_t at)
+{
+    bool escapes = false, escaped = false, plain = false, may_open = false, may_close = true;
+
+    for (size_t i = 0; i < at; i++) {
+        char before = i > 0 ? s[i - 1] : ' ';
+        bool opens = memchr("Xc1", before, 3) == NULL, could_close = may_close;
+
+        if (s[i] == '"') {
+            plain = !plain && opens;
+            escapes = escapes ? escaped : opens;
+            may_close = before == '\\' || may_open || (may_close && !opens);
+            may_open = before == '\\' ||
+                       (could_close && opens && !(may_open && memchr(".\"", before, 2) != NULL));
+        }
+        escaped = escapes && !escaped && s[i] == '\\';
+    }
+    return !escapes && !plain && !may_open;
+}
+
 /* Finds the next pair the plain way. */
 static bool plain_next(const char *s, size_t n, size_t *at, struct logfmt_pair *out)
 {
@@ -257,6 +294,9 @@ static bool plain_next(const char *s, size_t n, size_t *at, struct logfmt_pair *
             continue;
         if (equals == SIZE_MAX)
             *at = plain_token_end(s, n, value, true, &none, &out->cut);
+        if (!plain_outside(s, start))
+            continue;
+        out->cut = out->cut || !plain_outside(s, *at);
         out->key = (struct line_text){s + start, end - start};
         out->value = (struct line_text){s + value, *at - value};
         return true;
@@ -267,28 +307,30 @@ static bool plain_next(const char *s, size_t n, size_t *at, struct logfmt_pair *
 /* Random texts of few letters: logfmt_next finds the same pairs as a walk over each byte. */
 UNIT_TEST(test_pairs_are_those_of_a_plain_walk)
 {
-    static const char letters[] = "Xc1=\"\\ \n\t\v-=\" c' '";
+    static const char letters[] = "Xc1=\"\\ \n\t\v-=\" c' '\\\".";
     uint64_t seed = 4711;
 
     for (int round = 0; round < 300000; round++) {
         char *s = malloc(24);
-        size_t n = (size_t)round % 25, at = 0, plain_at = 0;
+        size_t n = (size_t)round % 25, plain_at = 0;
         struct logfmt_pair pair, plain;
+        struct logfmt pairs;
 
         assert_non_null(s);
         for (size_t i = 0; i < n; i++) {
             seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
             s[i] = letters[(seed >> 33) % (sizeof letters - 1)];
         }
+        logfmt_begin(&pairs, s, n);
         while (plain_next(s, n, &plain_at, &plain)) {
-            assert_true(logfmt_next(s, n, &at, &pair));
+            assert_true(logfmt_next(&pairs, &pair));
             assert_ptr_equal(pair.key.data, plain.key.data);
             assert_int_equal(pair.key.len, plain.key.len);
             assert_ptr_equal(pair.value.data, plain.value.data);
             assert_int_equal(pair.value.len, plain.value.len);
             assert_int_equal(pair.cut, plain.cut);
         }
-        assert_false(logfmt_next(s, n, &at, &pair));
+        assert_false(logfmt_next(&pairs, &pair));
         free(s);
     }
 }
@@ -312,6 +354,9 @@ UNIT_TEST(quoted_text_is_hidden)
         {"'a \"b\"'", "'a \".\"'"},
         {"x\33[1m\"a\"", "x\33[1m\"a\""},
         {"k=\33[1m\"a\"", "k=\33[1m\".\""},
+        {"\"say \\\"hi\\\"\" b", "\"..........\" b"},
+        {"\"x\\\" \"- a\" b", "\"........\" b"},
+        {"\"\\\\\" a\" b", "\".....\" b"},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -328,6 +373,35 @@ UNIT_TEST(quoted_text_is_hidden)
     }
 }
 
+/* With work in the square of the length each of these texts takes minutes. */
+UNIT_TEST(a_long_message_takes_linear_work)
+{
+    static const char *const parts[] = {
+        "a='x ", "a = 'x ", "='",   "a='", "=\33[m",    "'\33[m", "\33[1",    "\"\33[m", "\\\"",
+        "\"",    "a = ",    "a=b ", "\\",  "a='x\33[m", " =",     "\33[m\" ", "\33[m",
+    };
+    enum { N = 2 << 20, PARTS = sizeof parts / sizeof *parts };
+    char *text = malloc(N), *hidden = malloc(N);
+
+    assert_non_null(text);
+    assert_non_null(hidden);
+    for (size_t i = 0; i < 2 * PARTS; i++) {
+        const char *begin = parts[i / 2], *end = i % 2 == 0 ? begin : "\33[m";
+        struct logfmt_pair pair;
+        struct logfmt pairs;
+
+        for (size_t k = 0; k < N; k++)
+            text[k] = k < N / 2 ? begin[k % strlen(begin)] : end[k % strlen(end)];
+        logfmt_begin(&pairs, text, N);
+        while (logfmt_next(&pairs, &pair))
+            ;
+        assert_int_equal(pairs.at, N);
+        logfmt_hide_quoted(text, N, hidden);
+    }
+    free(hidden);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_pairs_in_order),
         cmocka_unit_test(test_pairs_are_those_of_a_plain_walk),
         cmocka_unit_test(quoted_text_is_hidden),
+        cmocka_unit_test(a_long_message_takes_linear_work),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -219,6 +219,11 @@ UNIT_TEST(quoted_text_can_be_left_out)
         {"fwd=\"WORKER TIMEOUT\"", 1},
         {"fwd=\"say \\\"WORKER TIMEOUT\\\"\"", 1},
         {"fwd=\"x\" WORKER TIMEOUT", 2},
+        {"msg=\"say \\\"hi\\\"\" WORKER TIMEOUT", 2},
+        /* Gunicorn escapes a visitor's quotes, but not his backslashes. */
+        {"\"GET / HTTP/1.1\" 200 5 \"-\" \"\\\\\" WORKER TIMEOUT\"", 1},
+        {"\"GET / HTTP/1.1\" 200 5 \"x\\\" \"- WORKER TIMEOUT\"", 1},
+        {"\"GET / HTTP/1.1\" 200 5 \"x\\\" \"\\\" \\\" \\\\\" WORKER TIMEOUT\"", 1},
         {"fwd=\"WORKER\" TIMEOUT", 0},
         {"fwd=\"never closed WORKER TIMEOUT", 1},
         {"a 5\" disk: WORKER TIMEOUT of 5\"", 2}, /* behind a digit it opens nothing */
