@@ -146,6 +146,19 @@ static void say_alone(struct notices_alone *a, const char *detail, int64_t now_u
     }
 }
 
+static void say_taken_back(struct notices *n, uint64_t taken_back)
+{
+    char count[TEXT_COUNT_SIZE];
+
+    if (taken_back > n->taken_back) {
+        text_format_count(taken_back - n->taken_back, count);
+        log_warning("the database lost %s records that it had taken, as a failover can: the ones "
+                    "that are still here are sent again",
+                    count);
+    }
+    n->taken_back = taken_back;
+}
+
 /* An error of a file without its folder, which is not for everybody who asks. */
 static const char *without_folder(const struct notices *n, const struct err *err)
 {
@@ -202,6 +215,7 @@ void notices_say(struct notices *n, const struct sender_health *health, int64_t 
 {
     say_sums(n, now_us, false);
     say_alone(&n->alone, health->detail, now_us);
+    say_taken_back(n, health->taken_back);
     say_alerter(n, health, now_us);
     if (is_over(&n->writing, now_us))
         log_info("the journal takes records again");

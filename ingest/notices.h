@@ -35,6 +35,7 @@ struct notices {
     struct receipts receipts;
     struct damage damage;
     struct throttle alerter_away;
+    uint64_t taken_back; /* acks, as the health last told */
     struct notices_fault writing;
     struct notices_fault sending;
     struct notices_alone alone;

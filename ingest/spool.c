@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { PATH_SIZE = 4096 };
+enum {
+    PATH_SIZE = 4096,
+    KEEP_SHARE = 4, /* of a journal, for records that a database already has */
+};
 
 static const char *const FILES[BACKLOG_LANES] = {"ingest.db", "ingest-bulk.db"};
 
@@ -81,7 +84,8 @@ static int open_lane(struct spool *s, enum backlog_lane lane, int64_t now_us, st
     if (rc == 0)
         rc = open_carrier(s->settings, now_us, &carrier, err);
     if (rc == 0)
-        rc = sender_open(carrier, l->journal, now_us, &l->sender, err);
+        rc = sender_open(carrier, l->journal, max_bytes(s->settings, lane) / KEEP_SHARE, now_us,
+                         &l->sender, err);
     if (rc != 0)
         close_lane(l);
     return rc;
@@ -398,16 +402,20 @@ uint64_t spool_waiting(const struct spool *s)
     return waiting;
 }
 
-/* The lane that is worse: the one with a fault, then the one that waits longer. */
+/* The lane that is worse: the one with a fault, then the one that waits longer. The acks taken back
+ * are those of both. */
 void spool_health(const struct spool *s, int64_t now_us, struct sender_health *out)
 {
     sender_health(s->lanes[BACKLOG_QUICK].sender, now_us, out);
     for (int i = 1; i < s->n_lanes; i++) {
         struct sender_health health;
+        uint64_t taken_back;
 
         sender_health(s->lanes[i].sender, now_us, &health);
+        taken_back = out->taken_back + health.taken_back;
         if (health.ok < out->ok || (health.ok == out->ok && health.waiting_us > out->waiting_us))
             *out = health;
+        out->taken_back = taken_back;
     }
 }
 

@@ -47,7 +47,10 @@ struct carrier {
     const char *alerter; /* it decides on the records */
     const char *peer;    /* it acks them */
     const char *address; /* of the peer, for the log; NULL: it is not to be shown */
-    struct err last;     /* the last error, for the log alone; "" if all is well */
+    /* The peer may lose records that it acked, as a failover of the database can. It then acks
+     * fewer than before, and the sender sends those again that it still holds. */
+    bool may_lose;
+    struct err last; /* the last error, for the log alone; "" if all is well */
     /* The sender keeps these two up to date before each `tend`. */
     uint8_t sender[WIRE_SENDER_BYTES];
     uint64_t waiting; /* records without an ack */

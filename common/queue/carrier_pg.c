@@ -264,7 +264,8 @@ int carrier_pg_open(const struct pg_jobs_options *options, struct carrier **out,
         free(c);
         return rc;
     }
-    c->base = (struct carrier){.ops = &ops, .alerter = "the alerter", .peer = "the database"};
+    c->base = (struct carrier){
+        .ops = &ops, .alerter = "the alerter", .peer = "the database", .may_lose = true};
     *out = &c->base;
     return 0;
 }

@@ -47,8 +47,8 @@ struct batch {
     struct buf bytes;
 };
 
-/* Positions; only `sent` ever goes back:
- * trimmed <= acked <= sent <= last, and sent <= sent_ever. */
+/* Positions; only `sent` ever goes back, and `acked` if the peer lost records:
+ * trimmed <= old <= acked <= sent <= last, and sent <= sent_ever. */
 struct sender {
     struct journal *journal;
     struct carrier *carrier;
@@ -60,6 +60,7 @@ struct sender {
     int64_t sent;
     int64_t sent_ever;
     int64_t acked;
+    int64_t old; /* acked ones up to here need not be kept */
     int64_t trimmed;
     int64_t trimming;       /* by the open transaction; 0: nothing */
     uint64_t oldest;        /* the sequence after `acked` */
@@ -80,6 +81,10 @@ struct sender {
     int64_t progress_us; /* of the last ack while records wait */
     int64_t mark;        /* a position, and a time at which it had no ack: while it has none, */
     int64_t mark_us;     /* a record has waited at least since then */
+    int64_t keep_bytes;  /* acked records are kept in a journal up to this size */
+    int64_t kept;        /* `acked` at kept_us: the next `old` */
+    int64_t kept_us;
+    uint64_t taken_back; /* acks */
     int64_t acked_us;    /* since when acked records wait to be trimmed */
     int64_t again_us;    /* of the last resend on request */
     int64_t again_acked; /* `acked` at that time */
@@ -260,8 +265,6 @@ static bool send_empty(struct sender *s, bool goodbye, int64_t now_us)
     return send_push(s, &(struct wire_push){.oldest = s->oldest, .goodbye = goodbye}, now_us);
 }
 
-/* ---- acks ---- */
-
 static void drop_flights(struct sender *s)
 {
     size_t n = 0;
@@ -281,6 +284,57 @@ static void set_mark(struct sender *s, int64_t now_us)
     }
 }
 
+/* ---- acked records that are kept ---- */
+
+static void set_old(struct sender *s, int64_t position, int64_t now_us)
+{
+    if (s->old == s->trimmed)
+        s->acked_us = now_us;
+    s->old = position;
+}
+
+static void age_kept(struct sender *s, int64_t now_us)
+{
+    if (!s->carrier->may_lose) {
+        set_old(s, s->acked, now_us);
+    } else if (now_us - s->kept_us >= SENDER_KEEP_US) {
+        set_old(s, s->kept, now_us);
+        s->kept = s->acked;
+        s->kept_us = now_us;
+    }
+}
+
+/* The room is needed: half of them go, so that the journal's size is not looked at all the time. */
+static void halve_kept(struct sender *s)
+{
+    int64_t half = s->acked - (s->acked - s->trimmed) / 2;
+
+    s->old = s->old > half ? s->old : half;
+    s->kept = s->kept > half ? s->kept : half;
+}
+
+/* The peer has less than it acked. What was kept of the rest is sent again. */
+static int take_back(struct sender *s, int64_t position, int64_t now_us, struct err *err)
+{
+    int64_t from = position > s->trimmed ? position : s->trimmed;
+    uint64_t oldest;
+    int rc = from < s->acked ? sequence_at(s, from + 1, &oldest, err) : 0;
+
+    if (rc != 0 || from >= s->acked)
+        return rc;
+    s->taken_back += (uint64_t)(s->acked - from);
+    s->acked = from;
+    s->oldest = oldest;
+    s->old = s->old < from ? s->old : from;
+    s->kept = s->kept < from ? s->kept : from;
+    s->mark = s->last;
+    s->mark_us = s->progress_us = now_us;
+    go_back(s);
+    return 0;
+}
+
+/* ---- acks ---- */
+
 static int advance(struct sender *s, int64_t position, int64_t now_us, struct err *err)
 {
     uint64_t oldest;
@@ -288,10 +342,9 @@ static int advance(struct sender *s, int64_t position, int64_t now_us, struct er
 
     if (rc != 0)
         return rc;
-    if (s->acked == s->trimmed)
-        s->acked_us = now_us;
     s->oldest = oldest;
     s->acked = position;
+    age_kept(s, now_us);
     if (s->sent < position)
         s->sent = position;
     drop_flights(s);
@@ -347,7 +400,10 @@ static int take_ack(struct sender *s, const struct wire_ack *ack, int64_t now_us
     }
     s->answered = true;
     s->answer_us = now_us;
-    rc = ack->taken >= s->oldest ? advance(s, position_of(ack->taken), now_us, err) : 0;
+    if (ack->taken >= s->oldest)
+        rc = advance(s, position_of(ack->taken), now_us, err);
+    else
+        rc = s->carrier->may_lose ? take_back(s, position_of(ack->taken), now_us, err) : 0;
     if (rc == 0 && ack->again)
         send_again(s, now_us);
     return rc;
@@ -408,13 +464,13 @@ static int find_place(struct sender *s, struct err *err)
     s->last = journal_last(s->journal);
     s->start_position = s->last + 1;
     s->acked = first == 0 ? s->last : first - 1;
-    s->trimmed = s->sent = s->sent_ever = s->acked;
+    s->trimmed = s->old = s->kept = s->sent = s->sent_ever = s->acked;
     s->mark = s->last;
     return sequence_at(s, s->acked + 1, &s->oldest, err);
 }
 
-int sender_open(struct carrier *carrier, struct journal *journal, int64_t now_us,
-                struct sender **out, struct err *err)
+int sender_open(struct carrier *carrier, struct journal *journal, int64_t keep_bytes,
+                int64_t now_us, struct sender **out, struct err *err)
 {
     struct sender *s = calloc(1, sizeof *s);
     int rc;
@@ -425,6 +481,8 @@ int sender_open(struct carrier *carrier, struct journal *journal, int64_t now_us
     }
     s->carrier = carrier;
     s->journal = journal;
+    s->keep_bytes = keep_bytes;
+    s->kept_us = now_us;
     s->patience_us = SENDER_RESEND_US;
     s->sent_us = now_us - SENDER_PING_US; /* ask at once */
     s->mark_us = s->answer_us = s->progress_us = s->again_us = now_us;
@@ -475,6 +533,8 @@ int sender_append(struct sender *s, struct wire_record *record, struct err *err)
         return err_set(err, ERR_FULL, "a record of more than %d bytes (nothing that large is sent)",
                        WIRE_RECORD_MAX);
     rc = journal_append(s->journal, s->packed.data, s->packed.len, &appended, err);
+    if (rc == ERR_FULL) /* perhaps the disk's fault: nothing acked is kept at this price */
+        s->old = s->kept = s->acked;
     if (rc != 0)
         return rc;
     assert(appended == position);
@@ -486,20 +546,26 @@ int sender_append(struct sender *s, struct wire_record *record, struct err *err)
 
 int sender_trim(struct sender *s, struct err *err)
 {
+    int64_t to;
     int rc;
 
-    if (s->acked == s->trimmed)
+    if (s->carrier->may_lose && journal_is_larger(s->journal, s->keep_bytes))
+        halve_kept(s);
+    if (s->old == s->trimmed)
         return 0;
-    rc = journal_trim(s->journal, s->acked, err);
+    /* Kept ones may be very many. */
+    to = s->carrier->may_lose && s->old - s->trimmed > TRIM_RECORDS ? s->trimmed + TRIM_RECORDS
+                                                                    : s->old;
+    rc = journal_trim(s->journal, to, err);
     if (rc == 0)
-        s->trimming = s->acked;
+        s->trimming = to;
     return rc;
 }
 
 bool sender_trim_due(const struct sender *s, int64_t now_us)
 {
-    return s->acked - s->trimmed >= TRIM_RECORDS ||
-           (s->acked > s->trimmed && now_us - s->acked_us >= SENDER_TRIM_US);
+    return s->old - s->trimmed >= TRIM_RECORDS ||
+           (s->old > s->trimmed && now_us - s->acked_us >= SENDER_TRIM_US);
 }
 
 int sender_push(struct sender *s, int64_t now_us, struct err *err)
@@ -559,6 +625,7 @@ int sender_timer(struct sender *s, int64_t now_us, struct err *err)
             s->patience_us = SENDER_RESEND_MAX_US;
         go_back(s);
     }
+    age_kept(s, now_us);
     rc = send_stored(s, now_us, err);
     s->writable = s->carrier->ops->writable(s->carrier);
     if (rc == 0 && s->writable && s->n_flights == 0 && now_us - s->sent_us >= SENDER_PING_US) {
@@ -588,7 +655,7 @@ int64_t sender_wake_us(const struct sender *s)
     /* Without a connection there is no ping: the descriptor wakes us. */
     int64_t ping_us = s->writable ? s->sent_us + SENDER_PING_US : INT64_MAX;
     int64_t wake_us = s->n_flights > 0 ? s->resend_us : ping_us;
-    int64_t trim_us = s->acked > s->trimmed ? s->acked_us + SENDER_TRIM_US : INT64_MAX;
+    int64_t trim_us = s->old > s->trimmed ? s->acked_us + SENDER_TRIM_US : INT64_MAX;
     int64_t carrier_us = s->carrier->ops->wake_us(s->carrier);
 
     wake_us = wake_us < trim_us ? wake_us : trim_us;
@@ -628,6 +695,7 @@ void sender_health(const struct sender *s, int64_t now_us, struct sender_health 
     char words[TIME_WORDS_SIZE], count[TEXT_COUNT_SIZE], fault[CARRIER_FAULT_SIZE];
 
     *out = (struct sender_health){.waiting = sender_waiting(s),
+                                  .taken_back = s->taken_back,
                                   .detail = s->carrier->last.text,
                                   .address = s->carrier->address};
     if (out->waiting > 0)

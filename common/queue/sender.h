@@ -37,6 +37,7 @@ enum {
 #define SENDER_RESEND_MAX_US INT64_C(5000000) /* up to here */
 #define SENDER_SILENCE_US INT64_C(10000000)   /* without an answer: the alerter is away */
 #define SENDER_TRIM_US INT64_C(100000)        /* acked records wait this long for a transaction */
+#define SENDER_KEEP_US INT64_C(600000000)     /* see sender_open; up to twice as long */
 #define SENDER_LATE_US INT64_C(250000)        /* a record without an ack for so long is late */
 
 struct sender;
@@ -44,6 +45,7 @@ struct sender;
 struct sender_health {
     bool ok;                         /* the alerter answers and takes the records */
     uint64_t waiting;                /* records without an ack */
+    uint64_t taken_back;             /* acks so far that did not hold: the peer lost the records */
     int64_t waiting_us;              /* time since the last ack; 0 if none waits */
     char reason[SENDER_REASON_SIZE]; /* one line for anybody, "" if ok */
     const char *detail;  /* the error behind it, for the log alone; may be ""; the sender's */
@@ -52,10 +54,11 @@ struct sender_health {
 };
 
 /* Counts this start in a synced transaction of its own. Takes `carrier` over, also if it fails. The
- * journal must outlive the sender, and nobody else may append to it. Returns 0, ERR_NOMEM or an
- * error of the journal. */
-int sender_open(struct carrier *carrier, struct journal *journal, int64_t now_us,
-                struct sender **out, struct err *err);
+ * journal must outlive the sender, and nobody else may append to it. If the carrier's peer may lose
+ * records, acked ones stay in the journal for SENDER_KEEP_US, or until it is larger than
+ * `keep_bytes`. Returns 0, ERR_NOMEM or an error of the journal. */
+int sender_open(struct carrier *carrier, struct journal *journal, int64_t keep_bytes,
+                int64_t now_us, struct sender **out, struct err *err);
 void sender_close(struct sender *s); /* NULL is fine */
 
 /* Wait until the descriptor is readable, or until sender_wake_us; do not wait if sender_pending.
@@ -68,8 +71,8 @@ int64_t sender_wake_us(const struct sender *s);
  * the journal, or the record is larger than WIRE_RECORD_MAX), after which the transaction goes on;
  * or an error of journal_append. */
 int sender_append(struct sender *s, struct wire_record *record, struct err *err);
-/* Within a transaction: removes acked records from the journal. Call it in each transaction, and in
- * one of its own once sender_trim_due returns true. */
+/* Within a transaction: removes acked records from the journal, or the ones kept long enough. Call
+ * it in each transaction, and in one of its own once sender_trim_due returns true. */
 int sender_trim(struct sender *s, struct err *err);
 bool sender_trim_due(const struct sender *s, int64_t now_us);
 

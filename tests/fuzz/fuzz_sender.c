@@ -132,7 +132,7 @@ static void open_sender(struct world *w)
     struct carrier *carrier;
 
     assert(carrier_queue_open(&options, w->now_us, &carrier, &w->err) == 0);
-    assert(sender_open(carrier, w->journal, w->now_us, &w->sender, &w->err) == 0);
+    assert(sender_open(carrier, w->journal, 0, w->now_us, &w->sender, &w->err) == 0);
 }
 
 static void step(struct world *w, struct feed *in)

@@ -141,6 +141,15 @@ UNIT_TEST(test_a_database_that_is_away)
     assert_null(strstr(reason, "refuses")); /* for the log alone */
 }
 
+UNIT_TEST(test_a_database_that_lost_records)
+{
+    const struct sender_health lost = {.ok = true, .detail = "", .taken_back = 1200};
+
+    assert_string_equal(heard_say(&well, TIME_S), "");
+    assert_non_null(strstr(heard_say(&lost, TIME_S), "the database lost 1,200 records"));
+    assert_string_equal(heard_say(&lost, 2 * TIME_S), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +159,7 @@ int main(void)
         cmocka_unit_test_setup(test_records_that_nobody_acks, set_up),
         cmocka_unit_test_setup(test_a_database_that_is_late, set_up),
         cmocka_unit_test_setup(test_a_database_that_is_away, set_up),
+        cmocka_unit_test_setup(test_a_database_that_lost_records, set_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

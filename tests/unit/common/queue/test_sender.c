@@ -247,7 +247,7 @@ static void open_journal(struct world *w)
 static void start_ingest(struct world *w)
 {
     open_journal(w);
-    OK(w, sender_open(open_carrier(w, now_us(w)), w->journal, now_us(w), &w->sender, &w->err));
+    OK(w, sender_open(open_carrier(w, now_us(w)), w->journal, 0, now_us(w), &w->sender, &w->err));
 }
 
 static void kill_ingest(struct world *w)
@@ -657,7 +657,7 @@ UNIT_TEST(test_resend_times)
 
     start_alerter(w);
     open_journal(w);
-    OK(w, sender_open(open_carrier(w, t), w->journal, t, &w->sender, &w->err));
+    OK(w, sender_open(open_carrier(w, t), w->journal, 0, t, &w->sender, &w->err));
     c = w->sender;
     while (!can_send(c) && clock_boot_us() < end_us) {
         poll(&(struct pollfd){.fd = sender_fd(c), .events = POLLIN}, 1, 20);

@@ -1,0 +1,386 @@
+/* The sender over a carrier whose peer may lose records: a list in memory, and virtual time. */
+#include "tests/unit/scratch.h"
+#include "tests/unit/unit.h"
+
+#include "common/base/time.h"
+
+/* The tests look at it from inside. */
+#include "common/queue/sender.c"
+
+/* ---- a carrier ---- */
+
+struct memory {
+    struct carrier base;
+    uint64_t have; /* the last sequence that the peer holds */
+    size_t n_sent; /* records */
+    bool is_acked;
+    bool is_away;
+    uint64_t epoch;
+};
+
+static struct memory memory;
+
+static int no_fd(const struct carrier *c)
+{
+    (void)c;
+    return -1;
+}
+
+static bool is_pending(struct carrier *c)
+{
+    (void)c;
+    return !memory.is_acked;
+}
+
+static int64_t never(const struct carrier *c)
+{
+    (void)c;
+    return INT64_MAX;
+}
+
+static void tend(struct carrier *c, int64_t now_us)
+{
+    (void)c, (void)now_us;
+}
+
+/* The peer's rule: the next record, or the sender's oldest. */
+static int take(struct carrier *c, const struct wire_push *push, struct wire_bytes packed)
+{
+    uint64_t last = push->first + push->n_records - 1;
+
+    (void)c, (void)packed;
+    if (memory.is_away)
+        return ERR_FULL;
+    memory.n_sent += push->n_records;
+    if (push->n_records > 0 && last > memory.have) {
+        assert_true(push->first <= memory.have + 1 || push->first == push->oldest);
+        memory.have = last;
+    }
+    memory.is_acked = false;
+    return 0;
+}
+
+static bool writable(struct carrier *c)
+{
+    (void)c;
+    return !memory.is_away;
+}
+
+static int give_ack(struct carrier *c, struct wire_ack *ack)
+{
+    if (memory.is_acked || memory.is_away)
+        return 0;
+    memory.is_acked = true;
+    *ack = (struct wire_ack){.taken = memory.have, .refused = "", .trouble = ""};
+    memcpy(ack->sender, c->sender, sizeof ack->sender);
+    return 1;
+}
+
+static uint64_t epoch(const struct carrier *c)
+{
+    (void)c;
+    return memory.epoch;
+}
+
+static bool is_away(const struct carrier *c)
+{
+    (void)c;
+    return memory.is_away;
+}
+
+static void no_fault(const struct carrier *c, int64_t now_us, char text[CARRIER_FAULT_SIZE])
+{
+    (void)c, (void)now_us;
+    text[0] = '\0';
+}
+
+static void close_memory(struct carrier *c)
+{
+    (void)c;
+}
+
+static const struct carrier_ops memory_ops = {
+    .fd = no_fd,
+    .pending = is_pending,
+    .wake_us = never,
+    .tend = tend,
+    .send = take,
+    .writable = writable,
+    .receive = give_ack,
+    .epoch = epoch,
+    .is_away = is_away,
+    .fault = no_fault,
+    .close = close_memory,
+};
+
+/* ---- ingest ---- */
+
+struct world {
+    struct scratch scratch;
+    struct journal *journal;
+    struct sender *sender;
+    int64_t now_us;
+    int64_t keep_bytes;
+    struct err err;
+};
+
+static void start(struct world *w)
+{
+    struct journal_options options = {.exclusive = true, .max_bytes = 8 << 20};
+    char path[512], set_aside[512];
+
+    options.path = scratch_path(&w->scratch, "spool", path);
+    OK(w, journal_open(&options, &w->journal, set_aside, &w->err));
+    OK(w, sender_open(&memory.base, w->journal, w->keep_bytes, w->now_us, &w->sender, &w->err));
+}
+
+static void stop(struct world *w)
+{
+    sender_close(w->sender);
+    journal_close(w->journal);
+    w->sender = NULL;
+    w->journal = NULL;
+}
+
+static int setup(void **state)
+{
+    static struct world w;
+
+    w = (struct world){.now_us = 1000 * TIME_S, .keep_bytes = 2 << 20};
+    memory = (struct memory){.base = {.ops = &memory_ops,
+                                      .alerter = "the alerter",
+                                      .peer = "the database",
+                                      .may_lose = true}};
+    OK(&w, scratch_make(&w.scratch));
+    start(&w);
+    *state = &w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+
+    stop(w);
+    scratch_remove(&w->scratch);
+    return 0;
+}
+
+static int append_one(struct world *w)
+{
+    struct wire_record record = {.received_us = 1, .drain = "a drain", .frame_id = "", .lines = 1};
+
+    return sender_append(w->sender, &record, &w->err);
+}
+
+static void deliver(struct world *w, size_t n)
+{
+    OK(w, journal_begin(w->journal, &w->err));
+    for (size_t i = 0; i < n; i++)
+        OK(w, append_one(w));
+    OK(w, sender_trim(w->sender, &w->err));
+    OK(w, journal_commit(w->journal, &w->err));
+    OK(w, sender_push(w->sender, w->now_us, &w->err));
+}
+
+static void turn_after(struct world *w, int64_t us)
+{
+    w->now_us += us;
+    OK(w, sender_receive(w->sender, w->now_us, &w->err));
+    if (sender_trim_due(w->sender, w->now_us))
+        deliver(w, 0);
+    OK(w, sender_timer(w->sender, w->now_us, &w->err));
+}
+
+/* A failover: the peer comes back with less. */
+static void lose(struct world *w, uint64_t have)
+{
+    memory.have = have;
+    memory.is_acked = false;
+    memory.epoch++;
+    turn_after(w, 0);
+}
+
+static uint64_t sequence(int64_t position)
+{
+    return (1ull << WIRE_SEQUENCE_BITS) + (uint64_t)position;
+}
+
+/* ---- tests ---- */
+
+UNIT_TEST(acked_records_are_kept_for_ten_minutes)
+{
+    struct world *w = *state;
+
+    deliver(w, 50);
+    turn_after(w, TIME_MS);
+    assert_int_equal(sender_waiting(w->sender), 0);
+    assert_int_equal(journal_first(w->journal), 1);
+    turn_after(w, SENDER_KEEP_US); /* the mark is set */
+    deliver(w, 1);
+    assert_int_equal(journal_first(w->journal), 1);
+    turn_after(w, SENDER_KEEP_US - 1);
+    assert_int_equal(journal_first(w->journal), 1);
+    assert_true(sender_wake_us(w->sender) > w->now_us);
+    turn_after(w, 1);
+    turn_after(w, SENDER_TRIM_US);
+    assert_int_equal(journal_first(w->journal), 51);
+}
+
+UNIT_TEST(a_peer_that_does_not_lose_lets_them_go_at_once)
+{
+    struct world *w = *state;
+
+    memory.base.may_lose = false;
+    deliver(w, 50);
+    turn_after(w, TIME_MS);
+    turn_after(w, SENDER_TRIM_US);
+    assert_int_equal(journal_first(w->journal), 0);
+    lose(w, 0);
+    assert_int_equal(sender_waiting(w->sender), 0);
+    assert_int_equal(memory.n_sent, 50);
+}
+
+UNIT_TEST(what_the_peer_lost_is_sent_again)
+{
+    struct world *w = *state;
+    struct sender_health health;
+
+    deliver(w, 2500);
+    turn_after(w, TIME_MS);
+    turn_after(w, TIME_MS);
+    turn_after(w, TIME_MS);
+    assert_int_equal(sender_waiting(w->sender), 0);
+    memory.n_sent = 0;
+    lose(w, sequence(700));
+    assert_int_equal(memory.n_sent, 1800);
+    turn_after(w, 0);
+    assert_int_equal(sender_waiting(w->sender), 0);
+    assert_int_equal(memory.have, sequence(2500));
+    sender_health(w->sender, w->now_us, &health);
+    assert_int_equal(health.taken_back, 1800);
+    lose(w, 0); /* all of it: another database */
+    turn_after(w, 0);
+    assert_int_equal(memory.have, sequence(2500));
+    assert_int_equal(sender_waiting(w->sender), 0);
+}
+
+UNIT_TEST(what_is_not_kept_any_more_stays_lost)
+{
+    struct world *w = *state;
+
+    deliver(w, 10);
+    turn_after(w, 0);
+    turn_after(w, SENDER_KEEP_US);
+    deliver(w, 10);
+    turn_after(w, 0);
+    turn_after(w, SENDER_KEEP_US);
+    turn_after(w, SENDER_TRIM_US);
+    assert_int_equal(journal_first(w->journal), 11);
+    memory.n_sent = 0;
+    lose(w, sequence(5));
+    turn_after(w, 0);
+    assert_int_equal(memory.n_sent, 10);
+    assert_int_equal(memory.have, sequence(20));
+    assert_int_equal(sender_waiting(w->sender), 0);
+}
+
+UNIT_TEST(a_lost_record_is_not_safe)
+{
+    struct world *w = *state;
+
+    deliver(w, 3);
+    turn_after(w, 0);
+    assert_true(sender_is_safe(w->sender, 3));
+    memory.is_away = true;
+    memory.have = 0;
+    turn_after(w, TIME_S);
+    assert_true(sender_is_late(w->sender, w->now_us));
+    memory.is_away = false;
+    memory.is_acked = false;
+    OK(w, sender_receive(w->sender, w->now_us, &w->err));
+    assert_false(sender_is_safe(w->sender, 3));
+    assert_false(sender_is_late(w->sender, w->now_us));
+    assert_true(sender_is_late(w->sender, w->now_us + SENDER_LATE_US));
+    turn_after(w, 0);
+    assert_true(sender_is_safe(w->sender, 3));
+}
+
+UNIT_TEST(a_journal_that_grows_keeps_less)
+{
+    struct world *w = *state;
+
+    for (int i = 0; i < 300; i++) {
+        deliver(w, 400);
+        turn_after(w, TIME_MS);
+        assert_int_equal(sender_waiting(w->sender), 0);
+        assert_true(journal_bytes(w->journal) < w->keep_bytes + (256 << 10));
+    }
+    assert_true(sender_last(w->sender) - journal_first(w->journal) > 5000);
+    assert_true(journal_first(w->journal) > 1);
+}
+
+/* With the peer away the journal fills up with records that have no ack. */
+UNIT_TEST(what_is_kept_makes_room_for_what_waits)
+{
+    struct world *w = *state;
+    size_t n = 0;
+
+    deliver(w, 4000);
+    turn_after(w, TIME_MS);
+    memory.is_away = true;
+    for (int rc = 0; rc == 0; n += rc == 0) {
+        OK(w, journal_begin(w->journal, &w->err));
+        for (int i = 0; i < 400 && rc == 0; i++)
+            rc = append_one(w);
+        OK(w, sender_trim(w->sender, &w->err));
+        OK(w, journal_commit(w->journal, &w->err));
+        OK(w, sender_push(w->sender, w->now_us, &w->err));
+    }
+    for (int i = 0; i < 20; i++)
+        turn_after(w, SENDER_TRIM_US);
+    assert_true(n > 50);
+    assert_int_equal(journal_first(w->journal), w->sender->acked + 1);
+}
+
+UNIT_TEST(a_start_asks_before_it_sends_what_was_kept)
+{
+    struct world *w = *state;
+
+    deliver(w, 100);
+    turn_after(w, 0);
+    stop(w);
+    memory.n_sent = 0;
+    memory.is_acked = false;
+    memory.epoch++;
+    start(w);
+    turn_after(w, 0);
+    assert_int_equal(memory.n_sent, 0);
+    assert_int_equal(sender_waiting(w->sender), 0);
+    deliver(w, 1);
+    turn_after(w, 0);
+    assert_int_equal(memory.n_sent, 1);
+    lose(w, sequence(40)); /* records of the start before */
+    turn_after(w, 0);
+    turn_after(w, 0);
+    assert_int_equal(memory.n_sent, 1 + 60 + 1);
+    assert_int_equal(sender_waiting(w->sender), 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(acked_records_are_kept_for_ten_minutes),
+        TEST(a_peer_that_does_not_lose_lets_them_go_at_once),
+        TEST(what_the_peer_lost_is_sent_again),
+        TEST(what_is_not_kept_any_more_stays_lost),
+        TEST(a_lost_record_is_not_safe),
+        TEST(a_journal_that_grows_keeps_less),
+        TEST(what_is_kept_makes_room_for_what_waits),
+        TEST(a_start_asks_before_it_sends_what_was_kept),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
