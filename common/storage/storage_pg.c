@@ -1,8 +1,8 @@
 /* The storage backing on PostgreSQL, which several alerters can share: one of them is active, the
  * others stand by. Called by storage.c through the table at the end. */
 #include "common/storage/storage_pg.h"
+#include "common/base/text.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +13,7 @@ static int copy_options(struct storage_pg *st, const struct storage_options *o)
     st->url = strdup(o->location);
     st->schema = strdup(o->schema);
     st->program = strdup(o->program);
-    snprintf(st->holder, sizeof st->holder, "%s", o->holder == NULL ? "" : o->holder);
+    text_copy_printable(st->holder, sizeof st->holder, o->holder == NULL ? "" : o->holder);
     st->options = (struct pg_options){.url = st->url,
                                       .schema = st->schema,
                                       .program = st->program,

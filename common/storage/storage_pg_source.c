@@ -1,9 +1,9 @@
 /* The alerter's pushes from the table inbox, where the ingests put them. Called by the receiver,
  * and by the turn, whose statement deletes the pushes that were taken. */
+#include "common/base/text.h"
 #include "common/base/time.h"
 #include "common/storage/storage_pg.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -200,15 +200,17 @@ static int source_receive(struct source *s, struct source_peer *peer, struct wir
 static void source_ack(struct source *s, const struct source_peer *peer, const struct wire_ack *ack)
 {
     struct storage_pg *st = of(s);
+    char refused[STORAGE_PG_TROUBLE_SIZE];
     struct err err;
 
     (void)peer;
-    snprintf(st->trouble, sizeof st->trouble, "%s", ack->trouble == NULL ? "" : ack->trouble);
+    text_copy_printable(st->trouble, sizeof st->trouble, ack->trouble == NULL ? "" : ack->trouble);
+    text_copy_printable(refused, sizeof refused, ack->refused);
     if (ack->refused[0] == '\0' || !is_readable(st))
         return;
     storage_pg_fence(st);
     pg_put_bytes(st->args, ack->sender, WIRE_SENDER_BYTES);
-    pg_put_text(st->args, ack->refused);
+    pg_put_text(st->args, refused);
     (void)storage_pg_run_fenced(st, &refuse, &err);
 }
 

@@ -23,7 +23,7 @@ static const struct pg_statement turn = {
     "unnest($9::bigint[], $10::bigint[], $11::bigint[], $12::boolean[], $13::bytea[]) u), "
     "s AS (INSERT INTO senders (sender, taken, seen_us) SELECT u.* FROM fence, "
     "unnest($14::bytea[], $15::bigint[], $16::bigint[]) u ON CONFLICT (sender) DO UPDATE SET "
-    "taken=excluded.taken, seen_us=excluded.seen_us), "
+    "taken=excluded.taken, seen_us=excluded.seen_us, refused=''), "
     "i AS (DELETE FROM inbox USING fence, unnest($14::bytea[], $15::bigint[], $17::bigint[]) "
     "u(sender, taken, before) WHERE inbox.sender=u.sender AND last>u.before AND last<=u.taken), "
     "o AS (INSERT INTO outbox (row, channel, state, alert, decided_us, tries, last_try_us, "

@@ -1,8 +1,9 @@
-/* The outbox over a real storage: order, posts, failed commits, expiry. */
+/* The outbox over a real storage, of both backings: order, posts, failed commits, expiry. */
 #include "tests/unit/unit.h"
 
 #include "alerter/deliver/outbox.h"
 #include "common/base/time.h"
+#include "tests/unit/common/storage/backing.h"
 #include "tests/unit/common/storage/failing_vfs.h"
 #include "tests/unit/common/storage/statements.h"
 #include "tests/unit/scratch.h"
@@ -26,6 +27,7 @@ static int setup(void **state)
     if (t == NULL || scratch_make(&t->scratch) != 0)
         return -1;
     scratch_path(&t->scratch, "alerter.db", t->path);
+    backing_begin();
     *state = t;
     return 0;
 }
@@ -35,7 +37,7 @@ static int teardown(void **state)
     struct test *t = *state;
 
     outbox_close(t->o);
-    storage_close(t->s);
+    backing_close(t->s);
     scratch_remove(&t->scratch);
     free(t);
     return 0;
@@ -43,15 +45,14 @@ static int teardown(void **state)
 
 static void open_it(struct test *t)
 {
-    OK(t,
-       storage_open(&(struct storage_options){.location = t->path}, &t->s, t->set_aside, &t->err));
+    OK(t, backing_open(t->path, false, &t->s, t->set_aside, &t->err));
     OK(t, outbox_open(t->s, &t->o, &t->err));
 }
 
 static void reopen(struct test *t)
 {
     outbox_close(t->o);
-    storage_close(t->s);
+    backing_close(t->s);
     open_it(t);
     assert_string_equal(t->set_aside, "");
 }
@@ -351,9 +352,9 @@ static void test_an_answer_survives_a_failed_commit(void **state)
     d = due_at(t, 100, true);
     mark(t, d.row, OUTBOX_DELIVERED, 100, 0, "ok");
     begin(t);
-    failing_vfs_plan((struct failing_plan){.nth = 1, .for_ever = true});
-    assert_int_equal(outbox_commit(t->o, &t->err), ERR_IO);
-    failing_vfs_plan((struct failing_plan){0});
+    backing_fail(true);
+    assert_int_not_equal(outbox_commit(t->o, &t->err), 0);
+    backing_fail(false);
     /* It must not be posted twice, and the next must not overtake it. */
     assert_string_equal(due_at(t, 100, false).text, "");
     assert_true(outbox_unsaved(t->o));
@@ -538,8 +539,7 @@ static void test_the_outbox_is_listed_beside_the_owner(void **state)
     mark_and_commit(t, 1, OUTBOX_DELIVERED, 100, 0);
     mark_and_commit(t, 2, OUTBOX_WAITING, 110, 300);
     mark_and_commit(t, 3, OUTBOX_FAILED, 120, 0);
-    OK(t, storage_open(&(struct storage_options){.location = t->path, .read_only = true}, &reader,
-                       t->set_aside, &t->err));
+    OK(t, backing_open(t->path, true, &reader, t->set_aside, &t->err));
     OK(t, outbox_open(reader, &listed, &t->err));
     OK(t, outbox_list(listed, note_row, &l, &t->err));
     assert_string_equal(l.text, "1 1 A state 2 tries 1 next 0 ended 100 an answer\n"
@@ -559,22 +559,33 @@ static void test_the_outbox_is_listed_beside_the_owner(void **state)
     storage_close(reader);
 }
 
+static void spoil_first_row(struct test *t)
+{
+    sqlite3 *db;
+
+    if (backing_is_database()) {
+        database_sql("UPDATE " BACKING_SCHEMA ".outbox SET alert = '\\xffff' WHERE row = 1");
+        reopen(t);
+        return;
+    }
+    assert_int_equal(sqlite3_open(t->path, &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db, "UPDATE outbox SET alert = x'ffff' WHERE row = 1", NULL, NULL, NULL),
+        SQLITE_OK);
+    sqlite3_close(db);
+}
+
 static void test_an_alert_that_cannot_be_read_can_be_parked(void **state)
 {
     struct test *t = *state;
     struct due d;
-    sqlite3 *db;
 
     open_it(t);
     begin(t);
     put(t, "1", "A", 10);
     put(t, "2", "A", 20);
     commit(t);
-    assert_int_equal(sqlite3_open(t->path, &db), SQLITE_OK);
-    assert_int_equal(
-        sqlite3_exec(db, "UPDATE outbox SET alert = x'ffff' WHERE row = 1", NULL, NULL, NULL),
-        SQLITE_OK);
-    sqlite3_close(db);
+    spoil_first_row(t);
     d = due_at(t, 100, false);
     assert_string_equal(d.text, "A/ ");
     assert_false(d.last.is_readable);

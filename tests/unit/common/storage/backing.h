@@ -6,6 +6,7 @@
 
 #include "common/base/time.h"
 #include "common/storage/storage.h"
+#include "tests/unit/common/storage/failing_vfs.h"
 
 #include <poll.h>
 
@@ -55,6 +56,16 @@ static inline int backing_open(const char *path, bool read_only, struct storage 
     int rc = storage_open(&options, out, set_aside, err);
 
     return rc != 0 || read_only ? rc : backing_activate(*out, err);
+}
+
+/* Makes each commit fail, until it is called with false. */
+static inline void backing_fail(bool on)
+{
+    if (backing_is_database())
+        database_sql("%s ON " BACKING_SCHEMA ".lease %s drainwatch",
+                     on ? "REVOKE UPDATE" : "GRANT UPDATE", on ? "FROM" : "TO");
+    else
+        failing_vfs_plan((struct failing_plan){.nth = on, .for_ever = on});
 }
 
 /* Closes it as at the end of a program. */
