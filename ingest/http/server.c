@@ -9,7 +9,9 @@
 
 #include <assert.h>
 #include <microhttpd.h>
+#include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -196,6 +198,17 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **sl
     *slot = NULL;
 }
 
+/* Called with libmicrohttpd's messages. It tells in no other way of a head that it refuses. */
+static void on_message(void *ctx, const char *format, va_list args)
+{
+    static const char refused[] = "Error processing request (HTTP response code is %u";
+    struct server *s = ctx;
+
+    if (strncmp(format, refused, sizeof refused - 1) == 0 &&
+        va_arg(args, unsigned) == MHD_HTTP_BAD_REQUEST)
+        refusals_head(&s->refusals, "libmicrohttpd cannot read the head", s->now_us);
+}
+
 /* ---- the server ---- */
 
 /* libmicrohttpd's own epoll thread can stall for ever when epoll_wait returns exactly 128 events
@@ -203,8 +216,9 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **sl
 static struct MHD_Daemon *start_daemon(struct server *s, uint16_t port, int fd, bool may_suspend)
 {
     return MHD_start_daemon(
-        MHD_USE_EPOLL | (may_suspend ? MHD_ALLOW_SUSPEND_RESUME : 0), port, NULL, NULL, on_request,
-        s, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
+        MHD_USE_EPOLL | MHD_USE_ERROR_LOG | (may_suspend ? MHD_ALLOW_SUSPEND_RESUME : 0), port,
+        NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_message, s,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
         MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)READ_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)CLIENTS_IDLE_S, MHD_OPTION_CONNECTION_LIMIT, s->clients.max,
         MHD_OPTION_URI_LOG_CALLBACK, on_target, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,

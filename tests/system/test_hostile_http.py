@@ -423,8 +423,14 @@ def test_a_head_that_can_be_read_in_two_ways(strict, request_head):
 
 
 @pytest.mark.parametrize("request_head", REFUSED_BEFORE.values(), ids=REFUSED_BEFORE)
-def test_a_head_that_libmicrohttpd_refuses(strict, request_head):
-    refused_and_closed(strict, request_head)
+def test_a_head_that_libmicrohttpd_refuses(site, request_head):
+    s = site()
+    program = s.ingest()
+    for _ in range(3):
+        refused_and_closed(s, request_head)
+    assert len(program.said("400: a delivery was refused: libmicrohttpd cannot read the head")) == 1
+    assert program.stop() == 0
+    assert program.said("400: 2 more deliveries were refused")
 
 
 def test_heads_that_are_good(strict):
