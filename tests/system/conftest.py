@@ -1,11 +1,56 @@
+import itertools
+import os
+
 import pytest
 
 from counting import SmallDisk
 from drainwatch import Site
+from postgres import Cluster
 from router import Pair, RouterStandIn
 from slack import SlackStandIn
 
 pytest_plugins = ["watchdog"]
+
+# The tests of what is promised with either backing.
+PROMISES = ("test_alerting", "test_budget", "test_chaos", "test_handover", "test_reload",
+            "test_slack", "test_solo", "test_status")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--backing", choices=("sqlite", "postgres"), default="sqlite",
+                     help="postgres: only the tests of the promises, each site on a database schema "
+                          "of its own")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--backing") == "sqlite":
+        return
+    kept = [item for item in items
+            if item.module.__name__ in PROMISES and not item.get_closest_marker("sqlite")]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    with Cluster() as one:
+        yield one
+
+
+@pytest.fixture(scope="session", autouse=True)
+def backing(request):
+    """With --backing postgres each site gets a schema of its own in one database."""
+    if request.config.getoption("--backing") == "sqlite":
+        yield
+        return
+    database, numbers = request.getfixturevalue("cluster"), itertools.count()
+
+    def settings():
+        return {"DRAINWATCH_DATABASE_URL": database.url(),
+                "DRAINWATCH_SCHEMA": f"site_{os.getpid()}_{next(numbers)}"}
+    Site.backing = settings
+    yield
+    Site.backing = None
 
 
 @pytest.fixture

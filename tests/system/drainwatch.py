@@ -263,6 +263,8 @@ def chunked(body, size):
 
 
 class Site:
+    backing = None  # a function that returns the settings of a new database for each site
+
     def __init__(self, folder, rules=None, **settings):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -275,6 +277,7 @@ class Site:
             "PORT": str(self.port),
             "DRAINWATCH_RULES": str(self.rules),
             "DRAINWATCH_STATE_DIR": str(self.folder / "state"),
+            **(Site.backing() if Site.backing else {}),
             **{name: str(value) for name, value in settings.items()},
         }
         self.programs = []

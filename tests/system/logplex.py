@@ -38,6 +38,7 @@ class Frame:
     id: str = dataclasses.field(default_factory=lambda: str(uuid.uuid4()))
     lines: int = 1
     tries: list = dataclasses.field(default_factory=list)  # a status or an error for each try
+    kept: set = dataclasses.field(default_factory=set)  # Drainwatch-Kept of its answers
 
     @property
     def answered(self):
@@ -156,6 +157,8 @@ class LogplexDrain:
         except (OSError, http.client.HTTPException) as fault:
             self._hang_up()
             return repr(fault)
+        if answer.status == 204:
+            one.kept.add(answer.getheader("Drainwatch-Kept"))
         return answer.status
 
     def _hang_up(self):
