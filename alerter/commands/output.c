@@ -162,18 +162,20 @@ bool output_format(const struct startup_program *program, const char *value, boo
     return false;
 }
 
-static int open_storage(const struct settings *settings, struct storage **out, struct err *err)
+static int open_storage(const struct settings *settings, const char *program, struct storage **out,
+                        struct err *err)
 {
-    char location[STORAGE_LOCATION_SIZE], aside[512];
+    struct startup_storage place;
+    char aside[512];
 
-    storage_location(settings->state_dir, location);
-    if (access(location, F_OK) != 0 && errno == ENOENT)
+    startup_storage(settings, program, &place);
+    place.options.read_only = true;
+    if (settings->database_url == NULL && access(place.path, F_OK) != 0 && errno == ENOENT)
         return err_set(err, ERR_IO,
                        "%s: there is none: no alerter ever ran with this state folder "
                        "(DRAINWATCH_STATE_DIR names the folder of the one that is meant)",
-                       location);
-    return storage_open(&(struct storage_options){.location = location, .read_only = true}, out,
-                        aside, err);
+                       place.path);
+    return storage_open(&place.options, out, aside, err);
 }
 
 int output_from_storage(const struct startup_program *program, output_fn *fn, void *ctx)
@@ -185,7 +187,7 @@ int output_from_storage(const struct startup_program *program, output_fn *fn, vo
 
     if (code != STARTUP_OK)
         return code;
-    rc = open_storage(&settings, &storage, &err);
+    rc = open_storage(&settings, "command", &storage, &err);
     if (rc == 0)
         rc = fn(ctx, &settings, storage, &err);
     if (rc == 0)

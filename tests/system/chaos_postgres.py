@@ -43,7 +43,7 @@ class Dyno(Life):
 
     def _note(self):
         times = self.program.times
-        self.active_since += [at for line, at in list(times.items()) if "active" in line]
+        self.active_since += [at for line, at in list(times.items()) if "active since" in line]
 
     def wait_ready(self):
         wait_for(lambda: any(self.program.said(text) for text in self.ready),

@@ -19,7 +19,8 @@ class Counting:
 
     def __init__(self, site, queue=None, **settings):
         site.rules.write_text(rules_text([COUNTED, ASKED], cooldown=f"{COOLDOWN_S}s"))
-        site.settings["DRAINWATCH_QUEUE"] = queue or f"ipc://{site.folder}/queue.sock"
+        if queue or not site.backing:
+            site.settings["DRAINWATCH_QUEUE"] = queue or f"ipc://{site.folder}/queue.sock"
         site.settings.update({name: str(value) for name, value in settings.items()})
         self.site = site
         self.ingest_folder = site.folder / "ingest"
