@@ -11,7 +11,7 @@ from slack import SlackStandIn
 
 pytest_plugins = ["watchdog"]
 
-# The tests of what is promised with either backing.
+# The tests of the promises, which hold with either backing.
 PROMISES = ("test_alerting", "test_budget", "test_chaos", "test_handover", "test_reload",
             "test_slack", "test_solo", "test_status")
 
