@@ -23,6 +23,8 @@ struct http_call {
     struct buf body;
     size_t sent;
     struct buf reply;
+    size_t head_bytes; /* of the heads and trailers of the reply */
+    size_t raw_bytes;  /* of the body as it came, with the marks of its chunks */
     bool reply_too_long;
     char error[CURL_ERROR_SIZE];
 };
@@ -52,6 +54,39 @@ static size_t write_reply(char *bytes, size_t size, size_t n, void *ctx)
         return size * n;
     call->reply_too_long = true;
     return 0;
+}
+
+/* libcurl keeps all trailers that it reads. */
+static size_t count_header(char *bytes, size_t size, size_t n, void *ctx)
+{
+    struct http_call *call = ctx;
+
+    (void)bytes;
+    call->head_bytes += size * n;
+    call->reply_too_long |= call->head_bytes > HTTP_CLIENT_REPLY_MAX;
+    return call->reply_too_long ? 0 : size * n;
+}
+
+/* libcurl skips a chunk extension of any length. No other callback hears of its bytes. */
+static int count_raw(CURL *easy, curl_infotype kind, char *bytes, size_t n, void *ctx)
+{
+    struct http_call *call = ctx;
+
+    (void)easy;
+    (void)bytes;
+    if (kind == CURLINFO_DATA_IN)
+        call->raw_bytes += n;
+    return 0;
+}
+
+static int check_raw(void *ctx, curl_off_t to_read, curl_off_t have_read, curl_off_t to_send,
+                     curl_off_t have_sent)
+{
+    struct http_call *call = ctx;
+
+    (void)to_read, (void)have_read, (void)to_send, (void)have_sent;
+    call->reply_too_long |= call->raw_bytes > HTTP_CLIENT_RAW_MAX;
+    return call->reply_too_long;
 }
 
 /* --- the client --- */
@@ -164,6 +199,14 @@ static CURLcode set_request(struct http_call *call, const struct http_request *r
     SET(CURLOPT_READDATA, call);
     SET(CURLOPT_WRITEFUNCTION, write_reply);
     SET(CURLOPT_WRITEDATA, call);
+    SET(CURLOPT_HEADERFUNCTION, count_header);
+    SET(CURLOPT_HEADERDATA, call);
+    SET(CURLOPT_VERBOSE, 1L); /* calls count_raw */
+    SET(CURLOPT_DEBUGFUNCTION, count_raw);
+    SET(CURLOPT_DEBUGDATA, call);
+    SET(CURLOPT_NOPROGRESS, 0L); /* calls check_raw */
+    SET(CURLOPT_XFERINFOFUNCTION, check_raw);
+    SET(CURLOPT_XFERINFODATA, call);
     SET(CURLOPT_ERRORBUFFER, call->error);
     SET(CURLOPT_PRIVATE, call);
     return rc;

@@ -13,8 +13,11 @@
 
 enum {
     /* Slack repeats the message in its reply. This is enough for the largest message with every
-     * character escaped; a longer reply counts as an error. */
+     * character escaped; a longer reply counts as an error. The heads and trailers of a reply
+     * have the same bound. */
     HTTP_CLIENT_REPLY_MAX = 256 << 10,
+    /* Of a body as it comes. Chunks of one byte have six bytes each. */
+    HTTP_CLIENT_RAW_MAX = 6 * HTTP_CLIENT_REPLY_MAX,
     HTTP_CLIENT_CONNECT_MS = 5000,
     HTTP_CLIENT_WHOLE_MS = 15000,
 };

@@ -27,6 +27,9 @@ Behaviours, as text; N is a number, seconds unless another unit is named:
     garbage         an answer that is not JSON
     empty           an answer of no bytes
     huge            an answer of 4 MiB (huge:N: of N bytes)
+    heads           heads of answers, without an end
+    trailers        a whole answer in chunks, and then trailers without an end
+    extension       an answer whose first chunk's size never ends
     302             a redirect to elsewhere on this server, where requests are counted as `strays`
 
 A wrong token, a wrong form, and blocks over Slack's limits get Slack's own error. Such a request uses
@@ -44,6 +47,12 @@ import sys
 import threading
 import time
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+ENDLESS = {  # the beginning of an answer, and the line that then comes again and again
+    "heads": (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    "trailers": (CHUNKED + b'b\r\n{"ok":true}\r\n0\r\n', b"a: b\r\n"),
+    "extension": (CHUNKED + b"b;", b"x"),
+}
 TOKEN = "xoxb-stand-in-token"
 PATH = "/api/chat.postMessage"
 DELIVERED = ("ok", "slow", "lost", "truncated")
@@ -239,6 +248,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(200, b"")
         elif name == "huge":
             self.answer(200, b'{"ok":true,"padding":"' + b"x" * int(value or 4 << 20) + b'"}')
+        else:
+            self.answer_for_ever(*ENDLESS[name])
+
+    def answer_for_ever(self, head, line):
+        """Until the client gives up or the test ends, which closes the connection."""
+        self.close_connection = True
+        self.wfile.write(head)
+        while not self.stand_in.stopping.is_set():
+            self.wfile.write(line * (65536 // len(line)))
 
     def hang(self):
         """Until the client gives up or the test ends, which closes the connection."""
@@ -453,7 +471,8 @@ class SlackStandIn:
 
 def check_behaviour(behaviour):
     """A misspelt behaviour must not pass as one that does nothing."""
-    known = (r"ok|hang|close|lost|truncated|garbage|empty|huge(:\d+)?|slow:[\d.]+|error:\w+"
+    known = (r"ok|hang|close|lost|truncated|garbage|empty|huge(:\d+)?|heads|trailers"
+             r"|extension|slow:[\d.]+|error:\w+"
              r"|429(:\d+)?|[345]\d\d")
     if not re.fullmatch(known, behaviour):
         raise ValueError(f"{behaviour!r} is no behaviour of the stand-in")

@@ -48,6 +48,9 @@ TROUBLES = {
     "empty": ("empty", "the answer is not Slack's"),
     "redirect": ("302", "HTTP 302"),
     "huge": ("huge:400000", "no answer: "),
+    "heads": ("heads", "no answer: "),
+    "trailers": ("trailers", "no answer: "),
+    "extension": ("extension", "no answer: "),
     "gone": ("close", "no answer: "),
 }
 

@@ -76,6 +76,20 @@ static void answer_huge(int fd)
         put(fd, block);
 }
 
+/* Sends the line until the client closes the connection. */
+static void answer_for_ever(int fd, const char *head, const char *line)
+{
+    char block[8193] = "";
+
+    while (strlen(block) + strlen(line) < sizeof block)
+        strcat(block, line);
+    put(fd, head);
+    while (send(fd, block, strlen(block), MSG_NOSIGNAL) > 0)
+        ;
+}
+
+#define CHUNKED "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
 /* Waits until the client, or the end of the test, closes the connection. */
 static void hang(int fd)
 {
@@ -98,6 +112,12 @@ static bool behave(int fd, const char *request, const char *body)
         put(fd, "this is not HTTP\r\n\r\n");
     else if (strcmp(body, "huge") == 0)
         answer_huge(fd);
+    else if (strcmp(body, "heads") == 0)
+        answer_for_ever(fd, "", "HTTP/1.1 103 Early Hints\r\n\r\n");
+    else if (strcmp(body, "trailers") == 0)
+        answer_for_ever(fd, CHUNKED "0\r\n", "a: b\r\n");
+    else if (strcmp(body, "extension") == 0)
+        answer_for_ever(fd, CHUNKED "1;", "x");
     else if (strcmp(body, "ok") == 0)
         return answer(fd, "200 OK", "{\"ok\":true}"), true;
     else if (strcmp(body, "429") == 0)
@@ -474,6 +494,18 @@ UNIT_TEST(test_broken_answers_are_errors)
     free_poster(p);
 }
 
+UNIT_TEST(test_an_answer_without_an_end_is_cut_off)
+{
+    static const char *const kinds[] = {"heads", "trailers", "extension"};
+    struct poster *p = new_poster("127.0.0.1", 0, 0);
+
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        assert_string_equal(post_one(p, (int)i, kinds[i]).error,
+                            "the answer is larger than 256 KiB");
+    assert_string_equal(post_one(p, 9, "ok").error, "");
+    free_poster(p);
+}
+
 UNIT_TEST(test_nobody_listens)
 {
     struct poster *p = new_poster("127.0.0.1", 0, 0);
@@ -752,6 +784,7 @@ int main(void)
         WITH_SERVER(test_retry_after),
         WITH_SERVER(test_a_redirect_is_not_followed),
         WITH_SERVER(test_broken_answers_are_errors),
+        WITH_SERVER(test_an_answer_without_an_end_is_cut_off),
         WITH_SERVER(test_nobody_listens),
         WITH_SERVER(test_the_token_stays_here),
         WITH_SERVER(test_one_that_hangs_holds_up_no_other),
