@@ -139,7 +139,10 @@ void notices_turn_went_well(struct notices *t, int64_t now_us)
 void notices_standby(struct notices *t, const struct storage_term *term)
 {
     (void)t;
-    log_info("standing by: %s is active", term->holder[0] != '\0' ? term->holder : "nobody yet");
+    if (term->holder[0] == '\0')
+        log_info("standing by: no alerter is active yet");
+    else
+        log_info("standing by: %s is active", term->holder);
 }
 
 void notices_active(struct notices *t, const struct storage_term *term, int64_t now_us)

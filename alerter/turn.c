@@ -301,6 +301,8 @@ int turn_restore(struct turn *t, struct err *err)
 {
     int rc = storage_restore(t->storage, err);
 
+    if (storage_is_shared(t->storage) && turn_is_active(t))
+        receiver_forget(t->receiver);
     if (rc == 0)
         rc = fold_restore(&t->fold, t->storage, err);
     t->needs_restore = rc != 0;
@@ -320,10 +322,8 @@ static int start_over(struct turn *t, int why, struct err *err)
     t->needs_room = why == ERR_FULL;
     if (why == ERR_DAMAGED) /* the next start sets the file aside */
         return why;
-    if (t->needs_restore) {
-        receiver_forget(t->receiver);
+    if (t->needs_restore)
         return why == ERR_IO ? why : 0;
-    }
     receiver_rollback(t->receiver);
     return turn_restore(t, err);
 }

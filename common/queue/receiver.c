@@ -79,6 +79,7 @@ void receiver_forget(struct receiver *r)
         HASH_DEL(r->senders, s);
         free(s);
     }
+    r->is_unfinished = false;
 }
 
 void receiver_close(struct receiver *r)

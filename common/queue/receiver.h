@@ -71,8 +71,8 @@ void receiver_ack(struct receiver *r, const char *trouble);
 /* The turn was not committed: nobody is acked, and each sender will send it again. */
 void receiver_rollback(struct receiver *r);
 
-/* Forgets all senders: another alerter may have taken their records, so what was taken is asked for
- * anew. Call it between two turns. */
+/* Forgets all senders and the message in hand: another alerter may have taken their records, so the
+ * last sequences taken are asked for anew. Call it between two turns. */
 void receiver_forget(struct receiver *r);
 
 /* Whether each sender that was ever heard has said goodbye or is silent for RECEIVER_SILENCE_US. An
