@@ -5,7 +5,7 @@ import pytest
 
 from counting import SmallDisk
 from drainwatch import Site
-from postgres import Cluster
+from postgres import Cluster, Schema
 from router import Pair, RouterStandIn
 from slack import SlackStandIn
 
@@ -101,6 +101,13 @@ def small_disk(tmp_path):
     yield make
     for disk in disks:
         disk.close()
+
+
+@pytest.fixture
+def database(cluster):
+    """A schema of the test's own, behind a proxy."""
+    with Schema(cluster) as own:
+        yield own
 
 
 @pytest.fixture(scope="module")

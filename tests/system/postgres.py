@@ -12,6 +12,7 @@ It is stopped and removed when its process ends, in whatever way. Root's cluster
 because PostgreSQL refuses to run as root.
 """
 
+import itertools
 import os
 import pathlib
 import pwd
@@ -21,6 +22,8 @@ import subprocess
 import sys
 import tempfile
 import urllib.parse
+
+from proxy import Proxy
 
 USER = "drainwatch"
 PASSWORD = "hush-p@ss/word"  # must be escaped in a URL, and must be in no output
@@ -144,6 +147,30 @@ class Cluster:
 
     def __exit__(self, *_):
         self.close()
+
+
+class Schema:
+    """A schema of one test, and a proxy between it and the programs."""
+
+    number = itertools.count(1)
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.name = f"test_{next(self.number)}"
+        self.proxy = Proxy(("127.0.0.1", cluster.port))
+        self.settings = {"DRAINWATCH_DATABASE_URL": cluster.url(port=self.proxy.port),
+                         "DRAINWATCH_SCHEMA": self.name}
+
+    def sql(self, text):
+        """The rows, each as a list of texts."""
+        return self.cluster.sql(f"SET search_path = {self.name}; {text}", DATABASE)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.proxy.close()
+        self.sql(f"SET client_min_messages = error; DROP SCHEMA IF EXISTS {self.name} CASCADE")
 
 
 def run(command, environment):
