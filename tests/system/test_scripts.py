@@ -450,6 +450,7 @@ def test_heroku_gets_both_programs_in_one_dyno():
     app = json.loads((ROOT / "app.json").read_text())
     assert app["stack"] == "container" and list(app["formation"]) == ["web"]
     assert app["env"]["DRAINWATCH_SOLO"]["value"] == "true"
+    assert [addon["as"] for addon in app["addons"]] == ["DRAINWATCH_DATABASE"]  # Heroku adds _URL
     assert app["env"]["HEROKU_LOG_DRAIN_HMAC_SECRET"] == {
         **app["env"]["HEROKU_LOG_DRAIN_HMAC_SECRET"], "generator": "secret"}
     dockerfile = (ROOT / "Dockerfile").read_text()
