@@ -3,13 +3,13 @@
 #include "alerter/commands/commands.h"
 
 #include "alerter/commands/output.h"
+#include "alerter/commands/programs.h"
 #include "alerter/deliver/outbox.h"
 #include "alerter/stream/fold.h"
 #include "common/app/args.h"
 #include "common/app/clock.h"
 #include "common/base/text.h"
 #include "common/base/time.h"
-#include "common/storage/journal_files.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,8 +43,7 @@ struct status {
     uint64_t outbox[OUTBOX_EXPIRED + 1]; /* messages in each enum outbox_state */
     int64_t next_try_us;                 /* of waiting messages the earliest, 0: at once */
     char problem[OUTBOX_HEALTH_SIZE];    /* of delivery, "" if there is none */
-    bool alerter_runs;
-    bool ingest_runs; /* on the same state folder */
+    struct programs programs;
 };
 
 /* ---- reading the state ---- */
@@ -264,13 +263,6 @@ static int print_apps(const struct status *s, struct err *err)
     return rc;
 }
 
-static void print_programs(const struct status *s)
-{
-    printf("alerter: %s\n", s->alerter_runs ? "running" : "NOT running on this state folder");
-    printf("queue: ingest is %s\n",
-           s->ingest_runs ? "running" : "not running on this state folder");
-}
-
 static int print_outbox(const struct status *s, struct err *err)
 {
     struct draft d = draft_begin(DRAFT_PRINT);
@@ -305,10 +297,10 @@ static void print_counts(const struct engine_counts *c)
 static int print_text(const struct status *s, struct err *err)
 {
     const struct engine_counts counts = engine_counts(s->fold.engine);
-    int rc;
+    int rc = programs_print(&s->programs, err);
 
-    print_programs(s);
-    rc = print_outbox(s, err);
+    if (rc == 0)
+        rc = print_outbox(s, err);
     if (rc == 0)
         rc = print_apps(s, err);
     print_counts(&counts);
@@ -410,27 +402,17 @@ static json_t *counts_json(const struct engine_counts *c)
 static int print_json(const struct status *s, struct err *err)
 {
     const struct engine_counts counts = engine_counts(s->fold.engine);
+    json_t *object = json_pack("{s:o}", "at", output_time(s->now_us));
 
-    return output_object(json_pack("{s:o, s:{s:b}, s:{s:b}, s:o, s:o, s:o, s:o}", "at",
-                                   output_time(s->now_us), "alerter", "running", s->alerter_runs,
-                                   "queue", "ingest_running", s->ingest_runs, "outbox",
-                                   outbox_json(s), "counts", counts_json(&counts), "apps",
-                                   apps_json(s), "rules", rules_json(s)),
-                         err);
+    programs_add_json(&s->programs, object);
+    json_object_set_new(object, "outbox", outbox_json(s));
+    json_object_set_new(object, "counts", counts_json(&counts));
+    json_object_set_new(object, "apps", apps_json(s));
+    json_object_set_new(object, "rules", rules_json(s));
+    return output_object(object, err);
 }
 
 /* ---- the command ---- */
-
-/* Programs that serve own their files. */
-static void find_programs(struct status *s, const char *state_dir)
-{
-    char path[STORAGE_LOCATION_SIZE];
-
-    storage_location(state_dir, path);
-    s->alerter_runs = journal_files_are_owned(path);
-    snprintf(path, sizeof path, "%s/ingest.db", state_dir);
-    s->ingest_runs = journal_files_are_owned(path);
-}
 
 static int print_status(void *ctx, const struct settings *settings, struct storage *storage,
                         struct err *err)
@@ -444,9 +426,11 @@ static int print_status(void *ctx, const struct settings *settings, struct stora
         rc = gather_keys(s, err);
     if (rc == 0)
         rc = gather_outbox(s, storage, err);
-    find_programs(s, settings->state_dir);
+    if (rc == 0)
+        rc = programs_read(&s->programs, settings, storage, err);
     if (rc == 0)
         rc = s->json ? print_json(s, err) : print_text(s, err);
+    programs_close(&s->programs);
     free(s->apps);
     buf_close(&s->key_bytes);
     fold_close(&s->fold);
