@@ -72,6 +72,7 @@ def test_status_without_running_programs(site):
     assert "  4 (breached)  raxx-console-prod" in shown
 
 
+@pytest.mark.sqlite
 def test_status_before_any_alerter_ran(site):
     result = site().run(ALERTER, "status")
     assert result.returncode == 1

@@ -1,0 +1,149 @@
+"""Two alerters on one database: one is active, the other stands by and takes over."""
+
+import json
+import re
+import signal
+import time
+
+import pytest
+
+from alerting import SHIPPED
+from drainwatch import ALERTER, h12, wait_for
+
+# Of a take-over in the test, on a busy machine. The usual time is a tenth.
+SOON_S = 5
+
+
+class Workers:
+    """A site on a database with an ingest and two alerters, of which the first one is active."""
+
+    def __init__(self, site, slack, database, **settings):
+        self.slack = slack
+        self.site = site(rules=SHIPPED, **database.settings, SLACK_API_URL=slack.url,
+                         SLACK_BOT_TOKEN=slack.token, **settings)
+        self.active = self.site.alerter()
+        self.standby = self.start("second")
+        self.standby.wait_said("standing by: ")
+        self.site.ingest()
+        self.site.wait_healthy()
+
+    def start(self, name, **settings):
+        return self.site.alerter(ready=False, DRAINWATCH_STATE_DIR=self.site.folder / name,
+                                 **settings)
+
+    def post(self, n):
+        assert self.site.post(h12(n)) == 204
+
+    def wait_messages(self, n):
+        wait_for(lambda: len(self.slack.delivered) >= n, f"{n} messages")
+        return self.slack.delivered
+
+    def wait_counted(self, n):
+        wait_for(lambda: self.status()["counts"]["matches"] == n, f"{n} matches to be counted")
+
+    def status(self):
+        result = self.site.run(ALERTER, "status", "--format", "json")
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
+
+    def text(self):
+        return self.site.run(ALERTER, "status").stdout.decode()
+
+
+@pytest.fixture
+def workers(site, slack, database):
+    return Workers(site, slack, database)
+
+
+def test_status_shows_who_is_active_and_who_stands_by(workers):
+    workers.post(1)
+    workers.wait_counted(1)
+    found = workers.status()
+    first, second = sorted(found["alerter"]["instances"], key=lambda one: not one["active"])
+    assert first["active"] and not second["active"] and found["alerter"]["running"]
+    assert first["name"].endswith(f":{workers.active.process.pid}")
+    assert second["name"].endswith(f":{workers.standby.process.pid}")
+    ingest, = found["queue"]["ingests"]
+    assert found["queue"]["ingest_running"] and ingest["waiting"] == 0 and not ingest["left"]
+    assert found["database"]["total_bytes"] > found["database"]["history_bytes"] > 0
+    shown = workers.text()
+    assert "alerter: running\n" in shown and f"  {first['name']}: active for " in shown
+    assert f"  {second['name']}: standing by, " in shown
+    assert "queue: ingest is running; 0 messages wait in the database (0.0 kB)\n" in shown
+    assert f"  {ingest['name']}: running\n" in shown and "\ndatabase: " in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+def test_a_stopped_alerter_hands_over_at_once(workers):
+    workers.post(3)
+    workers.wait_counted(3)
+    workers.active.signal(signal.SIGTERM)
+    since = time.monotonic()
+    workers.standby.wait_said("active since")
+    assert time.monotonic() - since < SOON_S
+    assert workers.standby.said("which stopped")
+    assert workers.active.wait() == 0
+    workers.post(1)  # the fourth
+    assert ", 4 in 5 minutes" in workers.wait_messages(1)[0].text
+
+
+
+@pytest.mark.parametrize("number", (signal.SIGKILL, signal.SIGSTOP))
+def test_an_alerter_that_is_gone_or_frozen_is_replaced(workers, number):
+    workers.post(4)
+    workers.wait_messages(1)
+    workers.active.signal(number)
+    workers.standby.wait_said("which was gone or silent")
+    workers.post(4)  # in the cooldown of the first alert
+    workers.wait_counted(8)
+    assert len(workers.slack.delivered) == 1
+    if number == signal.SIGSTOP:
+        workers.active.signal(signal.SIGCONT)
+        workers.active.wait_said("has taken over: this alerter stands by")
+        workers.standby.signal(signal.SIGTERM)
+        workers.post(1)
+        workers.wait_counted(9)
+        assert len(workers.slack.delivered) == 1
+
+
+def test_nothing_is_decided_while_the_database_is_away(workers, database):
+    database.proxy.refuse()
+    database.proxy.cut()
+    workers.active.wait_said("the database is away, so nothing is decided or posted")
+    workers.standby.wait_said("the database is away, so nothing is decided or posted")
+    workers.post(4)
+    time.sleep(0.5)
+    assert not workers.slack.delivered
+    database.proxy.go_on()
+    workers.wait_messages(1)
+    alerters = (workers.active, workers.standby)
+    wait_for(lambda: all(one.said("the database is back") for one in alerters), "both to be back")
+    workers.post(1)
+    workers.wait_counted(5)
+    assert len(workers.slack.delivered) == 1
+
+
+def test_an_alerter_starts_and_stops_without_the_database(site, database):
+    database.proxy.refuse()
+    alerter = site(**database.settings).alerter(ready=False)
+    alerter.wait_said("the database is away")
+    assert alerter.stop() == 0
+    assert not alerter.said("is not delivered")
+
+
+def test_rules_of_a_standby_come_into_force_with_its_term(workers):
+    workers.site.rules.write_text(re.sub("more_than: .*", "more_than: 100", SHIPPED))
+    workers.standby.signal(signal.SIGHUP)
+    workers.standby.wait_said("come into force once this alerter is active")
+    workers.post(4)
+    workers.wait_messages(1)
+    workers.active.kill()
+    workers.standby.wait_said("active since")
+    wait_for(lambda: all(rule["threshold"] == 100 for rule in workers.status()["rules"]),
+             "the new rules")
+
+
+def test_a_schema_that_was_dropped_ends_the_alerter(workers, database):
+    database.sql(f"SET client_min_messages = error; DROP SCHEMA {database.name} CASCADE")
+    assert workers.active.wait() == 1
+    assert workers.standby.wait() == 1
