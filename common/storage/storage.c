@@ -274,8 +274,11 @@ static int read_entry(void *ctx, int64_t position, const void *bytes, size_t n)
         rc = ERR_DAMAGED;
         w->s->ops->mark_damaged(w->s);
     }
-    return err_set(w->err, rc, "entry %lld of the event stream: %.600s%s", (long long)position,
-                   why.text, rc == ERR_DAMAGED ? " (start again: the file is then set aside)" : "");
+    if (rc == ERR_DAMAGED)
+        return err_set(w->err, rc, "entry %lld of the event stream: %.600s (%s)",
+                       (long long)position, why.text, w->s->ops->mend);
+    return err_set(w->err, rc, "entry %lld of the event stream: %.600s", (long long)position,
+                   why.text);
 }
 
 int storage_read(struct storage *s, int64_t from, storage_entry_fn *fn, void *ctx, struct err *err)

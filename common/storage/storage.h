@@ -146,6 +146,8 @@ struct storage_peer_calls {
 typedef int storage_bytes_fn(void *ctx, int64_t position, const void *bytes, size_t n);
 
 struct storage_ops {
+    const char *mend; /* the remedy for damaged contents */
+
     /* True if the files were removed or replaced under their owner: nobody can read new commits. */
     bool (*is_gone)(const struct storage *s);
     /* The caller found wrong contents: the next storage_open sets them aside. */

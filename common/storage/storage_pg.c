@@ -137,6 +137,7 @@ static int put_start(struct storage *s, int64_t position, struct err *err)
 }
 
 const struct storage_ops storage_pg = {
+    .mend = "restore the schema from a backup, or set DRAINWATCH_SCHEMA to a new one",
     .open = open_pg,
     .close = close_pg,
     .is_gone = is_gone,

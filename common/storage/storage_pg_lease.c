@@ -119,6 +119,13 @@ static void take_state(struct storage_pg *st, const struct pg_rows *rows)
     st->term.last = st->committed.last;
 }
 
+/* A failover may have lost commits. */
+static void check_loss(struct storage_pg *st, const struct pg_rows *rows)
+{
+    if (pg_i64(rows, 0, 0) <= st->beat || pg_i64(rows, 0, 1) != st->committed.last)
+        st->is_stale = true;
+}
+
 static int renew(struct storage_pg *st, struct err *err)
 {
     struct pg_rows *rows;
@@ -130,6 +137,7 @@ static int renew(struct storage_pg *st, struct err *err)
     if (rc != 0)
         return rc;
     if (pg_n_rows(rows) == 1) {
+        check_loss(st, rows);
         take_state(st, rows);
         lease_prove(&st->hold, st->now_us);
         st->role = STORAGE_ACTIVE;
@@ -307,11 +315,15 @@ static int arrive(struct storage_pg *st, struct err *err)
 /* Takes notifications, and notices the end of the connection. */
 static void hear(struct storage_pg *st)
 {
+    char host[STORAGE_PG_NAME_SIZE];
     struct err why;
     bool is_notified = pg_notified(st->pg);
 
-    err_set(&why, ERR_AWAY, "the connection to PostgreSQL ended");
-    storage_pg_note(st, ERR_AWAY, &why);
+    if (!pg_is_open(st->pg)) {
+        pg_url_host(st->url, host, sizeof host);
+        err_set(&why, ERR_AWAY, "PostgreSQL on %s: the connection ended", host);
+        storage_pg_note(st, ERR_AWAY, &why);
+    }
     if (!is_notified || st->pg == NULL)
         return;
     storage_pg_source_notify(st);

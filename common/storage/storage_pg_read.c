@@ -5,10 +5,9 @@
 #include <string.h>
 
 enum {
-    LIST_ROWS = 256,     /* of the outbox, in one statement */
-    REFUSED_ROWS = 16,   /* likewise; one can have 2 MiB */
-    BEAT_PAGES = 8,      /* a long read beats once in so many pages, or a standby takes over */
-    SNAPSHOT_ROW = 1000, /* rows of the stream in a page, at most */
+    LIST_ROWS = 256,   /* of the outbox, in one statement */
+    REFUSED_ROWS = 16, /* likewise; one can have 2 MiB */
+    BEAT_PAGES = 8,    /* a long read beats once in so many pages, or a standby takes over */
 };
 
 /* Up to 2 MiB, but at least one row. */
@@ -71,10 +70,8 @@ static bool read_length(struct wire_bytes body, size_t *at, size_t *length)
 
 static int damaged(const struct walk *w, int64_t position)
 {
-    return err_set(w->err, ERR_DAMAGED,
-                   "the stream is damaged at entry %lld (restore the schema %s from a backup, or "
-                   "set DRAINWATCH_SCHEMA to a new one)",
-                   (long long)position, w->st->schema);
+    return err_set(w->err, ERR_DAMAGED, "entry %lld of the event stream: is cut short (%s)",
+                   (long long)position, w->st->tables.storage.ops->mend);
 }
 
 static int hand_over(struct walk *w, const void *bytes, size_t n)

@@ -13,6 +13,8 @@ enum {
 };
 
 static const int64_t POLL_US = TIME_S; /* if no notification comes */
+static const int64_t PAUSE_US = 50 * TIME_MS;
+static const int64_t CLEAN_PAUSE_BYTES = INT64_C(4) << 30;
 
 /* By sender and by index from the last taken push on. It is fenced, because an alerter that woke up
  * would take another one's records for its own. */
@@ -30,6 +32,11 @@ static const struct pg_statement refuse = {
               "SELECT $3::bytea, 0, 0, $4::text FROM fence ON CONFLICT (sender) DO UPDATE SET "
               "refused=excluded.refused) SELECT beat FROM fence"};
 static const struct pg_statement vacuum = {"vacuum", "VACUUM (SKIP_LOCKED) inbox"};
+
+static bool is_readable(const struct storage_pg *st)
+{
+    return st->pg != NULL && st->role == STORAGE_ACTIVE && !st->is_stale;
+}
 
 /* ---- Pages ---- */
 
@@ -130,15 +137,23 @@ void storage_pg_source_notify(struct storage_pg *st)
 
 int64_t storage_pg_source_wake_us(const struct storage_pg *st)
 {
-    return st->inbox.is_open ? st->inbox.poll_us : INT64_MAX;
+    if (!st->inbox.is_open || !is_readable(st))
+        return INT64_MAX;
+    /* A read that was due at the last step did not happen: the turns pause. */
+    return st->inbox.poll_us > st->now_us ? st->inbox.poll_us : st->now_us + PAUSE_US;
 }
 
 int storage_pg_source_clean(struct storage_pg *st, struct err *err)
 {
+    int rc;
+
     if (st->inbox.deleted_bytes < CLEAN_BYTES)
         return 0;
     st->inbox.deleted_bytes = 0;
-    return storage_pg_run(st, &vacuum, NULL, err);
+    rc = storage_pg_run(st, &vacuum, NULL, err);
+    if (rc != 0) /* the table may be too large for it: autovacuum has no deadline */
+        st->inbox.deleted_bytes = -CLEAN_PAUSE_BYTES;
+    return rc;
 }
 
 /* ---- The functions of the table ---- */
@@ -151,11 +166,6 @@ static struct storage_pg *of(const struct source *s)
 static int source_fd(const struct source *s)
 {
     return storage_pg_fd(&of(s)->tables.storage);
-}
-
-static bool is_readable(const struct storage_pg *st)
-{
-    return st->pg != NULL && st->role == STORAGE_ACTIVE && !st->is_stale;
 }
 
 static bool source_pending(struct source *s)

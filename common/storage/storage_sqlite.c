@@ -204,6 +204,7 @@ static int sqlite_put_start(struct storage *s, int64_t position, struct err *err
 }
 
 const struct storage_ops storage_sqlite = {
+    .mend = "start again: the file is then set aside",
     .open = sqlite_open,
     .close = sqlite_close,
     .is_gone = sqlite_is_gone,

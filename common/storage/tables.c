@@ -401,8 +401,7 @@ static int take_head(struct storage *s, sqlite3_stmt *stmt, const char *last, ch
 
     if (strcmp(row.channel, last) <= 0) {
         s->ops->mark_damaged(s);
-        return err_set(err, ERR_DAMAGED,
-                       "the outbox is damaged (start again: the file is then set aside)");
+        return err_set(err, ERR_DAMAGED, "the outbox is damaged (%s)", s->ops->mend);
     }
     *next = strdup(row.channel);
     return *next == NULL ? err_set(err, ERR_NOMEM, "no memory for the outbox") : fn(ctx, &row);

@@ -573,6 +573,47 @@ UNIT_TEST(a_turn_that_ended_with_its_session_is_not_stored)
     storage_close(a.s);
 }
 
+/* A failover to a server that did not get the last commits. */
+UNIT_TEST(commits_that_a_failover_lost_are_missed)
+{
+    struct alerter a = open_active("one");
+
+    OK(turn(&a, 1));
+    database_sql("CREATE TABLE " TABLE("was") " AS SELECT * FROM " TABLE("lease"));
+    OK(turn(&a, 2));
+    database_sql("SET search_path = " SCHEMA ";"
+                 "UPDATE lease SET beat = was.beat, last = was.last, bytes = was.bytes FROM was;"
+                 "DELETE FROM stream WHERE position = 2; DELETE FROM outbox WHERE row = 2;"
+                 "UPDATE senders SET taken = 1");
+    terminate_holder();
+    tend(&a, 0);
+    live_until(&a, STORAGE_ACTIVE);
+    assert_int_equal(turn(&a, 3), ERR_AWAY);
+    OK(storage_restore(a.s, &err));
+    OK(turn(&a, 2));
+    assert_stored(2);
+    storage_close(a.s);
+}
+
+UNIT_TEST(damage_is_told_with_its_remedy)
+{
+    struct alerter a = open_active("one");
+    struct listing l = {.n = 0};
+
+    OK(turn(&a, 1));
+    OK(turn(&a, 2));
+    for (int i = 0; i < 3; i++) {
+        static const char *const bodies[] = {"\\xff", "\\x05ffff", "\\x02ffff"};
+
+        database_sql("UPDATE " TABLE("stream") " SET body = '%s' WHERE position = 2", bodies[i]);
+        assert_int_equal(storage_read(a.s, 0, note_entry, &l, &err), ERR_DAMAGED);
+        assert_int_equal(l.n, i + 1);
+        assert_non_null(strstr(err.text, "entry 2"));
+        assert_non_null(strstr(err.text, "DRAINWATCH_SCHEMA"));
+    }
+    storage_close(a.s);
+}
+
 static void *run_turn(void *ctx)
 {
     static int rc;
@@ -975,6 +1016,8 @@ int main(void)
         TEST(a_standby_follows_the_stream),
         TEST(a_turn_that_was_committed_without_an_answer_is_found),
         TEST(a_turn_that_ended_with_its_session_is_not_stored),
+        TEST(commits_that_a_failover_lost_are_missed),
+        TEST(damage_is_told_with_its_remedy),
         TEST(a_holder_that_is_stuck_in_a_statement_is_ended),
         TEST(pushes_come_by_notification_and_go_with_the_turn),
         TEST(a_backlog_comes_in_pages),
