@@ -32,7 +32,8 @@ void clients_init(struct clients *cs, uint64_t files)
     uint64_t max = files > CLIENTS_RESERVE ? files - CLIENTS_RESERVE : 0;
 
     max = max < CLIENTS_MAX ? max : CLIENTS_MAX;
-    *cs = (struct clients){.max = max > MAX_LEAST ? (unsigned)max : MAX_LEAST};
+    *cs = (struct clients){.max = max > MAX_LEAST ? (unsigned)max : MAX_LEAST,
+                           .body_s = CLIENTS_BODY_S};
 }
 
 void clients_set_time(struct clients *cs, int64_t wall_us)
@@ -250,6 +251,18 @@ void clients_know(struct clients *cs, struct client *c, const char *drain)
         c->drain->n++;
 }
 
+void clients_stop(struct clients *cs)
+{
+    struct client *c;
+
+    cs->body_s = CLIENTS_LAST_BODY_S;
+    DL_FOREACH(cs->known, c)
+    {
+        if (c->step == CLIENTS_BODY)
+            clients_go_to(cs, c, CLIENTS_BODY);
+    }
+}
+
 /* ---- the look ---- */
 
 static int64_t time_left_us(const struct clients *cs, const struct client *c)
@@ -261,7 +274,7 @@ static int64_t time_left_us(const struct clients *cs, const struct client *c)
         allowed_s = c->list == &cs->known ? CLIENTS_IDLE_S : CLIENTS_HEAD_S;
         break;
     case CLIENTS_BODY:
-        allowed_s = CLIENTS_BODY_S + (int64_t)(c->body_bytes / CLIENTS_BODY_RATE);
+        allowed_s = cs->body_s + (int64_t)(c->body_bytes / CLIENTS_BODY_RATE);
         break;
     case CLIENTS_ANSWER:
         allowed_s = CLIENTS_ANSWER_S;
@@ -283,9 +296,8 @@ static bool is_broken_off(struct client *c)
     c->at_end = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
     if (!c->at_end)
         return false;
-    if (c->step != CLIENTS_HEAD)
-        return c->step == CLIENTS_BODY;
-    return was_at_end; /* the first time, an answer may be on its way */
+    /* The first time an answer may be on its way, or the body may wait for its drain's turn. */
+    return was_at_end && (c->step == CLIENTS_HEAD || c->step == CLIENTS_BODY);
 }
 
 static void look_at(struct clients *cs, struct client *list)

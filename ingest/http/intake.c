@@ -19,6 +19,9 @@ struct intake_drain {
     UT_hash_handle hh;
     size_t n_open;
     size_t held_bytes;
+    uint64_t turn; /* that the next two are about */
+    size_t taken_bytes;
+    unsigned n_resumed;
     uint64_t served; /* when one of its bodies went on last, in order */
     char name[];
 };
@@ -168,10 +171,35 @@ int intake_add(struct intake *in, struct intake_body *b, const char *drain)
     return 0;
 }
 
+/* The drain with what it has had in this turn. */
+static struct intake_drain *drain_in_turn(const struct intake *in, struct intake_drain *d)
+{
+    if (d->turn != in->turn) {
+        d->turn = in->turn;
+        d->taken_bytes = d->n_resumed = 0;
+    }
+    return d;
+}
+
+bool intake_has_room(const struct intake *in, struct intake_body *b)
+{
+    const struct intake_drain *d = drain_in_turn(in, b->drain);
+
+    return d->taken_bytes == 0 ||
+           (d->taken_bytes < INTAKE_DRAIN_BYTES && in->taken_bytes < INTAKE_TAKEN_BYTES);
+}
+
+bool intake_may_resume(const struct intake *in, struct intake_body *b)
+{
+    return drain_in_turn(in, b->drain)->n_resumed++ < INTAKE_RESUMED;
+}
+
 void intake_push(struct intake *in, struct intake_body *b, const void *bytes, size_t n)
 {
     bool was_behind = intake_is_behind(b);
 
+    drain_in_turn(in, b->drain)->taken_bytes += n;
+    in->taken_bytes += n;
     if (b->body != NULL) /* or the rest is read and forgotten: an answer can only follow the body */
         take_step(in, b, was_behind, body_push(b->body, bytes, n, &in->room));
 }
@@ -210,6 +238,8 @@ void intake_remove(struct intake *in, struct intake_body *b)
 void intake_begin_turn(struct intake *in)
 {
     in->room = INTAKE_TURN_BYTES;
+    in->taken_bytes = 0;
+    in->turn++;
 }
 
 /* The next body to go on with: of the drain that has waited longest, the one that has. */

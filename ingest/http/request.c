@@ -39,7 +39,7 @@ struct request {
     bool is_damaged;
     char drain[AUTH_NAME_SIZE];
     uint64_t frame;              /* a hash of drain and Frame-Id; 0: it has none */
-    struct request *prev, *next; /* in `waiting`, `held` or `spare` */
+    struct request *prev, *next; /* in `stalled`, `waiting`, `held` or `spare` */
 };
 
 struct requests {
@@ -47,6 +47,7 @@ struct requests {
     struct refusals *refusals;
     struct intake intake;
     size_t open;
+    struct request *stalled; /* suspended until its drain may push again, oldest first */
     struct request *waiting;
     struct request *held;
     struct request *spare;
@@ -176,9 +177,35 @@ void request_end(struct request *r)
 
 /* ---- turns ---- */
 
+static void suspend(struct request *r, struct MHD_Connection *connection)
+{
+    MHD_suspend_connection(connection);
+    r->suspended = connection;
+}
+
+static void resume(struct request *r)
+{
+    if (r->suspended != NULL)
+        MHD_resume_connection(r->suspended);
+    r->suspended = NULL;
+}
+
+static void stop_stalling(struct requests *rs, struct request *r)
+{
+    DL_DELETE(rs->stalled, r);
+    resume(r);
+}
+
 void requests_begin_turn(struct requests *rs)
 {
+    struct request *r, *next;
+
     intake_begin_turn(&rs->intake);
+    DL_FOREACH_SAFE(rs->stalled, r, next)
+    {
+        if (intake_may_resume(&rs->intake, &r->body))
+            stop_stalling(rs, r);
+    }
 }
 
 void requests_end_turn(struct requests *rs)
@@ -193,7 +220,7 @@ void requests_give_back(struct requests *rs)
 
 bool requests_are_behind(const struct requests *rs)
 {
-    return rs->intake.n_behind > 0;
+    return rs->intake.n_behind > 0 || rs->stalled != NULL;
 }
 
 /* ---- answers ---- */
@@ -346,10 +373,18 @@ struct request *requests_begin(struct requests *rs, const char *path, const stru
 
 /* ---- the body ---- */
 
-void request_push(struct request *r, const void *bytes, size_t n)
+bool request_push(struct request *r, struct MHD_Connection *connection, const void *bytes, size_t n)
 {
+    struct requests *rs = r->all;
+
     assert(r->state == RECEIVING);
-    intake_push(&r->all->intake, &r->body, bytes, n);
+    if (!intake_has_room(&rs->intake, &r->body)) {
+        suspend(r, connection);
+        DL_APPEND(rs->stalled, r);
+        return false;
+    }
+    intake_push(&rs->intake, &r->body, bytes, n);
+    return true;
 }
 
 static void finish_body(struct request *r, int64_t now_us, struct answer *answer)
@@ -372,12 +407,6 @@ static void finish_body(struct request *r, int64_t now_us, struct answer *answer
             r->state = WAITING;
         }
     }
-}
-
-static void suspend(struct request *r, struct MHD_Connection *connection)
-{
-    MHD_suspend_connection(connection);
-    r->suspended = connection;
 }
 
 void request_finish(struct request *r, struct MHD_Connection *connection, int64_t now_us,
@@ -471,9 +500,7 @@ static void release(struct requests *rs, struct request *r, enum request_kept ke
     DL_DELETE(rs->held, r);
     r->state = DECIDED;
     r->kept = kept;
-    if (r->suspended != NULL)
-        MHD_resume_connection(r->suspended);
-    r->suspended = NULL;
+    resume(r);
 }
 
 bool requests_release(struct requests *rs)
@@ -494,6 +521,8 @@ bool requests_release(struct requests *rs)
 
 void requests_release_all(struct requests *rs)
 {
+    while (rs->stalled != NULL)
+        stop_stalling(rs, rs->stalled);
     while (rs->held != NULL)
         release(rs, rs->held, REQUEST_KEPT_DISK);
 }

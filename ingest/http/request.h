@@ -63,7 +63,7 @@ void requests_free(struct requests *rs); /* NULL is fine; no request may be open
 void requests_set_book(struct requests *rs, struct rulebook *book);
 size_t requests_open(const struct requests *rs); /* begun and not ended */
 
-/* Around each turn, in which a bounded part of the bodies is inflated. */
+/* Around each turn, in which a bounded part of the bodies is taken and inflated. */
 void requests_begin_turn(struct requests *rs);
 void requests_end_turn(struct requests *rs);
 /* Returns the memory of a storm that is over to the system. To be called once a second. */
@@ -74,7 +74,10 @@ bool requests_are_behind(const struct requests *rs); /* a part waits for the nex
  * `now_us` is the wall clock, with which the delivery is stamped. */
 struct request *requests_begin(struct requests *rs, const char *path, const struct headers *headers,
                                int64_t now_us, struct answer *answer);
-void request_push(struct request *r, const void *bytes, size_t n);
+/* Takes a piece of the body. False: its drain has had its share of this turn. Then its connection
+ * is suspended until a later turn, in which the piece is to be pushed again. */
+bool request_push(struct request *r, struct MHD_Connection *connection, const void *bytes,
+                  size_t n);
 /* The body is complete. Sets `answer`, or leaves it undecided: then the request waits for the next
  * turn or for the journal, and is to be asked again until it is decided. While its answer is held
  * back, its connection is suspended. */
@@ -108,7 +111,7 @@ const struct request_place *request_place(const struct request *r);
 const struct request *requests_held(const struct requests *rs);
 /* Returns whether an answer was held back, and no longer is. */
 bool requests_release(struct requests *rs);
-/* Holds no answer back any longer: for the end, because libmicrohttpd aborts if it stops with a
+/* Suspends no connection any longer: for the end, because libmicrohttpd aborts if it stops with a
  * suspended connection. */
 void requests_release_all(struct requests *rs);
 

@@ -138,10 +138,13 @@ static struct request *begin(struct server *s, struct peer *p, const char *url, 
     return r;
 }
 
-static void push(struct peer *p, struct request *r, const char *data, size_t n)
+/* Returns how many of the bytes were not taken. */
+static size_t push(struct peer *p, struct request *r, const char *data, size_t n)
 {
+    if (!request_push(r, p->connection, data, n))
+        return n;
     p->client.body_bytes += n;
-    request_push(r, data, n);
+    return 0;
 }
 
 static void finish(struct server *s, struct peer *p, struct request *r, struct answer *answer)
@@ -163,6 +166,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
     struct peer *p = peer_of(connection);
     struct request *r = *slot;
     struct answer answer;
+    size_t left = 0;
     bool last;
 
     if (p == NULL)
@@ -174,8 +178,8 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
     else if (*n == 0)
         finish(s, p, r, &answer);
     else
-        push(p, r, data, *n);
-    *n = 0;
+        left = push(p, r, data, *n);
+    *n = left;
     if (answer.status == 0)
         return MHD_YES;
     clients_go_to(&s->clients, &p->client, CLIENTS_ANSWER);
@@ -213,12 +217,12 @@ static void on_message(void *ctx, const char *format, va_list args)
 
 /* libmicrohttpd's own epoll thread can stall for ever when epoll_wait returns exactly 128 events
  * (0.9.75), so it gets none: our loop polls its descriptor and calls MHD_run. */
-static struct MHD_Daemon *start_daemon(struct server *s, uint16_t port, int fd, bool may_suspend)
+static struct MHD_Daemon *start_daemon(struct server *s, uint16_t port, int fd)
 {
     return MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_USE_ERROR_LOG | (may_suspend ? MHD_ALLOW_SUSPEND_RESUME : 0), port,
-        NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_message, s,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
+        MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, port, NULL, NULL, on_request,
+        s, MHD_OPTION_EXTERNAL_LOGGER, on_message, s, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
         MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)READ_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)CLIENTS_IDLE_S, MHD_OPTION_CONNECTION_LIMIT, s->clients.max,
         MHD_OPTION_URI_LOG_CALLBACK, on_target, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
@@ -231,7 +235,7 @@ static int listen_and_start(struct server *s, const struct server_options *o, st
 
     if (fd < 0)
         return fd;
-    s->daemon = start_daemon(s, o->port, fd, o->deliveries.kept != NULL);
+    s->daemon = start_daemon(s, o->port, fd);
     if (s->daemon != NULL)
         return 0;
     close(fd);
@@ -347,6 +351,7 @@ void server_stop(struct server *s)
     int fd = MHD_quiesce_daemon(s->daemon);
 
     s->stopping = true;
+    clients_stop(&s->clients);
     refusals_say(&s->refusals, s->now_us, true);
     clients_log_all(&s->clients);
     if (fd >= 0)

@@ -14,7 +14,6 @@ from drainwatch import (DRAIN, OK_LINE, PATH, PATIENCE, Site, chunked, frame, h1
 
 GOOD = frame(OK_LINE)
 SILENCE_S = 10  # without an answer: the alerter is away
-HAND_OVER_S = 25
 
 
 # ---- things that take their time, begun before the first test and looked at in the last ----
@@ -495,8 +494,8 @@ def test_records_that_nobody_acks_are_said(slow):
 
 def test_an_endless_upload_does_not_hold_up_the_end(slow):
     _, endless = slow
-    assert endless.program.wait(HAND_OVER_S + 10) == 0
+    assert endless.program.wait() == 0
     line = endless.program.errors[-1]
     assert line.endswith('"stopped"')
-    assert HAND_OVER_S - 1 < endless.program.times[line] - endless.began < 30
+    assert endless.program.times[line] - endless.began < 10  # 2 s, looked at once a second
     assert endless.client.is_closed()

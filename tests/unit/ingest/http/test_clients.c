@@ -121,6 +121,19 @@ UNIT_TEST(test_a_body_earns_time_by_its_bytes)
     allows(slow, 5);
 }
 
+UNIT_TEST(test_a_body_must_end_soon_or_keep_its_rate_once_we_stop)
+{
+    struct peer *silent = add_known(), *quick = add_known();
+
+    clients_go_to(&cs, &silent->client, CLIENTS_BODY);
+    clients_go_to(&cs, &quick->client, CLIENTS_BODY);
+    silent->client.body_bytes = quick->client.body_bytes = 100 * CLIENTS_BODY_RATE;
+    clients_stop(&cs);
+    quick->client.body_bytes += 5 * CLIENTS_BODY_RATE;
+    allows(silent, CLIENTS_LAST_BODY_S);
+    allows(quick, 5);
+}
+
 UNIT_TEST(test_our_own_work_has_no_deadline_and_an_answer_has)
 {
     struct peer *p = add_known();
@@ -156,9 +169,10 @@ UNIT_TEST(test_a_peer_that_has_left_is_let_go)
     for (size_t i = 0; i < n_peers; i++)
         shutdown(peers[i].fd, SHUT_WR);
     pass(1);
-    assert_false(is_open(half));
+    assert_true(is_open(half)); /* its last bytes may wait for its drain's turn */
     assert_true(is_open(idle)); /* an answer may be on its way */
     pass(1);
+    assert_false(is_open(half));
     assert_false(is_open(idle));
     assert_true(is_open(waiting));
 }
@@ -304,6 +318,7 @@ int main(void)
         TEST(test_a_stranger_has_ten_seconds_for_a_head),
         TEST(test_an_authenticated_connection_may_be_idle_for_longer),
         TEST(test_a_body_earns_time_by_its_bytes),
+        TEST(test_a_body_must_end_soon_or_keep_its_rate_once_we_stop),
         TEST(test_our_own_work_has_no_deadline_and_an_answer_has),
         TEST(test_a_clock_that_is_set_ends_nothing),
         TEST(test_a_peer_that_has_left_is_let_go),

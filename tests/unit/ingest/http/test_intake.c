@@ -170,6 +170,55 @@ UNIT_TEST(test_the_drains_take_turns)
     assert_int_equal(matches(honest), 1000);
 }
 
+/* Pushes 24 KiB of plain text a time, as long as there is room. Returns how often there was. */
+static size_t fill(struct intake_body *b)
+{
+    static char text[24 << 10];
+    size_t n = 0;
+
+    memset(text, 'x', sizeof text);
+    for (; intake_has_room(&in, b); n++)
+        intake_push(&in, b, text, sizeof text);
+    return n;
+}
+
+UNIT_TEST(test_a_drain_has_a_share_of_a_turn)
+{
+    struct intake_body *first = begin(0, "greedy", false), *second = begin(1, "greedy", false);
+    struct intake_body *honest = begin(2, "honest", false);
+
+    assert_int_equal(fill(first), 11); /* over 256 KiB */
+    assert_false(intake_has_room(&in, second));
+    assert_true(intake_has_room(&in, honest));
+    turn();
+    assert_int_equal(fill(second), 11);
+    assert_false(intake_has_room(&in, first));
+}
+
+UNIT_TEST(test_a_turn_has_a_bound_but_each_drain_may_push_once)
+{
+    size_t n = 0;
+    char name[8];
+
+    for (size_t i = 0; i < BODIES; i++) {
+        snprintf(name, sizeof name, "d%zu", i);
+        n += fill(begin(i, name, false));
+    }
+    assert_int_equal(n, 22 + BODIES - 2); /* over 512 KiB of two drains, and one of each other */
+}
+
+UNIT_TEST(test_few_bodies_that_waited_go_on_in_a_turn)
+{
+    struct intake_body *b = begin(0, "d", false);
+
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < INTAKE_RESUMED; k++)
+            assert_true(intake_may_resume(&in, b));
+        assert_false(intake_may_resume(&in, b));
+        turn();
+    }
+}
+
 UNIT_TEST(test_a_drain_has_half_of_the_memory)
 {
     size_t n = pack(MAX_BODY / LINE), given_up = 0;
@@ -286,6 +335,9 @@ int main(void)
         TEST(test_a_small_body_takes_none),
         TEST(test_empty_members_are_work_too),
         TEST(test_the_drains_take_turns),
+        TEST(test_a_drain_has_a_share_of_a_turn),
+        TEST(test_a_turn_has_a_bound_but_each_drain_may_push_once),
+        TEST(test_few_bodies_that_waited_go_on_in_a_turn),
         TEST(test_a_drain_has_half_of_the_memory),
         TEST(test_all_have_no_more_than_the_budget),
         TEST(test_a_body_that_was_given_up_takes_the_rest_and_has_no_records),

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { RUNS_MAX = 2000, CROWD = 100 };
+enum { RUNS_MAX = 2000, CROWD = 100, CLIENTS = 50, LARGE = 100000, LINE = 5 };
 
 struct fixture {
     struct auth *auth;
@@ -132,24 +132,39 @@ static int tear_down(void **state)
 /* printf d | openssl dgst -sha256 -hmac k */
 #define TOKEN "e7ea21c3bcb63a4da3ad78503168d36bdca0be622382ea60a108fad4e4966679"
 
-static void send_delivery(int fd, const char *body)
+/* printf e | openssl dgst -sha256 -hmac k */
+#define TOKEN_E "1769c8a8837bf5253d1657c58271a919b21e4a9ba5e23fba6d3880590516f983"
+
+static void send_delivery_of(int fd, const char *drain, const char *token, const char *body)
 {
-    char request[1024];
+    static char request[LARGE + 1024];
     int n = snprintf(request, sizeof request,
-                     "POST %s?drain_token=" TOKEN " HTTP/1.1\r\nHost: h\r\n"
-                     "Logplex-Drain-Token: d\r\nContent-Length: %zu\r\n\r\n%s",
-                     input_logplex.path, strlen(body), body);
+                     "POST %s?drain_token=%s HTTP/1.1\r\nHost: h\r\n"
+                     "Logplex-Drain-Token: %s\r\nContent-Length: %zu\r\n\r\n%s",
+                     input_logplex.path, token, drain, strlen(body), body);
 
     assert_int_equal(send(fd, request, (size_t)n, MSG_NOSIGNAL), n);
 }
 
-static int post(struct fixture *f, const char *body)
+static void send_delivery(int fd, const char *body)
+{
+    send_delivery_of(fd, "d", TOKEN, body);
+}
+
+static int open_connection(struct fixture *f)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(f->port)};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+static int post(struct fixture *f, const char *body)
+{
+    int fd = open_connection(f);
+
     send_delivery(fd, body);
     return fd;
 }
@@ -310,6 +325,71 @@ static void test_a_client_that_leaves_once_it_is_decided_harms_nobody(void **sta
     for (int i = 0; i < RUNS_MAX && requests_open(server_requests(f->server)) > 0; i++)
         run(f);
     assert_int_equal(requests_open(server_requests(f->server)), 0);
+}
+
+/* A drain's bodies come at once, on many connections. */
+static void post_many(struct fixture *f, int fds[CLIENTS])
+{
+    static char body[LARGE + 1];
+
+    for (size_t i = 0; i < LARGE; i++)
+        body[i] = "calm\n"[i % LINE];
+    for (size_t i = 0; i < CLIENTS; i++)
+        fds[i] = post(f, body);
+}
+
+static void test_large_bodies_of_one_drain_take_turns(void **state)
+{
+    struct fixture *f = *state;
+    int fds[CLIENTS], runs = 0, honest;
+
+    post_many(f, fds);
+    run(f);
+    honest = open_connection(f);
+    send_delivery_of(honest, "e", TOKEN_E, "calm\n");
+    for (int i = 0; i < 5; i++)
+        run(f);
+    assert_int_equal(answer(honest), 204);
+    assert_true(f->receipts < CLIENTS * LARGE / LINE / 2);
+    assert_int_equal(server_timeout_ms(f->server), 0); /* the others wait for us */
+    for (; f->receipts < 1 + CLIENTS * LARGE / LINE && runs < RUNS_MAX; runs++)
+        run(f);
+    assert_in_range(runs, 5, 50);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        assert_int_equal(await_answer(f, fds[i]), 204);
+        close(fds[i]);
+    }
+    close(honest);
+}
+
+static void test_a_client_that_leaves_while_its_body_waits_harms_nobody(void **state)
+{
+    struct fixture *f = *state;
+    int fds[CLIENTS];
+
+    post_many(f, fds);
+    for (int i = 0; i < 3; i++)
+        run(f);
+    for (size_t i = 0; i < CLIENTS; i++)
+        leave(fds[i]);
+    for (int i = 0; i < RUNS_MAX && requests_open(server_requests(f->server)) > 0; i++)
+        run(f);
+    assert_int_equal(requests_open(server_requests(f->server)), 0);
+}
+
+static void test_the_end_waits_for_no_body(void **state)
+{
+    struct fixture *f = *state;
+    int fds[CLIENTS];
+
+    post_many(f, fds);
+    for (int i = 0; i < 3; i++)
+        run(f);
+    assert_true(requests_open(server_requests(f->server)) > 0);
+    server_close(f->server);
+    f->server = NULL;
+    for (size_t i = 0; i < CLIENTS; i++)
+        close(fds[i]);
 }
 
 static void test_the_end_waits_for_no_delivery(void **state)
@@ -526,6 +606,11 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_client_that_leaves_once_it_is_decided_harms_nobody,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_large_bodies_of_one_drain_take_turns, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_client_that_leaves_while_its_body_waits_harms_nobody,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_end_waits_for_no_body, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_end_waits_for_no_delivery, set_up, tear_down),
         WITH_DATABASE(test_a_delivery_is_answered_once_it_is_in_the_database),
         WITH_DATABASE(test_a_delivery_that_the_database_does_not_take_is_on_the_disk),
