@@ -68,12 +68,13 @@ static json_t *worst(const struct wire_alert *digest)
 
 static json_t *digest_json(const struct wire_alert *digest)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:o, s:o, s:I, s:o, s:o}", "id",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:o, s:o, s:I, s:o, s:o}", "id",
                      digest->id, "kind", digest->kind, "rule", digest->rule, "app", digest->app,
-                     "at", rfc3339(digest->at_us), "groups", (json_int_t)digest->groups, "matches",
-                     (json_int_t)digest->count, "worst", worst(digest), "window_s",
-                     seconds(digest->window_us), "threshold", (json_int_t)digest->threshold,
-                     "first", rfc3339(digest->first_us), "last", rfc3339(digest->last_us));
+                     "at", rfc3339(digest->at_us), "apps", (json_int_t)digest->apps, "groups",
+                     (json_int_t)digest->groups, "matches", (json_int_t)digest->count, "worst",
+                     worst(digest), "window_s", seconds(digest->window_us), "threshold",
+                     (json_int_t)digest->threshold, "first", rfc3339(digest->first_us), "last",
+                     rfc3339(digest->last_us));
 }
 
 json_t *output_json(const struct wire_alert *alert)

@@ -143,10 +143,12 @@ static void say_number(struct draft *d, uint64_t n, const char *one, const char 
 
 void wording_app(struct draft *d, const struct wire_alert *alert)
 {
-    if (wire_is_digest(alert) && alert->app[0] == '\0')
-        draft_say(d, "several apps");
-    else
+    if (!wire_is_digest(alert) || alert->app[0] != '\0')
         draft_show(d, alert->app, WORDING_NAME_MAX);
+    else if (alert->apps > 1)
+        say_number(d, alert->apps, "app", "apps");
+    else
+        draft_say(d, "several apps");
 }
 
 void wording_more(struct draft *d, const struct wire_alert *digest)

@@ -37,7 +37,7 @@ const char *wording_qualifier(const struct wire_alert *alert);
  * name and group are cut at their ends, each only if it is longer than half of the room. */
 void wording_subject(struct draft *d, const struct wire_alert *alert, const char *name, size_t max);
 
-/* The app; "several apps" for a digest of several. */
+/* The app; "12 apps" for a digest of several, "several apps" if they were not counted. */
 void wording_app(struct draft *d, const struct wire_alert *alert);
 
 /* "1,995 more groups in 1 minute"; of a rule without groups "7 more alerts in 1 minute". */

@@ -5,12 +5,18 @@
  * `messages` says. The first alerts of a period, as many as `messages` allows, get messages; the
  * others are withheld for a digest, which is due at the end of the period. The next period then
  * begins at once, as a storm: all its alerts are withheld. A period without a digest is the last
- * one of a storm. Pure.
+ * one of a storm.
  *
- * Memory: 40 bytes a rule, and a digest while one waits. */
+ * One app's alerts must not hide another app. So an app's first alert in a period gets a message
+ * although the budget is spent; in a storm only if the app had none in the last period either. Up
+ * to BUDGETS_APPS alerts do in a period, so that many apps that fail at once do not fill a channel.
+ * Pure.
+ *
+ * Memory: 80 bytes a rule, a digest while one waits, and 160 for an app that alerted lately. */
 #ifndef DRAINWATCH_ALERTER_ENGINE_BUDGETS_H
 #define DRAINWATCH_ALERTER_ENGINE_BUDGETS_H
 
+#include "alerter/engine/app_times.h"
 #include "alerter/engine/digest.h"
 #include "alerter/engine/snapshot.h"
 #include "common/record/wire.h"
@@ -20,12 +26,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum {
+    BUDGETS_APPS = 10,       /* messages in a period beyond the rule's `messages` */
+    BUDGETS_APPS_MAX = 4096, /* apps that a rule remembers; the one that alerted first goes */
+};
+
 struct budget {
     int64_t starts_us; /* of the last period that began */
     int64_t ends_us;   /* 0: none began */
+    int64_t quiet_us;  /* an app without an alert since then was quiet: the start of this period,
+                          in a storm of the one before */
     uint64_t sent;     /* messages in it */
+    uint64_t extra;    /* of them: of apps that had been quiet, beyond the budget */
     bool is_storm;
-    struct digest *digest; /* NULL: nothing was withheld in it */
+    struct app_times alerted; /* apps, with the step time of their last alert */
+    struct digest *digest;    /* NULL: nothing was withheld in it */
 };
 
 struct budgets {
@@ -37,13 +52,14 @@ struct budgets {
 int budgets_init(struct budgets *b, size_t n); /* 0 or ERR_NOMEM */
 void budgets_close(struct budgets *b);         /* also if it is all zeros */
 
-/* Whether an alert of this rule at this time gets a message, which is then counted. Digests due by
- * then must have been taken. */
-bool budgets_spend(struct budgets *b, size_t i, const struct rule *rule, int64_t at_us);
+/* Whether an alert of this rule and app at this time gets a message, which is then counted. Digests
+ * due by then must have been taken. Returns 1, 0 or ERR_NOMEM. */
+int budgets_spend(struct budgets *b, size_t i, const struct rule *rule, const char *app,
+                  int64_t at_us);
 
-/* Puts an alert that gets none into the rule's digest. `before_us` is the time of the group's alert
- * before this one, KEY_NEVER if there was none; `more` its matches since then. Returns 0 or
- * ERR_NOMEM. */
+/* Puts an alert that budgets_spend just refused into the rule's digest. `before_us` is the time of
+ * the group's alert before this one if it was withheld, else KEY_NEVER; `more` its matches since
+ * then. Returns 0 or ERR_NOMEM. */
 int budgets_withhold(struct budgets *b, size_t i, const struct wire_alert *alert, int64_t before_us,
                      uint64_t more);
 
@@ -56,7 +72,8 @@ struct digest *budgets_take(struct budgets *b, size_t i, const struct rule *rule
 /* Moves the budget of a rule to other budgets. Of `from` only the list is good after that. */
 void budgets_move(struct budgets *from, size_t i, struct budgets *to, size_t j);
 
-/* Leaves out budgets whose period ended by `step_us`: they do not matter any more. */
+/* Leaves out budgets whose period ended by `step_us` and that remember no app: they do not matter
+ * any more. */
 void budgets_save(const struct budgets *b, const struct rules *rules, int64_t step_us,
                   struct snapshot_writer *out);
 /* Into budgets just made. Returns 0, ERR_DAMAGED or ERR_NOMEM. */

@@ -65,14 +65,34 @@ static size_t find_group(const struct digest *d, const struct wire_alert *alert)
     return at;
 }
 
+/* How many groups of its app stand before it. */
+static size_t place_in_app(const struct digest *d, size_t at)
+{
+    size_t place = 0;
+
+    for (size_t i = 0; i < at; i++)
+        place += strcmp(d->worst[i].names, d->worst[at].names) == 0;
+    return place;
+}
+
+/* The group to leave out: of the app that has the most before it; of several the last. */
+static size_t least(const struct digest *d)
+{
+    size_t least = 0;
+
+    for (size_t i = 1; i < d->n_worst; i++) {
+        if (place_in_app(d, i) >= place_in_app(d, least))
+            least = i;
+    }
+    return least;
+}
+
 /* Of equal counts the group that came first stands first. */
 static int rank(struct digest *d, const struct wire_alert *alert)
 {
     size_t at = find_group(d, alert), to;
     char *names;
 
-    if (at == WIRE_WORST_MAX)
-        at--;
     if (at < d->n_worst && alert->count <= d->worst[at].count)
         return 0;
     names = copy_names(alert);
@@ -83,6 +103,8 @@ static int rank(struct digest *d, const struct wire_alert *alert)
     for (to = d->n_worst++; to > 0 && d->worst[to - 1].count < alert->count; to--)
         d->worst[to] = d->worst[to - 1];
     d->worst[to] = (struct digest_group){.names = names, .count = alert->count};
+    if (d->n_worst > WIRE_WORST_MAX)
+        take_out(d, least(d));
     return 0;
 }
 
@@ -110,6 +132,7 @@ void digest_free(struct digest *d)
         return;
     while (d->n_worst > 0)
         take_out(d, d->n_worst - 1);
+    app_times_close(&d->apps);
     free(d->app);
     free(d);
 }
@@ -132,6 +155,8 @@ int digest_add(struct digest *d, const struct wire_alert *alert, uint64_t more)
     if (alert->last_us > d->last_us)
         d->last_us = alert->last_us;
     note_app(d, alert->app);
+    if (app_times_mark(&d->apps, alert->app, alert->at_us, DIGEST_APPS_MAX) != 0)
+        return ERR_NOMEM;
     return rank(d, alert);
 }
 
@@ -182,6 +207,7 @@ void digest_show(struct digest *d, const struct rule *rule, int64_t at_us, struc
         .severity = rule->severity,
         .withheld = d->withheld,
         .groups = d->groups,
+        .apps = d->apps.n,
         .worst = d->shown,
         .n_worst = d->n_worst,
     };
@@ -212,6 +238,7 @@ void digest_save(const struct digest *d, const struct rule *rule, struct snapsho
             save_text(name, out);
         snapshot_put_u64(out, d->worst[i].count);
     }
+    app_times_save(&d->apps, out);
 }
 
 /* A group's app and values, each with its zero. */
@@ -254,7 +281,20 @@ static int load_worst(struct digest *d, const struct rule *rule, struct snapshot
     return rc == 0 && (in->bad || n == 0) ? ERR_DAMAGED : rc;
 }
 
-int digest_load(struct digest **out, const struct rule *rule, struct snapshot_reader *in)
+/* Version 4 had the apps of the worst groups alone. */
+static int load_apps(struct digest *d, int64_t step_us, struct snapshot_reader *in)
+{
+    int rc = 0;
+
+    if (in->version >= 5)
+        return app_times_load(&d->apps, in, DIGEST_APPS_MAX, step_us);
+    for (size_t i = 0; i < d->n_worst && rc == 0; i++)
+        rc = app_times_mark(&d->apps, d->worst[i].names, d->since_us, DIGEST_APPS_MAX);
+    return rc;
+}
+
+int digest_load(struct digest **out, const struct rule *rule, int64_t step_us,
+                struct snapshot_reader *in)
 {
     struct digest *d = *out = calloc(1, sizeof *d);
     bool is_several;
@@ -270,6 +310,8 @@ int digest_load(struct digest **out, const struct rule *rule, struct snapshot_re
     d->last_us = snapshot_get_i64(in);
     is_several = snapshot_get_max(in, 1) != 0;
     rc = load_worst(d, rule, in);
+    if (rc == 0)
+        rc = load_apps(d, step_us, in);
     if (rc == 0 && !is_several)
         d->app = strdup(d->worst[0].names);
     return rc == 0 && !is_several && d->app == NULL ? ERR_NOMEM : rc;

@@ -2,10 +2,10 @@
  * alerter/stream/fold.c, which feeds it the stream, live and in a replay alike. */
 #include "alerter/engine/engine.h"
 
+#include "alerter/engine/app_times.h"
 #include "alerter/engine/budgets.h"
 #include "alerter/engine/judge.h"
 #include "alerter/engine/keys.h"
-#include "alerter/engine/losses.h"
 #include "alerter/engine/repeats.h"
 #include "alerter/engine/ruleset.h"
 #include "alerter/engine/snapshot.h"
@@ -40,7 +40,7 @@ struct engine {
     struct keys *keys;
     struct budgets budgets;
     struct repeats frames;
-    struct losses losses;
+    struct app_times losses;
     int64_t step_us; /* of the last record or digest, 0 before the first */
     struct engine_counts counts;
     struct engine_limits limits;
@@ -118,7 +118,7 @@ void engine_free(struct engine *e)
     free(e->alerts);
     free(e->next_group);
     free(e->touches);
-    losses_close(&e->losses);
+    app_times_close(&e->losses);
     repeats_close(&e->frames);
     keys_free(e->keys);
     budgets_close(&e->budgets);
@@ -469,7 +469,7 @@ static void fill_group(const struct wire_record *record, struct touch *t)
 static bool is_short(const struct engine *e, const struct touch *t,
                      const struct window_count *breach)
 {
-    return losses_newest(&e->losses, e->app) > breach->last_ms - judge_within_ms(t->rule);
+    return app_times_newest(&e->losses, e->app) > breach->last_ms - judge_within_ms(t->rule);
 }
 
 static void fill_alert(const struct engine *e, const struct wire_record *record, struct touch *t,
@@ -516,12 +516,16 @@ static int add_alert(struct engine *e, const struct wire_record *record, struct 
 {
     struct wire_alert *alert = &e->alerts[e->n_alerts];
     const size_t rule = ruleset_index(&e->rules, t->rule);
+    const int64_t before_us = t->key->is_withheld ? judged->before_us : KEY_NEVER;
+    const int spent = budgets_spend(&e->budgets, rule, t->rule, e->app, e->step_us);
 
+    if (spent < 0)
+        return spent;
     fill_alert(e, record, t, judged, alert);
-    if (!budgets_spend(&e->budgets, rule, t->rule, e->step_us)) {
+    t->key->is_withheld = spent == 0;
+    if (t->key->is_withheld) {
         e->counts.withheld++;
-        return budgets_withhold(&e->budgets, rule, alert, judged->before_us,
-                                judged->suppressed + fresh);
+        return budgets_withhold(&e->budgets, rule, alert, before_us, judged->suppressed + fresh);
     }
     write_id(alert, alert->id);
     e->n_alerts++;
@@ -597,7 +601,7 @@ static int64_t received_us(const struct engine *e, const struct wire_record *rec
 static int note_loss(struct engine *e)
 {
     e->counts.losses++;
-    return losses_mark(&e->losses, e->app, e->received_us / TIME_MS, e->limits.apps);
+    return app_times_mark(&e->losses, e->app, e->received_us / TIME_MS, e->limits.apps);
 }
 
 /* 1 if the record is a repeat, 0 if not, or ERR_NOMEM. */
@@ -756,7 +760,7 @@ int engine_save(const struct engine *e, struct buf *out)
     for (size_t i = 0; i < N_COUNTERS; i++)
         snapshot_put_u64(&w, *counters[i]);
     repeats_save(&e->frames, &w);
-    losses_save(&e->losses, &w);
+    app_times_save(&e->losses, &w);
     keys_save(e->keys, &w);
     budgets_save(&e->budgets, e->rules.rules, e->step_us, &w);
     return snapshot_finish(&w);
@@ -800,8 +804,8 @@ static int load_memory(struct engine *e, struct snapshot_reader *r)
     int rc = repeats_load(&e->frames, r, e->step_us, &frames);
 
     if (rc == 0)
-        rc = losses_load(&e->losses, r, e->limits.apps,
-                         e->step_us / TIME_MS + ENGINE_SKEW_MAX_US / TIME_MS);
+        rc = app_times_load(&e->losses, r, e->limits.apps,
+                            e->step_us / TIME_MS + ENGINE_SKEW_MAX_US / TIME_MS);
     if (rc == 0)
         rc = keys_load(e->keys, r, &keys, e->step_us, is_known, &e->rules);
     if (rc == 0 && r->version >= 4)

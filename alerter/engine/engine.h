@@ -16,8 +16,9 @@
  * An alert is "arrived late" if a match that it may count had a time of its own that was over an
  * hour older than its delivery: then its first and last times may be times of arrival.
  *
- * A rule has a budget of messages (budgets.h). An alert beyond it is decided like any other, with
- * its cooldown, but no outcome tells of it. It goes into the rule's digest, an alert of the kind
+ * A rule has a budget of messages (budgets.h), and each app of it that was quiet a message beyond
+ * that. An alert without a message is decided like any other, with its cooldown, but no outcome
+ * tells of it. It goes into the rule's digest, an alert of the kind
  * WIRE_DIGEST that is due when the period of the budget ends. Its id is a function of rule and
  * time.
  *
@@ -26,9 +27,9 @@
  * and then acts. So the outcomes are the same whether a tick comes at that time, later, or not at
  * all before the next record.
  *
- * Memory: 40 bytes a rule and 700 a waiting digest, about 400 bytes an idle key, 16 to 24 for each
- * further distinct millisecond in its window (window.h names the exceptions), 90 a Frame-Id, 160 an
- * app that lost lines. */
+ * Memory: 80 bytes a rule and 700 a waiting digest, 160 for each app that a rule alerted of lately,
+ * about 400 bytes an idle key, 16 to 24 for each further distinct millisecond in its window
+ * (window.h names the exceptions), 90 a Frame-Id, 160 an app that lost lines. */
 #ifndef DRAINWATCH_ALERTER_ENGINE_ENGINE_H
 #define DRAINWATCH_ALERTER_ENGINE_ENGINE_H
 

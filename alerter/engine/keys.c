@@ -327,19 +327,25 @@ struct keys_counts keys_counts(const struct keys *k)
 
 static void save_arrivals(const struct key *key, struct snapshot_writer *out)
 {
-    snapshot_put_u64(out, key->is_noted);
+    snapshot_put_u64(out, key->is_noted | (unsigned)key->is_withheld << 1);
     snapshot_put_i64(out, key->arrived_us);
     snapshot_put_u64(out, key->late_ms != INT64_MIN);
     if (key->late_ms != INT64_MIN)
         snapshot_put_i64(out, key->late_ms);
 }
 
-/* Version 2 had none of this. */
+/* Version 2 had none of this. Version 4 did not tell withheld alerts from others: all were withheld
+ * while a digest waited. */
 static void load_arrivals(struct key *key, struct snapshot_reader *in)
 {
+    uint64_t flags;
+
+    key->is_withheld = in->version < 5;
     if (in->version < 3)
         return;
-    key->is_noted = snapshot_get_max(in, 1) != 0;
+    flags = snapshot_get_max(in, in->version < 5 ? 1 : 3);
+    key->is_noted = (flags & 1) != 0;
+    key->is_withheld |= flags >= 2;
     key->arrived_us = snapshot_get_i64(in);
     if (snapshot_get_max(in, 1) != 0)
         key->late_ms = snapshot_get_i64(in);

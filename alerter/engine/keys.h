@@ -23,6 +23,7 @@ struct key {
     struct window window;
     int64_t alerted_us;  /* step time of its last alert; KEY_NEVER: there was none */
     uint64_t since;      /* matches put in since then; 0 while there was none */
+    bool is_withheld;    /* that alert got no message of its own */
     bool is_noted;       /* a breach within the cooldown after that alert was reported */
     int64_t arrived_us;  /* step time of the last matches; KEY_NEVER: not known */
     int64_t late_ms;     /* newest arrival time of a match whose own time was too old to count;

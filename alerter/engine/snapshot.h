@@ -14,8 +14,9 @@
 #include <stdint.h>
 
 enum {
-    SNAPSHOT_VERSION = 4,        /* written */
-    SNAPSHOT_VERSION_OLDEST = 2, /* that is still read; 2 tells less of a key, 3 no budgets */
+    SNAPSHOT_VERSION = 5, /* written */
+    /* That is still read. 2 tells less of a key, 3 no budgets, 4 no apps of budgets. */
+    SNAPSHOT_VERSION_OLDEST = 2,
 };
 
 /* Appends to a buffer. finish returns the first failure, so that the writers in between need no

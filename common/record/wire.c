@@ -371,6 +371,7 @@ static void alert_in(struct wire *w, struct check *c, const Drainwatch__Alert *m
                                .last_us = m->last_us,
                                .withheld = m->withheld,
                                .groups = m->groups,
+                               .apps = m->apps,
                                .period_us = m->period_us,
                                .n_worst = m->n_worst,
                                .sample = sample_in(m->sample)};

@@ -140,10 +140,12 @@ struct wire_alert {
     size_t n_mentions;
     const char *severity; /* "" if the rule has none; NULL is packed as "" */
     /* The rest is a digest's. */
-    uint64_t withheld;              /* alerts that got no message of their own */
-    uint64_t groups;                /* of them: app and group, each once */
-    int64_t period_us;              /* the time that it covers */
-    const struct wire_worst *worst; /* the groups with the highest counts, the highest first */
+    uint64_t withheld; /* alerts that got no message of their own */
+    uint64_t groups;   /* of them: app and group, each once */
+    uint64_t apps;     /* of them; 0: an older build did not count them */
+    int64_t period_us; /* the time that it covers */
+    const struct wire_worst
+        *worst; /* with the highest counts; each app has one before any a second */
     size_t n_worst;
 };
 

@@ -236,6 +236,7 @@ static void alert_out(const struct wire_alert *a, Drainwatch__Alert *m)
     m->severity = text_out(a->severity);
     m->withheld = a->withheld;
     m->groups = a->groups;
+    m->apps = a->apps;
     m->period_us = a->period_us;
 }
 

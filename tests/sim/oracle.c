@@ -321,17 +321,20 @@ static void note_cooled(struct oracle *o, struct oracle_key *key, const struct o
 }
 
 /* "An alert beyond the budget is decided like any other, but goes into the rule's digest." */
-static void add_alert(struct oracle *o, const struct oracle_alert *alert,
-                      const struct oracle_key *key, uint64_t fresh)
+static void add_alert(struct oracle *o, const struct oracle_alert *alert, struct oracle_key *key,
+                      uint64_t fresh)
 {
     struct oracle_budget *b = &o->budgets[alert->rule - o->rules.rules];
 
-    if (oracle_budget_spend(b, alert->rule, alert->at_us)) {
+    const bool withheld_before = key->withheld;
+
+    key->withheld = !oracle_budget_spend(b, alert->rule, alert->app, alert->at_us);
+    if (!key->withheld) {
         o->alerts[o->n_alerts++] = *alert;
         o->counts.alerts++;
         return;
     }
-    oracle_budget_withhold(b, alert, key->alerted, key->alerted_us, key->since + fresh);
+    oracle_budget_withhold(b, alert, withheld_before, key->alerted_us, key->since + fresh);
     o->counts.withheld++;
 }
 

@@ -73,6 +73,7 @@ struct oracle_alert {
     bool in_storm;
     uint64_t withheld;
     uint64_t groups;
+    uint64_t apps;
     int64_t period_us;
     struct oracle_worst worst[WIRE_WORST_MAX];
     size_t n_worst;

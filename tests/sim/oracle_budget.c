@@ -1,6 +1,7 @@
 /* Withholds alerts and makes digests of them. Called by the oracle. */
 #include "tests/sim/oracle_budget.h"
 
+#include "alerter/engine/budgets.h"
 #include "tests/sim/oracle_key.h"
 
 #include <stdlib.h>
@@ -13,28 +14,54 @@ void oracle_budget_close(struct oracle_budget *b)
     *b = (struct oracle_budget){.has_period = false};
 }
 
-/* "A period begins with a rule's first alert after the last period." */
-bool oracle_budget_spend(struct oracle_budget *b, const struct oracle_rule *rule, int64_t at_us)
+/* "An app's first alert in a period; in a storm only if it had none in the last period either." */
+static bool was_quiet(struct oracle_budget *b, const char *app, int64_t at_us)
 {
+    const int64_t since_us = b->is_storm ? b->before_us : b->starts_us;
+    size_t i = 0;
+    bool quiet;
+
+    while (i < b->n_apps && strcmp(b->apps[i], app) != 0)
+        i++;
+    quiet = i == b->n_apps || b->app_us[i] < since_us;
+    if (i == ORACLE_APPS_SEEN)
+        abort();
+    b->n_apps += i == b->n_apps;
+    strcpy(b->apps[i], app);
+    b->app_us[i] = at_us;
+    return quiet;
+}
+
+/* "A period begins with a rule's first alert after the last period." */
+bool oracle_budget_spend(struct oracle_budget *b, const struct oracle_rule *rule, const char *app,
+                         int64_t at_us)
+{
+    bool quiet;
+
     if (!b->has_period || at_us >= b->ends_us) {
         b->has_period = true;
         b->starts_us = at_us;
         b->ends_us = at_us + rule->period_us;
-        b->sent = 0;
+        b->sent = b->extra = 0;
         b->is_storm = false;
     }
-    if (b->is_storm || b->n_held > 0 || b->sent >= rule->messages)
+    quiet = was_quiet(b, app, at_us);
+    if (!b->is_storm && b->n_held == 0 && b->sent < rule->messages) {
+        b->sent++;
+        return true;
+    }
+    if (!quiet || b->extra == BUDGETS_APPS)
         return false;
-    b->sent++;
+    b->extra++;
     return true;
 }
 
 /* "A group counts once in a digest; if it alerts again, only its further matches are added." It is
- * in the digest if its alert before this one was not earlier than the digest's first. */
+ * in the digest if its alert before this one was withheld, not earlier than the digest's first. */
 void oracle_budget_withhold(struct oracle_budget *b, const struct oracle_alert *alert,
-                            bool alerted_before, int64_t before_us, uint64_t more)
+                            bool withheld_before, int64_t before_us, uint64_t more)
 {
-    bool again = b->n_held > 0 && alerted_before && before_us >= b->held[0].at_us;
+    bool again = b->n_held > 0 && withheld_before && before_us >= b->held[0].at_us;
     struct oracle_held held = {.at_us = alert->at_us,
                                .count = alert->count,
                                .more = again ? more : 0,
@@ -69,27 +96,70 @@ static bool is_best_of_group(const struct oracle_budget *b, size_t at)
     return true;
 }
 
-/* "The groups with the highest counts, the highest first; of equal ones the first." */
+/* How many groups of its app have a higher count, or the same and came earlier. */
+static size_t place_in_app(const struct oracle_budget *b, size_t at)
+{
+    size_t place = 0;
+
+    for (size_t i = 0; i < b->n_held; i++) {
+        bool is_ahead = b->held[i].count > b->held[at].count ||
+                        (b->held[i].count == b->held[at].count && i < at);
+
+        place += is_ahead && strcmp(b->held[i].app, b->held[at].app) == 0 && is_best_of_group(b, i);
+    }
+    return place;
+}
+
+/* "Each app has its worst group named before any has a second one; of equal counts the first." */
+static void choose_worst(const struct oracle_budget *b, bool chosen[ORACLE_HELD])
+{
+    for (size_t n = 0; n < WIRE_WORST_MAX; n++) {
+        size_t best = SIZE_MAX, best_place = SIZE_MAX;
+
+        for (size_t i = 0; i < b->n_held; i++) {
+            size_t place = chosen[i] || !is_best_of_group(b, i) ? SIZE_MAX : place_in_app(b, i);
+
+            if (place < best_place || (place != SIZE_MAX && place == best_place &&
+                                       b->held[i].count > b->held[best].count)) {
+                best = i;
+                best_place = place;
+            }
+        }
+        if (best != SIZE_MAX)
+            chosen[best] = true;
+    }
+}
+
+/* "The highest count first; of equal ones the first." */
 static void find_worst(const struct oracle_budget *b, struct oracle_alert *digest)
 {
-    bool used[ORACLE_HELD] = {false};
+    bool chosen[ORACLE_HELD] = {false};
 
-    while (digest->n_worst < WIRE_WORST_MAX) {
+    choose_worst(b, chosen);
+    for (;;) {
         size_t best = SIZE_MAX;
 
         for (size_t i = 0; i < b->n_held; i++) {
-            if (!used[i] && is_best_of_group(b, i) &&
-                (best == SIZE_MAX || b->held[i].count > b->held[best].count))
+            if (chosen[i] && (best == SIZE_MAX || b->held[i].count > b->held[best].count))
                 best = i;
         }
         if (best == SIZE_MAX)
             return;
-        used[best] = true;
+        chosen[best] = false;
         digest->worst[digest->n_worst].app = b->held[best].app;
         for (size_t i = 0; i < ORACLE_GROUP_BY; i++)
             digest->worst[digest->n_worst].values[i] = b->held[best].values[i];
         digest->worst[digest->n_worst++].count = b->held[best].count;
     }
+}
+
+static bool is_first_of_app(const struct oracle_budget *b, size_t at)
+{
+    for (size_t i = 0; i < at; i++) {
+        if (strcmp(b->held[i].app, b->held[at].app) == 0)
+            return false;
+    }
+    return true;
 }
 
 struct oracle_alert oracle_budget_digest(struct oracle_budget *b, const struct oracle_rule *rule,
@@ -113,16 +183,18 @@ struct oracle_alert oracle_budget_digest(struct oracle_budget *b, const struct o
         digest.count += held->more == 0 ? held->count : held->more;
         digest.first_us = held->first_us < digest.first_us ? held->first_us : digest.first_us;
         digest.last_us = held->last_us > digest.last_us ? held->last_us : digest.last_us;
-        if (strcmp(held->app, b->held[0].app) != 0)
-            digest.app = "";
+        digest.apps += is_first_of_app(b, i);
     }
+    if (digest.apps > 1)
+        digest.app = "";
     find_worst(b, &digest);
     free(b->told);
     b->told = b->held;
     b->held = NULL;
     b->n_held = 0;
     b->is_storm = true;
-    b->sent = 0;
+    b->sent = b->extra = 0;
+    b->before_us = b->starts_us;
     b->starts_us = at_us;
     b->ends_us = at_us + rule->period_us;
     return digest;

@@ -4,6 +4,8 @@
 
 #include "tests/sim/oracle.h"
 
+enum { ORACLE_APPS_SEEN = 64 };
+
 struct oracle_held {
     char app[ORACLE_NAME];
     char values[ORACLE_GROUP_BY][ORACLE_NAME];
@@ -16,9 +18,14 @@ struct oracle_held {
 struct oracle_budget {
     char rule[ORACLE_NAME];
     bool has_period;
-    int64_t starts_us, ends_us;
+    int64_t starts_us, ends_us, before_us; /* before_us: the start of the period before */
     uint64_t sent;
+    uint64_t extra;
     bool is_storm;
+    char apps[ORACLE_APPS_SEEN]
+             [ORACLE_NAME]; /* each that alerted, with the time of its last alert */
+    int64_t app_us[ORACLE_APPS_SEEN];
+    size_t n_apps;
     struct oracle_held *held;
     size_t n_held;
     struct oracle_held *told; /* of the last digest, which points to their texts */
@@ -26,11 +33,13 @@ struct oracle_budget {
 
 void oracle_budget_close(struct oracle_budget *b);
 
-/* Whether an alert at this time gets a message, which is then counted. */
-bool oracle_budget_spend(struct oracle_budget *b, const struct oracle_rule *rule, int64_t at_us);
-/* Withholds an alert; the group alerted before at `before_us`, and had so many matches since. */
+/* Whether an alert of the app at this time gets a message, which is then counted. */
+bool oracle_budget_spend(struct oracle_budget *b, const struct oracle_rule *rule, const char *app,
+                         int64_t at_us);
+/* Withholds an alert; the group's alert before it was at `before_us` and withheld,
+ * and it had so many matches since. */
 void oracle_budget_withhold(struct oracle_budget *b, const struct oracle_alert *alert,
-                            bool alerted_before, int64_t before_us, uint64_t more);
+                            bool withheld_before, int64_t before_us, uint64_t more);
 /* The digest at this time; the budget then holds nothing and is in a storm. Its texts are valid
  * until the next digest of this budget. */
 struct oracle_alert oracle_budget_digest(struct oracle_budget *b, const struct oracle_rule *rule,

@@ -21,6 +21,7 @@ struct oracle_key {
     int64_t merged_us;
     bool alerted;
     int64_t alerted_us;
+    bool withheld; /* that alert got no message */
     uint64_t since;
     bool noted;       /* a breach in the cooldown after the last alert was reported */
     bool has_late;    /* a match counts at its receive time since its own was too old */

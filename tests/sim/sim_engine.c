@@ -70,6 +70,7 @@ static void compare_digest(const struct sim *s, const struct wire_alert *is,
     expect(s, is->n_group == 0 && is->sample.len == 0, "a digest is of no group");
     expect(s, is->withheld == want->withheld, "alerts of a digest");
     expect(s, is->groups == want->groups, "groups of a digest");
+    expect(s, is->apps == want->apps, "apps of a digest");
     expect(s, is->period_us == want->period_us, "period of a digest");
     expect(s, is->n_worst == want->n_worst, "number of the worst");
     for (size_t i = 0; i < want->n_worst; i++) {

@@ -99,6 +99,27 @@ def test_an_outage_of_all_paths_does_not_delay_another_rule(clocked):
     assert listed == again
 
 
+def test_an_outage_of_one_app_hides_no_other_app(clocked):
+    both = clocked(HEAD.replace("app: shop", "apps: [{name: shop, drain: a}, {name: blog, drain: b}]")
+                   + FLOOD_RULE + H12_RULE)
+    for _ in range(2):
+        both.post(outage(20), drain="a")
+    wait_for(lambda: withheld(both) == 20 - BUDGET, "the storm")
+    both.post(error("/checkout", now()) * LINES, drain="b")
+    both.post(error("/cart", now()) * LINES, drain="b")
+    wait_for(lambda: [m for m in both.slack.delivered if "blog" in m.text and "/checkout" in m.text],
+             "the other app's alert")
+    wait_for(lambda: withheld(both) == 20 - BUDGET + 1, "all")
+    both.clock.sleep(60)
+    digest = wait_digest(both)
+    assert digest["app"] == "" and digest["apps"] == 2
+    assert digest["worst"][-1] == {"app": "blog", "group": {"path": "/cart"}, "count": 11}
+    message = wait_for(lambda: [m for m in both.slack.delivered if "more groups" in m.text], "it")[0]
+    assert "🔴 2 apps: " in message.text and "blog, path /cart: 11 matches" in message.everything
+    listed, again = replayed(both)
+    assert listed == again
+
+
 def test_new_paths_in_every_delivery_fill_neither_disk_nor_log(clocked):
     both = clocked(HEAD + NEW_PATHS_RULE + H12_RULE)
     paths, deliveries = (500, 3) if SANITIZED else (4000, 5)

@@ -108,7 +108,7 @@ UNIT_TEST(test_a_digest)
     alert.n_worst = 2;
     assert_json(&alert, "{\"id\":\"0123456789abcdef\",\"kind\":\"digest\","
                         "\"rule\":\"h12-request-timeout\",\"app\":\"\","
-                        "\"at\":\"2026-05-07T08:06:12.123456Z\",\"groups\":12,"
+                        "\"at\":\"2026-05-07T08:06:12.123456Z\",\"apps\":0,\"groups\":12,"
                         "\"matches\":1000000,\"worst\":[{\"app\":\"shop\",\"group\":{"
                         "\"host\":\"x.example\",\"dyno\":\"web.1 \\\"ü\\\"\\n\"},\"count\":9},"
                         "{\"app\":\"blog\",\"group\":{\"host\":\"x.example\"},\"count\":2}],"

@@ -266,6 +266,28 @@ static void test_rules_take_turns_in_a_channel(void **state)
     assert_order(t, "A/f4 A/h3 ");
 }
 
+static void put_of_app(struct test *t, const char *app, const char *id)
+{
+    struct wire_alert a = alert_of(id, "A", 10);
+
+    a.app = app;
+    OK(t, outbox_put(t->o, &a, NULL, &t->err));
+}
+
+static void test_apps_of_a_rule_take_turns(void **state)
+{
+    struct test *t = *state;
+
+    open_it(t);
+    begin(t);
+    put_of_app(t, "flood", "f1");
+    put_of_app(t, "flood", "f2");
+    put_of_app(t, "shop", "s1");
+    put_of_app(t, "", "d1"); /* a digest of several */
+    commit(t);
+    assert_order(t, "A/f1 A/s1 A/d1 A/f2 ");
+}
+
 static void test_no_turn_passes_a_message_that_was_tried(void **state)
 {
     struct test *t = *state;
@@ -627,6 +649,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_each_channel_gets_its_messages_in_order),
         TEST(test_rules_take_turns_in_a_channel),
+        TEST(test_apps_of_a_rule_take_turns),
         TEST(test_no_turn_passes_a_message_that_was_tried),
         TEST(test_facts_survive_a_restart),
         TEST(test_what_failed_is_parked_and_holds_up_nothing),

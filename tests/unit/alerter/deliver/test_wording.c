@@ -195,7 +195,8 @@ UNIT_TEST(a_digest_names_the_number_of_groups)
     a.worst = &worst;
     a.n_worst = 1;
     a.withheld = 12;
-    assert_notification(&a, "🔴 several apps: server-errors, 12 more alerts in 1 hour");
+    a.apps = 9000;
+    assert_notification(&a, "🔴 9,000 apps: server-errors, 12 more alerts in 1 hour");
 }
 
 UNIT_TEST(each_severity_has_its_colour)

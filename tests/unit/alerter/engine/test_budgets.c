@@ -4,6 +4,8 @@
 #include "alerter/engine/keys.h"
 #include "tests/unit/unit.h"
 
+#include <stdio.h>
+
 enum { S = 1000000 };
 
 static const struct rule RULE = {
@@ -23,11 +25,19 @@ static int close_budgets(void **state)
     return 0;
 }
 
+static bool spend(struct budgets *b, size_t i, const char *app, int64_t at_us)
+{
+    const int spent = budgets_spend(b, i, &RULE, app, at_us);
+
+    assert_true(spent == 0 || spent == 1);
+    return spent == 1;
+}
+
 static void withhold(struct budgets *b, size_t i, int64_t at_us)
 {
     const struct wire_alert alert = {.app = "shop", .at_us = at_us, .count = 1};
 
-    assert_false(budgets_spend(b, i, &RULE, at_us));
+    assert_false(spend(b, i, "shop", at_us));
     assert_int_equal(budgets_withhold(b, i, &alert, KEY_NEVER, 1), 0);
 }
 
@@ -35,13 +45,13 @@ static void a_period_begins_with_the_first_alert_after_the_last(void **state)
 {
     struct budgets *b = *state;
 
-    assert_true(budgets_spend(b, 0, &RULE, 5 * S));
-    assert_true(budgets_spend(b, 0, &RULE, 15 * S - 1));
-    assert_false(budgets_spend(b, 0, &RULE, 15 * S - 1));
-    assert_true(budgets_spend(b, 1, &RULE, 15 * S - 1)); /* each rule has its own */
-    assert_true(budgets_spend(b, 0, &RULE, 15 * S));
-    assert_true(budgets_spend(b, 0, &RULE, 25 * S - 1));
-    assert_false(budgets_spend(b, 0, &RULE, 25 * S - 1));
+    assert_true(spend(b, 0, "shop", 5 * S));
+    assert_true(spend(b, 0, "shop", 15 * S - 1));
+    assert_false(spend(b, 0, "shop", 15 * S - 1));
+    assert_true(spend(b, 1, "shop", 15 * S - 1)); /* each rule has its own */
+    assert_true(spend(b, 0, "shop", 15 * S));
+    assert_true(spend(b, 0, "shop", 25 * S - 1));
+    assert_false(spend(b, 0, "shop", 25 * S - 1));
 }
 
 static void a_digest_is_due_when_its_period_ends(void **state)
@@ -51,8 +61,8 @@ static void a_digest_is_due_when_its_period_ends(void **state)
     assert_int_equal(b->next_us, INT64_MAX);
     assert_int_equal(budgets_due(b, INT64_MAX), SIZE_MAX);
     for (size_t i = 0; i < 2; i++) {
-        assert_true(budgets_spend(b, 1 - i, &RULE, 0));
-        assert_true(budgets_spend(b, 1 - i, &RULE, 1 * S));
+        assert_true(spend(b, 1 - i, "shop", 0));
+        assert_true(spend(b, 1 - i, "shop", 1 * S));
         withhold(b, 1 - i, 2 * S);
     }
     assert_int_equal(b->next_us, 10 * S);
@@ -69,14 +79,14 @@ static void a_storm_ends_with_a_period_in_which_nothing_was_withheld(void **stat
 {
     struct budgets *b = *state;
 
-    assert_true(budgets_spend(b, 0, &RULE, 0));
-    assert_true(budgets_spend(b, 0, &RULE, 0));
+    assert_true(spend(b, 0, "shop", 0));
+    assert_true(spend(b, 0, "shop", 0));
     withhold(b, 0, 0);
     digest_free(budgets_take(b, 0, &RULE));
     withhold(b, 0, 10 * S); /* nothing was sent in this period, but it is a storm */
     assert_int_equal(b->next_us, 20 * S);
     digest_free(budgets_take(b, 0, &RULE));
-    assert_true(budgets_spend(b, 0, &RULE, 30 * S));
+    assert_true(spend(b, 0, "shop", 30 * S));
 }
 
 static void a_moved_budget_goes_on(void **state)
@@ -84,8 +94,8 @@ static void a_moved_budget_goes_on(void **state)
     struct budgets *b = *state, next;
 
     assert_int_equal(budgets_init(&next, 1), 0);
-    assert_true(budgets_spend(b, 2, &RULE, 0));
-    assert_true(budgets_spend(b, 2, &RULE, 0));
+    assert_true(spend(b, 2, "shop", 0));
+    assert_true(spend(b, 2, "shop", 0));
     withhold(b, 2, 0);
     budgets_move(b, 2, &next, 0);
     assert_int_equal(next.next_us, 10 * S);
@@ -99,11 +109,49 @@ static void a_period_at_the_end_of_time_never_ends(void **state)
 {
     struct budgets *b = *state;
 
-    assert_true(budgets_spend(b, 0, &RULE, INT64_MAX - 1));
-    assert_true(budgets_spend(b, 0, &RULE, INT64_MAX - 1));
+    assert_true(spend(b, 0, "shop", INT64_MAX - 1));
+    assert_true(spend(b, 0, "shop", INT64_MAX - 1));
     withhold(b, 0, INT64_MAX - 1);
     assert_int_equal(b->next_us, INT64_MAX);
     assert_int_equal(budgets_due(b, INT64_MAX), SIZE_MAX);
+}
+
+static void an_app_that_was_quiet_gets_a_message_beyond_the_budget(void **state)
+{
+    struct budgets *b = *state;
+
+    assert_true(spend(b, 0, "shop", 0));
+    assert_true(spend(b, 0, "shop", 0));
+    withhold(b, 0, 0);
+    assert_true(spend(b, 0, "blog", S));
+    assert_false(spend(b, 0, "blog", S));
+    digest_free(budgets_take(b, 0, &RULE));
+    withhold(b, 0, 19 * S); /* the storm goes on */
+    assert_false(spend(b, 0, "blog", 19 * S));
+    assert_true(spend(b, 0, "docs", 19 * S));
+    digest_free(budgets_take(b, 0, &RULE));
+    withhold(b, 0, 29 * S);
+    digest_free(budgets_take(b, 0, &RULE));
+    assert_true(spend(b, 0, "blog", 30 * S)); /* it had no alert in the last period */
+    assert_false(spend(b, 0, "blog", 30 * S));
+    assert_false(spend(b, 0, "shop", 30 * S));
+}
+
+static void many_apps_that_fail_at_once_have_a_bound(void **state)
+{
+    struct budgets *b = *state;
+    size_t sent = 0;
+
+    for (int i = 0; i < 1000; i++) {
+        char app[8];
+
+        snprintf(app, sizeof app, "a%d", i);
+        sent += spend(b, 0, app, i);
+    }
+    assert_int_equal(sent, RULE.messages.n + BUDGETS_APPS);
+    assert_int_equal(b->list[0].alerted.n, 1000);
+    assert_true(spend(b, 0, "a0", 30 * S));
+    assert_int_equal(b->list[0].alerted.n, 1);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_budgets, close_budgets)
@@ -116,6 +164,8 @@ int main(void)
         TEST(a_storm_ends_with_a_period_in_which_nothing_was_withheld),
         TEST(a_moved_budget_goes_on),
         TEST(a_period_at_the_end_of_time_never_ends),
+        TEST(an_app_that_was_quiet_gets_a_message_beyond_the_budget),
+        TEST(many_apps_that_fail_at_once_have_a_bound),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -132,12 +132,45 @@ UNIT_TEST(a_digest_of_several_apps_names_none)
     struct wire_alert out;
     struct made m;
 
-    m.alert.first_us = 0;
     assert_int_equal(digest_add(d, alert(&m, "blog", "/a", 2), 0), 0);
     digest_show(d, &RULE, 5, &out);
     assert_string_equal(out.app, "");
     assert_int_equal(out.groups, 2);
+    assert_int_equal(out.apps, 2);
     assert_string_equal(out.worst[1].app, "blog");
+    digest_free(d);
+}
+
+/* The app and count of each group: "shop 9". */
+static void assert_apps(struct digest *d, uint64_t n_apps, const char *want)
+{
+    struct buf text;
+    struct wire_alert out;
+
+    buf_init(&text, 1000);
+    digest_show(d, &RULE, 5, &out);
+    for (size_t i = 0; i < out.n_worst; i++)
+        (void)buf_printf(&text, "%s%s %d", i > 0 ? ", " : "", out.worst[i].app,
+                         (int)out.worst[i].count);
+    assert_string_equal(buf_text(&text), want);
+    assert_int_equal(out.apps, n_apps);
+    buf_close(&text);
+}
+
+UNIT_TEST(no_app_stands_behind_the_groups_of_another)
+{
+    struct digest *d = new_digest("/0", 90);
+    struct made m;
+
+    for (int i = 1; i < 20; i++)
+        add(d, (const char *[]){"/a", "/b", "/c", "/d", "/e", "/f"}[i % 6], (uint64_t)(90 + i), 0);
+    assert_int_equal(digest_add(d, alert(&m, "blog", "/", 2), 0), 0);
+    assert_int_equal(digest_add(d, alert(&m, "blog", "/x", 1), 0), 0);
+    assert_apps(d, 2, "shop 109, shop 108, shop 107, blog 2, blog 1");
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(
+            digest_add(d, alert(&m, (const char *[]){"c", "d", "e", "f"}[i], "/", 1), 0), 0);
+    assert_apps(d, 6, "shop 109, blog 2, c 1, d 1, e 1");
     digest_free(d);
 }
 
@@ -155,7 +188,7 @@ UNIT_TEST(a_saved_digest_is_loaded_as_it_was)
     digest_save(d, &RULE, &w);
     assert_int_equal(snapshot_finish(&w), 0);
     assert_int_equal(snapshot_open(&r, bytes.data, bytes.len, &err), 0);
-    assert_int_equal(digest_load(&loaded, &RULE, &r), 0);
+    assert_int_equal(digest_load(&loaded, &RULE, 1000, &r), 0);
     assert_true(snapshot_complete(&r));
     assert_worst(loaded, "/b 4 /a 3");
     assert_int_equal(loaded->since_us, 1000);
@@ -173,6 +206,7 @@ int main(void)
         cmocka_unit_test(a_group_is_named_and_counted_once),
         cmocka_unit_test(a_digest_has_the_texts_of_its_rule),
         cmocka_unit_test(a_digest_of_several_apps_names_none),
+        cmocka_unit_test(no_app_stands_behind_the_groups_of_another),
         cmocka_unit_test(a_saved_digest_is_loaded_as_it_was),
     };
 

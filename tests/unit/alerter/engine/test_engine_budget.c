@@ -196,6 +196,60 @@ static void a_full_table_forgets_groups_and_not_the_digest(void **state)
     assert_digest(tick(e, NOW + 10 * TIME_S).alerts, 48, 96, NOW + 10 * TIME_S);
 }
 
+/* `n` paths of an app breach at once; returns how many got a message. */
+static size_t storm_of(struct engine *e, const char *drain, int n, int64_t at_us)
+{
+    size_t sent = 0;
+
+    for (int i = 0; i < n; i++) {
+        char path[16];
+        int64_t times[2];
+        const struct wire_group pair = {.key = "path", .value = path};
+        struct wire_matches matches = group("paths", times, 2, at_us);
+        struct wire_record record = record_of(&matches, 1, at_us);
+
+        snprintf(path, sizeof path, "/%d", i);
+        matches.group = &pair;
+        matches.n_group = 1;
+        record.drain = drain;
+        sent += step(e, &record, at_us).n_alerts;
+    }
+    return sent;
+}
+
+static void an_apps_storm_hides_no_other_app(void **state)
+{
+    struct engine *e = *state;
+    struct engine_outcomes out;
+
+    set_rules(e, "apps: [{name: a, drain: d.a}, {name: b, drain: d.b}]\n"
+                 "slack: {channel: C1}\nrules:\n" BUDGET_RULE("paths", "[path, process]"));
+    assert_int_equal(storm_of(e, "d.a", 20, NOW), 2);
+    assert_int_equal(storm_of(e, "d.b", 3, NOW), 1);
+    out = tick(e, NOW + 10 * TIME_S);
+    assert_digest(out.alerts, 20, 40, NOW + 10 * TIME_S);
+    assert_string_equal(out.alerts->app, "");
+    assert_int_equal(out.alerts->apps, 2);
+    assert_string_equal(out.alerts->worst[4].app, "b");
+    assert_int_equal(storm_of(e, "d.b", 9, NOW + 70 * TIME_S), 2); /* the storm is over */
+}
+
+/* The message told of its first matches; the digest counts it as a group that is new to it. */
+static void a_group_that_had_a_message_is_new_to_the_digest(void **state)
+{
+    struct engine *e = *state;
+
+    set_rules(e, "apps: [{name: a, drain: d.a}, {name: b, drain: d.b}]\n"
+                 "slack: {channel: C1}\nrules:\n"
+                 "  - {name: paths, field: status=500, group_by: [path, process], more_than: 1, "
+                 "within: 1m, cooldown: 2s, messages: 2/10s}\n");
+    storm_of(e, "d.a", 3, NOW);
+    assert_int_equal(storm_of(e, "d.b", 1, NOW + TIME_S), 1);
+    assert_int_equal(storm_of(e, "d.b", 1, NOW + 3 * TIME_S), 0);
+    assert_int_equal(storm_of(e, "d.b", 1, NOW + 5 * TIME_S), 0);
+    assert_digest(tick(e, NOW + 10 * TIME_S).alerts, 2, 2 + 4 + 2, NOW + 10 * TIME_S);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_budget, close_engine)
 
 int main(void)
@@ -209,6 +263,8 @@ int main(void)
         TEST(the_digest_of_a_rule_that_does_not_go_on_comes_at_once),
         TEST(a_digest_in_the_making_outlives_a_snapshot),
         TEST(a_full_table_forgets_groups_and_not_the_digest),
+        TEST(an_apps_storm_hides_no_other_app),
+        TEST(a_group_that_had_a_message_is_new_to_the_digest),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,127 @@
+/* The apps that lost lines, each with its newest one. Called by the engine. */
+
+#include "alerter/engine/app_times.h"
+
+#include "common/base/hash.h"
+#include "common/base/table.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <utlist.h>
+
+struct app_time {
+    int64_t time;
+    struct app_time *prev, *next;
+    UT_hash_handle hh;
+    char app[];
+};
+
+static void drop(struct app_times *l, struct app_time *one)
+{
+    HASH_DEL(l->table, one);
+    DL_DELETE(l->stalest, one);
+    l->n--;
+    free(one);
+}
+
+void app_times_close(struct app_times *l)
+{
+    while (l->stalest != NULL)
+        drop(l, l->stalest);
+}
+
+static struct app_time *find(const struct app_times *l, const char *app, size_t len)
+{
+    struct app_time *one;
+
+    HASH_FIND(hh, l->table, app, len, one);
+    return one;
+}
+
+static struct app_time *add(struct app_times *l, const char *app, size_t len, int64_t time)
+{
+    struct app_time *one = calloc(1, sizeof *one + len + 1);
+
+    if (one == NULL)
+        return NULL;
+    one->time = time;
+    memcpy(one->app, app, len);
+    HASH_ADD_KEYPTR(hh, l->table, one->app, len, one);
+    if (one->hh.tbl == NULL) { /* uthash found no memory */
+        free(one);
+        return NULL;
+    }
+    DL_APPEND(l->stalest, one);
+    l->n++;
+    return one;
+}
+
+int app_times_mark(struct app_times *l, const char *app, int64_t time, size_t max_apps)
+{
+    size_t len = strlen(app);
+    struct app_time *one = find(l, app, len);
+
+    assert(max_apps >= 1);
+    if (one == NULL) {
+        if (add(l, app, len, time) == NULL)
+            return ERR_NOMEM;
+    } else {
+        one->time = time > one->time ? time : one->time;
+        DL_DELETE(l->stalest, one);
+        DL_APPEND(l->stalest, one);
+    }
+    while (l->n > max_apps)
+        drop(l, l->stalest);
+    return 0;
+}
+
+void app_times_forget(struct app_times *l, int64_t until)
+{
+    while (l->stalest != NULL && l->stalest->time <= until)
+        drop(l, l->stalest);
+}
+
+int64_t app_times_newest(const struct app_times *l, const char *app)
+{
+    const struct app_time *one = l->n == 0 ? NULL : find(l, app, strlen(app));
+
+    return one == NULL ? APP_TIMES_NONE : one->time;
+}
+
+void app_times_save(const struct app_times *l, struct snapshot_writer *out)
+{
+    const struct app_time *one;
+
+    snapshot_put_u64(out, l->n);
+    DL_FOREACH(l->stalest, one)
+    {
+        snapshot_put_bytes(out, one->app, strlen(one->app));
+        snapshot_put_i64(out, one->time);
+    }
+}
+
+static int load_loss(struct app_times *l, struct snapshot_reader *in, int64_t latest)
+{
+    size_t len;
+    const char *app = (const char *)snapshot_get_bytes(in, &len);
+    int64_t time = snapshot_get_i64(in);
+
+    if (in->bad || memchr(app, 0, len) != NULL || find(l, app, len) != NULL || time > latest ||
+        time == APP_TIMES_NONE)
+        return ERR_DAMAGED;
+    return add(l, app, len, time) == NULL ? ERR_NOMEM : 0;
+}
+
+int app_times_load(struct app_times *l, struct snapshot_reader *in, size_t max_apps, int64_t latest)
+{
+    size_t n = snapshot_get_count(in, 2);
+    int rc = 0;
+
+    if (n > max_apps)
+        return ERR_DAMAGED;
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = load_loss(l, in, latest);
+    return rc == 0 && in->bad ? ERR_DAMAGED : rc;
+}

@@ -1,0 +1,42 @@
+/* Apps, each with a time: of its newest report of lost lines, or of its last alert.
+ *
+ * Pure. Memory: about 160 bytes an app. */
+#ifndef DRAINWATCH_ALERTER_ENGINE_APP_TIMES_H
+#define DRAINWATCH_ALERTER_ENGINE_APP_TIMES_H
+
+#include "alerter/engine/snapshot.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct app_time;
+
+/* All zeros before its first use. */
+struct app_times {
+    struct app_time *table;
+    struct app_time *stalest; /* a list from the app that was longest without a mark */
+    size_t n;
+};
+
+#define APP_TIMES_NONE INT64_MIN
+
+void app_times_close(struct app_times *l);
+
+/* Marks an app. The newer of two marks stays. Beyond `max_apps`, which is at
+ * least 1, the app that was longest without a mark is forgotten. Returns 0, or ERR_NOMEM with
+ * nothing changed. */
+int app_times_mark(struct app_times *l, const char *app, int64_t time, size_t max_apps);
+
+/* Forgets the apps that were longest without a mark, as far as their time is `until` or before. */
+void app_times_forget(struct app_times *l, int64_t until);
+
+/* The newest mark; APP_TIMES_NONE if the app has none. */
+int64_t app_times_newest(const struct app_times *l, const char *app);
+
+void app_times_save(const struct app_times *l, struct snapshot_writer *out);
+/* Into losses just made: at most `max_apps`, and none later than `latest`. Returns 0,
+ * ERR_DAMAGED or ERR_NOMEM. */
+int app_times_load(struct app_times *l, struct snapshot_reader *in, size_t max_apps,
+                   int64_t latest);
+
+#endif
