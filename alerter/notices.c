@@ -57,6 +57,17 @@ static void say_strangers(struct notices *t, struct receiver *receiver, const ch
                 : "the peer is no ingest; perhaps another alerter was started on this socket");
 }
 
+static void say_crowded(const struct engine *engine, uint64_t n)
+{
+    const char *rule, *app = engine_crowded(engine, &rule);
+
+    log_warning("%" PRIu64
+                " %s forgotten to make room for all apps and rules; most of what is held "
+                "is of %s in %s, so count less there: group_by a key with fewer values, or a "
+                "shorter within",
+                n, text_plural(n, "group was", "groups were"), rule, app);
+}
+
 static void say_engine(struct notices *t, const struct engine *engine, int64_t now_us)
 {
     struct engine_counts counts = engine_counts(engine);
@@ -72,6 +83,9 @@ static void say_engine(struct notices *t, const struct engine *engine, int64_t n
         log_warning("%" PRIu64 " %s forgotten to make room: a rule's group_by has more "
                     "than %d values (group by a key with fewer)",
                     n, text_plural(n, "group was", "groups were"), ENGINE_GROUPS_MAX);
+    n = due(&t->keys_dropped, counts.keys_dropped, now_us);
+    if (n > 0)
+        say_crowded(engine, n);
     n = due(&t->losses, counts.losses, now_us);
     if (n > 0)
         log_warning("%" PRIu64 " %s of lines that were lost on the way: alerts say "
@@ -112,6 +126,7 @@ void notices_begin(struct notices *t, const struct settings *settings, const str
 
     t->unknown_rule.seen = counts.unknown_rule;
     t->groups_dropped.seen = counts.groups_dropped;
+    t->keys_dropped.seen = counts.keys_dropped;
     t->losses.seen = counts.losses;
     log_ready(settings, engine_rules(engine));
 }

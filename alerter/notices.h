@@ -27,6 +27,7 @@ struct notices {
     struct notices_count strangers;
     struct notices_count unknown_rule;
     struct notices_count groups_dropped;
+    struct notices_count keys_dropped;
     struct notices_count losses;
     /* Of the turn in hand; logged once it is committed. */
     struct buf decided; /* lines */

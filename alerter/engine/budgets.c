@@ -182,7 +182,7 @@ static int load_one(struct budgets *b, const struct rules *rules, int64_t step_u
         rc = app_times_load(&one->alerted, in, BUDGETS_APPS_MAX, step_us);
     }
     if (rc == 0 && (in->bad || one->starts_us < 0 || one->starts_us > step_us ||
-                    one->quiet_us > one->starts_us || one->ends_us <= one->starts_us ||
+                    one->quiet_us < 0 || one->quiet_us > one->starts_us || one->ends_us <= one->starts_us ||
                     !matters(one, step_us)))
         rc = ERR_DAMAGED;
     note_due(b, one);

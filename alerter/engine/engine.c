@@ -719,6 +719,11 @@ struct engine_counts engine_counts(const struct engine *e)
     return counts;
 }
 
+const char *engine_crowded(const struct engine *e, const char **rule)
+{
+    return keys_crowded(e->keys, rule);
+}
+
 /* ---- saving and loading ---- */
 
 /* The counters, in the order in which they are saved. */

@@ -43,11 +43,12 @@
 #include <stdint.h>
 
 enum {
-    ENGINE_KEYS_MAX = 131072,       /* beyond it the key that was longest without a match goes */
-    ENGINE_GROUPS_MAX = 4096,       /* of an app and rule; beyond it the stalest of them goes */
-    ENGINE_APPS_MAX = 4096,         /* apps whose last loss is remembered; the stalest goes */
-    ENGINE_KEY_TIMES_MAX = 65536,   /* distinct times of a key; beyond it the oldest two merge */
-    ENGINE_TIMES_MAX = 8 << 20,     /* of all keys; beyond it keys go as beyond ENGINE_KEYS_MAX */
+    ENGINE_KEYS_MAX = 131072,     /* beyond it keys of the app and rule with the most go */
+    ENGINE_GROUPS_MAX = 4096,     /* of an app and rule; beyond it the stalest of them goes */
+    ENGINE_APPS_MAX = 4096,       /* apps whose last loss is remembered; the stalest goes */
+    ENGINE_KEY_TIMES_MAX = 65536, /* distinct times of a key; beyond it the oldest two merge */
+    ENGINE_TIMES_MAX =
+        8 << 20, /* of all keys; beyond it keys of the app and rule with the most go */
     ENGINE_FRAMES_PER_DRAIN = 8192, /* Frame-Ids remembered for a drain, for an hour at most */
     ENGINE_DRAINS_MAX = 4096,       /* drains whose Frame-Ids are remembered; the stalest goes */
     ENGINE_FRAMES_MAX = 2 << 20,    /* of all drains; beyond it the stalest drain goes */
@@ -205,6 +206,9 @@ struct engine_budget {
 struct engine_budget engine_budget(const struct engine *e, const struct rule *rule, int64_t now_us);
 
 struct engine_counts engine_counts(const struct engine *e);
+/* The app, and the rule, of which keys_dropped counted keys last; "" if of none since the engine
+ * was made. Valid until the next step. */
+const char *engine_crowded(const struct engine *e, const char **rule);
 
 /* The whole state as bytes, with the rules' text, and an engine from them: both decide alike from
  * there on and save the same bytes. engine_save appends; it returns 0, ERR_FULL (the buffer's

@@ -13,10 +13,11 @@
 
 #include <utlist.h>
 
-/* The groups of one app's rule. */
+/* The keys of one app's rule: its groups, or the only one. */
 struct family {
     struct entry *stalest;
     size_t n;
+    size_t times;               /* in their windows */
     bool busy;                  /* touched since keys_keep_groups, and in that list */
     struct family *prev, *next; /* there */
     UT_hash_handle hh;
@@ -29,7 +30,7 @@ struct family {
 struct entry {
     struct key key; /* first, so that one can be had from the other */
     struct entry *prev, *next;
-    struct family *family; /* NULL: its rule has no groups */
+    struct family *family;
     struct entry *older, *newer;
     UT_hash_handle hh;
     uint32_t n_group;
@@ -37,6 +38,7 @@ struct entry {
 };
 
 enum {
+    SHARE = 16, /* of the largest family goes at once, so that families are seldom compared */
     /* More than a rules file and a message from the queue can hold, from which all of it comes. */
     NAME_MAX_BYTES = 4 << 20,
 };
@@ -48,8 +50,9 @@ struct keys {
     struct family *busy;
     size_t n;
     size_t times;
-    struct buf name;   /* of the key that is searched or added */
-    size_t family_len; /* bytes of it that name the family */
+    struct buf crowded; /* the name of the family that keys_keep made smaller last */
+    struct buf name;    /* of the key that is searched or added */
+    size_t family_len;  /* bytes of it that name the family */
     uint32_t n_group;
 };
 
@@ -59,6 +62,7 @@ struct keys *keys_new(void)
 
     if (k == NULL)
         return NULL;
+    buf_init(&k->crowded, NAME_MAX_BYTES);
     buf_init(&k->name, NAME_MAX_BYTES);
     return k;
 }
@@ -90,7 +94,7 @@ static void make_idle(struct keys *k, struct family *f)
 
 static void drop_if_empty(struct keys *k, struct family *f)
 {
-    if (f == NULL || f->n > 0)
+    if (f->n > 0)
         return;
     make_idle(k, f);
     HASH_DEL(k->families, f);
@@ -101,11 +105,10 @@ static void drop(struct keys *k, struct entry *e)
 {
     HASH_DEL(k->table, e);
     DL_DELETE(k->stalest, e);
-    if (e->family != NULL) {
-        DL_DELETE2(e->family->stalest, e, older, newer);
-        e->family->n--;
-        drop_if_empty(k, e->family);
-    }
+    DL_DELETE2(e->family->stalest, e, older, newer);
+    e->family->n--;
+    e->family->times -= e->key.window.n;
+    drop_if_empty(k, e->family);
     k->n--;
     k->times -= e->key.window.n;
     window_close(&e->key.window);
@@ -119,6 +122,7 @@ void keys_free(struct keys *k)
     while (k->stalest != NULL)
         drop(k, k->stalest);
     buf_close(&k->name);
+    buf_close(&k->crowded);
     free(k);
 }
 
@@ -182,10 +186,8 @@ static void append(struct keys *k, struct entry *e)
 {
     DL_APPEND(k->stalest, e);
     k->n++;
-    if (e->family != NULL) {
-        DL_APPEND2(e->family->stalest, e, older, newer);
-        e->family->n++;
-    }
+    DL_APPEND2(e->family->stalest, e, older, newer);
+    e->family->n++;
 }
 
 static void make_last(struct keys *k, struct entry *e)
@@ -194,10 +196,10 @@ static void make_last(struct keys *k, struct entry *e)
         return;
     DL_DELETE(k->stalest, e);
     DL_APPEND(k->stalest, e);
-    if (e->family != NULL) {
-        DL_DELETE2(e->family->stalest, e, older, newer);
-        DL_APPEND2(e->family->stalest, e, older, newer);
-    }
+    if (e->newer == NULL)
+        return;
+    DL_DELETE2(e->family->stalest, e, older, newer);
+    DL_APPEND2(e->family->stalest, e, older, newer);
 }
 
 static struct entry *add(struct keys *k)
@@ -207,7 +209,8 @@ static struct entry *add(struct keys *k)
 
     if (e == NULL)
         return NULL;
-    if (k->n_group > 0 && (e->family = take_family(k)) == NULL) {
+    e->family = take_family(k);
+    if (e->family == NULL) {
         free(e);
         return NULL;
     }
@@ -270,7 +273,7 @@ struct key *keys_touch(struct keys *k, const char *app, const char *rule, const 
         make_last(k, e);
     if (e == NULL)
         return NULL;
-    if (e->family != NULL)
+    if (n_group > 0)
         make_busy(k, e->family);
     return &e->key;
 }
@@ -278,10 +281,12 @@ struct key *keys_touch(struct keys *k, const char *app, const char *rule, const 
 int keys_put(struct keys *k, struct key *key, const struct window_run *runs, size_t n,
              int64_t keep_ms, size_t max_times)
 {
+    struct family *family = entry_of(key)->family;
     size_t before = key->window.n;
     int rc = window_put(&key->window, runs, n, keep_ms, max_times);
 
     k->times = k->times - before + key->window.n;
+    family->times = family->times - before + key->window.n;
     return rc;
 }
 
@@ -300,13 +305,71 @@ size_t keys_keep_groups(struct keys *k, size_t max_groups)
     return before - k->n;
 }
 
+static size_t size_of(const struct family *f, bool by_keys)
+{
+    return by_keys ? f->n : f->times;
+}
+
+/* By app and rule. The order of the table is not the same after a snapshot. */
+static bool is_before(const struct family *a, const struct family *b)
+{
+    const int order = strcmp(a->name, b->name);
+
+    return order < 0 || (order == 0 && strcmp(after(a->name), after(b->name)) < 0);
+}
+
+/* There must be a key. */
+static struct family *largest(const struct keys *k, bool by_keys)
+{
+    struct family *best = k->families;
+
+    for (struct family *f = k->families; f != NULL; f = f->hh.next) {
+        const size_t size = size_of(f, by_keys), most = size_of(best, by_keys);
+
+        if (size > most || (size == most && is_before(f, best)))
+            best = f;
+    }
+    return best;
+}
+
+/* The name is for the log alone, so it may be missing. */
+static void note_crowded(struct keys *k, const struct family *f)
+{
+    buf_clear(&k->crowded);
+    (void)buf_append(&k->crowded, f->name, f->hh.keylen);
+}
+
+/* Drops the stalest keys of a family, at least one, until a part of it is gone. */
+static void shrink(struct keys *k, struct family *f, bool by_keys)
+{
+    const size_t size = size_of(f, by_keys), keep = size - 1 - size / SHARE;
+    bool is_last;
+
+    note_crowded(k, f);
+    do {
+        is_last = f->n == 1; /* the family goes with it */
+        drop(k, f->stalest);
+    } while (!is_last && k->n > 1 && size_of(f, by_keys) > keep);
+}
+
 size_t keys_keep(struct keys *k, size_t max_keys, size_t max_times)
 {
     size_t before = k->n;
 
-    while (k->n > max_keys || (k->n > 1 && k->times > max_times))
-        drop(k, k->stalest);
+    while (k->n > max_keys || (k->n > 1 && k->times > max_times)) {
+        const bool by_keys = k->n > max_keys;
+
+        shrink(k, largest(k, by_keys), by_keys);
+    }
     return before - k->n;
+}
+
+const char *keys_crowded(const struct keys *k, const char **rule)
+{
+    const char *app = buf_text(&k->crowded);
+
+    *rule = k->crowded.len == 0 ? "" : after(app);
+    return app;
 }
 
 void keys_drop(struct keys *k, keys_keep_fn *keep, void *ctx)
@@ -413,13 +476,14 @@ static int load_key(struct keys *k, struct snapshot_reader *in, const struct key
     e = add(k);
     if (e == NULL)
         return ERR_NOMEM;
-    if (e->family != NULL && e->family->n > limits->groups)
+    if (e->n_group > 0 && e->family->n > limits->groups)
         return ERR_DAMAGED;
     e->key.alerted_us = snapshot_get_i64(in);
     e->key.since = snapshot_get_max(in, UINT64_MAX >> 1);
     load_arrivals(&e->key, in);
     rc = window_load(&e->key.window, in, limits->key_times);
     k->times += e->key.window.n;
+    e->family->times += e->key.window.n;
     if (rc == 0 && (e->key.alerted_us < KEY_NEVER || e->key.alerted_us > step_us ||
                     e->key.arrived_us < KEY_NEVER || e->key.arrived_us > step_us))
         return ERR_DAMAGED;

@@ -61,9 +61,14 @@ int keys_put(struct keys *k, struct key *key, const struct window_run *runs, siz
  * the number dropped. */
 size_t keys_keep_groups(struct keys *k, size_t max_groups);
 
-/* Drops the stalest keys while there are more than `max_keys`, or more than one and in all more
- * than `max_times` distinct times. Returns how many. */
+/* While there are more than `max_keys`, or more than one and in all more than `max_times` distinct
+ * times: drops a sixteenth of the family that has most of them, the stalest keys first. So an app
+ * that fills the table forgets its own keys. Of equal families the first by app and rule gives way.
+ * Returns the number of dropped keys. */
 size_t keys_keep(struct keys *k, size_t max_keys, size_t max_times);
+/* The app, and the rule, of the keys that it dropped last; "" if it dropped none. Valid until the
+ * next call. */
+const char *keys_crowded(const struct keys *k, const char **rule);
 
 /* Drops each key if `keep` returns false for its rule. */
 typedef bool keys_keep_fn(void *ctx, const char *rule);

@@ -438,6 +438,61 @@ static size_t times_held(const struct oracle *o)
     return times;
 }
 
+/* Keys or distinct times of an app's rule. */
+static size_t size_of(const struct oracle *o, const char *app, const char *rule, bool by_keys)
+{
+    size_t size = 0;
+    int64_t unused[2];
+
+    for (size_t i = 0; i < o->n_keys; i++) {
+        if (strcmp(o->keys[i].app, app) == 0 && strcmp(o->keys[i].rule, rule) == 0)
+            size += by_keys ? 1 : oracle_key_times(&o->keys[i], &unused[0], &unused[1]);
+    }
+    return size;
+}
+
+/* A key of the app's rule that holds the most; "of equal ones the first by app and rule". */
+static size_t largest(const struct oracle *o, bool by_keys)
+{
+    size_t best = 0, most = 0;
+
+    for (size_t i = 0; i < o->n_keys; i++) {
+        const struct oracle_key *key = &o->keys[i];
+        const size_t size = size_of(o, key->app, key->rule, by_keys);
+        int order = strcmp(key->app, o->keys[best].app);
+
+        order = order == 0 ? strcmp(key->rule, o->keys[best].rule) : order;
+        if (size > most || (size == most && order < 0)) {
+            best = i;
+            most = size;
+        }
+    }
+    return best;
+}
+
+/* "Drops a sixteenth of the family that has most, the stalest keys first." */
+static void shrink(struct oracle *o, bool by_keys)
+{
+    char app[ORACLE_NAME], rule[ORACLE_NAME];
+    size_t family = largest(o, by_keys), size;
+
+    strcpy(app, o->keys[family].app);
+    strcpy(rule, o->keys[family].rule);
+    size = size_of(o, app, rule, by_keys);
+    size -= 1 + size / 16;
+    do {
+        size_t stalest = SIZE_MAX;
+
+        for (size_t i = 0; i < o->n_keys; i++) {
+            if (strcmp(o->keys[i].app, app) == 0 && strcmp(o->keys[i].rule, rule) == 0 &&
+                (stalest == SIZE_MAX || o->keys[i].touched < o->keys[stalest].touched))
+                stalest = i;
+        }
+        drop_key(o, stalest);
+        o->counts.keys_dropped++;
+    } while (o->n_keys > 1 && size_of(o, app, rule, by_keys) > size);
+}
+
 static void keep_bounds(struct oracle *o)
 {
     size_t group;
@@ -446,14 +501,8 @@ static void keep_bounds(struct oracle *o)
         drop_key(o, group);
         o->counts.groups_dropped++;
     }
-    while (o->n_keys > o->limits.keys || (o->n_keys > 1 && times_held(o) > o->limits.times)) {
-        size_t stalest = 0;
-
-        for (size_t i = 0; i < o->n_keys; i++)
-            stalest = o->keys[i].touched < o->keys[stalest].touched ? i : stalest;
-        drop_key(o, stalest);
-        o->counts.keys_dropped++;
-    }
+    while (o->n_keys > o->limits.keys || (o->n_keys > 1 && times_held(o) > o->limits.times))
+        shrink(o, o->n_keys > o->limits.keys);
 }
 
 static void forget_marks(struct oracle *o)

@@ -66,9 +66,9 @@ static inline struct engine_outcomes step(struct engine *e, const struct wire_re
     return alerts;
 }
 
-/* Feeds `n` matches of a rule, the last of them at `at_us`, at that step time. */
-static inline struct engine_outcomes feed(struct engine *e, const char *rule, size_t n,
-                                          int64_t at_us)
+/* Feeds `n` matches of a drain and rule, the last of them at `at_us`, at that step time. */
+static inline struct engine_outcomes feed_of(struct engine *e, const char *drain, const char *rule,
+                                             size_t n, int64_t at_us)
 {
     static int64_t times[100];
     static struct wire_matches matches;
@@ -76,7 +76,14 @@ static inline struct engine_outcomes feed(struct engine *e, const char *rule, si
 
     matches = group(rule, times, n, at_us);
     record = record_of(&matches, 1, at_us);
+    record.drain = drain;
     return step(e, &record, at_us);
+}
+
+static inline struct engine_outcomes feed(struct engine *e, const char *rule, size_t n,
+                                          int64_t at_us)
+{
+    return feed_of(e, "d.1", rule, n, at_us);
 }
 
 /* Feeds `n` matches of the rule `paths` as `feed` does, of one path and process. */

@@ -1,6 +1,8 @@
 /* Groups of a rule: which there are, what an alert says of them, how many are kept. */
 #include "tests/unit/alerter/engine/engine_feed.h"
 
+#include <stdio.h>
+
 static void assert_group(const struct wire_alert *alert, const char *path, const char *process)
 {
     assert_int_equal(alert->n_group, 2);
@@ -186,6 +188,39 @@ static void groups_beyond_their_bound_push_out_no_other_key(void **state)
     assert_int_equal(feed(*state, "h12", 1, NOW).n_alerts, 1);
 }
 
+/* A drain fills the table with groups of many rules; another app's window and cooldown stay. */
+static void an_app_that_fills_the_table_forgets_its_own_keys(void **state)
+{
+    struct engine_limits limits = wide_limits();
+    struct engine *e = *state;
+    const char *app, *rule;
+    char path[16];
+
+    limits.keys = 20;
+    limits.times = 60;
+    engine_set_limits(e, &limits);
+    set_rules(e,
+              "apps: [{name: a, drain: d.1}, {name: b, drain: d.b}]\nslack: {channel: C1}\n"
+              "rules:\n  - {name: h12, field: code=H12, more_than: 3, within: 5m}\n"
+              "  - {name: paths, field: status=500, group_by: path, more_than: 99, within: 5m}\n");
+    assert_int_equal(feed_of(e, "d.b", "h12", 3, NOW).n_alerts, 0);
+    for (int i = 0; i < 100; i++) {
+        snprintf(path, sizeof path, "/%d", i);
+        feed_path(e, path, "", 1 + (size_t)i % 9, NOW);
+    }
+    assert_true(engine_counts(e).keys_dropped > 70);
+    assert_string_equal(engine_crowded(e, &rule), "a");
+    assert_string_equal(rule, "paths");
+    assert_int_equal(feed_of(e, "d.b", "h12", 1, NOW).n_alerts, 1);
+    for (int i = 0; i < 100; i++) {
+        snprintf(path, sizeof path, "/%d", i);
+        feed_path(e, path, "", 9, NOW);
+    }
+    assert_int_equal(feed_of(e, "d.b", "h12", 4, NOW).n_alerts, 0); /* it cools down */
+    app = engine_crowded(e, &rule);
+    assert_string_equal(app, "a");
+}
+
 /* Groups that went as keys, or with their rule, are no more of their family. */
 static void what_went_otherwise_is_not_counted(void **state)
 {
@@ -200,7 +235,7 @@ static void what_went_otherwise_is_not_counted(void **state)
     assert_int_equal(feed(*state, "h12", 1, NOW).n_alerts, 0);
     assert_int_equal(feed(*state, "worker", 1, NOW).n_alerts, 0);
     assert_int_equal(engine_counts(*state).keys_dropped, 3);
-    assert_int_equal(feed_path(*state, "/c", "", 1, NOW).n_alerts, 0);
+    assert_int_equal(feed_path(*state, "/b", "", 1, NOW).n_alerts, 0);
     set_rules(*state, "app: a\nslack: {channel: C1}\nrules:\n"
                       "  - {name: paths, field: status=500, group_by: [process, path],"
                       " more_than: 1, within: 1m}\n");
@@ -245,6 +280,7 @@ int main(void)
         ENGINE_TEST(the_bound_is_for_each_app),
         ENGINE_TEST(a_group_that_goes_at_once_is_judged_all_the_same),
         ENGINE_TEST(groups_beyond_their_bound_push_out_no_other_key),
+        ENGINE_TEST(an_app_that_fills_the_table_forgets_its_own_keys),
         ENGINE_TEST(what_went_otherwise_is_not_counted),
         ENGINE_TEST(the_largest_group_by_is_told_in_full),
     };

@@ -246,7 +246,7 @@ static void run_many(uint64_t seed, uint8_t n_alerts[MANY_STEPS], struct buf *sa
         n_alerts[i] = (uint8_t)step(e, &record, at_us).n_alerts;
         random = next_random(random);
     }
-    assert_int_equal(engine_counts(e).keys, ROOM);
+    assert_true(engine_counts(e).keys > ROOM / 2 && engine_counts(e).keys <= ROOM);
     assert_true(engine_counts(e).keys_dropped > 0 && engine_counts(e).alerts > 0);
     buf_init(saved, 8 << 20);
     assert_int_equal(engine_save(e, saved), 0);
