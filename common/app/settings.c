@@ -251,7 +251,9 @@ static const struct row rows[] = {
      "a folder of such, hashed by openssl rehash", false},
     {"DRAINWATCH_RULES", "rules.yaml", set_text, FIELD(rules_path), "the rules file", false},
     {"DRAINWATCH_QUEUE", NULL, set_text, FIELD(queue),
-     "ipc://PATH or tcp://HOST:PORT; unset: the database, or ipc:// in the state folder", false},
+     "ipc://PATH or tcp://HOST:PORT; unset: the database if there is one,\n"
+     "      else ipc:// in the state folder",
+     false},
     {DATABASE, NULL, set_database, FIELD(database_url),
      "postgres://…: the state lies in this database, and records go through it", true},
     {"DRAINWATCH_SCHEMA", "drainwatch", set_schema, FIELD(schema), "its schema there", false},
