@@ -38,6 +38,18 @@ static void on_damage(void *ctx, const char *drain, uint64_t frames, bool body)
     assert(strcmp(drain, "d") == 0 && (frames > 0 || body));
 }
 
+/* Some deliveries are held back for some turns. */
+static enum request_kept kept(void *ctx, const struct request *r)
+{
+    static unsigned asked;
+
+    (void)ctx, (void)r;
+    asked++;
+    return asked % 4 == 0   ? REQUEST_KEPT_DATABASE
+           : asked % 4 == 1 ? REQUEST_KEPT_DISK
+                            : REQUEST_KEPT_NOWHERE;
+}
+
 static bool is_healthy(void *ctx, char *reason, size_t size)
 {
     (void)ctx, (void)reason, (void)size;
@@ -68,6 +80,7 @@ static void open_server(void)
     options.deliveries.book = book_new();
     options.deliveries.on_receipt = on_receipt;
     options.deliveries.on_damage = on_damage;
+    options.deliveries.kept = kept;
     assert(auth_add_secret(options.deliveries.auth, "k", 1));
     options.port = port = free_port();
     assert(server_open(&options, &server, &err) == 0);
@@ -81,6 +94,7 @@ static void turn(int64_t now_us)
     size_t n;
 
     server_run(server, now_us);
+    server_answer_held(server, now_us);
     if (requests_waiting(all) == NULL)
         return;
     for (r = requests_waiting(all); r != NULL; r = request_next(r), taken++) {
