@@ -6,7 +6,7 @@
 
 enum {
     APPS_NAME_MAX_BYTES = 100,
-    APPS_DRAIN_MAX_BYTES = 511, /* the longest name of Basic credentials that ingest takes */
+    APPS_DRAIN_MAX_BYTES = 256, /* the longest name that ingest takes */
 };
 
 /* The target is a const char *. */

@@ -110,6 +110,19 @@ static int show(struct buf *out, const char *text)
     return text_append_printable(out, text, strlen(text));
 }
 
+bool delivery_takes_name(const char *drain)
+{
+    struct buf shown;
+    int rc;
+
+    if (strlen(drain) <= DELIVERY_DRAIN_MAX / 4) /* a byte is shown by four at most */
+        return true;
+    buf_init(&shown, DELIVERY_DRAIN_MAX);
+    rc = show(&shown, drain);
+    buf_close(&shown);
+    return rc == 0;
+}
+
 static int set_names(struct delivery *d, const char *drain, const char *frame_id)
 {
     int rc = show(&d->drain, drain);

@@ -47,6 +47,9 @@ struct delivery_counts {
     int64_t time_us; /* and the time of the last line, as a start for the next input */
 };
 
+/* Whether a drain's name is recorded whole. */
+bool delivery_takes_name(const char *drain);
+
 struct delivery *delivery_new(void); /* NULL: no memory */
 void delivery_free(struct delivery *d);
 

@@ -20,7 +20,9 @@ struct walk {
 
 struct framing_target framing_target(const char *uri)
 {
-    return (struct framing_target){uri, uri == NULL ? NULL : uri + strcspn(uri, " \t\r")};
+    if (uri == NULL)
+        return (struct framing_target){0};
+    return (struct framing_target){uri, uri + strcspn(uri, " \t\r"), strstr(uri, "%00") != NULL};
 }
 
 static bool has_blank(const char *name, size_t n)
@@ -97,6 +99,8 @@ const char *framing_fault(struct MHD_Connection *connection, const struct framin
     *chunked = false;
     if (target->begin != method + strlen(method) + 1 || target->end + 1 != version)
         return "the request line is not: METHOD TARGET VERSION";
+    if (target->holds_zero)
+        return "the target holds a zero byte (%00)";
     (void)MHD_get_connection_values_n(connection, MHD_HEADER_KIND, on_header, &w);
     if (w.fault != NULL)
         return w.fault;

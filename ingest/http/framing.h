@@ -9,6 +9,7 @@
 /* A request's target, as libmicrohttpd hands it over before it decodes it. */
 struct framing_target {
     const char *begin, *end; /* the end, or the first blank */
+    bool holds_zero;         /* %00, which would cut it once it is decoded */
 };
 struct framing_target framing_target(const char *uri);
 

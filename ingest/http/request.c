@@ -289,6 +289,8 @@ static bool is_authorized(struct requests *rs, const struct headers *h, int64_t 
     const struct rules *rules = rulebook_rules(rs->options.book);
     const char *why = auth_refusal(rs->options.auth, &claim, name);
 
+    if (why == NULL && !delivery_takes_name(name))
+        why = "the drain's name is over 256 bytes, with each control character as four";
     if (why != NULL) {
         refusals_stranger(rs->refusals, why, name, now_us);
         answer_unauthorized(answer, why);

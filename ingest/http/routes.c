@@ -4,6 +4,7 @@
 #include "ingest/input/input.h"
 
 #include <string.h>
+#include <strings.h>
 
 enum { PATH_SIZE = 256 };
 
@@ -112,12 +113,25 @@ static const char *without_slash(const char *path, char out[PATH_SIZE])
     return input_at(out) != NULL ? out : path;
 }
 
+/* The path of a target in absolute form, http://HOST/PATH, which a server must accept (RFC 9112
+ * section 3.2.2). Another target is a path already. */
+static const char *without_host(const char *target)
+{
+    const char *host = strncasecmp(target, "http://", 7) == 0    ? target + 7
+                       : strncasecmp(target, "https://", 8) == 0 ? target + 8
+                                                                 : NULL;
+
+    if (host == NULL)
+        return target;
+    return host[strcspn(host, "/")] == '/' ? host + strcspn(host, "/") : "/";
+}
+
 struct request *routes_begin(const struct routes *routes, struct MHD_Connection *connection,
                              const char *path, const char *method, int64_t now_us,
                              struct answer *answer)
 {
     char shorter[PATH_SIZE];
-    const struct call call = {connection, without_slash(path, shorter), now_us};
+    const struct call call = {connection, without_slash(without_host(path), shorter), now_us};
     const struct endpoint *endpoint = find(call.path);
 
     if (endpoint == NULL) {

@@ -376,6 +376,8 @@ HEADS = {
     "a zero at an end": raw_head(LENGTH, "X: y\0\r\n"),
     "a zero before chunked": raw_head("Transfer-Encoding: \0chunked\r\n", LENGTH),
     "a zero in the target": raw_head(LENGTH, first=f"POST {TARGET}\0 HTTP/1.1\r\n"),
+    "a coded zero in the path": raw_head(LENGTH, first=f"POST {TARGET.replace('?', '%00x?')} HTTP/1.1\r\n"),
+    "a coded zero in the query": raw_head(LENGTH, first=f"POST {TARGET}%00x HTTP/1.1\r\n"),
     "a zero in the method": raw_head(LENGTH, first=f"PO\0ST {TARGET} HTTP/1.1\r\n"),
     "a CR in a value": raw_head("X: y\rContent-Length: 0\r\n", LENGTH),
     "two CR": raw_head("X: y\r\r\n", LENGTH),

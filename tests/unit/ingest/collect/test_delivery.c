@@ -234,6 +234,9 @@ UNIT_TEST(test_names)
     f.head.drain = f.head.frame_id = longest;
     deliver();
     assert_int_equal(strlen(f.records[0].drain), DELIVERY_DRAIN_MAX);
+    assert_false(delivery_takes_name(longest));
+    assert_false(delivery_takes_name(longest + sizeof longest - 2 - DELIVERY_DRAIN_MAX));
+    assert_true(delivery_takes_name(longest + sizeof longest - 1 - DELIVERY_DRAIN_MAX));
     assert_string_equal(f.records[0].frame_id, "");
     f.head.drain = f.head.frame_id = "";
     deliver();
