@@ -61,11 +61,9 @@ static void say_crowded(const struct engine *engine, uint64_t n)
 {
     const char *rule, *app = engine_crowded(engine, &rule);
 
-    log_warning("%" PRIu64
-                " %s forgotten to make room for all apps and rules; most of what is held "
-                "is of %s in %s, so count less there: group_by a key with fewer values, or a "
-                "shorter within",
-                n, text_plural(n, "group was", "groups were"), rule, app);
+    log_warning("%" PRIu64 " %s forgotten to make room: app %s fills it with groups of rule %s; "
+                "give that rule a group_by with fewer values or a shorter within",
+                n, text_plural(n, "group was", "groups were"), app, rule);
 }
 
 static void say_engine(struct notices *t, const struct engine *engine, int64_t now_us)

@@ -40,6 +40,7 @@ static int64_t wake_us(const struct carrier *c)
 static void tend(struct carrier *c, int64_t now_us)
 {
     queue_tend(queue_of(c), now_us);
+    snprintf(c->last.text, sizeof c->last.text, "%s", queue_distrust(queue_of(c)));
 }
 
 static int send_push(struct carrier *c, const struct wire_push *push, struct wire_bytes packed)

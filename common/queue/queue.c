@@ -56,11 +56,12 @@ struct queue {
     int64_t dialled_us; /* when it was last dialled or connected */
     int64_t redial_us;  /* INT64_MAX: not due */
     int64_t redial_wait_us;
-    size_t part_max;   /* bytes of one part of a message */
-    struct buf joined; /* the last message received, if it had several parts */
-    zmq_msg_t message; /* the last part received; always initialised */
-    uint64_t epoch;    /* connections so far */
-    uint64_t failed;   /* handshakes */
+    struct err distrust; /* why it was not dialled, "" if it was */
+    size_t part_max;     /* bytes of one part of a message */
+    struct buf joined;   /* the last message received, if it had several parts */
+    zmq_msg_t message;   /* the last part received; always initialised */
+    uint64_t epoch;      /* connections so far */
+    uint64_t failed;     /* handshakes */
 };
 
 static bool set_int(void *socket, int option, int value)
@@ -229,6 +230,8 @@ int queue_bind(const struct queue_options *options, struct queue **out, struct e
         return rc;
     if (q->keys == NULL)
         rc = queue_endpoint_probe(q->endpoint, err);
+    if (rc == 0 && q->keys == NULL && queue_endpoint_trust(q->endpoint, err) == ERR_INPUT)
+        rc = ERR_INPUT;
     if (rc == 0) {
         before = umask(0177); /* a user who can open the socket can feed the alerter */
         rc = zmq_bind(q->socket, q->endpoint) == 0 ? 0 : bind_error(q, errno, err);
@@ -242,10 +245,17 @@ int queue_bind(const struct queue_options *options, struct queue **out, struct e
     return 0;
 }
 
+/* True, too, if the endpoint is not safe: then it is tried again later. */
 static bool dial(struct queue *q, int64_t now_us)
 {
     q->dialled_us = now_us;
     q->redial_us = INT64_MAX;
+    q->distrust.text[0] = '\0';
+    if (!queue_endpoint_is_tcp(q->endpoint) &&
+        queue_endpoint_trust(q->endpoint, &q->distrust) != 0) {
+        q->redial_us = now_us + REDIAL_MIN_US;
+        return true;
+    }
     return set_client_keys(q) && zmq_connect(q->socket, q->endpoint) == 0;
 }
 
@@ -542,6 +552,11 @@ void queue_linger(struct queue *q, int ms)
 uint64_t queue_failed(const struct queue *q)
 {
     return q->failed;
+}
+
+const char *queue_distrust(const struct queue *q)
+{
+    return q->distrust.text;
 }
 
 const char *queue_endpoint(const struct queue *q)

@@ -34,10 +34,12 @@ struct queue_options {
 int queue_check_endpoint(const char *endpoint, struct err *err);
 
 /* The alerter's end. Returns 0; ERR_BUSY (another process has the endpoint), ERR_INPUT (not an
- * endpoint, or tcp:// without a secret), ERR_IO or ERR_NOMEM. Replaces the socket file of a dead
- * process; only the owner may connect to the new one. */
+ * endpoint, tcp:// without a secret, or ipc:// in a folder in which others can write), ERR_IO or
+ * ERR_NOMEM. Replaces the socket file of a dead process; only the owner may connect to the new one.
+ */
 int queue_bind(const struct queue_options *options, struct queue **out, struct err *err);
-/* An ingest's end. Connects in the background and keeps trying. */
+/* An ingest's end. Connects in the background and keeps trying. It dials an ipc:// endpoint only
+ * while no other user, except root, can put a socket there. */
 int queue_connect(const struct queue_options *options, int64_t now_us, struct queue **out,
                   struct err *err);
 void queue_close(struct queue *q); /* drops unsent messages; NULL is fine */
@@ -67,6 +69,7 @@ bool queue_is_up(const struct queue *q); /* of a DEALER: connected */
 void queue_linger(struct queue *q, int ms);
 /* How many handshakes failed: another secret, another protocol, rubbish. */
 uint64_t queue_failed(const struct queue *q);
+const char *queue_distrust(const struct queue *q); /* why it does not dial; "": it does */
 const char *queue_endpoint(const struct queue *q);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -151,4 +152,49 @@ int queue_endpoint_probe(const char *endpoint, struct err *err)
     code = connect(fd, (const struct sockaddr *)&address, sizeof address) == 0 ? 0 : errno;
     close(fd);
     return judge(endpoint, code, err);
+}
+
+static bool is_theirs(const struct stat *st)
+{
+    return st->st_uid == geteuid() || st->st_uid == 0;
+}
+
+/* ZeroMQ dials again by itself, unseen. So the folder must be safe, and not this socket alone. */
+static int check_folder(const char *endpoint, const char *folder, struct err *err)
+{
+    struct stat st;
+
+    if (stat(folder, &st) != 0)
+        return err_set(err, ERR_IO, "%s: %s: %s", endpoint, folder, strerror(errno));
+    if (!is_theirs(&st))
+        return err_set(err, ERR_INPUT,
+                       "%s: user %u owns the folder %s, so it could listen there instead of the "
+                       "alerter (name a file in a folder of this user, %u)",
+                       endpoint, (unsigned)st.st_uid, folder, (unsigned)geteuid());
+    if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return err_set(err, ERR_INPUT,
+                       "%s: other users can write to the folder %s, so they could listen there "
+                       "instead of the alerter (chmod go-w it, or name a file in a new folder)",
+                       endpoint, folder);
+    return 0;
+}
+
+int queue_endpoint_trust(const char *endpoint, struct err *err)
+{
+    const char *path = endpoint + SCHEME_LEN, *slash = strrchr(path, '/');
+    char folder[QUEUE_ENDPOINT_MAX + 1];
+    struct stat st;
+    int rc;
+
+    if (slash == NULL)
+        strcpy(folder, ".");
+    else
+        snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + 1, path);
+    rc = check_folder(endpoint, folder, err);
+    if (rc != 0 || lstat(path, &st) != 0 || is_theirs(&st))
+        return rc;
+    return err_set(err, ERR_INPUT,
+                   "%s: the socket belongs to user %u and not to this user, %u (run both programs "
+                   "as one user, or remove it)",
+                   endpoint, (unsigned)st.st_uid, (unsigned)geteuid());
 }

@@ -15,4 +15,9 @@ bool queue_endpoint_is_any(const char *endpoint);  /* tcp://…:PORT with a star
  * that is not a socket, a path that cannot be reached). */
 int queue_endpoint_probe(const char *endpoint, struct err *err);
 
+/* Checks that nobody but this user and root can put a socket at an ipc:// endpoint: the folder, and
+ * the socket if there is one, must be theirs, and others may not write to the folder. Returns 0,
+ * ERR_INPUT, or ERR_IO (there is no such folder). */
+int queue_endpoint_trust(const char *endpoint, struct err *err);
+
 #endif

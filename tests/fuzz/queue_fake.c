@@ -154,6 +154,12 @@ uint64_t queue_failed(const struct queue *q)
     return 0;
 }
 
+const char *queue_distrust(const struct queue *q)
+{
+    (void)q;
+    return "";
+}
+
 const char *queue_endpoint(const struct queue *q)
 {
     (void)q;

@@ -336,6 +336,47 @@ UNIT_TEST(test_ipc_over_a_file)
     unlink(ipc + 6);
 }
 
+static void assert_distrusted(const char *endpoint, const char *want)
+{
+    struct queue *server = NULL, *client = dialled(endpoint, NULL, 0);
+    struct queue_options options = {.endpoint = endpoint};
+    struct err err;
+
+    assert_non_null(strstr(queue_distrust(client), want));
+    assert_false(queue_is_up(client));
+    assert_true(queue_wake_us(client) <= clock_boot_us() + TIME_S);
+    assert_int_equal(queue_bind(&options, &server, &err), ERR_INPUT);
+    assert_non_null(strstr(err.text, want));
+    queue_close(client);
+}
+
+UNIT_TEST(an_endpoint_that_others_can_take_is_not_dialled)
+{
+    struct queue *server, *client;
+
+    assert_int_equal(chmod(folder, 01777), 0);
+    assert_distrusted(ipc, "other users can write to the folder");
+    client = dialled(ipc, NULL, 0);
+    assert_int_equal(chmod(folder, 0700), 0);
+    server = bound(ipc, NULL, 0);
+    assert_talk(server, client); /* it was tried again */
+    assert_string_equal(queue_distrust(client), "");
+    queue_close(client);
+    queue_close(server);
+}
+
+UNIT_TEST(an_endpoint_of_another_user_is_not_dialled)
+{
+    char text[200];
+
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(chown(folder, 65534, 65534), 0);
+    snprintf(text, sizeof text, "user 65534 owns the folder %s/", folder);
+    assert_distrusted(ipc, text);
+    assert_int_equal(chown(folder, 0, 0), 0);
+}
+
 UNIT_TEST(test_ipc_without_folder)
 {
     struct queue_options options = {.endpoint = "ipc:///nowhere/at/all/q"};
@@ -673,6 +714,8 @@ int main(void)
         cmocka_unit_test(test_ipc_in_use),
         cmocka_unit_test(test_ipc_after_a_death),
         cmocka_unit_test(test_ipc_over_a_file),
+        cmocka_unit_test(an_endpoint_that_others_can_take_is_not_dialled),
+        cmocka_unit_test(an_endpoint_of_another_user_is_not_dialled),
         cmocka_unit_test(test_ipc_without_folder),
         cmocka_unit_test(test_tcp_refusals),
         cmocka_unit_test(test_nobody_there),
