@@ -14,6 +14,11 @@ pytest_plugins = ["watchdog"]
 # The tests of the promises, which hold with either backing.
 PROMISES = ("test_alerting", "test_budget", "test_chaos", "test_handover", "test_reload",
             "test_slack", "test_solo", "test_status")
+OF_ZEROMQ = {"router", "pair"}  # fixtures
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "sqlite: about files and sockets that no database has")
 
 
 def pytest_addoption(parser):
@@ -25,8 +30,8 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--backing") == "sqlite":
         return
-    kept = [item for item in items
-            if item.module.__name__ in PROMISES and not item.get_closest_marker("sqlite")]
+    kept = [item for item in items if item.module.__name__ in PROMISES
+            and not item.get_closest_marker("sqlite") and not OF_ZEROMQ & set(item.fixturenames)]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
 

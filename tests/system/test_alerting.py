@@ -296,6 +296,7 @@ def test_more_times_than_are_kept_are_counted_about(site, slack):
 # ---- away, and back -----------------------------------------------------------------------------
 
 
+@pytest.mark.sqlite
 def test_an_alerter_away_is_said_and_loses_nothing(site):
     killed = Both(site("killed", rules=rules()))
     stuck = Both(site("stuck", rules=rules()))
@@ -473,6 +474,7 @@ def test_a_reader_that_stopped_reading_stops_nobody(site, tmp_path):
     os.close(pipe)
 
 
+@pytest.mark.sqlite
 def test_a_state_folder_that_is_removed_is_noticed(site):
     both = Both(site(rules=rules()))
     shutil.rmtree(both.site.folder / "state")
@@ -490,6 +492,7 @@ def test_matches_of_a_rule_that_the_alerter_does_not_have_are_said(site):
     both.alerter.wait_said("ignored 1 match of rules that this alerter does not know")
 
 
+@pytest.mark.sqlite
 def test_two_ingests(site):
     """Each with a journal of its own; the alerter counts what both found."""
     both = Both(site(rules=rules()))
@@ -546,6 +549,7 @@ def ends(program, code, text):
     return line
 
 
+@pytest.mark.sqlite
 def test_a_second_alerter_on_the_folder(site):
     both = Both(site(rules=rules()))
     second = both.site.alerter(ready=False, DRAINWATCH_QUEUE=f"tcp://127.0.0.1:{free_port()}")
@@ -554,6 +558,7 @@ def test_a_second_alerter_on_the_folder(site):
     assert len(both.decided()) == 1
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("scheme", ["ipc", "tcp"])
 def test_an_endpoint_in_use(site, tmp_path, scheme):
     queue = (f"ipc://{tmp_path}/queue.sock" if scheme == "ipc" else
@@ -597,6 +602,7 @@ def test_the_queue_over_tcp_with_a_wrong_secret(site):
     alerter.wait_said("drainwatch alert: H12")
 
 
+@pytest.mark.sqlite
 def test_records_that_this_build_cannot_take(site, tmp_path):
     """A newer build's record stays with its ingest, and both sides log it at once. Rubbish is set
     aside with an error and holds up nothing."""
@@ -733,6 +739,7 @@ def test_outbox_called_wrongly(site, arguments):
     assert b"--help" in result.stderr and result.stderr.count(b"\n") == 1
 
 
+@pytest.mark.sqlite
 def test_outbox_without_a_state(site):
     here = site()
     result = here.run(ALERTER, "outbox")

@@ -156,6 +156,7 @@ def in_storm(clocked):
     return both
 
 
+@pytest.mark.sqlite
 def test_a_digest_survives_a_crash(clocked):
     both = in_storm(clocked)
     both.end_alerter()

@@ -134,6 +134,7 @@ def test_a_full_spool(counting):
     goes_on(c, taken)
 
 
+@pytest.mark.sqlite
 def test_a_full_disk_of_ingest(counting, small_disk):
     c = counting()
     disk = small_disk("16m")
@@ -153,6 +154,7 @@ def test_a_full_disk_of_ingest(counting, small_disk):
     assert c.total() == taken + 4
 
 
+@pytest.mark.sqlite
 def test_a_full_disk_of_the_alerter(counting, small_disk, tmp_path):
     c = counting(DRAINWATCH_HISTORY="1h")
     disk = small_disk("24m")
@@ -216,6 +218,7 @@ def test_slack_is_dead_over_restarts_of_the_alerter(counting, slack):
 
 # ---- a restart of all at once, as Heroku does it ----
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("first", ["ingest", "alerter"])
 def test_sigterm_to_both_hands_over_everything(counting, slack, first):
     c = counting(SLACK_API_URL=slack.url, SLACK_BOT_TOKEN=slack.token)
@@ -289,6 +292,7 @@ class Clocked:
         return [(row["count"], row["suppressed"]) for row in self.counting.rows()]
 
 
+@pytest.mark.sqlite
 def test_a_wall_clock_that_is_a_day_wrong_and_stepped(tmp_path):
     pairs = [Clocked(tmp_path / f"{side}{step}", side, step)
              for side in ("ingest", "alerter") for step in (DAY_S, -DAY_S)]
@@ -331,6 +335,7 @@ def test_a_wall_clock_that_is_a_day_wrong_and_stepped(tmp_path):
 
 # ---- something is lost ----
 
+@pytest.mark.sqlite
 def test_a_lost_disk_of_ingest(counting):
     c = counting()
     alerter = c.alerter()
@@ -350,6 +355,7 @@ def test_a_lost_disk_of_ingest(counting):
     assert not alerter.said("NOT taken")
 
 
+@pytest.mark.sqlite
 def test_a_lost_disk_of_the_alerter(counting):
     c = counting()
     alerter = c.alerter()
@@ -366,6 +372,7 @@ def test_a_lost_disk_of_the_alerter(counting):
     assert not [line for word in BAD for line in alerter.said(word)]
 
 
+@pytest.mark.sqlite
 def test_a_copy_of_an_older_disk_of_the_alerter(counting):
     c = counting()
     alerter = c.alerter()
@@ -422,6 +429,7 @@ def test_a_damaged_journal_of_ingest(counting, how):
     assert c.total() == 7
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("how", DAMAGES)
 def test_a_damaged_journal_of_the_alerter(counting, how):
     c = counting()
@@ -459,6 +467,7 @@ def damage_the_middle(path):
         file.write(os.urandom(64 << 10))
 
 
+@pytest.mark.sqlite
 def test_a_large_journal_of_ingest_that_turns_out_to_be_damaged(counting):
     """It is looked over at its ends only, so the damage shows in mid-run."""
     c = counting()
@@ -476,6 +485,7 @@ def test_a_large_journal_of_ingest_that_turns_out_to_be_damaged(counting):
     assert ingest.process.poll() is None and list(c.ingest_folder.glob("ingest.db.damaged-1"))
 
 
+@pytest.mark.sqlite
 def test_a_large_journal_of_the_alerter_that_turns_out_to_be_damaged(counting):
     c = counting()
     alerter = c.alerter()
@@ -528,6 +538,7 @@ class Dealer:
         self.socket.close()
 
 
+@pytest.mark.sqlite
 def test_a_hole_in_a_senders_sequence(counting):
     c = counting()
     alerter = c.alerter()
