@@ -318,6 +318,8 @@ void receiver_ack(struct receiver *r, const char *trouble)
 {
     struct known_sender *s, *next;
 
+    if (r->source->ops->tell != NULL)
+        r->source->ops->tell(r->source, trouble);
     HASH_ITER(hh, r->senders, s, next)
     {
         if (!s->heard)

@@ -30,6 +30,8 @@ struct source_ops {
     /* After the commit of records taken, or if the peer only asked. An ack that cannot be sent is
      * not missed: its sender asks again. */
     void (*ack)(struct source *s, const struct source_peer *peer, const struct wire_ack *ack);
+    /* NULL, or: tells ingests that ask nothing why alerts are not delivered. Called once a turn. */
+    void (*tell)(struct source *s, const char *trouble);
     uint64_t (*strangers)(const struct source *s); /* failed attempts to connect, so far */
     void (*close)(struct source *s);
 };

@@ -205,8 +205,16 @@ static int source_receive(struct source *s, struct source_peer *peer, struct wir
     return 1;
 }
 
+/* The next turn or beat writes it where the ingests look. */
+static void source_tell(struct source *s, const char *trouble)
+{
+    struct storage_pg *st = of(s);
+
+    text_copy_printable(st->trouble, sizeof st->trouble, trouble);
+}
+
 /* The turn has deleted the pushes, and the ingests ask for that. They also read why a sender's
- * records are refused, and why alerts are not delivered. */
+ * records are refused. */
 static void source_ack(struct source *s, const struct source_peer *peer, const struct wire_ack *ack)
 {
     struct storage_pg *st = of(s);
@@ -214,7 +222,6 @@ static void source_ack(struct source *s, const struct source_peer *peer, const s
     struct err err;
 
     (void)peer;
-    text_copy_printable(st->trouble, sizeof st->trouble, ack->trouble == NULL ? "" : ack->trouble);
     text_copy_printable(refused, sizeof refused, ack->refused);
     if (ack->refused[0] == '\0' || !is_readable(st))
         return;
@@ -247,6 +254,7 @@ struct source *storage_pg_source(struct storage *s)
         .fd = source_fd,
         .pending = source_pending,
         .tend = source_tend,
+        .tell = source_tell,
         .receive = source_receive,
         .ack = source_ack,
         .strangers = source_strangers,

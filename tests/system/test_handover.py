@@ -482,6 +482,7 @@ def test_sighup_does_no_harm(site):
 
 # ---- what began with the first test ----
 
+@pytest.mark.sqlite
 def test_records_that_nobody_acks_are_said(slow):
     alone, _ = slow
     program = alone.programs[0]

@@ -189,6 +189,7 @@ def test_a_storm_of_reloads_under_load_loses_nothing(both):
     both.wait_alerts(("h12", sent + 1))
 
 
+@pytest.mark.sqlite
 def test_new_rules_wait_for_a_disk_that_is_full(site, small_disk):
     """They are recorded before they are in force; until then the old ones are."""
     disk = small_disk("24m")

@@ -244,6 +244,7 @@ def test_kept_alerts_make_healthz_red(site, slack):
     both.site.wait_healthy()
 
 
+@pytest.mark.sqlite
 def test_an_alert_that_is_retried_for_ten_minutes_makes_healthz_red(site, slack):
     """A test cannot set the clock, so it makes the waiting alert ten minutes older."""
     both = Both(site(rules=rules()), slack)
@@ -367,6 +368,7 @@ def test_told_to_stop_it_waits_for_slacks_answer(site, slack):
     assert state(both)["state"] == "delivered" and len(slack.posts) == 1
 
 
+@pytest.mark.sqlite
 def test_what_cannot_be_delivered_for_a_day_is_given_up(site, slack):
     """A test cannot set the clock, so it makes the waiting alert a day older."""
     both = Both(site(rules=rules()), slack)
@@ -387,6 +389,7 @@ def test_what_cannot_be_delivered_for_a_day_is_given_up(site, slack):
     assert delivery["ended"] and delivery["next_try"] is None
 
 
+@pytest.mark.sqlite
 def test_alerts_of_over_a_day_are_not_posted_however_many_there_are(site, slack):
     """One turn gives up 64, and a day may leave more."""
     both = Both(site(rules=rules()), slack)

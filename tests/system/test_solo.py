@@ -86,6 +86,7 @@ def test_a_killed_alerter_is_started_again(site):
     both.ingest.wait_said("starts again in 2 s")
 
 
+@pytest.mark.sqlite
 def test_an_alerter_that_cannot_start_is_tried_again(site):
     """Somebody else's has the folder; ingest takes deliveries meanwhile."""
     here = site(rules=rules())
@@ -101,6 +102,7 @@ def test_an_alerter_that_cannot_start_is_tried_again(site):
     assert is_alerter(both.child())
 
 
+@pytest.mark.sqlite
 def test_what_waits_is_handed_over_before_the_end(site):
     """Told to stop while the alerter is dead, ingest starts one and hands over, for a dyno's disk
     goes with it; and it does not burn the processor meanwhile."""
@@ -179,6 +181,7 @@ def open_files(pid):
     return {link for link in links if link and "anon_inode" not in link}
 
 
+@pytest.mark.sqlite
 def test_the_alerter_inherits_nothing(site, tmp_path):
     """Not ingest's port, sockets or files: an ingest that is started anew needs them."""
     both = Solo(site(rules=rules()), **inspectable(tmp_path))

@@ -29,6 +29,7 @@ def group(found, name):
     return next(r for r in found["rules"] if r["rule"] == name)
 
 
+@pytest.mark.sqlite
 def test_status_beside_running_programs(site, slack):
     both = Both(site(rules=SHIPPED), slack)
     both.post(h12(2))
@@ -72,6 +73,7 @@ def test_status_without_running_programs(site):
     assert "  4 (breached)  raxx-console-prod" in shown
 
 
+@pytest.mark.sqlite
 @pytest.mark.sqlite
 def test_status_before_any_alerter_ran(site):
     result = site().run(ALERTER, "status")

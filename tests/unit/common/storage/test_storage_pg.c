@@ -804,17 +804,19 @@ UNIT_TEST(ingests_read_refusals_and_trouble)
     struct alerter a = open_active("one");
     struct source *source = storage_source(a.s);
     struct source_peer peer = {.len = 0};
-    struct wire_ack ack = {.refused = "of a newer build \xff", .trouble = "3 alerts kept \xff"};
+    struct wire_ack ack = {.refused = "of a newer build \xff"};
 
     memcpy(ack.sender, sender, sizeof ack.sender);
     put_push(9); /* this ingest lives */
     source->ops->ack(source, &peer, &ack);
+    source->ops->tell(source, "3 alerts kept \xff");
     live(&a, 2 * TIME_S);
     assert_string_equal(database_sql("SELECT refused FROM " TABLE("senders")),
                         "of a newer build \\xff");
     assert_string_equal(database_sql("SELECT trouble FROM " TABLE("lease")), "3 alerts kept \\xff");
-    ack.refused = ack.trouble = "";
+    ack.refused = "";
     source->ops->ack(source, &peer, &ack);
+    source->ops->tell(source, "");
     OK(turn(&a, 7));
     assert_string_equal(database_sql("SELECT refused || taken FROM " TABLE("senders")), "7");
     assert_string_equal(database_sql("SELECT trouble FROM " TABLE("lease")), "");
