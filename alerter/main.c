@@ -17,6 +17,10 @@
     "  drainwatch-alerter export [--since DURATION]\n"                                             \
     "      write the recorded event stream to standard output: all of it, or from the\n"           \
     "      newest snapshot that is at least so old (2h, 7d)\n"
+#define MOVE_USAGE                                                                                 \
+    "  drainwatch-alerter move FROM TO\n"                                                          \
+    "      copy all that the alerter keeps into an empty storage; FROM and TO are\n"               \
+    "      each a state folder, or database for the one of DRAINWATCH_DATABASE_URL\n"
 #define REPLAY_USAGE                                                                               \
     "  drainwatch-alerter replay [--rules FILE] [--format text|json] [FILE]\n"                     \
     "      run the engine over a captured stream (a file or standard input), post\n"               \
@@ -37,9 +41,13 @@ static const struct startup_program program = {
 };
 
 static const struct command list[] = {
-    {"outbox", outbox_command, OUTBOX_USAGE}, {"status", status_command, STATUS_USAGE},
-    {"export", export_command, EXPORT_USAGE}, {"replay", replay_command, REPLAY_USAGE},
-    {"test", test_command, TEST_USAGE},       {0},
+    {"outbox", outbox_command, OUTBOX_USAGE},
+    {"status", status_command, STATUS_USAGE},
+    {"export", export_command, EXPORT_USAGE},
+    {"replay", replay_command, REPLAY_USAGE},
+    {"move", move_command, MOVE_USAGE},
+    {"test", test_command, TEST_USAGE},
+    {0},
 };
 
 static int serve(struct startup_config *config, int signals)

@@ -41,8 +41,8 @@ static int serve(struct startup_config *config, int signals)
 int main(int argc, char **argv)
 {
     static const struct command list[] = {{"scan", scan_logs, SCAN_USAGE}, {0}};
-    static const char *const sibling_list[] = {"outbox", "status", "export",
-                                               "replay", "test",   NULL};
+    static const char *const sibling_list[] = {"outbox", "status", "export", "replay",
+                                               "move",   "test",   NULL};
     const struct commands commands = {
         .program = &program,
         .example = "  heroku logs -n 1500 -a APP | drainwatch-ingest scan |\n"

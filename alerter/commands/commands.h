@@ -11,6 +11,11 @@ int status_command(const struct startup_program *program, int argc, char **argv)
 int outbox_command(const struct startup_program *program, int argc, char **argv);
 int export_command(const struct startup_program *program, int argc, char **argv);
 
+/* Copies the stream, the last sequences, refused records and the outbox from one storage into
+ * another, which must be empty. Each is a state folder, or the database of the settings. No alerter
+ * may serve on either. */
+int move_command(const struct startup_program *program, int argc, char **argv);
+
 /* A captured stream through the engine in virtual time. It posts nothing and prints every alert,
  * decided by the code that decides live: under the recorded rules, under other rules from a cold
  * start, or under two rules files side by side, with the alerts that only one of them decides.

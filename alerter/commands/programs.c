@@ -197,7 +197,7 @@ static int print_peers(const struct programs *p, struct err *err)
            text_plural((uint64_t)p->sizes.inbox_rows, "message waits", "messages wait"), inbox);
     if (rc == 0)
         rc = print_list(&p->ingests, print_ingest, err);
-    printf("database: %s of history, %s in all\n", history, total);
+    printf("database: %s on its disk; the history counts as %s\n", total, history);
     return rc;
 }
 

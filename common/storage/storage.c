@@ -224,6 +224,24 @@ static void note_append(struct storage *s, bool is_snapshot, int64_t position, i
     h->next_us = step_us;
 }
 
+static int append(struct storage *s, const struct wire_entry *entry, struct wire_bytes packed,
+                  int64_t *position, struct err *err)
+{
+    int rc = s->ops->append(s, entry, packed, position, err);
+
+    if (rc == 0)
+        note_append(s, entry->input == WIRE_INPUT_SNAPSHOT, *position, entry->step_us, packed.len);
+    return rc;
+}
+
+int storage_copy(struct storage *s, const struct wire_entry *entry, struct wire_bytes raw,
+                 struct err *err)
+{
+    int64_t position;
+
+    return append(s, entry, raw, &position, err);
+}
+
 int storage_append(struct storage *s, const struct wire_entry *entry, int64_t *position,
                    struct err *err)
 {
@@ -238,9 +256,7 @@ int storage_append(struct storage *s, const struct wire_entry *entry, int64_t *p
     else if (rc != 0)
         rc = no_memory(err);
     if (rc == 0)
-        rc = s->ops->append(s, entry, (struct wire_bytes){s->packed.data, s->packed.len}, &at, err);
-    if (rc == 0)
-        note_append(s, entry->input == WIRE_INPUT_SNAPSHOT, at, entry->step_us, s->packed.len);
+        rc = append(s, entry, (struct wire_bytes){s->packed.data, s->packed.len}, &at, err);
     if (s->packed.cap > PACKED_KEPT_MAX)
         buf_close(&s->packed);
     if (position != NULL)

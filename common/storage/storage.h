@@ -210,6 +210,10 @@ struct storage_ops {
     int (*list_senders)(struct storage *s, storage_sender_fn *fn, void *ctx, struct err *err);
     int (*list_refused)(struct storage *s, storage_refused_fn *fn, void *ctx, struct err *err);
     int (*outbox_restore)(struct storage *s, const struct storage_outbox_row *row, struct err *err);
+    /* All transactions between the two are kept together; without the second one storage_close
+     * drops them. NULL: each is kept at once. */
+    int (*begin_all)(struct storage *s, struct err *err);
+    int (*commit_all)(struct storage *s, struct err *err);
 
     /* For status; both NULL if the storage has one owner. */
     int (*list_peers)(struct storage *s, const struct storage_peer_calls *calls, struct err *err);
@@ -332,6 +336,10 @@ struct source *storage_source(struct storage *s);
  * and storage_free_room may help. ERR_INPUT: the entry is too large. `position` may be NULL. */
 int storage_append(struct storage *s, const struct wire_entry *entry, int64_t *position,
                    struct err *err);
+
+/* The same for an entry of another storage, whose bytes are kept as they are. */
+int storage_copy(struct storage *s, const struct wire_entry *entry, struct wire_bytes raw,
+                 struct err *err);
 
 /* Calls `fn` for each entry from position `from` on (0: from the stream's beginning), in order and
  * in short transactions. A value other than 0 from `fn` ends the walk and is returned. `raw` is the

@@ -182,6 +182,8 @@ const struct storage_ops storage_pg = {
     .list_senders = tables_list_senders,
     .list_refused = storage_pg_list_refused,
     .outbox_restore = tables_outbox_restore,
+    .begin_all = storage_pg_begin_all,
+    .commit_all = storage_pg_commit_all,
     .list_peers = storage_pg_list_peers,
     .sizes = storage_pg_sizes,
 };

@@ -169,6 +169,8 @@ int storage_pg_trim_refused(struct storage *s, int64_t before_us, int n, int *tr
                             struct err *err);
 int storage_pg_outbox_trim(struct storage *s, int64_t before_us, int n, int *trimmed,
                            struct err *err);
+int storage_pg_begin_all(struct storage *s, struct err *err);
+int storage_pg_commit_all(struct storage *s, struct err *err);
 void storage_pg_turn_init(struct storage_pg *st);
 void storage_pg_turn_close(struct storage_pg *st);
 

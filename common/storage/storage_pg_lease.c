@@ -44,6 +44,7 @@ static const struct pg_statement alive = {
              "seen=excluded.seen"};
 /* Deletes pushes that came twice, and programs that are gone. An ingest with pushes stays, because
  * the inbox is read by ingest. */
+static const struct pg_statement leave = {"leave", "DELETE FROM alerters WHERE name=$1"};
 static const struct pg_statement house = {
     "house", "WITH h AS (SELECT FROM lease WHERE epoch=$1), "
              "i AS (DELETE FROM inbox i USING h, senders s WHERE i.sender=s.sender AND "
@@ -401,6 +402,9 @@ void storage_pg_release(struct storage *s)
     struct err err;
 
     s->stands_by = true;
+    pg_args_clear(st->args);
+    pg_put_text(st->args, st->holder);
+    (void)storage_pg_run(st, &leave, NULL, &err);
     if (st->role != STORAGE_ACTIVE)
         return;
     pg_put_text(storage_pg_fence(st), st->schema);

@@ -201,6 +201,29 @@ int storage_pg_commit(struct storage *s, struct err *err)
     return 0;
 }
 
+/* Within a transaction of the session the commits above are parts of it. */
+static int run_alone(struct storage *s, const struct pg_statement *statement, struct err *err)
+{
+    struct storage_pg *st = storage_pg_of(s);
+
+    pg_args_clear(st->args);
+    return storage_pg_run(st, statement, NULL, err);
+}
+
+int storage_pg_begin_all(struct storage *s, struct err *err)
+{
+    static const struct pg_statement begin = {"begin_all", "BEGIN"};
+
+    return run_alone(s, &begin, err);
+}
+
+int storage_pg_commit_all(struct storage *s, struct err *err)
+{
+    static const struct pg_statement commit = {"commit_all", "COMMIT"};
+
+    return run_alone(s, &commit, err);
+}
+
 /* ---- The stream ---- */
 
 static int full(struct err *err)

@@ -1,0 +1,136 @@
+"""`drainwatch-alerter move`: from a state folder into a database and back, with nothing lost."""
+
+import itertools
+import json
+import sqlite3
+import threading
+
+import pytest
+
+from alerting import SHIPPED, rules
+from drainwatch import ALERTER, h12, wait_for, worker_timeout
+
+
+def contents(site, **settings):
+    """All that the alerter keeps, as its commands print it."""
+    export = site.run(ALERTER, "export", **settings)
+    outbox = site.run(ALERTER, "outbox", "--format", "json", **settings)
+    assert export.returncode == outbox.returncode == 0, export.stderr + outbox.stderr
+    return export.stdout, [json.loads(line) for line in outbox.stdout.splitlines()]
+
+
+def move(site, source, target, **settings):
+    result = site.run(ALERTER, "move", source, target, **settings)
+    return result.returncode, (result.stdout + result.stderr).decode()
+
+
+def rows(folder, table):
+    with sqlite3.connect(folder / "alerter.db") as db:
+        return sorted(db.execute(f"SELECT * FROM {table}"))
+
+
+@pytest.fixture
+def kept(site, slack):
+    """A site with a state of each kind: alerts delivered, refused and waiting; refused records; a
+    snapshot."""
+    one = site(rules=rules(text=SHIPPED, cooldown="1s"), SLACK_API_URL=slack.url,
+               SLACK_BOT_TOKEN=slack.token)
+    alerter, ingest = one.alerter(), one.ingest()
+    one.wait_healthy()
+    for n, behaviour in enumerate(("ok", "error:invalid_auth", "hang")):
+        slack.behave(behaviour)
+        assert one.post(h12(4) if n % 2 == 0 else worker_timeout(4)) == 204
+        wait_for(lambda: len(slack.posts) > n, "the post")
+    ingest.stop()
+    alerter.kill()
+    state = one.folder / "state"
+    with sqlite3.connect(state / "alerter.db") as db:
+        db.execute("INSERT INTO refused (sender, sequence, bytes, reason, at_us) "
+                   "VALUES (zeroblob(16), ?, x'00ff', 'no record', 7)", (2**62,))
+    return one, state
+
+
+def test_a_state_is_the_same_after_a_move_there_and_back(kept, database):
+    site, state = kept
+    before = contents(site)
+    assert len(before[1]) >= 2
+    code, said = move(site, state, "database", **database.settings)
+    assert code == 0 and said.startswith("copied ") and ", 1 sender, 1 refused record" in said, said
+    assert contents(site, **database.settings) == before
+    back = site.folder / "back"
+    code, said = move(site, "database", back, **database.settings)
+    assert code == 0, said
+    assert [path.name for path in back.iterdir()] == ["alerter.db"]
+    assert contents(site, DRAINWATCH_STATE_DIR=back) == before
+    for table in ("senders", "refused", "channels"):
+        assert rows(back, table) == rows(state, table)
+    assert [row[1:] for row in rows(back, "outbox")] == [row[1:] for row in rows(state, "outbox")]
+
+
+def test_an_alerter_goes_on_from_a_moved_state(kept, database, slack):
+    site, state = kept
+    code, said = move(site, state, "database", **database.settings)
+    assert code == 0, said
+    slack.behave("ok")
+    seen = len(slack.delivered)
+    site.settings.update(database.settings)
+    site.alerter()
+    site.ingest()
+    site.wait_healthy()
+    wait_for(lambda: len(slack.delivered) > seen, "the alert that waited")
+    assert site.post(h12(4)) == 204
+    wait_for(lambda: len({message.id for message in slack.delivered}) == 4, "a new alert")
+
+
+def test_what_is_in_the_way_is_named(kept, database):
+    site, state = kept
+    code, said = move(site, state, "database")
+    assert code == 78 and "set DRAINWATCH_DATABASE_URL" in said
+    assert move(site, state, state)[0] == 64
+    assert move(site, state, site.folder / "nowhere" / "else")[0] == 0
+    code, said = move(site, site.folder / "nothing", site.folder / "new")
+    assert code == 1 and "name the state folder of an alerter" in said
+    assert move(site, state, "database", **database.settings)[0] == 0
+    code, said = move(site, state, "database", **database.settings)
+    assert code == 78 and "set DRAINWATCH_SCHEMA to a new name" in said
+    code, said = move(site, "database", state, **database.settings)
+    assert code == 78 and "move its alerter.db away" in said
+
+
+def test_a_storage_in_use_is_not_moved(kept, database):
+    site, state = kept
+    alerter = site.alerter()
+    code, said = move(site, state, "database", **database.settings)
+    assert code == 1 and "another process uses this journal" in said
+    alerter.stop()
+    alerter = site.alerter(**database.settings)
+    code, said = move(site, state, "database", **database.settings)
+    assert code == 1 and "(stop all alerters first" in said
+    assert alerter.stop() == 0
+    code, said = move(site, "database", site.folder / "other", **database.settings)
+    assert code == 0, said
+
+
+def is_empty(database):
+    tables = ("stream", "part", "senders", "refused", "outbox", "channels")
+    there = [table for table in tables if database.sql(f"SELECT to_regclass('{table}')") != [[""]]]
+    return not any(database.sql(f"SELECT * FROM {table}") for table in there)
+
+
+def test_a_move_that_breaks_off_leaves_nothing(kept, database):
+    """However late it breaks off. The next one succeeds."""
+    site, state = kept
+    before, broken = contents(site), 0
+    for n in itertools.count(2000, 3100):
+        database.proxy.stall_after(n)
+        cut = threading.Timer(1, database.proxy.cut)
+        cut.start()
+        code, said = move(site, state, "database", **database.settings)
+        cut.cancel()
+        database.proxy.go_on()
+        if code == 0:
+            break
+        assert is_empty(database), (n, said)
+        broken += 1
+    assert broken > 3
+    assert contents(site, **database.settings) == before
