@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NO_ANSWER "no answer" /* before a colon and libcurl's words; see slack.c */
+
 /* The next message of a channel. */
 struct head {
     int64_t row;
@@ -469,13 +471,23 @@ static int count(struct outbox *o, enum outbox_state state, uint64_t *n,
     return o->storage->ops->outbox_count(o->storage, state, n, answer, OUTBOX_ANSWER_SIZE, err);
 }
 
+/* Strangers may read why nothing is delivered, but no names of hosts inside. */
+static void hide_network(char *reason)
+{
+    const size_t n = strlen(NO_ANSWER);
+
+    if (strncmp(reason, NO_ANSWER ":", n + 1) == 0)
+        reason[n] = '\0';
+}
+
 static int read_parked(struct outbox *o, struct err *err)
 {
-    char reason[OUTBOX_ANSWER_SIZE];
+    char reason[OUTBOX_ANSWER_SIZE] = "";
     uint64_t n;
     int rc = count(o, OUTBOX_FAILED, &n, reason, err);
 
     o->health[0] = '\0';
+    hide_network(reason);
     if (rc == 0 && n > 0)
         snprintf(o->health, sizeof o->health, "%" PRIu64 " %s kept: %s", n,
                  text_plural(n, "alert", "alerts"), reason);
@@ -484,10 +496,11 @@ static int read_parked(struct outbox *o, struct err *err)
 
 static int read_late(struct outbox *o, int64_t since_us, struct err *err)
 {
-    char reason[OUTBOX_ANSWER_SIZE], since[TIME_UTC_SIZE];
+    char reason[OUTBOX_ANSWER_SIZE] = "", since[TIME_UTC_SIZE];
     uint64_t n;
     int rc = count(o, OUTBOX_WAITING, &n, reason, err);
 
+    hide_network(reason);
     time_format_utc(since_us, since);
     if (rc == 0)
         snprintf(o->health, sizeof o->health, "%" PRIu64 " %s since %s: %s", n,

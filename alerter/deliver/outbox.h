@@ -126,10 +126,10 @@ int outbox_unpark(struct outbox *o, size_t *n, struct err *err);
 /* All rows in the order of decision; also beside the running owner. */
 int outbox_list(struct outbox *o, outbox_fn *fn, void *ctx, struct err *err);
 
-/* One line for /healthz and `status`, with the newest reason: "3 alerts kept: invalid_auth" if
- * messages are parked; "2 alerts wait since 2026-05-07 08:06:12 UTC: HTTP 503" if one was tried and
- * still waits OUTBOX_LATE_US after its decision; else "", so that all is well. It is valid until
- * the next call, and costs no query while nothing changed. */
+/* One line for /healthz and `status`, with the newest reason, of "no answer: …" the first words: "3
+ * alerts kept: invalid_auth" if messages are parked; "2 alerts wait since 2026-05-07 08:06:12 UTC:
+ * HTTP 503" if one was tried and still waits OUTBOX_LATE_US after its decision; else "", so that
+ * all is well. It is valid until the next call, and costs no query while nothing changed. */
 int outbox_health(struct outbox *o, int64_t now_us, const char **text, struct err *err);
 
 /* The number of messages that wait or are parked. */

@@ -132,12 +132,13 @@ static int add_mentions(json_t *blocks, const struct wire_alert *a)
 
 static json_t *field(const char *name, struct draft *value)
 {
-    struct draft whole = draft_begin(DRAFT_MRKDWN);
+    struct draft whole = draft_begin(value->form);
 
     whole.text.failed = value->text.failed;
-    draft_say(&whole, "*");
+    draft_say_bold(&whole);
     draft_show(&whole, name, WORDING_NAME_MAX);
-    draft_say(&whole, "*\n");
+    draft_say_bold(&whole);
+    draft_say(&whole, "\n");
     draft_say(&whole, "%s", buf_text(&value->text)); /* escaped already */
     draft_close(value);
     return text_object(&whole);
@@ -169,13 +170,14 @@ static json_t *origin_field(const struct wire_alert *a)
     return field("Source", &d);
 }
 
+/* A visitor chooses the values, so they are no markup: "*bold*" and ":name:" stay as they are. */
 static int add_group_fields(json_t *fields, const struct wire_alert *a)
 {
     int rc = 0;
 
     for (size_t i = 0; i < a->n_group && json_array_size(fields) < WORDING_FIELDS_MAX && rc == 0;
          i++) {
-        struct draft d = draft_begin(DRAFT_MRKDWN);
+        struct draft d = draft_begin(DRAFT_PLAIN);
 
         wording_value(&d, &a->group[i]);
         rc = json_array_append_new(fields, field(a->group[i].key, &d));
@@ -201,9 +203,9 @@ static json_t *fields_block(const struct wire_alert *a)
 /* The groups that a digest names. */
 static json_t *worst_block(const struct wire_alert *a)
 {
-    struct draft d = draft_begin(DRAFT_MRKDWN);
+    struct draft d = draft_begin(DRAFT_PLAIN);
 
-    draft_say(&d, "*Most matches*");
+    draft_say(&d, "Most matches");
     for (size_t i = 0; i < a->n_worst; i++) {
         draft_say(&d, "\n• ");
         wording_worst(&d, a, i);

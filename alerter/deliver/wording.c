@@ -44,22 +44,37 @@ const char *wording_qualifier(const struct wire_alert *alert)
     return alert->at_least ? "at least " : alert->about ? "about " : "";
 }
 
-static void append_part(struct buf *out, const char *text)
+/* Whether it is one word of visible ASCII, which cannot pass for anything else. */
+static bool is_plain_word(const char *text)
 {
-    (void)buf_append(out, text, text_cut(text, strlen(text), PART_MAX));
+    while (*text > ' ' && *text < 0x7f && *text != '"')
+        text++;
+    return *text == '\0';
 }
 
-/* "process web.3", "path "/a, b"", "no path". A visitor chooses the path: in quotes one with a
- * blank cannot pass for further pairs. */
+static void append_part(struct buf *out, const char *text, bool is_quoted)
+{
+    const size_t n = text_cut(text, strlen(text), PART_MAX);
+
+    for (size_t i = 0; i < n; i++) {
+        if (is_quoted && (text[i] == '"' || text[i] == '\\'))
+            (void)buf_puts(out, "\\");
+        (void)buf_append(out, text + i, 1);
+    }
+}
+
+/* "process web.3", "path "/a, b"", "no path". A visitor chooses the path: in quotes it cannot pass
+ * for further pairs or for our own words. */
 static void append_pair(struct buf *out, const struct wire_group *pair)
 {
-    const char *quote = strchr(pair->value, ' ') != NULL ? "\"" : "";
+    const bool is_quoted = !is_plain_word(pair->value);
     const bool is_empty = pair->value[0] == '\0';
+    const char *quote = is_quoted ? "\"" : "";
 
     (void)buf_puts(out, is_empty ? "no " : "");
-    append_part(out, pair->key);
+    append_part(out, pair->key, false);
     (void)buf_printf(out, "%s%s", is_empty ? "" : " ", quote);
-    append_part(out, pair->value);
+    append_part(out, pair->value, is_quoted);
     (void)buf_puts(out, quote);
 }
 
@@ -68,7 +83,7 @@ static void show_pairs(struct draft *d, const struct wire_group *group, size_t n
 {
     struct buf pairs;
 
-    buf_init(&pairs, n * (2 * PART_MAX + 16));
+    buf_init(&pairs, n * (3 * PART_MAX + 16));
     for (size_t i = 0; i < n; i++) {
         (void)buf_puts(&pairs, i > 0 ? ", " : "");
         append_pair(&pairs, &group[i]);

@@ -41,17 +41,33 @@ static size_t char_len(const uint8_t *s, size_t n)
     return len;
 }
 
-/* Whether the character at `s` turns the direction of text around it (Unicode's bidirectional
- * controls) or ends the line: U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069. */
-static bool moves_text(const uint8_t *s, size_t len)
+/* The number of the well-formed UTF-8 character of `len` bytes at `s`. */
+static uint32_t char_number(const uint8_t *s, size_t len)
 {
-    if (len == 2)
-        return s[0] == 0xd8 && s[1] == 0x9c;
-    if (len != 3 || s[0] != 0xe2)
-        return false;
-    if (s[1] == 0x81)
-        return s[2] >= 0xa6 && s[2] <= 0xa9;
-    return s[1] == 0x80 && (s[2] == 0x8e || s[2] == 0x8f || (s[2] >= 0xa8 && s[2] <= 0xae));
+    uint32_t number = len == 1 ? s[0] : s[0] & (0xffU >> (len + 1));
+
+    for (size_t i = 1; i < len; i++)
+        number = number << 6 | (s[i] & 0x3f);
+    return number;
+}
+
+/* Characters that mislead the eye: they turn the direction of the text around them, end the line,
+ * or cannot be seen. U+200C and U+200D are left out, because words and emojis are made with them.
+ */
+static bool misleads(uint32_t c)
+{
+    static const uint32_t ranges[][2] = {
+        {0x00a0, 0x00a0}, {0x00ad, 0x00ad}, {0x034f, 0x034f}, {0x061c, 0x061c},
+        {0x115f, 0x1160}, {0x17b4, 0x17b5}, {0x180b, 0x180e}, {0x2000, 0x200b},
+        {0x200e, 0x200f}, {0x2028, 0x202f}, {0x205f, 0x206f}, {0x2800, 0x2800},
+        {0x3164, 0x3164}, {0xfeff, 0xfeff}, {0xffa0, 0xffa0}, {0xe0000, 0xe0fff},
+    };
+
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+        if (c >= ranges[i][0] && c <= ranges[i][1])
+            return true;
+    }
+    return false;
 }
 
 /* How many bytes at `s` may be shown as they are: a whole character that is not a control, or 0.
@@ -64,7 +80,7 @@ static size_t printable_len(const uint8_t *s, size_t n)
         return 0;
     if (len == 2 && s[0] == 0xc2 && s[1] < 0xa0)
         return 0;
-    return moves_text(s, len) ? 0 : len;
+    return len > 1 && misleads(char_number(s, len)) ? 0 : len;
 }
 
 /* Appends bytes that may be shown as they are; if not all fit, as many whole characters as fit. */

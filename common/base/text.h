@@ -10,9 +10,9 @@
 #include <stdint.h>
 
 /* Appends `bytes` with every control byte, the bytes of U+0080 to U+009F (controls too), of line
- * separators and of characters that turn the direction of text, and every byte that is not part of
- * well-formed UTF-8 (RFC 3629), written as \xNN. Returns 0, ERR_FULL (what fits was appended, never
- * half a character) or ERR_NOMEM. */
+ * separators, of characters that turn the direction of text or cannot be seen, and every byte that
+ * is not part of well-formed UTF-8 (RFC 3629), written as \xNN. Returns 0, ERR_FULL (what fits was
+ * appended, never half a character) or ERR_NOMEM. */
 int text_append_printable(struct buf *out, const char *bytes, size_t n);
 /* Writes a text so into `out`, of `size` bytes, and cuts it if it does not fit; "" without memory.
  */

@@ -461,6 +461,11 @@ static void test_health_tells_of_parked_messages_and_the_newest_reason(void **st
     assert_health(t, "2 alerts kept: invalid_auth");
     mark_and_commit(t, 1, OUTBOX_EXPIRED, 600, 0);
     assert_health(t, "1 alert kept: not_in_channel");
+    mark_and_commit(t, 2, OUTBOX_WAITING, 610, 700);
+    mark(t, 2, OUTBOX_FAILED, 650, 0, "no answer: Could not resolve host: slack.inside.example");
+    begin(t);
+    commit(t);
+    assert_health(t, "1 alert kept: no answer");
     begin(t);
     OK(t, outbox_unpark(t->o, &n, &t->err));
     commit(t);

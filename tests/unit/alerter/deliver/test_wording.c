@@ -49,7 +49,12 @@ UNIT_TEST(a_value_cannot_pass_for_a_pair)
         {"", "r (no path)"},
         {"/a,b", "r (path /a,b)"},
         {"/a, process web.9", "r (path \"/a, process web.9\")"},
-        {"a\nb", "r (path a\\x0ab)"},
+        {"a\nb", "r (path \"a\\x0ab\")"},
+        {"/x\", status \"200", "r (path \"/x\\\", status \\\"200\")"},
+        {"/x\\\" y", "r (path \"/x\\\\\\\" y\")"},
+        {"/ok\u00a0(limit\u00a010)", "r (path \"/ok\\xc2\\xa0(limit\\xc2\\xa010)\")"},
+        {"\u3164", "r (path \"\\xe3\\x85\\xa4\")"},
+        {"/café", "r (path \"/café\")"},
         {"/?drain_token=0123456789abcdef", "r (path /?drain_token=…)"},
         {"<!here> & co", "r (path \"&lt;!here&gt; &amp; co\")"},
     };

@@ -100,7 +100,7 @@ UNIT_TEST(control_and_broken_bytes_are_escaped)
                      "\xc3\xa9\xe2\x82\xac\xf0\x9f\x94\xa5");
     assert_printable("\xc3(\xff\xe2\x82", 5, "\\xc3(\\xff\\xe2\\x82");
     assert_printable("\xc2\x9b", 2, "\\xc2\\x9b");          /* U+009B starts a terminal sequence */
-    assert_printable("\xc2\xa0", 2, "\xc2\xa0");            /* U+00A0 does not */
+    assert_printable("\xc2\xa1", 2, "\xc2\xa1");            /* U+00A1 does not */
     assert_printable("\xed\xa0\x80", 3, "\\xed\\xa0\\x80"); /* a surrogate */
 }
 
@@ -110,10 +110,21 @@ UNIT_TEST(characters_that_turn_text_are_escaped)
     assert_printable("\xd8\x9b\xd8\x9c\xd8\x9d", 6, "\xd8\x9b\\xd8\\x9c\xd8\x9d");
     assert_printable("\xe2\x80\x8d\xe2\x80\x8e\xe2\x80\x8f\xe2\x80\x90", 12,
                      "\xe2\x80\x8d\\xe2\\x80\\x8e\\xe2\\x80\\x8f\xe2\x80\x90");
-    assert_printable("\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xae\xe2\x80\xaf", 12,
-                     "\xe2\x80\xa7\\xe2\\x80\\xa8\\xe2\\x80\\xae\xe2\x80\xaf");
-    assert_printable("\xe2\x81\xa5\xe2\x81\xa6\xe2\x81\xa9\xe2\x81\xaa", 12,
-                     "\xe2\x81\xa5\\xe2\\x81\\xa6\\xe2\\x81\\xa9\xe2\x81\xaa");
+    assert_printable("\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xae\xe2\x80\xb0", 12,
+                     "\xe2\x80\xa7\\xe2\\x80\\xa8\\xe2\\x80\\xae\xe2\x80\xb0");
+    assert_printable("\xe2\x81\x9e\xe2\x81\xa6\xe2\x81\xa9\xe2\x81\xb0", 12,
+                     "\xe2\x81\x9e\\xe2\\x81\\xa6\\xe2\\x81\\xa9\xe2\x81\xb0");
+}
+
+UNIT_TEST(characters_that_cannot_be_seen_are_escaped)
+{
+    assert_printable("\u00a0", 2, "\\xc2\\xa0");
+    assert_printable("\u200b", 3, "\\xe2\\x80\\x8b");
+    assert_printable("\u2060", 3, "\\xe2\\x81\\xa0");
+    assert_printable("\u3164", 3, "\\xe3\\x85\\xa4");
+    assert_printable("\ufeff", 3, "\\xef\\xbb\\xbf");
+    assert_printable("\U000e0041", 4, "\\xf3\\xa0\\x81\\x81");
+    assert_printable("é€🔥\u3163\u3165", 15, "é€🔥\u3163\u3165");
 }
 
 UNIT_TEST(a_full_buffer_gets_whole_characters)
@@ -236,6 +247,7 @@ int main(void)
         cmocka_unit_test(the_well_formed_prefix_is_measured),
         cmocka_unit_test(control_and_broken_bytes_are_escaped),
         cmocka_unit_test(characters_that_turn_text_are_escaped),
+        cmocka_unit_test(characters_that_cannot_be_seen_are_escaped),
         cmocka_unit_test(a_full_buffer_gets_whole_characters),
         cmocka_unit_test(tokens_are_redacted),
         cmocka_unit_test(terminal_sequences_are_stripped),
