@@ -270,8 +270,8 @@ static const struct row rows[] = {
      false},
     {"DRAINWATCH_HISTORY", "7d", set_duration, FIELD(history_us),
      "how long the alerter keeps the event stream for replay", false},
-    {"DRAINWATCH_HISTORY_MAX_BYTES", "1 GiB", set_size, FIELD(history_max_bytes),
-     "and how much of it", false},
+    {"DRAINWATCH_HISTORY_MAX_BYTES", NULL, set_size, FIELD(history_max_bytes),
+     "and how much of it; unset: 1 GiB, or 512 MiB in a database", false},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
@@ -332,10 +332,18 @@ static int read_row(struct settings *s, const struct row *row, struct buf *fault
     return ERR_INPUT;
 }
 
-static int default_queue(struct settings *s)
+/* The smallest plan of Heroku Postgres holds 1 GB, with indexes and dead rows. */
+static int64_t default_history_bytes(const struct settings *s)
+{
+    return s->database_url != NULL ? INT64_C(512) << 20 : INT64_C(1) << 30;
+}
+
+static int set_defaults(struct settings *s)
 {
     char text[4096];
 
+    if (s->history_max_bytes == 0)
+        s->history_max_bytes = default_history_bytes(s);
     if (s->queue != NULL || s->database_url != NULL)
         return 0;
     snprintf(text, sizeof text, "ipc://%s/queue.sock", s->state_dir);
@@ -508,7 +516,7 @@ int settings_read(struct settings *s, struct buf *faults, struct buf *notes)
     for (int i = 0; i < ROWS; i++)
         rc = err_worse(rc, read_row(s, &rows[i], faults));
     if (s->state_dir != NULL)
-        rc = err_worse(rc, default_queue(s));
+        rc = err_worse(rc, set_defaults(s));
     if (s->queue != NULL)
         rc = err_worse(rc, check_queue(s, faults));
     add_notes(s, notes);

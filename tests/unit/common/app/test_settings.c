@@ -212,6 +212,7 @@ UNIT_TEST(test_a_database)
     assert_string_equal(o.settings.schema, "a_1");
     assert_null(o.settings.queue);
     assert_string_equal(settings_queue_text(&o.settings), "in PostgreSQL");
+    assert_true(o.settings.history_max_bytes == 512 << 20);
     done(&o);
     o = read_env("DRAINWATCH_DATABASE_URL", url, "DRAINWATCH_QUEUE", "ipc:///q", NULL);
     assert_string_equal(o.settings.queue, "ipc:///q");
@@ -299,7 +300,7 @@ UNIT_TEST(test_help_names_every_default)
 
     buf_init(&out, 1 << 16);
     assert_int_equal(settings_help(&out), 0);
-    assert_non_null(strstr(buf_text(&out), "DRAINWATCH_HISTORY_MAX_BYTES (default: 1 GiB)"));
+    assert_non_null(strstr(buf_text(&out), "DRAINWATCH_SPOOL_MAX_BYTES (default: 256 MiB)"));
     assert_non_null(strstr(buf_text(&out), "PORT (default: 8080)"));
     buf_close(&out);
 }
