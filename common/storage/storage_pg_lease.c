@@ -42,9 +42,9 @@ static const struct pg_statement alive = {
     "alive", "INSERT INTO alerters (name, build, position, seen) VALUES ($1, $2, $3, now()) "
              "ON CONFLICT (name) DO UPDATE SET build=excluded.build, position=excluded.position, "
              "seen=excluded.seen"};
+static const struct pg_statement leave = {"leave", "DELETE FROM alerters WHERE name=$1"};
 /* Deletes pushes that came twice, and programs that are gone. An ingest with pushes stays, because
  * the inbox is read by ingest. */
-static const struct pg_statement leave = {"leave", "DELETE FROM alerters WHERE name=$1"};
 static const struct pg_statement house = {
     "house", "WITH h AS (SELECT FROM lease WHERE epoch=$1), "
              "i AS (DELETE FROM inbox i USING h, senders s WHERE i.sender=s.sender AND "
@@ -402,15 +402,15 @@ void storage_pg_release(struct storage *s)
     struct err err;
 
     s->stands_by = true;
+    if (st->role == STORAGE_ACTIVE) {
+        pg_put_text(storage_pg_fence(st), st->schema);
+        (void)storage_pg_run_fenced(st, &release_lease, &err);
+    }
+    if (st->role == STORAGE_ACTIVE)
+        stand_by(st);
     pg_args_clear(st->args);
     pg_put_text(st->args, st->holder);
     (void)storage_pg_run(st, &leave, NULL, &err);
-    if (st->role != STORAGE_ACTIVE)
-        return;
-    pg_put_text(storage_pg_fence(st), st->schema);
-    (void)storage_pg_run_fenced(st, &release_lease, &err);
-    if (st->role == STORAGE_ACTIVE)
-        stand_by(st);
 }
 
 const struct storage_term *storage_pg_term(const struct storage *s)

@@ -411,6 +411,8 @@ UNIT_TEST(a_released_lease_is_taken_at_once)
     assert_int_equal(b.role, STORAGE_STANDBY);
     assert_string_equal(storage_term(b.s)->holder, "one");
     storage_release(a.s);
+    assert_string_equal(database_sql("SELECT string_agg(name, ' ') FROM " TABLE("alerters")),
+                        "two");
     assert_in_range(become_active(&b), 0, 50 * TIME_MS);
     assert_true(storage_term(b.s)->was_released);
     assert_string_equal(storage_term(b.s)->holder, "one");
