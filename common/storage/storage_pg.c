@@ -30,6 +30,8 @@ static int restore(struct storage *s, struct err *err)
     struct storage_pg *st = storage_pg_of(s);
     int rc = st->pg != NULL ? storage_pg_read_lease(st, err) : storage_pg_away(st, err);
 
+    if (rc == 0 && st->role == STORAGE_ACTIVE)
+        rc = storage_pg_drop_parts(st, err);
     if (rc == 0)
         rc = storage_pg_copy_load(st, err);
     if (rc == 0)

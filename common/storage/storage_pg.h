@@ -164,6 +164,8 @@ int storage_pg_commit(struct storage *s, struct err *err);
 void storage_pg_rollback(struct storage *s);
 int storage_pg_append(struct storage *s, const struct wire_entry *entry, struct wire_bytes packed,
                       int64_t *position, struct err *err);
+/* Deletes the parts of snapshots whose turns failed. */
+int storage_pg_drop_parts(struct storage_pg *st, struct err *err);
 int storage_pg_trim(struct storage *s, int64_t before, int n, struct err *err);
 int storage_pg_trim_refused(struct storage *s, int64_t before_us, int n, int *trimmed,
                             struct err *err);

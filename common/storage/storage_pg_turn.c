@@ -52,6 +52,11 @@ static const struct pg_statement put_part = {
             "d AS (DELETE FROM part USING fence WHERE position=$3 AND part>$4) "
             "SELECT beat FROM fence"};
 
+static const struct pg_statement drop_parts = {
+    "drop_parts", "WITH fence AS (UPDATE lease SET beat=beat+1 WHERE epoch=$1 AND beat=$2 "
+                  "RETURNING beat), d AS (DELETE FROM part USING fence WHERE position>$3) "
+                  "SELECT beat FROM fence"};
+
 static const struct pg_statement select_old = {
     "old", "SELECT max(position), sum(size)::bigint FROM (SELECT s.position, octet_length(s.body) "
            "+ coalesce((SELECT sum(octet_length(p.body)) FROM part p WHERE s.snapshot AND "
@@ -311,6 +316,12 @@ static int put_parts(struct storage_pg *st, int64_t position, struct wire_bytes 
         rc = storage_pg_run_fenced(st, &put_part, err);
     }
     return rc;
+}
+
+int storage_pg_drop_parts(struct storage_pg *st, struct err *err)
+{
+    pg_put_i64(storage_pg_fence(st), st->committed.last);
+    return storage_pg_run_fenced(st, &drop_parts, err);
 }
 
 static int add_snapshot(struct storage_pg *st, const struct wire_entry *entry,

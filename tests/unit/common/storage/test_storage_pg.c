@@ -310,6 +310,12 @@ UNIT_TEST(parts_that_nobody_needs_do_not_count)
     OK(append(&a, WIRE_INPUT_SNAPSHOT, 1, bytes, n));
     storage_rollback(a.s);
     assert_int_equal(a.s->ops->bytes(a.s), 0);
+    assert_int_equal(n_rows("part"), 4);
+    OK(storage_restore(a.s, &err));
+    assert_int_equal(n_rows("part"), 0);
+    begin(&a);
+    OK(append(&a, WIRE_INPUT_SNAPSHOT, 1, bytes, n));
+    storage_rollback(a.s);
     begin(&a);
     OK(append(&a, WIRE_INPUT_SNAPSHOT, 1, bytes, n / 2));
     commit(&a);
