@@ -125,12 +125,19 @@ static int64_t earlier(int64_t a_us, int64_t b_us)
     return a_us < b_us ? a_us : b_us;
 }
 
+/* On the turn's clock. */
+static int64_t role_due_us(const struct loop *l)
+{
+    const int64_t boot_us = role_wake_us(&l->role);
+
+    return boot_us == INT64_MAX ? boot_us : boot_us + l->turn.clock.offset_us;
+}
+
 static int64_t wake_us(struct loop *l)
 {
     int64_t until_us = l->now_us + (l->stop_by_us != 0 ? 20 * TIME_MS : TIME_S);
 
-    if (storage_is_shared(l->turn.storage))
-        until_us = earlier(until_us, role_wake_us(&l->role) + l->turn.clock.offset_us);
+    until_us = earlier(until_us, role_due_us(l));
     if (!role_is_active(&l->role))
         return until_us;
     if (l->turn.pause_until_us > l->now_us)

@@ -6,6 +6,8 @@
 #include <assert.h>
 
 static const int64_t RETRY_US = 500 * TIME_MS;
+/* An alerter that finds the lease free takes it sooner than this. */
+static const int64_t TOLD_US = 500 * TIME_MS;
 /* A newer build has written the stream. Only a newer snapshot that this build can read helps. */
 static const int64_t UNREADABLE_US = TIME_MINUTE;
 
@@ -97,7 +99,11 @@ static void tell(struct role *r, const struct err *why)
         return;
     }
     notices_back(r->notices, r->boot_us);
-    if (r->now == STORAGE_STANDBY && !r->is_told) {
+    if (r->now == STORAGE_ACTIVE)
+        r->standby_us = 0;
+    else if (r->standby_us == 0)
+        r->standby_us = r->boot_us;
+    else if (!r->is_told && r->boot_us - r->standby_us >= TOLD_US) {
         notices_standby(r->notices, term_of(r));
         r->is_told = true;
     }

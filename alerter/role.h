@@ -16,11 +16,12 @@ struct role {
     struct dispatch *dispatch;
     struct notices *notices;
     enum storage_role now;
-    bool is_leaving;  /* set by the loop at the end: it does not become active any more */
-    bool is_told;     /* the log tells that it stands by */
-    int64_t epoch;    /* of the lease by which the turn is active */
-    int64_t boot_us;  /* of this step */
-    int64_t retry_us; /* after a failure: when to read the storage again */
+    bool is_leaving;    /* set by the loop at the end: it does not become active any more */
+    bool is_told;       /* the log tells that it stands by */
+    int64_t standby_us; /* since when it does, 0: it does not */
+    int64_t epoch;      /* of the lease by which the turn is active */
+    int64_t boot_us;    /* of this step */
+    int64_t retry_us;   /* after a failure: when to read the storage again */
 };
 
 /* Finds out the role and acts on it: reads the entries of the active alerter, activates the turn or

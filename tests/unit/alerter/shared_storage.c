@@ -282,13 +282,11 @@ static int shared_tend(struct storage *s, int64_t now_us, enum storage_role *rol
         away(err);
         return 0;
     }
-    if (s->stands_by && shared.holder == side)
-        shared.holder = NULL;
-    if (shared.holder == side && side->epoch != shared.epoch) {
+    *role = shared.holder == side && !s->stands_by ? STORAGE_ACTIVE : STORAGE_STANDBY;
+    if (*role == STORAGE_ACTIVE && side->epoch != shared.epoch) {
         side->epoch = shared.epoch;
         side->term.taken_at_us = shared.now_us;
     }
-    *role = shared.holder == side ? STORAGE_ACTIVE : STORAGE_STANDBY;
     side->term.epoch = shared.epoch;
     side->term.holder = shared.holder == NULL ? "" : "another one";
     side->term.last = shared_last();
