@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { TURNS = 250, SEEDS = 3, CHANNELS = 3, RULES = 3, SENDERS = 3 };
+enum { TURNS = 120, SEEDS = 3, CHANNELS = 3, RULES = 3, SENDERS = 3 };
 
 struct side {
     struct storage *s;
