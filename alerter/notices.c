@@ -173,7 +173,7 @@ void notices_active(struct notices *t, const struct storage_term *term, int64_t 
 
 void notices_lost(struct notices *t, const struct storage_term *term, size_t dropped)
 {
-    (void)t;
+    t->failing = (struct throttle){0}; /* the last turn failed because of it */
     log_warning(
         "%s has taken over: this alerter stands by; %zu %s dropped, which %s may post again",
         term->holder, dropped, text_plural(dropped, "post was", "posts were"), term->holder);

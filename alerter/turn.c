@@ -164,6 +164,7 @@ static bool are_in_force(const struct turn *t)
 
 void turn_read_rules(struct turn *t)
 {
+    const bool is_working = turn_is_active(t) && !t->needs_restore;
     const char *path = t->settings->rules_path;
     const struct rules *rules;
     struct buf text;
@@ -172,10 +173,10 @@ void turn_read_rules(struct turn *t)
         return;
     buf_close(&t->rules);
     t->rules = text;
-    t->has_new_rules = turn_is_active(t) && !are_in_force(t);
+    t->has_new_rules = is_working && !are_in_force(t);
     if (t->has_new_rules)
         describe_change(t, rules);
-    else if (turn_is_active(t))
+    else if (is_working)
         log_info("%s was read again: nothing has changed", path);
     else
         log_info("%s was read again: its rules come into force once this alerter is active", path);
@@ -306,6 +307,10 @@ int turn_restore(struct turn *t, struct err *err)
     if (rc == 0)
         rc = fold_restore(&t->fold, t->storage, err);
     t->needs_restore = rc != 0;
+    if (rc == 0 && turn_is_active(t) && !are_in_force(t) && !t->has_new_rules) {
+        snprintf(t->change, sizeof t->change, "they were read while the database was away");
+        t->has_new_rules = true;
+    }
     if (rc != 0 || !t->needs_room)
         return rc;
     t->needs_room = false;

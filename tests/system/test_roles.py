@@ -131,6 +131,24 @@ def test_an_alerter_starts_and_stops_without_the_database(site, database):
     assert not alerter.said("is not delivered")
 
 
+def test_only_the_active_alerter_binds_the_queue(site, slack, database):
+    """ZeroMQ carries the records, the database keeps the rest."""
+    queue = f"ipc://{site('queue').folder}/queue.sock"
+    workers = Workers(site, slack, database, DRAINWATCH_QUEUE=queue)
+    workers.post(3)
+    workers.wait_counted(3)
+    workers.active.kill()
+    workers.standby.wait_said("active since")
+    workers.post(1)
+    assert ", 4 in 5 minutes" in workers.wait_messages(1)[0].text
+    third = workers.start("third")
+    third.wait_said("standing by: ")
+    workers.standby.signal(signal.SIGTERM)
+    third.wait_said("which stopped", timeout=40)
+    workers.post(1)
+    workers.wait_counted(5)
+
+
 def test_rules_of_a_standby_come_into_force_with_its_term(workers):
     workers.site.rules.write_text(re.sub("more_than: .*", "more_than: 100", SHIPPED))
     workers.standby.signal(signal.SIGHUP)
