@@ -8,11 +8,13 @@ import pathlib
 import re
 import subprocess
 import threading
+import urllib.parse
 
 import pytest
 from zmq.utils import z85
 
 from drainwatch import ALERTER, BIN, DRAIN, INGEST, SECRET, free_port, h12, token, wait_for
+from postgres import PASSWORD, USER
 from scripting import SCRIPTS, environment
 from test_start import OTHER, SLACK_TOKEN, children_of, environ_of
 
@@ -89,6 +91,37 @@ def test_no_secret_is_an_argument_of_the_alerter_of_a_solo_run(site, slack):
         assert s.post(h12(4)) == 204
         assert len(children_of(program.process)) == 1
     assert [words for words in seen if str(ALERTER).encode() in words]
+
+
+def test_the_password_of_a_database_is_shown_nowhere(site, database):
+    """It is wrong halfway, so that the programs have something to complain about."""
+    s = site(**database.settings)
+    password = urllib.parse.quote(PASSWORD, safe="")
+    with watched_arguments() as seen:
+        programs = [s.alerter(), s.ingest()]
+        s.wait_healthy()
+        assert s.post(h12(4)) == 204
+        outputs = [run.stdout + run.stderr for run in (
+            s.run(INGEST, "--check"), s.run(ALERTER, "--check"), s.run(ALERTER, "status"),
+            s.run(ALERTER, "outbox"), s.run(ALERTER, "export"))]
+        database.cluster.sql(f"ALTER ROLE {USER} PASSWORD 'changed'")
+        try:
+            database.proxy.cut()
+            programs[1].wait_said("refuses")
+            outputs.append(s.health()[1].encode())
+            wrong = s.run(ALERTER, "status")
+            assert wrong.returncode == 1 and b"password" in wrong.stderr, wrong
+            outputs.append(wrong.stderr)
+        finally:
+            database.cluster.sql(f"ALTER ROLE {USER} PASSWORD '{PASSWORD}'")
+        for program in programs:
+            if os.geteuid() == 0:  # the environment of these programs is root's
+                assert b"DATABASE_URL=p" not in environ_of(program.process)
+            program.stop()
+            outputs += [line.encode() for line in program.lines + program.errors]
+    ours = [words for words in seen if str(BIN).encode() in words]  # this test's psql has it
+    for secret in (PASSWORD.encode(), password.encode()):
+        assert not [one for one in [*outputs, *ours] if secret in one]
 
 
 @pytest.fixture
