@@ -134,7 +134,7 @@ def spy(tmp_path):
                     f"printf '%s ' \"$0\" \"$@\" >>'{calls}'\necho >>'{calls}'\n"
                     f"real=$(PATH=${{PATH#'{folder}:'}} type -P \"${{0##*/}}\")\nexec \"$real\" \"$@\"\n")
     note.chmod(0o755)
-    for place in os.environ["PATH"].split(":"):
+    for place in filter(lambda place: os.access(place, os.R_OK | os.X_OK), os.environ["PATH"].split(":")):
         for command in pathlib.Path(place).glob("*"):
             if not (folder / command.name).exists():
                 (folder / command.name).symlink_to(note)
