@@ -5,7 +5,7 @@ _drainwatch() {
     local program=${1##*/} word=$2 previous=$3 command='' commands options
     case $program in
     drainwatch-ingest) commands='scan help' ;;
-    *) commands='status outbox export replay test help' ;;
+    *) commands='status outbox export move replay test help' ;;
     esac
     [ "$COMP_CWORD" = 1 ] || command=${COMP_WORDS[1]}
     case $command in
