@@ -125,6 +125,7 @@ def goes_on(c, taken):
     assert c.total() == taken + 1
 
 
+@pytest.mark.sqlite
 def test_a_full_spool(counting):
     c = counting(DRAINWATCH_SPOOL_MAX_BYTES="512KiB")
     c.ingest()
