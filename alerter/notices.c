@@ -171,12 +171,15 @@ void notices_active(struct notices *t, const struct storage_term *term, int64_t 
                  term->was_released ? "stopped" : "was gone or silent");
 }
 
-void notices_lost(struct notices *t, const struct storage_term *term, size_t dropped)
+void notices_lost(struct notices *t, size_t dropped)
 {
     t->failing = (struct throttle){0}; /* the last turn failed because of it */
-    log_warning(
-        "%s has taken over: this alerter stands by; %zu %s dropped, which %s may post again",
-        term->holder, dropped, text_plural(dropped, "post was", "posts were"), term->holder);
+    if (dropped == 0)
+        log_warning("another alerter has taken over: this one stands by");
+    else
+        log_warning("another alerter has taken over: this one stands by; %zu %s dropped, which "
+                    "the other one may post again",
+                    dropped, text_plural(dropped, "post was", "posts were"));
 }
 
 void notices_away(struct notices *t, const char *why, uint64_t waits, int64_t boot_us)

@@ -83,8 +83,8 @@ static void lose(struct role *r)
     const size_t dropped = dispatch_drop(r->dispatch);
 
     turn_deactivate(r->turn);
-    notices_lost(r->notices, term_of(r), dropped);
-    r->is_told = true;
+    notices_lost(r->notices, dropped);
+    r->is_told = false; /* who has taken over shows later */
 }
 
 static void tell(struct role *r, const struct err *why)

@@ -291,7 +291,7 @@ static int make_room(struct turn *t, struct err *err)
     if (!won && saved)
         won = free_room(t);
     if (won) {
-        log_warning("the disk is full: dropped the oldest history to go on (free some space, or "
+        log_warning("there was no room: dropped the oldest history to go on (free some space, or "
                     "lower DRAINWATCH_HISTORY_MAX_BYTES)");
         t->pause_until_us = 0;
     }

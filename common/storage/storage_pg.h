@@ -85,6 +85,7 @@ struct storage_pg {
     int64_t poll_us;   /* when the next one is due */
     int64_t beat_us;   /* no beat before this */
     int64_t alive_us;  /* when to tell the others that this alerter lives */
+    bool may_not_write;
     int64_t house_us;
     struct storage_term term;
     char term_holder[STORAGE_PG_NAME_SIZE];

@@ -254,8 +254,11 @@ static int watch(struct storage_pg *st, struct err *err)
 
 /* ---- The functions of the table ---- */
 
+/* A standby that may not write could not take over. */
 static int tell_alive(struct storage_pg *st, struct err *err)
 {
+    int rc;
+
     if (st->now_us < st->alive_us)
         return 0;
     st->alive_us = st->now_us + ALIVE_US;
@@ -263,7 +266,11 @@ static int tell_alive(struct storage_pg *st, struct err *err)
     pg_put_text(st->args, st->holder);
     pg_put_text(st->args, DRAINWATCH_VERSION);
     pg_put_i64(st->args, st->read_to);
-    return storage_pg_run(st, &alive, NULL, err);
+    rc = storage_pg_run(st, &alive, NULL, err);
+    st->may_not_write = rc == ERR_FULL || rc == ERR_INPUT;
+    if (st->may_not_write)
+        st->why = *err;
+    return rc;
 }
 
 static int keep_house(struct storage_pg *st, struct err *err)
@@ -356,8 +363,8 @@ int storage_pg_tend(struct storage *s, int64_t now_us, enum storage_role *role, 
 
     st->now_us = now_us;
     rc = step(st, err);
-    *role = st->role;
-    if (st->role == STORAGE_AWAY)
+    *role = st->role == STORAGE_STANDBY && st->may_not_write ? STORAGE_AWAY : st->role;
+    if (*role == STORAGE_AWAY)
         *err = st->why;
     return rc == ERR_IO || rc == ERR_NOMEM ? rc : 0;
 }

@@ -99,7 +99,7 @@ def test_an_alerter_that_is_gone_or_frozen_is_replaced(workers, number):
     assert len(workers.slack.delivered) == 1
     if number == signal.SIGSTOP:
         workers.active.signal(signal.SIGCONT)
-        workers.active.wait_said("has taken over: this alerter stands by")
+        workers.active.wait_said("has taken over: this one stands by")
         workers.standby.signal(signal.SIGTERM)
         workers.post(1)
         workers.wait_counted(9)

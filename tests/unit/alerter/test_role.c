@@ -358,7 +358,7 @@ UNIT_TEST(a_take_over_keeps_windows_and_cooldowns)
     assert_int_equal(shared_rows(), 1);
     assert_int_equal(posts(t), 1);
     assert_counted_once(t, a);
-    assert_said(t, "has taken over: this alerter stands by", 1);
+    assert_said(t, "has taken over: this one stands by", 1);
 }
 
 UNIT_TEST(a_turn_that_was_kept_although_its_answer_was_lost_is_not_repeated)
@@ -462,7 +462,7 @@ UNIT_TEST(an_outcome_that_was_not_committed_is_dropped_with_the_lease)
     give(t, b);
     step(t, a);
     assert_false(outbox_unsaved(a->turn.outbox));
-    assert_said(t, "1 post was dropped, which another one may post again", 1);
+    assert_said(t, "1 post was dropped, which the other one may post again", 1);
     go_on(t, b);
     assert_int_equal(posts(t), 2);
     go_on(t, a);

@@ -861,6 +861,23 @@ UNIT_TEST(an_alerter_starts_while_the_database_is_away)
     assert_int_equal(open_at("postgres://user:hush@127.0.0.1:1/db", true, "one", &a), ERR_AWAY);
 }
 
+/* Its log would else call it a standby for ever. */
+UNIT_TEST(a_standby_that_may_not_write_is_none)
+{
+    struct alerter a = open_active("one");
+    struct alerter b = open_standby("two");
+
+    database_sql("REVOKE INSERT ON " TABLE("alerters") " FROM drainwatch");
+    live_until(&b, STORAGE_AWAY);
+    assert_non_null(strstr(err.text, "may not write"));
+    live(&b, TIME_S);
+    assert_int_equal(b.role, STORAGE_AWAY);
+    database_sql("GRANT INSERT ON " TABLE("alerters") " TO drainwatch");
+    live_until(&b, STORAGE_STANDBY);
+    storage_close(b.s);
+    storage_close(a.s);
+}
+
 UNIT_TEST(a_full_database_keeps_the_turn_out_and_nothing_else)
 {
     struct alerter a = open_active("one");
@@ -1036,6 +1053,7 @@ int main(void)
         TEST(a_push_without_a_notification_is_found_within_a_second),
         TEST(ingests_read_refusals_and_trouble),
         TEST(an_alerter_starts_while_the_database_is_away),
+        TEST(a_standby_that_may_not_write_is_none),
         TEST(a_full_database_keeps_the_turn_out_and_nothing_else),
         TEST(a_schema_that_is_gone_ends_the_alerter),
         TEST(texts_that_are_no_utf8_are_stored_printable),
