@@ -119,8 +119,10 @@ class Program:
 
     def _read(self, stream, lines):
         rest, more = b"", True
+        ready = select.poll()  # select takes no descriptor above 1023
+        ready.register(stream, select.POLLIN)
         while more:
-            select.select([stream], [], [])
+            ready.poll()
             with self._reading:  # bytes that left the pipe are in the list
                 data = os.read(stream.fileno(), 1 << 16)
                 more = bool(data)
@@ -133,7 +135,7 @@ class Program:
     def _catch_up(self):
         """Waits until the pipes are empty."""
         end = time.monotonic() + PATIENCE
-        pipes = (self.process.stdout, self.process.stderr)
+        pipes = [pipe for pipe in (self.process.stdout, self.process.stderr) if not pipe.closed]
         while any(struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"    "))[0]
                   for pipe in pipes) and time.monotonic() < end:
             time.sleep(0.001)
@@ -160,6 +162,9 @@ class Program:
     def drain(self):
         for thread in self._threads:
             thread.join(PATIENCE)
+        if not any(thread.is_alive() for thread in self._threads):
+            self.process.stdout.close()
+            self.process.stderr.close()
 
     def cpu_seconds(self):
         """What the process used of the processors so far."""
