@@ -162,8 +162,8 @@ UNIT_TEST(no_app_stands_behind_the_groups_of_another)
     struct digest *d = new_digest("/0", 90);
     struct made m;
 
-    for (int i = 1; i < 20; i++)
-        add(d, (const char *[]){"/a", "/b", "/c", "/d", "/e", "/f"}[i % 6], (uint64_t)(90 + i), 0);
+    for (uint64_t i = 1; i < 20; i++)
+        add(d, (const char *[]){"/a", "/b", "/c", "/d", "/e", "/f"}[i % 6], 90 + i, 0);
     assert_int_equal(digest_add(d, alert(&m, "blog", "/", 2), 0), 0);
     assert_int_equal(digest_add(d, alert(&m, "blog", "/x", 1), 0), 0);
     assert_apps(d, 2, "shop 109, shop 108, shop 107, blog 2, blog 1");
