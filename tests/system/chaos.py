@@ -448,6 +448,18 @@ class Chaos:
             assert [i for i in seen if i in set(order)] == order, f"out of order in {channel}"
 
 
+def report(one):
+    """Runs it, prints its figures as JSON, and returns the exit code."""
+    try:
+        one.run()
+    except AssertionError as fault:
+        print(f"FAILED: {fault}", file=sys.stderr)
+        return 1
+    finally:
+        print(json.dumps(one.result))
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -464,15 +476,8 @@ def main():
             sys.exit(f"{program}: not there (build it, or set DRAINWATCH_BIN)")
 
     def run(folder):
-        chaos = Chaos(folder, args.seed, args.seconds, args.queue, args.history,
-                      args.slow_disk)
-        try:
-            print(json.dumps(chaos.run()))
-        except AssertionError as fault:
-            print(json.dumps(chaos.result))
-            print(f"FAILED: {fault}", file=sys.stderr)
-            return 1
-        return 0
+        return report(Chaos(folder, args.seed, args.seconds, args.queue, args.history,
+                            args.slow_disk))
 
     if args.folder:
         os.mkdir(args.folder)

@@ -15,7 +15,6 @@ and exits 0 if every check passed.
 """
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -24,7 +23,7 @@ import sys
 import tempfile
 import time
 
-from chaos import NEAR_S, RULES, Chaos, Life
+from chaos import NEAR_S, RULES, Chaos, Life, report
 from drainwatch import wait_for
 from postgres import Cluster
 from proxy import Proxy
@@ -232,15 +231,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=120, help="of chaos; the end takes longer")
     args = parser.parse_args()
     with Cluster(fsync=True) as cluster, tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        chaos = PostgresChaos(folder, cluster, args.seed, args.seconds)
-        try:
-            chaos.run()
-        except AssertionError as fault:
-            print(f"FAILED: {fault}", file=sys.stderr)
-            return 1
-        finally:
-            print(json.dumps(chaos.result))
-    return 0
+        return report(PostgresChaos(folder, cluster, args.seed, args.seconds))
 
 
 if __name__ == "__main__":

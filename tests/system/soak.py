@@ -19,7 +19,6 @@ and exits 0 if every check passed.
 """
 
 import argparse
-import json
 import os
 import random
 import statistics
@@ -29,7 +28,7 @@ import threading
 import time
 
 from alerting import rss_kb, rule
-from chaos import STUBBORN, Chaos, marker
+from chaos import STUBBORN, Chaos, marker, report
 from counting import SmallDisk
 from drainwatch import RawClient, frame, inspectable, now
 from logplex import Frame, LogplexDrain
@@ -191,15 +190,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=60, help="the end takes longer")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        soak = Soak(folder, args.seed, args.minutes)
-        try:
-            soak.run()
-        except AssertionError as fault:
-            print(f"FAILED: {fault}", file=sys.stderr)
-            return 1
-        finally:
-            print(json.dumps(soak.result))
-    return 0
+        return report(Soak(folder, args.seed, args.minutes))
 
 
 if __name__ == "__main__":
