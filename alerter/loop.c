@@ -164,7 +164,7 @@ static int wait(struct loop *l, struct err *err)
                          err);
 }
 
-/* Takes a turn, posts what it decided, and acks. */
+/* Takes a turn, posts the alerts that were decided, and acks. */
 static int work(struct loop *l, struct err *err)
 {
     enum turn_result result;

@@ -1,6 +1,6 @@
 /* Which of several alerters may post: decides when a standby may take the lease, and for how long
- * its holder may go on. It knows no database: the storage reports what it sees, with its own steady
- * clock in µs, and the clocks of two machines are never compared.
+ * its holder may go on. It knows no database: the storage reports each look at the lease, with its
+ * own steady clock in µs. The clocks of two machines are never compared.
  *
  * The holder raises the lease's beat with each fenced statement, once a second at least. It begins
  * a post only within LEASE_POST_US of the sending of the last fenced statement that succeeded. A

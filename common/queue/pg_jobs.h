@@ -25,7 +25,7 @@ struct pg_jobs_options {
 
 enum pg_job_kind {
     PG_JOB_CONNECT,  /* closes an old connection, opens one, and registers */
-    PG_JOB_REGISTER, /* shows that the sender lives, and asks for what is known of it */
+    PG_JOB_REGISTER, /* shows that the sender lives, and fills pg_known */
     PG_JOB_PUSH,
 };
 

@@ -313,7 +313,7 @@ static void halve_kept(struct sender *s)
     s->kept = s->kept > half ? s->kept : half;
 }
 
-/* The peer has less than it acked. What was kept of the rest is sent again. */
+/* The peer has lost records that it acked. The ones that are still here are sent again. */
 static int take_back(struct sender *s, int64_t position, int64_t now_us, struct err *err)
 {
     int64_t from = position > s->trimmed ? position : s->trimmed;

@@ -307,15 +307,15 @@ bool storage_in_transaction(const struct storage *s);
  *
  * Times are clock_boot_us. If the storage has one owner, that one is always active. */
 
-/* True if several alerters may share it. Such a storage opens also while it cannot be reached, and
- * what it holds can be used from the first storage_restore on. */
+/* True if several alerters may share it. Such a storage opens also while it cannot be reached. Its
+ * contents can be used from the first storage_restore on. */
 bool storage_is_shared(const struct storage *s);
 /* Once in a turn of the loop, outside of a transaction: connects, beats, watches the lease, takes
  * it. Any error is one after which the alerter cannot go on. With STORAGE_AWAY it returns 0, and
  * err->text is the reason. */
 int storage_tend(struct storage *s, int64_t now_us, enum storage_role *role, struct err *err);
-/* Reads anew what is stored, after a transaction that failed and when the role changed. The caller
- * then builds its engine anew, or follows. ERR_AWAY: not now. */
+/* Reads the stored state again, after a transaction that failed and when the role changed. The
+ * caller then builds its engine anew, or follows. ERR_AWAY: not now. */
 int storage_restore(struct storage *s, struct err *err);
 /* Readable if storage_tend has something to do, -1: never; and when it has without that. */
 int storage_fd(const struct storage *s);

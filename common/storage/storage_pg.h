@@ -195,7 +195,7 @@ int storage_pg_source_send(struct storage_pg *st, bool *sent, struct err *err);
 void storage_pg_source_receive(struct storage_pg *st);
 void storage_pg_source_notify(struct storage_pg *st); /* a notification came */
 int64_t storage_pg_source_wake_us(const struct storage_pg *st);
-/* Forgets what was read: the role or the rows have changed. */
+/* Forgets the pushes that were read, because the role or the rows have changed. */
 void storage_pg_source_drop(struct storage_pg *st);
 /* Gives the room of deleted pushes back, if there are many. */
 int storage_pg_source_clean(struct storage_pg *st, struct err *err);

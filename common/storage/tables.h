@@ -2,8 +2,8 @@
  * backings use them: SQLite in its file, PostgreSQL in a copy in memory of the rows that are needed
  * often, so that the order of the outbox is the same on both.
  *
- * A backing's struct begins with a struct tables. All functions that take a struct storage are
- * functions of a struct storage_ops, and storage.h tells what they do. */
+ * A backing's struct begins with a struct tables. All functions that take a struct storage fill
+ * a struct storage_ops; storage.h has their contracts. */
 #ifndef DRAINWATCH_COMMON_STORAGE_TABLES_H
 #define DRAINWATCH_COMMON_STORAGE_TABLES_H
 

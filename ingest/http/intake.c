@@ -171,7 +171,7 @@ int intake_add(struct intake *in, struct intake_body *b, const char *drain)
     return 0;
 }
 
-/* The drain with what it has had in this turn. */
+/* Begins the count of the drain's bytes anew if this is another turn. */
 static struct intake_drain *drain_in_turn(const struct intake *in, struct intake_drain *d)
 {
     if (d->turn != in->turn) {
