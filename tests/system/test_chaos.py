@@ -414,6 +414,7 @@ def checkpoint(path):
     db.close()
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("how", DAMAGES)
 def test_a_damaged_journal_of_ingest(counting, how):
     c = counting()
