@@ -8,11 +8,14 @@
 #include "ingest/http/routes.h"
 
 #include <assert.h>
+#include <linux/tcp.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -26,7 +29,7 @@ enum {
      * at once for as long as the connection lasts. After so many runs in which nothing came we look
      * for such a connection and end it. */
     STUCK_RUNS = 32,
-    PROBES_MAX = 200, /* of one request: each takes room */
+    PROBES_MAX = 200, /* of one body: each takes room */
 };
 
 /* The other end of a connection. */
@@ -34,9 +37,11 @@ struct peer {
     struct client client;
     struct MHD_Connection *connection;
     struct framing_target target; /* of the request whose head is coming */
-    bool is_chunked;              /* the request that is coming */
-    uint64_t probed_bytes;        /* body_bytes at the last probe */
-    unsigned probes;              /* of this request */
+    bool is_chunked;              /* the request that is coming; it is the connection's last */
+    uint64_t looked_bytes;        /* body_bytes at the last look */
+    uint64_t arrived_bytes;       /* of the connection, at the last look */
+    bool has_room;                /* for more than these bytes, as a probe found */
+    unsigned probes;
 };
 
 struct server {
@@ -80,18 +85,40 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **s
     }
 }
 
+/* The bytes that came over the connection, read or not. */
+static uint64_t count_arrived(const struct peer *p)
+{
+    struct tcp_info info = {.tcpi_bytes_received = 0};
+    socklen_t n = sizeof info;
+
+    getsockopt(p->client.fd, IPPROTO_TCP, TCP_INFO, &info, &n);
+    return info.tcpi_bytes_received > 0 ? info.tcpi_bytes_received : p->arrived_bytes + 1;
+}
+
+/* Whether the connection is to be probed: its body does not go on, and bytes have come since a
+ * probe found room, or since the last look, when they may not have been read. So nobody else can
+ * use up the probes of a body that waits. */
+static bool is_suspect(struct peer *p)
+{
+    uint64_t arrived = count_arrived(p);
+    bool is_quiet = arrived == p->arrived_bytes;
+    bool goes_on = p->client.body_bytes != p->looked_bytes;
+    bool had_room = p->has_room;
+
+    p->arrived_bytes = arrived;
+    p->looked_bytes = p->client.body_bytes;
+    p->has_room = is_quiet && !goes_on;
+    return !goes_on && !(is_quiet && had_room);
+}
+
 /* Whether libmicrohttpd's buffer of the connection is full of bytes that it cannot use. It gives
  * room for one more value unless its read buffer fills the pool; no value of this kind is read. */
 static bool is_stuck(struct peer *p)
 {
-    bool is_waiting = p->client.step == CLIENTS_BODY && p->is_chunked &&
-                      p->client.body_bytes == p->probed_bytes && p->probes < PROBES_MAX;
-
-    p->probed_bytes = p->client.body_bytes;
-    if (!is_waiting)
+    if (p->client.step != CLIENTS_BODY || !p->is_chunked || !is_suspect(p))
         return false;
-    p->probes++;
-    return MHD_set_connection_value(p->connection, MHD_POSTDATA_KIND, "", "") != MHD_YES;
+    return p->probes++ >= PROBES_MAX ||
+           MHD_set_connection_value(p->connection, MHD_POSTDATA_KIND, "", "") != MHD_YES;
 }
 
 static void end_stuck(struct server *s)
@@ -133,7 +160,6 @@ static struct request *begin(struct server *s, struct peer *p, const char *url, 
     r = routes_begin(&s->routes, p->connection, url, method, s->now_us, answer);
     if (r != NULL)
         clients_know(&s->clients, &p->client, request_drain(r));
-    p->probes = 0;
     clients_go_to(&s->clients, &p->client, CLIENTS_BODY);
     return r;
 }

@@ -7,6 +7,7 @@
 #include "ingest/input/input.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -377,6 +378,71 @@ static void test_a_client_that_leaves_while_its_body_waits_harms_nobody(void **s
     assert_int_equal(requests_open(server_requests(f->server)), 0);
 }
 
+/* Begins a chunked body: a line is complete, and the size of the next chunk came. */
+static int begin_chunks(struct fixture *f, const char *drain, const char *token)
+{
+    char request[512];
+    int fd = open_connection(f);
+    int n = snprintf(request, sizeof request,
+                     "POST %s?drain_token=%s HTTP/1.1\r\nHost: h\r\nLogplex-Drain-Token: %s\r\n"
+                     "Transfer-Encoding: chunked\r\n\r\n5\r\ncalm\n\r\n5",
+                     input_logplex.path, token, drain);
+
+    assert_int_equal(send(fd, request, (size_t)n, MSG_NOSIGNAL), n);
+    return fd;
+}
+
+static bool is_closed(int fd)
+{
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, MSG_DONTWAIT);
+
+    return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
+static bool is_closed_soon(struct fixture *f, int fd)
+{
+    for (int i = 0; i < RUNS_MAX && !is_closed(fd); i++)
+        server_run(f->server, 1);
+    return is_closed(fd);
+}
+
+static bool send_extension(int fd)
+{
+    static char extension[LARGE];
+
+    memset(extension, ';', sizeof extension);
+    return send(fd, extension, sizeof extension, MSG_NOSIGNAL) == sizeof extension;
+}
+
+/* A look at the connections finds the one that is stuck, however many looks there were before, and
+ * never one that waits. */
+static void test_endless_extensions_end_their_own_connections_alone(void **state)
+{
+    enum { STUCK = 300 };
+    struct fixture *f = *state;
+    int waits = begin_chunks(f, "e", TOKEN_E), drips = begin_chunks(f, "d", TOKEN), ends;
+    int silent = begin_chunks(f, "d", TOKEN);
+
+    for (int i = 0; i < STUCK; i++) {
+        int fd = begin_chunks(f, "d", TOKEN);
+
+        assert_true(send_extension(fd));
+        assert_true(is_closed_soon(f, fd));
+        close(fd);
+        (void)send(drips, ";", 1, MSG_NOSIGNAL);
+    }
+    assert_true(is_closed_soon(f, drips));
+    (void)send_extension(silent);
+    assert_true(is_closed_soon(f, silent));
+    ends = (int)send(waits, "\r\ncalm\n\r\n0\r\n\r\n", 14, MSG_NOSIGNAL);
+    assert_int_equal(ends, 14);
+    assert_int_equal(await_answer(f, waits), 204);
+    close(waits);
+    close(drips);
+    close(silent);
+}
+
 static void test_the_end_waits_for_no_body(void **state)
 {
     struct fixture *f = *state;
@@ -609,6 +675,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_large_bodies_of_one_drain_take_turns, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_client_that_leaves_while_its_body_waits_harms_nobody,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_endless_extensions_end_their_own_connections_alone,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_end_waits_for_no_body, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_end_waits_for_no_delivery, set_up, tear_down),
