@@ -8,6 +8,9 @@
 
 #define NONE SIZE_MAX
 
+/* Logplex splits lines of over 10,000 bytes. A shorter message than this one has its own end. */
+enum { WHOLE_MAX = 8000 };
+
 /* A token, and the offsets that make it a pair. */
 struct token {
     size_t start;
@@ -70,86 +73,56 @@ static char byte_before(const char *text, size_t i)
     return before > 0 ? text[before - 1] : ' ';
 }
 
-/* Whether the double quote at `i` opens a quotation if none is open. */
-static bool opens_quotation(const char *text, size_t i)
+/* Whether the double quote at `i` may be an ordinary byte if no quotation is open: 5" disk. */
+static bool may_be_inches(const char *text, size_t i)
 {
     char before = byte_before(text, i);
 
-    return !text_is_letter(before) && !text_is_digit(before);
+    return text_is_letter(before) || text_is_digit(before);
 }
 
-/* The number of backslashes directly before `i`. */
-static size_t backslashes(const char *text, size_t i)
+static bool is_behind_backslash(const char *text, size_t i)
 {
-    size_t n = 0;
-
-    while (n < i && text[i - n - 1] == '\\')
-        n++;
-    return n;
+    return i > 0 && text[i - 1] == '\\';
 }
 
-/* Takes the double quote at `i` in each of the readings. A quote behind one of these bytes ends a
- * sentence or a bracket, so it closes a quotation that may be open. */
-static void read_quote(struct logfmt_quotes *q, const char *text, size_t i)
+/* The offset of the first double quote from `at` on that is not behind a backslash, or `len`. */
+static size_t find_plain_quote(const char *text, size_t len, size_t at)
 {
-    static const char closers[] = ")]}.!?\"";
-    size_t n = backslashes(text, i);
-    bool opens = opens_quotation(text, i);
-
-    q->escapes = q->escapes ? n % 2 == 1 : opens;
-    q->plain = !q->plain && opens;
-    if (n > 0)
-        q->any = LOGFMT_UNKNOWN;
-    else if (q->any == LOGFMT_CLOSED)
-        q->any = opens ? LOGFMT_OPEN : LOGFMT_CLOSED;
-    else if (q->any == LOGFMT_OPEN || !opens ||
-             memchr(closers, byte_before(text, i), sizeof closers - 1) != NULL)
-        q->any = LOGFMT_CLOSED;
-}
-
-/* Whether no reading has a quotation open. */
-static bool all_closed(const struct logfmt_quotes *q)
-{
-    return !q->escapes && !q->plain && q->any == LOGFMT_CLOSED;
-}
-
-/* Whether the offset, at which the walk has no quotation open, is outside of them in each reading.
- * The readings agree before the first quote behind a backslash. */
-static bool is_outside(struct logfmt *l, size_t at)
-{
-    struct logfmt_quotes *q = &l->quotes;
     const char *quote;
 
-    if (at <= l->first_unclear)
-        return true;
-    while (q->at < at && (quote = memchr(l->text + q->at, '"', at - q->at)) != NULL) {
-        read_quote(q, l->text, (size_t)(quote - l->text));
-        q->at = (size_t)(quote - l->text) + 1;
+    while (at < len && (quote = memchr(text + at, '"', len - at)) != NULL) {
+        at = (size_t)(quote - text);
+        if (!is_behind_backslash(text, at))
+            return at;
+        at++;
     }
-    q->at = at;
-    return all_closed(q);
+    return len;
 }
 
-/* The offset of the first double quote behind a backslash, or `len`. */
-static size_t find_unclear(const char *text, size_t len)
+/* The offset behind the message's last quote, to which text may be quoted from the unclear quote at
+ * `at` on, or `len` + 1 if the rest may be quoted, too. */
+static size_t unclear_end(const char *text, size_t len, size_t at, bool *cut)
 {
-    const char *at = memchr(text, '\\', len), *end = text + len;
+    size_t last = (size_t)((const char *)memrchr(text, '"', len) - text);
+    bool ends = len < WHOLE_MAX && !is_behind_backslash(text, last);
 
-    while (at != NULL && at + 1 < end && at[1] != '"')
-        at = memchr(at + 1, '\\', (size_t)(end - at - 1));
-    return at == NULL || at + 1 == end ? len : (size_t)(at + 1 - text);
+    *cut = !ends || find_plain_quote(text, last, at) < last;
+    return ends ? last + 1 : len + 1;
 }
 
-/* The offset behind the quote that closes the one at `open`, or `len` + 1 if none does. */
-static size_t quotation_end(const char *text, size_t len, size_t open)
+/* The offset behind the quotation that the quote at `open` opens, or `len` + 1 if nothing closes
+ * it. It is cut if it may end elsewhere. */
+static size_t quotation_end(const char *text, size_t len, size_t open, bool *cut)
 {
-    for (size_t i = open + 1; i < len; i++) {
-        if (text[i] == '"')
-            return i + 1;
-        if (text[i] == '\\')
-            i++;
-    }
-    return len + 1;
+    const char *close = memchr(text + open + 1, '"', len - open - 1);
+
+    if (is_behind_backslash(text, open) || may_be_inches(text, open))
+        return unclear_end(text, len, open, cut);
+    if (close != NULL && close[-1] == '\\')
+        return unclear_end(text, len, (size_t)(close - text), cut);
+    *cut = close == NULL;
+    return *cut ? len + 1 : (size_t)(close - text) + 1;
 }
 
 /* The same for a single quote, or 0 if it is an ordinary byte: a quotation ends before white space
@@ -198,18 +171,16 @@ static size_t begin_value(struct logfmt *l, struct token *t, size_t at)
     return t->quote_end > 0 ? t->quote_end : at;
 }
 
-/* Passes the quotation that the double quote at `i` opens, if it opens one. */
+/* Passes the quotation that the double quote at `i` opens. */
 static size_t pass_quote(const struct logfmt *l, struct token *t, size_t i)
 {
-    size_t end;
+    bool cut;
+    size_t end = quotation_end(l->text, l->len, i, &cut);
 
-    if (!opens_quotation(l->text, i))
-        return i + 1;
-    end = quotation_end(l->text, l->len, i);
     if (i == t->value)
         t->quote_end = end;
-    t->cut = end > l->len;
-    return t->cut ? l->len : end;
+    t->cut = t->cut || cut;
+    return end < l->len ? end : l->len;
 }
 
 /* Reads the token that begins at `i`, or goes on there. */
@@ -315,39 +286,32 @@ static bool read_pair(struct logfmt *l, struct logfmt_pair *out)
 
 void logfmt_begin(struct logfmt *l, const char *text, size_t len)
 {
-    *l = (struct logfmt){.text = text, .len = len, .first_unclear = find_unclear(text, len)};
+    *l = (struct logfmt){.text = text, .len = len};
 }
 
 bool logfmt_next(struct logfmt *l, struct logfmt_pair *out)
 {
     while (l->at < l->len) {
-        size_t start = l->at;
-
-        if (is_space(l->text[start])) {
+        if (is_space(l->text[l->at]))
             l->at++;
-        } else if ((read_plain(l, out) || read_pair(l, out)) && is_outside(l, start)) {
-            out->cut = out->cut || !is_outside(l, l->at);
+        else if (read_plain(l, out) || read_pair(l, out))
             return true;
-        }
     }
     return false;
 }
 
 void logfmt_hide_quoted(const char *text, size_t len, char *out)
 {
-    struct logfmt_quotes q = {0};
-    bool shown = true;
+    size_t at = 0, end;
+    const char *quote;
+    bool cut;
 
     memcpy(out, text, len);
-    for (size_t i = 0; i < len; i++) {
-        bool was_shown = shown;
-
-        if (text[i] == '"') {
-            read_quote(&q, text, i);
-            shown = all_closed(&q);
-        }
-        if (!was_shown && (text[i] != '"' || !shown))
-            out[i] = 1;
+    for (; at < len && (quote = memchr(text + at, '"', len - at)) != NULL; at = end) {
+        at = (size_t)(quote - text) + 1;
+        end = quotation_end(text, len, at - 1, &cut);
+        if (end > at)
+            memset(out + at, 1, end - 1 - at);
     }
 }
 

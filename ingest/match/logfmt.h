@@ -16,26 +16,15 @@ struct logfmt_pair {
     struct line_text key;
     struct line_text value;   /* with its quotes */
     struct line_text content; /* without the quotes around it */
-    bool cut;                 /* a quotation may be open behind the value: its end is not known */
-};
-
-/* How the double quotes of a message can be read once one stands behind a backslash. Loggers
- * disagree: some escape quotes and backslashes, some escape quotes alone, some escape nothing. */
-struct logfmt_quotes {
-    size_t at;    /* the quotes before this offset are read */
-    bool escapes; /* a quotation is open if a backslash escapes the byte behind it */
-    bool plain;   /* a quotation is open if a backslash means nothing */
-    enum { LOGFMT_CLOSED, LOGFMT_OPEN, LOGFMT_UNKNOWN } any; /* if each \" may be either */
+    bool cut;                 /* the value's end is not known */
 };
 
 /* A walk over the pairs of one message, in a time that grows with its length. */
 struct logfmt {
     const char *text;
     size_t len;
-    size_t at;            /* the next token */
-    size_t unclosed;      /* no single quote before this offset opens a quotation that ends */
-    size_t first_unclear; /* the first \", or the message's end */
-    struct logfmt_quotes quotes;
+    size_t at;       /* the next token */
+    size_t unclosed; /* no single quote before this offset opens a quotation that ends */
 };
 
 /* Begins a walk. The text is the caller's and must outlive it. */
@@ -46,11 +35,12 @@ void logfmt_begin(struct logfmt *l, const char *text, size_t len);
  * Tokens end at white space outside of quotes; a token with a '=' is a pair. So are three tokens
  * KEY, a lone '=', and a VALUE without a '=', with spaces between them.
  *
- * A double quote opens a quotation at the start of a token and behind punctuation (`=`, `[`, …),
- * but not behind a letter or digit (5" disk). The next one closes it; if there is none, all the
- * rest is quoted. Behind a backslash a quote can be read in three ways (struct logfmt_quotes). A
- * pair counts only if it begins outside of quotations in all of them. If one of them has a
- * quotation open at its end, it is cut.
+ * A double quote opens a quotation, and the next one closes it. If there is none, all the rest is
+ * quoted. A quote is unclear behind a backslash, because loggers disagree on its meaning, and if it
+ * opens a quotation directly behind a letter or digit (b"x", 5" disk). From an unclear quote up to
+ * the message's last one all text may be quoted. So may the rest, if the last quote stands behind a
+ * backslash, or the message is so long that Logplex may have split it. A pair counts only if it
+ * begins where no text may be quoted. It is cut if its value may end in several places.
  *
  * A single quote opens a quotation only directly behind the '=' of a pair, and only if a single
  * quote before white space or the message's end closes it before any double quote and before the

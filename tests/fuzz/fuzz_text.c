@@ -82,9 +82,11 @@ static void check_pairs(const char *bytes, size_t n)
 {
     struct logfmt_pair pair;
     const char *end = bytes;
+    char *unquoted = feed_copy((const uint8_t *)bytes, n);
     struct logfmt pairs;
     size_t before = 0;
 
+    logfmt_hide_quoted(bytes, n, unquoted);
     logfmt_begin(&pairs, bytes, n);
     for (; logfmt_next(&pairs, &pair); before = pairs.at) {
         assert(pairs.at > before && pairs.at <= n && pair.key.data >= end);
@@ -92,11 +94,13 @@ static void check_pairs(const char *bytes, size_t n)
         assert(lies_in(pair.value.data, pair.value.len, bytes, n));
         assert(lies_in(pair.content.data, pair.content.len, pair.value.data, pair.value.len));
         assert(pair.key.len > 0 && pair.key.data[0] != '"');
+        assert(pair.key.data[0] == unquoted[pair.key.data - bytes]);
         assert(memchr(pair.key.data, '=', pair.key.len) == NULL ||
                memchr(pair.key.data, '"', pair.key.len) != NULL);
         end = pair.value.data + pair.value.len;
     }
     assert(pairs.at <= n);
+    free(unquoted);
 }
 
 static void check_line(const char *bytes, size_t n)

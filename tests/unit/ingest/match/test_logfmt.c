@@ -42,6 +42,9 @@ UNIT_TEST(test_found)
         "path=\"/a\\\" b\" code=H12",
         "path=\"\" code=H12",
         "5\" disk code=H12", /* an inch is no quotation */
+        "a 5\" disk is not 3\" code=H12",
+        "code=H12 ua=b\"x\" y",
+        "ua=b\"x\" code=H12",
         "(\"x y\") code=H12",
         "a=\"b c\"d code=H12",
         "\"quoted\" code=H12",
@@ -73,6 +76,7 @@ UNIT_TEST(test_found)
         "path=\"a\\b\" code=H12",
         "code=H12 path=\"/\\\" fwd=\"1.2.3.4\"",
         "path=\"/\\\" host=a fwd=\"1.2.3.4\" code=H12",
+        "code=H12 a=b\"c\" d=\"\\\"\"",
     };
 
     for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
@@ -133,6 +137,14 @@ static const char *const without_the_pair[] = {
     "host='a fwd=\"' code=H12 \" dyno=web.1", /* a visitor's single quotes change nothing */
     "host='a' fwd=\"' code=H12 '\" dyno=web.1",
     "path=\"/ code = H12 \"",
+    /* A quote behind a letter may open a quotation. */
+    "ua=b\"x code=H12 \"",
+    "ua=b\"x \" ref=\" code=H12 \"",
+    "200\"GET /? code=H12 HTTP/1.1\"",
+    "a 5\" disk code=H12 of 5\"",
+    "5\" disk code=H12 path=\"/\"",
+    "5\" disk ua=\"x code=H12 \"",
+    "5\33[m\" disk code=H12 of 5\"",
     /* A quote behind a backslash can be read in several ways. */
     "path=\"a\\\\\" code=H12",
     "path=\"/\\\" host=a fwd=\" code=H12 , 1.2.3.4\" dyno=web.1",
@@ -140,6 +152,10 @@ static const char *const without_the_pair[] = {
     "\"x\\\" \"- code=H12 \"",
     "\"x\\\" \"\\\" \\\" \\\\\" code=H12 \"",
     "\"x\\\"\" , code=H12 ,\"",
+    "\"\\\" x\\\"\"- code=H12 \"",
+    "[x\\\"]\" code=H12 \"",
+    "[x\\\"] code=H12 \\\"",
+    "msg=\"say \\\"hi\\\"\" code=H12 user=\"x\"",
     "code=\"\\\" host=a fwd=\" code=H12 \"",
 };
 
@@ -209,96 +225,114 @@ static size_t plain_single_end(const char *s, size_t n, size_t i)
     return i;
 }
 
-/* Where the token at `i` ends, a byte at a time, as the header says. `equals` is its first '='
- * outside of quotes. A `value` may begin with a single quotation. */
-static size_t plain_token_end(const char *s, size_t n, size_t i, bool value, size_t *equals,
+/* A message, and for each byte whether it may be quoted. */
+struct plain {
+    const char *s;
+    size_t n;
+    bool quoted[25];
+    bool open;      /* a quotation may be open at the end */
+    size_t unclear; /* the first unclear quote */
+    bool cut;       /* a quotation with that quote may end in several places */
+};
+
+static bool plain_is_unclear(const struct plain *p, size_t i, bool open)
+{
+    char before = i > 0 ? p->s[i - 1] : ' ';
+
+    return before == '\\' || (!open && memchr("Xc1", before, 3) != NULL);
+}
+
+static void plain_read_unclear(struct plain *p, size_t unclear, size_t last)
+{
+    p->unclear = unclear;
+    p->open = last > 0 && p->s[last - 1] == '\\';
+    for (size_t i = unclear; i < p->n; i++) {
+        p->quoted[i] = i <= last || p->open;
+        p->cut |= p->s[i] == '"' && i < last && (i == 0 || p->s[i - 1] != '\\');
+    }
+}
+
+/* Reads the quotes a byte at a time, as the header says. */
+static struct plain plain_read(const char *s, size_t n)
+{
+    struct plain p = {.s = s, .n = n, .unclear = SIZE_MAX};
+    size_t last = 0;
+
+    for (size_t i = 0; i < n; i++)
+        last = s[i] == '"' ? i : last;
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] == '"' && plain_is_unclear(&p, i, p.open)) {
+            plain_read_unclear(&p, i, last);
+            break;
+        }
+        p.quoted[i] = p.open || s[i] == '"';
+        p.open ^= s[i] == '"';
+    }
+    return p;
+}
+
+/* Where the token at `i` ends. `equals` is its first '=' outside of quotes. A `value` may begin
+ * with a single quotation. */
+static size_t plain_token_end(const struct plain *p, size_t i, bool value, size_t *equals,
                               bool *cut)
 {
-    bool quoted = false, escaped = false;
+    size_t start = i;
 
     *equals = SIZE_MAX;
-    for (size_t start = i; i < n && (quoted || !is_white(s[i])); i++) {
-        if (quoted) {
-            quoted = escaped || s[i] != '"';
-            escaped = !escaped && s[i] == '\\';
-        } else if (s[i] == '"') {
-            quoted = i == start || strchr("Xc1", s[i - 1]) == NULL;
-        } else if (s[i] == '\'' && (value ? i == start : i > 0 && i - 1 == *equals)) {
-            i = plain_single_end(s, n, i);
-        } else if (s[i] == '=' && *equals == SIZE_MAX) {
+    for (; i < p->n && (p->quoted[i] || !is_white(p->s[i])); i++) {
+        if (p->quoted[i])
+            continue;
+        if (p->s[i] == '\'' && (value ? i == start : i > 0 && i - 1 == *equals))
+            i = plain_single_end(p->s, p->n, i);
+        else if (p->s[i] == '=' && *equals == SIZE_MAX)
             *equals = i;
-        }
     }
-    *cut = quoted;
+    *cut = i == p->n && p->open;
+    *cut |= p->cut && start <= p->unclear && p->unclear < i;
     return i;
 }
 
-static size_t plain_spaces(const char *s, size_t n, size_t i)
+static size_t plain_spaces(const struct plain *p, size_t i)
 {
-    while (i < n && s[i] == ' ')
+    while (i < p->n && p->s[i] == ' ')
         i++;
     return i;
 }
 
 /* Where the VALUE of " = VALUE" behind the token that ends at `i` begins, or SIZE_MAX. */
-static size_t plain_lone_value(const char *s, size_t n, size_t i)
+static size_t plain_lone_value(const struct plain *p, size_t i)
 {
-    size_t at = plain_spaces(s, n, i), value, equals;
+    size_t at = plain_spaces(p, i), value, equals;
     bool cut;
 
-    if (at == i || at == n || s[at] != '=')
+    if (at == i || at == p->n || p->s[at] != '=')
         return SIZE_MAX;
-    value = plain_spaces(s, n, at + 1);
-    if (value == at + 1 || value == n || is_white(s[value]))
+    value = plain_spaces(p, at + 1);
+    if (value == at + 1 || value == p->n || is_white(p->s[value]))
         return SIZE_MAX;
-    plain_token_end(s, n, value, true, &equals, &cut);
+    plain_token_end(p, value, true, &equals, &cut);
     return equals == SIZE_MAX ? value : SIZE_MAX;
 }
 
-/* Whether the offset `at` is outside of quotations for sure: if a backslash escapes the next byte,
- * if it means nothing, and if each quote behind a backslash may or may not be one. */
-static bool plain_outside(const char *s, size_t at)
-{
-    bool escapes = false, escaped = false, plain = false, may_open = false, may_close = true;
-
-    for (size_t i = 0; i < at; i++) {
-        char before = i > 0 ? s[i - 1] : ' ';
-        bool opens = memchr("Xc1", before, 3) == NULL, could_close = may_close;
-
-        if (s[i] == '"') {
-            plain = !plain && opens;
-            escapes = escapes ? escaped : opens;
-            may_close = before == '\\' || may_open || (may_close && !opens);
-            may_open = before == '\\' ||
-                       (could_close && opens && !(may_open && memchr(".\"", before, 2) != NULL));
-        }
-        escaped = escapes && !escaped && s[i] == '\\';
-    }
-    return !escapes && !plain && !may_open;
-}
-
 /* Finds the next pair the plain way. */
-static bool plain_next(const char *s, size_t n, size_t *at, struct logfmt_pair *out)
+static bool plain_next(const struct plain *p, size_t *at, struct logfmt_pair *out)
 {
-    while (*at < n) {
-        size_t start = *at, equals, value, none, end = 0;
+    while (*at < p->n) {
+        size_t start = *at, equals, value, none, end;
 
-        *at = plain_token_end(s, n, start, false, &equals, &out->cut);
-        if (*at == start)
+        *at = plain_token_end(p, start, false, &equals, &out->cut);
+        if (*at == start) {
             ++*at; /* white space */
-        if (*at == start + 1 && is_white(s[start]))
             continue;
-        value = equals != SIZE_MAX ? equals + 1 : plain_lone_value(s, n, *at);
+        }
+        value = equals != SIZE_MAX ? equals + 1 : plain_lone_value(p, *at);
         end = equals != SIZE_MAX ? equals : *at;
-        if (value == SIZE_MAX || end == start || s[start] == '"')
+        if (value == SIZE_MAX || end == start || p->s[start] == '"')
             continue;
         if (equals == SIZE_MAX)
-            *at = plain_token_end(s, n, value, true, &none, &out->cut);
-        if (!plain_outside(s, start))
-            continue;
-        out->cut = out->cut || !plain_outside(s, *at);
-        out->key = (struct line_text){s + start, end - start};
-        out->value = (struct line_text){s + value, *at - value};
+            *at = plain_token_end(p, value, true, &none, &out->cut);
+        out->key = (struct line_text){p->s + start, end - start};
+        out->value = (struct line_text){p->s + value, *at - value};
         return true;
     }
     return false;
@@ -315,14 +349,16 @@ UNIT_TEST(test_pairs_are_those_of_a_plain_walk)
         size_t n = (size_t)round % 25, plain_at = 0;
         struct logfmt_pair pair, plain;
         struct logfmt pairs;
+        struct plain read;
 
         assert_non_null(s);
         for (size_t i = 0; i < n; i++) {
             seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
             s[i] = letters[(seed >> 33) % (sizeof letters - 1)];
         }
+        read = plain_read(s, n);
         logfmt_begin(&pairs, s, n);
-        while (plain_next(s, n, &plain_at, &plain)) {
+        while (plain_next(&read, &plain_at, &plain)) {
             assert_true(logfmt_next(&pairs, &pair));
             assert_ptr_equal(pair.key.data, plain.key.data);
             assert_int_equal(pair.key.len, plain.key.len);
@@ -346,17 +382,23 @@ UNIT_TEST(quoted_text_is_hidden)
         {"\"\"", "\"\""},
         {"\"a\"\"b\"", "\".\"\".\""},
         {"x[\"a\"]", "x[\".\"]"},
-        {"5\" \"a\"", "5\" \".\""},
+        {"5\" a", "5\" a"},
+        {"5\" \"a\" b", "5\"...\" b"},
         {"\"a\\\"b\" c", "\"....\" c"},
         {"a \"b c", "a \"..."},
         {"\"", "\""},
         {"\"\\", "\"."},
         {"'a \"b\"'", "'a \".\"'"},
-        {"x\33[1m\"a\"", "x\33[1m\"a\""},
+        {"x\33[1m\"a\"", "x\33[1m\".\""},
+        {"x\33[1m\"a", "x\33[1m\"a"},
+        {"b\"a\" c \"d\" e", "b\".......\" e"},
+        {"\"a\"b\"c\" d", "\".\"b\".\" d"},
         {"k=\33[1m\"a\"", "k=\33[1m\".\""},
         {"\"say \\\"hi\\\"\" b", "\"..........\" b"},
         {"\"x\\\" \"- a\" b", "\"........\" b"},
         {"\"\\\\\" a\" b", "\".....\" b"},
+        {"\"\\\" a\\\"\" b \" c", "\"..........\" c"},
+        {"\"x\\\" a", "\"....."},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -373,12 +415,39 @@ UNIT_TEST(quoted_text_is_hidden)
     }
 }
 
+/* Logplex may have split a long line within a quotation. */
+UNIT_TEST(a_long_message_does_not_end_an_unclear_quotation)
+{
+    enum { MAX = 8000 };
+    static const char begin[] = "a=\"\\\" b\" c=d";
+
+    for (size_t n = MAX - 1; n <= MAX; n++) {
+        char *text = malloc(n), *hidden = malloc(n);
+        struct logfmt_pair pair;
+        struct logfmt pairs;
+
+        assert_non_null(text);
+        assert_non_null(hidden);
+        memset(text, ' ', n);
+        memcpy(text, begin, sizeof begin - 1);
+        logfmt_begin(&pairs, text, n);
+        assert_true(logfmt_next(&pairs, &pair));
+        assert_int_equal(pair.cut, n == MAX);
+        assert_int_equal(logfmt_next(&pairs, &pair), n < MAX);
+        logfmt_hide_quoted(text, n, hidden);
+        assert_int_equal(hidden[n - 1], n < MAX ? ' ' : 1);
+        free(hidden);
+        free(text);
+    }
+}
+
 /* With work in the square of the length each of these texts takes minutes. */
 UNIT_TEST(a_long_message_takes_linear_work)
 {
     static const char *const parts[] = {
-        "a='x ", "a = 'x ", "='",   "a='", "=\33[m",    "'\33[m", "\33[1",    "\"\33[m", "\\\"",
-        "\"",    "a = ",    "a=b ", "\\",  "a='x\33[m", " =",     "\33[m\" ", "\33[m",
+        "a='x ",   "a = 'x ", "='",        "a='",    "=\33[m",   "'\33[m", "\33[1",
+        "\"\33[m", "\\\"",    "a\"",       "a=b\" ", "\\\"a\" ", "\"",     "a = ",
+        "a=b ",    "\\",      "a='x\33[m", " =",     "\33[m\" ", "\33[m",
     };
     enum { N = 2 << 20, PARTS = sizeof parts / sizeof *parts };
     char *text = malloc(N), *hidden = malloc(N);
@@ -411,6 +480,7 @@ int main(void)
         cmocka_unit_test(test_pairs_in_order),
         cmocka_unit_test(test_pairs_are_those_of_a_plain_walk),
         cmocka_unit_test(quoted_text_is_hidden),
+        cmocka_unit_test(a_long_message_does_not_end_an_unclear_quotation),
         cmocka_unit_test(a_long_message_takes_linear_work),
     };
 

@@ -226,8 +226,14 @@ UNIT_TEST(quoted_text_can_be_left_out)
         {"\"GET / HTTP/1.1\" 200 5 \"x\\\" \"\\\" \\\" \\\\\" WORKER TIMEOUT\"", 1},
         {"fwd=\"WORKER\" TIMEOUT", 0},
         {"fwd=\"never closed WORKER TIMEOUT", 1},
-        {"a 5\" disk: WORKER TIMEOUT of 5\"", 2}, /* behind a digit it opens nothing */
-        {"fwd='WORKER TIMEOUT'", 2},              /* single quotes hide nothing */
+        {"\"\\\" x\\\"\"- WORKER TIMEOUT \"", 1},
+        {"[x\\\"]\"WORKER TIMEOUT\"", 1},
+        {"headers={\"user-agent\": b\"x WORKER TIMEOUT y\"}", 1},
+        {"ua=b\"x \" ref=\"WORKER TIMEOUT\"", 1},
+        {"200\"GET /WORKER TIMEOUT\"", 1},
+        {"a 5\" disk: WORKER TIMEOUT", 2}, /* inches */
+        {"a 5\" disk: WORKER TIMEOUT of 5\"", 1},
+        {"fwd='WORKER TIMEOUT'", 2}, /* single quotes hide nothing */
         {"\"quoted\" fail", 2},
         {"\"quoted fail\"", 0},
         {"\"quoted fail", 1},
