@@ -111,7 +111,13 @@ static const struct refusal by_state[] = {
     {"", ERR_AWAY, "it refuses the connection"},
 };
 
+#define NO_POSTGRESQL                                                                              \
+    "no PostgreSQL answers there, but another program: check host and port in "                    \
+    "DRAINWATCH_DATABASE_URL"
+
 static const struct refusal by_words[] = {
+    {"received invalid response", ERR_AWAY, NO_POSTGRESQL},
+    {"expected authentication request", ERR_AWAY, NO_POSTGRESQL},
     {"does not support SSL", ERR_INPUT,
      "it offers no TLS: switch it on at the server, or append ?sslmode=disable to "
      "DRAINWATCH_DATABASE_URL if nobody can read along"},
@@ -130,6 +136,12 @@ static const struct refusal by_words[] = {
      "nothing listens there: check host and port in DRAINWATCH_DATABASE_URL, and the server"},
     {"No such file", ERR_AWAY,
      "nothing listens there: check host and port in DRAINWATCH_DATABASE_URL, and the server"},
+    {"SSL ", ERR_AWAY,
+     "no TLS connection comes about: check host and port in DRAINWATCH_DATABASE_URL, and the "
+     "server's settings for TLS"},
+    {"closed the connection", ERR_AWAY,
+     "the connection is closed before the login: the server is starting or stopping, or no "
+     "PostgreSQL answers there"},
     {"", ERR_AWAY, "it cannot be reached"},
 };
 
@@ -166,6 +178,20 @@ static int judge_refusal(struct pg *p, struct err *err)
 
 /* ---- the way to a session ---- */
 
+/* Many a server of another kind says nothing to our first bytes. */
+static int overdue(const struct pg *p, struct err *err)
+{
+    bool is_silent = PQstatus(p->conn) != CONNECTION_STARTED;
+
+    return err_set(err, ERR_AWAY,
+                   "PostgreSQL on %s: %s within %d s (check host and port in "
+                   "DRAINWATCH_DATABASE_URL, and the %s)",
+                   p->host,
+                   is_silent ? "something listens there, but no PostgreSQL answered"
+                             : "no connection",
+                   PG_CONNECT_S, is_silent ? "server" : "network");
+}
+
 /* Returns 1 to go on, or ERR_AWAY. */
 static int wait_for_socket(struct pg *p, bool reading, int stop_fd, int64_t deadline_us,
                            struct err *err)
@@ -177,8 +203,7 @@ static int wait_for_socket(struct pg *p, bool reading, int stop_fd, int64_t dead
     int n = poll(fds, 2, pg_wait_ms(deadline_us));
 
     if (n == 0)
-        return err_set(err, ERR_AWAY, "PostgreSQL on %s: no connection within %d s", p->host,
-                       PG_CONNECT_S);
+        return overdue(p, err);
     if (n > 0 && fds[1].revents != 0)
         return err_set(err, ERR_AWAY, "PostgreSQL on %s: not connected before the end", p->host);
     return n > 0 || errno == EINTR;

@@ -45,6 +45,9 @@ int pg_open_until(const struct pg_options *o, int stop_fd, struct pg **out, stru
 int pg_run_text(struct pg *p, const char *name, const char *text, struct pg_rows **rows,
                 struct err *err);
 
+/* Later calls return ERR_AWAY. */
+void pg_disconnect(struct pg *p);
+
 int64_t pg_now_us(void);
 /* For poll: how long until `deadline_us`, at least 0. */
 int pg_wait_ms(int64_t deadline_us);

@@ -27,7 +27,7 @@ int pg_wait_ms(int64_t deadline_us)
     return left <= 0 ? 0 : left > 3600000000 ? 3600000 : (int)((left + 999) / 1000);
 }
 
-static void close_connection(struct pg *p)
+void pg_disconnect(struct pg *p)
 {
     PQfinish(p->conn);
     p->conn = NULL;
@@ -38,7 +38,7 @@ void pg_close(struct pg *p)
 {
     if (p == NULL)
         return;
-    close_connection(p);
+    pg_disconnect(p);
     free(p);
 }
 
@@ -78,7 +78,7 @@ bool pg_notified(struct pg *p)
     if (p->conn == NULL)
         return false;
     if (!take_input(p)) {
-        close_connection(p);
+        pg_disconnect(p);
         return false;
     }
     while ((n = PQnotifies(p->conn)) != NULL) {
@@ -92,7 +92,7 @@ bool pg_notified(struct pg *p)
 
 static int lost(struct pg *p, const char *why, struct err *err)
 {
-    close_connection(p);
+    pg_disconnect(p);
     return err_set(err, ERR_AWAY, "PostgreSQL on %s: %s", p->host, why);
 }
 
@@ -217,7 +217,7 @@ static int judge_error(struct pg *p, const PGresult *r, const char *name, struct
     err_set(err, code, "PostgreSQL on %s: %s: %s (statement \"%s\", schema %s, SQLSTATE %s)",
             p->host, errors[i].meaning, detail, name, p->schema, p->state);
     if (code == ERR_AWAY || strcmp(field(r, PG_DIAG_SEVERITY_NONLOCALIZED), "FATAL") == 0)
-        close_connection(p);
+        pg_disconnect(p);
     return code;
 }
 

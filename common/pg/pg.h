@@ -3,7 +3,7 @@
  *
  * A connection that breaks, or that misses a deadline, is closed: pg_is_open is false from then on,
  * and each call returns ERR_AWAY. Statements that were sent may or may not have been committed
- * then. No message holds a password or any other part of the URL but its host. */
+ * then. No message holds a password or any other part of the URL but its host and port. */
 #ifndef DRAINWATCH_COMMON_PG_PG_H
 #define DRAINWATCH_COMMON_PG_PG_H
 
@@ -83,6 +83,10 @@ int pg_receive(struct pg *p, int64_t wait_us, struct pg_rows **rows, struct err 
 /* Both in one. Nothing else may be awaited. */
 int pg_run(struct pg *p, const struct pg_statement *s, const struct pg_args *a, int64_t wait_us,
            struct pg_rows **rows, struct err *err);
+/* After ERR_IO from a statement, while nothing is awaited: the tables also seem to be gone if the
+ * user has lost the right to the schema. Then it closes the connection, because pg_open tells when
+ * that has healed, and returns ERR_AWAY with the remedy. Else it returns `rc`. */
+int pg_explain(struct pg *p, int rc, struct err *err);
 
 /* Rows and columns count from 0. A NULL reads as 0, false, or empty. The bytes and texts live until
  * pg_rows_free. */
@@ -105,8 +109,8 @@ void pg_dial_close(struct pg_dial *d); /* at any time; NULL is fine */
 
 /* Checks a URL without connecting. Returns NULL, or the remedy: "…" in "it must be …". */
 const char *pg_url_fault(const char *url);
-/* Writes the URL's host for people to read; "the server" if it has none or it cannot be told from
- * a password. */
+/* Writes the URL's host and port for people to read; "the server" if it has none or they cannot be
+ * told from a password. */
 void pg_url_host(const char *url, char *out, size_t size);
 bool pg_schema_is_valid(const char *schema);
 

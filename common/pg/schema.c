@@ -145,9 +145,41 @@ static int judge_version(const struct pg *p, int64_t version, int64_t oldest_bui
     return 0;
 }
 
-/* No version: there is no table, or no row in it. */
-static int judge_missing(const struct pg *p, int rc, struct err *err)
+/* Returns ERR_INPUT if the user lacks the right to the schema: its tables then seem to be missing.
+ */
+static int check_usage(struct pg *p, struct err *err)
 {
+    struct pg_rows *rows;
+    struct err why;
+    int rc = pg_run_text(p, "usage",
+                         "SELECT has_schema_privilege(to_regnamespace(current_setting("
+                         "'search_path'))::oid, 'USAGE')",
+                         &rows, &why);
+    bool is_missing =
+        rc == 0 && pg_n_rows(rows) == 1 && !pg_is_null(rows, 0, 0) && !pg_bool(rows, 0, 0);
+
+    pg_rows_free(rows);
+    if (!is_missing)
+        return 0;
+    return err_set(err, ERR_INPUT,
+                   "PostgreSQL on %s: this user has no right to the schema %s (as its owner: GRANT "
+                   "USAGE ON SCHEMA %s TO this user, who needs the rights to its tables, too)",
+                   p->host, p->schema, p->schema);
+}
+
+int pg_explain(struct pg *p, int rc, struct err *err)
+{
+    if (rc != ERR_IO || p->conn == NULL || check_usage(p, err) == 0)
+        return rc;
+    pg_disconnect(p);
+    return ERR_AWAY;
+}
+
+/* No version: there is no table, or no row in it. */
+static int judge_missing(struct pg *p, int rc, struct err *err)
+{
+    bool has_none = strcmp(p->state, "42P01") == 0;
+
     if (strcmp(p->state, "42703") == 0)
         return foreign(p, err);
     if (strcmp(p->state, "42501") == 0)
@@ -155,7 +187,9 @@ static int judge_missing(const struct pg *p, int rc, struct err *err)
                        "PostgreSQL on %s: this user may not read the schema %s (use the URL of the "
                        "user who created it, or let that user grant the rights)",
                        p->host, p->schema);
-    if (p->read_only && strcmp(p->state, "42P01") == 0)
+    if (has_none && check_usage(p, err) != 0)
+        return ERR_INPUT;
+    if (p->read_only && has_none)
         return err_set(err, ERR_IO,
                        "PostgreSQL on %s: there is no schema %s that this user may read (check "
                        "DRAINWATCH_SCHEMA; the alerter creates it at its start)",

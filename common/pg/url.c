@@ -98,16 +98,30 @@ const char *pg_url_fault(const char *url)
     return fault;
 }
 
+/* A folder of sockets, and a list of hosts, say enough without a port. */
+static void write_host(const PQconninfoOption *parsed, struct buf *out)
+{
+    const char *host = pg_url_value(parsed, "host"), *port = pg_url_value(parsed, "port");
+
+    if (host == NULL)
+        host = pg_url_value(parsed, "hostaddr");
+    if (host == NULL || host[0] == '/' || host[0] == '@' || strchr(host, ',') != NULL)
+        (void)buf_puts(out, host == NULL ? "the server" : host);
+    else
+        (void)buf_printf(out, strchr(host, ':') == NULL ? "%s:%s" : "[%s]:%s", host,
+                         port == NULL ? "5432" : port);
+}
+
 void pg_url_host(const char *url, char *out, size_t size)
 {
     PQconninfoOption *parsed = pg_url_fault(url) == NULL ? PQconninfoParse(url, NULL) : NULL;
-    const char *host = NULL;
+    struct buf text;
 
+    buf_init(&text, PG_HOST_SIZE);
     if (parsed != NULL)
-        host = pg_url_value(parsed, "host");
-    if (parsed != NULL && host == NULL)
-        host = pg_url_value(parsed, "hostaddr");
-    text_copy_printable(out, size, host == NULL ? "the server" : host);
+        write_host(parsed, &text);
+    text_copy_printable(out, size, text.len == 0 ? "the server" : buf_text(&text));
+    buf_close(&text);
     PQconninfoFree(parsed);
 }
 

@@ -122,6 +122,8 @@ static void run_job(struct pg_jobs *j)
     };
 
     j->outcome.rc = run[j->job.kind](j);
+    if (j->pg != NULL)
+        j->outcome.rc = pg_explain(j->pg, j->outcome.rc, &j->outcome.err);
     /* The next connection makes tables that are gone anew. */
     j->outcome.is_open = j->pg != NULL && pg_is_open(j->pg) && j->outcome.rc != ERR_IO;
 }

@@ -54,11 +54,14 @@ int storage_pg_note(struct storage_pg *st, int rc, const struct err *err)
 int storage_pg_run(struct storage_pg *st, const struct pg_statement *s, struct pg_rows **rows,
                    struct err *err)
 {
+    int rc;
+
     if (rows != NULL)
         *rows = NULL;
     if (st->pg == NULL)
         return storage_pg_away(st, err);
-    return storage_pg_note(st, pg_run(st->pg, s, st->args, PG_DEADLINE_US, rows, err), err);
+    rc = pg_run(st->pg, s, st->args, PG_DEADLINE_US, rows, err);
+    return storage_pg_note(st, pg_explain(st->pg, rc, err), err);
 }
 
 static void begin_dial(struct storage_pg *st)

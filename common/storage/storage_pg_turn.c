@@ -172,6 +172,8 @@ static int send_turn(struct storage_pg *st, struct err *err)
     rc = storage_pg_note(st, rc, err);
     if (reads && st->pg != NULL)
         storage_pg_source_receive(st);
+    if (rc == ERR_IO && st->pg != NULL)
+        rc = storage_pg_note(st, pg_explain(st->pg, rc, err), err);
     return rc != 0 ? rc : storage_pg_fenced(st, rows, err);
 }
 

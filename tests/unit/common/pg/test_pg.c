@@ -70,6 +70,21 @@ static int64_t number(struct pg *p, const struct pg_statement *s)
     return value;
 }
 
+static void fails_with(const char *url, int code, const char *words)
+{
+    struct pg_options o = options();
+    struct pg *p;
+    int rc;
+
+    o.url = url;
+    rc = pg_open(&o, &p, &err);
+    if (rc != code || strstr(err.text, words) == NULL)
+        fail_msg("expected %d and \"%s\", not %d and: %s", code, words, rc, err.text);
+    assert_null(p);
+    assert_null(strstr(err.text, SECRET));
+    assert_null(strchr(err.text, '\n'));
+}
+
 static const struct pg_statement one = {"one", "SELECT 1"};
 static const struct pg_statement own_pid = {"own_pid", "SELECT pg_backend_pid()"};
 static const struct pg_statement slow = {"slow", "SELECT pg_sleep(30)"};
@@ -331,6 +346,25 @@ UNIT_TEST(tables_that_are_gone_are_named)
     pg_close(p);
 }
 
+/* They only seem to be gone. */
+UNIT_TEST(tables_of_a_schema_without_a_right_to_it_are_away)
+{
+    static const struct pg_statement s = {"hidden", "SELECT count(*) FROM inbox"};
+    struct pg *p = open_one();
+    int rc;
+
+    number(p, &s);
+    assert_int_equal(pg_explain(p, ERR_IO, &err), ERR_IO);
+    database_sql("REVOKE ALL ON SCHEMA " SCHEMA " FROM drainwatch");
+    rc = pg_run(p, &s, NULL, PG_DEADLINE_US, NULL, &err);
+    assert_int_equal(pg_explain(p, rc, &err), ERR_AWAY);
+    assert_non_null(strstr(err.text, "GRANT USAGE ON SCHEMA " SCHEMA));
+    assert_false(pg_is_open(p));
+    pg_close(p);
+    fails_with(database_url(), ERR_INPUT, "GRANT USAGE ON SCHEMA " SCHEMA);
+    database_sql("GRANT ALL ON SCHEMA " SCHEMA " TO drainwatch");
+}
+
 UNIT_TEST(a_revoked_right_to_write_counts_as_full)
 {
     static const struct pg_statement s = {
@@ -462,21 +496,6 @@ UNIT_TEST(a_notification_with_an_answer_is_heard)
 
 /* ---- failures to connect ---- */
 
-static void fails_with(const char *url, int code, const char *words)
-{
-    struct pg_options o = options();
-    struct pg *p;
-    int rc;
-
-    o.url = url;
-    rc = pg_open(&o, &p, &err);
-    if (rc != code || strstr(err.text, words) == NULL)
-        fail_msg("expected %d and \"%s\", not %d and: %s", code, words, rc, err.text);
-    assert_null(p);
-    assert_null(strstr(err.text, SECRET));
-    assert_null(strchr(err.text, '\n'));
-}
-
 /* The tests' URL with other parts; NULL keeps one. */
 static const char *url_with(const char *user, const char *password, const char *address,
                             const char *database)
@@ -555,6 +574,7 @@ struct stand_in {
     pthread_t thread;
     const char *answer;
     size_t size;
+    int port;
     char url[128];
 };
 
@@ -587,8 +607,9 @@ static void stand_in_start(struct stand_in *s, const char *sslmode, const char *
     assert_int_equal(bind(s->fd, (struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(listen(s->fd, 8), 0);
     assert_int_equal(getsockname(s->fd, (struct sockaddr *)&address, &length), 0);
-    snprintf(s->url, sizeof s->url, "postgres://user:hush@localhost:%d/x?sslmode=%s",
-             ntohs(address.sin_port), sslmode);
+    s->port = ntohs(address.sin_port);
+    snprintf(s->url, sizeof s->url, "postgres://user:hush@localhost:%d/x?sslmode=%s", s->port,
+             sslmode);
     assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
 }
 
@@ -609,6 +630,30 @@ static void refuses(const char *state, int code, const char *words)
     stand_in_start(&s, "disable", answer, (size_t)n);
     fails_with(s.url, code, words);
     stand_in_stop(&s);
+}
+
+/* A proxy before a database may answer so while that is away. */
+static void is_no_postgresql(const char *sslmode, const char *answer)
+{
+    struct stand_in s;
+    char words[64];
+
+    stand_in_start(&s, sslmode, answer, strlen(answer));
+    snprintf(words, sizeof words, "on localhost:%d: no PostgreSQL answers there", s.port);
+    fails_with(s.url, ERR_AWAY, words);
+    stand_in_stop(&s);
+}
+
+UNIT_TEST(a_port_without_postgresql_is_named)
+{
+    static const char http[] = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
+
+    is_no_postgresql("require", http);
+    is_no_postgresql("disable", http);
+    is_no_postgresql("prefer", http);
+    is_no_postgresql("require", "-ERR unknown command\r\n");
+    is_no_postgresql("require", "220 mail.example ESMTP\r\n");
+    is_no_postgresql("require", "\x15\x03\x01"); /* TLS */
 }
 
 UNIT_TEST(refusals_of_other_servers_are_understood)
@@ -760,6 +805,7 @@ int main(void)
         cmocka_unit_test(the_session_is_prepared),
         cmocka_unit_test(each_class_of_errors_has_its_code),
         cmocka_unit_test(tables_that_are_gone_are_named),
+        cmocka_unit_test(tables_of_a_schema_without_a_right_to_it_are_away),
         cmocka_unit_test(a_revoked_right_to_write_counts_as_full),
         cmocka_unit_test(a_locked_row_is_busy_after_a_second),
         cmocka_unit_test(a_backend_that_ends_in_a_statement_is_away),
@@ -773,6 +819,7 @@ int main(void)
         cmocka_unit_test(a_role_that_may_not_log_in_is_named),
         cmocka_unit_test(a_read_only_server_is_away),
         cmocka_unit_test(a_certificate_is_verified_if_the_url_asks_for_it),
+        cmocka_unit_test(a_port_without_postgresql_is_named),
         cmocka_unit_test(refusals_of_other_servers_are_understood),
         cmocka_unit_test(two_threads_have_a_connection_each),
         cmocka_unit_test(a_dial_hands_over_its_connection),

@@ -132,6 +132,19 @@ UNIT_TEST(a_missing_right_to_create_is_named)
     database_sql("GRANT CREATE ON DATABASE drainwatch TO drainwatch");
 }
 
+UNIT_TEST(a_missing_right_to_the_schema_is_named)
+{
+    struct pg_options o = options();
+
+    opens();
+    database_sql("ALTER SCHEMA " SCHEMA " OWNER TO postgres");
+    fails(o, ERR_INPUT, "GRANT USAGE ON SCHEMA " SCHEMA);
+    o.read_only = true;
+    fails(o, ERR_INPUT, "GRANT USAGE ON SCHEMA " SCHEMA);
+    database_sql("GRANT USAGE ON SCHEMA " SCHEMA " TO drainwatch");
+    opens();
+}
+
 UNIT_TEST(a_schema_of_another_user_is_named)
 {
     opens();
@@ -187,6 +200,7 @@ int main(void)
         cmocka_unit_test_setup(the_schema_of_another_program_is_spared, drop_schema),
         cmocka_unit_test_setup(a_newer_schema_tells_whether_we_may_use_it, drop_schema),
         cmocka_unit_test_setup(a_missing_right_to_create_is_named, drop_schema),
+        cmocka_unit_test_setup(a_missing_right_to_the_schema_is_named, drop_schema),
         cmocka_unit_test_setup(a_schema_of_another_user_is_named, drop_schema),
         cmocka_unit_test_setup(a_reader_creates_nothing, drop_schema),
         cmocka_unit_test_setup(a_lock_on_the_schema_may_pass, drop_schema),

@@ -60,12 +60,14 @@ static void shows(const char *url, const char *host)
     assert_string_equal(out, host);
 }
 
-UNIT_TEST(only_the_host_is_shown)
+UNIT_TEST(only_host_and_port_are_shown)
 {
-    shows("postgres://user:secret@db.example.com:5432/name", "db.example.com");
-    shows("postgres://user:secret@[2001:db8::1]/name", "2001:db8::1");
+    shows("postgres://user:secret@db.example.com:6432/name", "db.example.com:6432");
+    shows("postgres://user:secret@db.example.com/name", "db.example.com:5432");
+    shows("postgres://user:secret@[2001:db8::1]/name", "[2001:db8::1]:5432");
+    shows("postgres://user:secret@a.example:1,b.example:2/name", "a.example,b.example");
     shows("postgres:///name?host=/run/postgresql", "/run/postgresql");
-    shows("postgres:///name?hostaddr=192.0.2.1", "192.0.2.1");
+    shows("postgres:///name?hostaddr=192.0.2.1", "192.0.2.1:5432");
     shows("postgres://", "the server");
     shows("postgres://user:sec@ret@host/name", "the server");
     shows("postgres://user:secret", "the server");
@@ -89,7 +91,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_urls_pass),
         cmocka_unit_test(a_fault_names_its_remedy),
-        cmocka_unit_test(only_the_host_is_shown),
+        cmocka_unit_test(only_host_and_port_are_shown),
         cmocka_unit_test(a_schema_is_a_plain_word),
     };
 

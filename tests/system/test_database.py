@@ -1,0 +1,78 @@
+"""What an operator reads if the database is wrong, away, or refuses the programs."""
+
+import socketserver
+import threading
+
+import pytest
+
+from alerting import SHIPPED
+from drainwatch import ALERTER, DRAIN, PATH, h12, token, wait_for
+from postgres import PASSWORD
+
+USAGE = "GRANT USAGE ON SCHEMA"
+
+
+@pytest.fixture
+def web():
+    """A port that speaks HTTP."""
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(1000)
+            self.request.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def kept(site):
+    """Where ingest kept a delivery."""
+    status, headers, _ = site.request("POST", f"{PATH}?drain_token={token(DRAIN)}", h12(),
+                                      {"Logplex-Drain-Token": DRAIN})
+    assert status == 204
+    return headers["Drainwatch-Kept"]
+
+
+def test_a_port_without_postgresql_is_named(site, cluster, web):
+    one = site(rules=SHIPPED, DRAINWATCH_DATABASE_URL=cluster.url(port=web))
+    words = f"PostgreSQL on 127.0.0.1:{web}: no PostgreSQL answers there, but another program"
+    alerter, ingest = one.alerter(ready=False), one.ingest()
+    line, = alerter.wait_said(words)
+    assert "the database is away, so nothing is decided or posted" in line
+    assert kept(one) == "disk"
+    ingest.wait_said(words)
+    status = one.run(ALERTER, "status")
+    assert status.returncode == 1 and words in status.stderr.decode()
+    assert alerter.stop() == 0
+
+
+def test_a_missing_right_to_the_schema_is_named(site, database):
+    one = site(rules=SHIPPED, **database.settings)
+    one.alerter().stop()
+    database.sql(f"ALTER SCHEMA {database.name} OWNER TO postgres")
+    alerter = one.alerter(ready=False)
+    assert alerter.wait() == 78
+    assert alerter.said(f"{USAGE} {database.name}")
+    status = one.run(ALERTER, "status")
+    assert status.returncode == 1 and f"{USAGE} {database.name}" in status.stderr.decode()
+
+
+def test_a_right_to_the_schema_that_is_revoked_costs_nothing(site, database, slack):
+    one = site(rules=SHIPPED, **database.settings, SLACK_API_URL=slack.url,
+               SLACK_BOT_TOKEN=slack.token)
+    alerter, ingest = one.alerter(), one.ingest()
+    one.wait_healthy()
+    assert one.post(h12(3)) == 204
+    database.sql(f"ALTER SCHEMA {database.name} OWNER TO postgres")
+    line, = alerter.wait_said(f"{USAGE} {database.name}")
+    assert "the database is away, so nothing is decided or posted" in line
+    assert kept(one) == "disk"
+    ingest.wait_said(f"{USAGE} {database.name}")
+    assert not ingest.said("are gone") and not alerter.said("are gone")
+    wait_for(lambda: "the database refuses this program" in one.health()[1], "the reason")
+    database.sql(f"ALTER SCHEMA {database.name} OWNER TO drainwatch")
+    wait_for(lambda: slack.delivered, "the alert")
+    assert ", 4 in 5 minutes" in slack.delivered[0].text
+    assert not alerter.said("dropped the oldest history")
+    assert not any(PASSWORD in line for program in one.programs for line in program.errors)
