@@ -19,18 +19,22 @@ struct intake_drain {
     UT_hash_handle hh;
     size_t n_open;
     size_t held_bytes;
-    uint64_t turn; /* that the next two are about */
-    size_t taken_bytes;
+    uint64_t turn; /* that the next three are about */
+    bool has_pushed;
+    int64_t spent_us;
     unsigned n_resumed;
     uint64_t served; /* when one of its bodies went on last, in order */
     char name[];
 };
 
-void intake_init(struct intake *in, int64_t max_body_bytes)
+void intake_init(struct intake *in, int64_t max_body_bytes, int64_t (*clock_us)(void))
 {
     size_t bodies = (size_t)max_body_bytes * INTAKE_BODIES_LEAST;
 
-    *in = (struct intake){.max_bytes = bodies > INTAKE_MEMORY_LEAST ? bodies : INTAKE_MEMORY_LEAST};
+    *in = (struct intake){
+        .max_bytes = bodies > INTAKE_MEMORY_LEAST ? bodies : INTAKE_MEMORY_LEAST,
+        .clock_us = clock_us,
+    };
 }
 
 /* ---- drains ---- */
@@ -171,12 +175,14 @@ int intake_add(struct intake *in, struct intake_body *b, const char *drain)
     return 0;
 }
 
-/* Begins the count of the drain's bytes anew if this is another turn. */
+/* Begins the drain's time anew if this is another turn. */
 static struct intake_drain *drain_in_turn(const struct intake *in, struct intake_drain *d)
 {
     if (d->turn != in->turn) {
         d->turn = in->turn;
-        d->taken_bytes = d->n_resumed = 0;
+        d->spent_us = 0;
+        d->n_resumed = 0;
+        d->has_pushed = false;
     }
     return d;
 }
@@ -185,8 +191,8 @@ bool intake_has_room(const struct intake *in, struct intake_body *b)
 {
     const struct intake_drain *d = drain_in_turn(in, b->drain);
 
-    return d->taken_bytes == 0 ||
-           (d->taken_bytes < INTAKE_DRAIN_BYTES && in->taken_bytes < INTAKE_TAKEN_BYTES);
+    return !d->has_pushed ||
+           (d->spent_us < INTAKE_DRAIN_US && in->spent_us - in->began_us < INTAKE_TAKEN_US);
 }
 
 bool intake_may_resume(const struct intake *in, struct intake_body *b)
@@ -194,14 +200,23 @@ bool intake_may_resume(const struct intake *in, struct intake_body *b)
     return drain_in_turn(in, b->drain)->n_resumed++ < INTAKE_RESUMED;
 }
 
+/* The time since the push before this one: the connection's share of the turn counts, too. */
+static void spend(struct intake *in, struct intake_drain *d)
+{
+    const int64_t now_us = in->clock_us();
+
+    d->has_pushed = true;
+    d->spent_us += now_us - in->spent_us;
+    in->spent_us = now_us;
+}
+
 void intake_push(struct intake *in, struct intake_body *b, const void *bytes, size_t n)
 {
     bool was_behind = intake_is_behind(b);
 
-    drain_in_turn(in, b->drain)->taken_bytes += n;
-    in->taken_bytes += n;
     if (b->body != NULL) /* or the rest is read and forgotten: an answer can only follow the body */
         take_step(in, b, was_behind, body_push(b->body, bytes, n, &in->room));
+    spend(in, drain_in_turn(in, b->drain));
 }
 
 bool intake_is_behind(const struct intake_body *b)
@@ -238,7 +253,7 @@ void intake_remove(struct intake *in, struct intake_body *b)
 void intake_begin_turn(struct intake *in)
 {
     in->room = INTAKE_TURN_BYTES;
-    in->taken_bytes = 0;
+    in->began_us = in->spent_us = in->clock_us();
     in->turn++;
 }
 

@@ -1,9 +1,9 @@
 /* All bodies that are coming in, bounded together.
  *
  * The bodies hold so much memory at most, and those of one drain half of it. Beyond that the
- * largest one is given up and its memory freed. In one turn so many bytes are taken at most, of one
- * drain and of all, and so many are inflated. The compressed bytes that are left wait for the next
- * turns, in which the drains take turns. */
+ * largest one is given up and its memory freed. A turn spends so much time at most on the bodies of
+ * one drain and of all, and inflates so many bytes. The compressed bytes that are left wait for the
+ * next turns, in which the drains take turns. */
 #ifndef DRAINWATCH_INGEST_HTTP_INTAKE_H
 #define DRAINWATCH_INGEST_HTTP_INTAKE_H
 
@@ -17,10 +17,9 @@ enum {
     INTAKE_MEMORY_LEAST = 64 << 20, /* of all bodies, */
     INTAKE_BODIES_LEAST = 8,        /* and at least of so many largest ones */
     INTAKE_TURN_BYTES = 128 << 10,  /* inflated in one turn */
-    /* Taken of one drain in one turn: with 128 KiB 50 honest connections of 5 KB wait at times. */
-    INTAKE_DRAIN_BYTES = 256 << 10,
-    INTAKE_TAKEN_BYTES = 512 << 10, /* of all drains; each drain may push once in any case */
-    INTAKE_RESUMED = 8,             /* bodies of a drain that go on in a turn, after a wait */
+    INTAKE_DRAIN_US = 2000, /* of one turn, for one drain; 64 deliveries of 10 KB take 1,500 */
+    INTAKE_TAKEN_US = 4000, /* for all drains; each drain may push once in any case */
+    INTAKE_RESUMED = 8,     /* bodies of a drain that go on in a turn, after a wait */
     /* After a storm of so much memory the free part of it is given back to the system. */
     INTAKE_STORM_BYTES = 16 << 20,
 };
@@ -41,7 +40,9 @@ struct intake {
     size_t max_bytes;
     size_t held_bytes, most_bytes; /* now, and at most since intake_give_back */
     size_t room;                   /* bytes to inflate in this turn */
-    size_t taken_bytes;            /* in this turn */
+    int64_t (*clock_us)(void);
+    int64_t began_us; /* this turn */
+    int64_t spent_us; /* when the last push of this turn ended; the time up to it is spent */
     uint64_t turn;
     size_t n_behind;
     uint64_t n_served;
@@ -50,7 +51,8 @@ struct intake {
     size_t n_drains;
 };
 
-void intake_init(struct intake *in, int64_t max_body_bytes);
+/* `clock_us` gives the time, as clock_boot_us does. */
+void intake_init(struct intake *in, int64_t max_body_bytes, int64_t (*clock_us)(void));
 void intake_close(struct intake *in); /* no body may be in */
 
 /* Adds a body that has begun. Returns 0 or ERR_NOMEM; then the body is not in. */

@@ -12,6 +12,7 @@ enum { MAX_BODY = 8 << 20, BODIES = 16, LINE = 6 };
 
 static struct rulebook *book;
 static struct intake in;
+static int64_t now_us;
 static struct intake_body bodies[BODIES];
 static unsigned char packed[1 << 20];
 
@@ -38,10 +39,16 @@ static int free_book(void **state)
     return 0;
 }
 
+static int64_t clock_us(void)
+{
+    return now_us;
+}
+
 static int set_up(void **state)
 {
     (void)state;
-    intake_init(&in, MAX_BODY);
+    now_us = 0;
+    intake_init(&in, MAX_BODY, clock_us);
     intake_begin_turn(&in);
     memset(bodies, 0, sizeof bodies);
     return 0;
@@ -170,15 +177,15 @@ UNIT_TEST(test_the_drains_take_turns)
     assert_int_equal(matches(honest), 1000);
 }
 
-/* Pushes 24 KiB of plain text a time, as long as there is room. Returns how often there was. */
+/* Pushes for 200 us a time, as long as there is room. Returns how often there was. */
 static size_t fill(struct intake_body *b)
 {
-    static char text[24 << 10];
     size_t n = 0;
 
-    memset(text, 'x', sizeof text);
-    for (; intake_has_room(&in, b); n++)
-        intake_push(&in, b, text, sizeof text);
+    for (; intake_has_room(&in, b); n++) {
+        now_us += 200;
+        intake_push(&in, b, "x", 1);
+    }
     return n;
 }
 
@@ -187,11 +194,11 @@ UNIT_TEST(test_a_drain_has_a_share_of_a_turn)
     struct intake_body *first = begin(0, "greedy", false), *second = begin(1, "greedy", false);
     struct intake_body *honest = begin(2, "honest", false);
 
-    assert_int_equal(fill(first), 11); /* over 256 KiB */
+    assert_int_equal(fill(first), 10); /* 2 ms */
     assert_false(intake_has_room(&in, second));
     assert_true(intake_has_room(&in, honest));
     turn();
-    assert_int_equal(fill(second), 11);
+    assert_int_equal(fill(second), 10);
     assert_false(intake_has_room(&in, first));
 }
 
@@ -204,7 +211,7 @@ UNIT_TEST(test_a_turn_has_a_bound_but_each_drain_may_push_once)
         snprintf(name, sizeof name, "d%zu", i);
         n += fill(begin(i, name, false));
     }
-    assert_int_equal(n, 22 + BODIES - 2); /* over 512 KiB of two drains, and one of each other */
+    assert_int_equal(n, 20 + BODIES - 2); /* 4 ms of two drains, and once each other */
 }
 
 UNIT_TEST(test_few_bodies_that_waited_go_on_in_a_turn)
