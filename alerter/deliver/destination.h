@@ -6,8 +6,8 @@
 #ifndef DRAINWATCH_ALERTER_DELIVER_DESTINATION_H
 #define DRAINWATCH_ALERTER_DELIVER_DESTINATION_H
 
-#include "alerter/deliver/http_request.h"
 #include "common/app/settings.h"
+#include "common/http/http_request.h"
 #include "common/record/wire.h"
 
 #include <stdbool.h>

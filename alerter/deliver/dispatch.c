@@ -2,12 +2,12 @@
 #include "alerter/deliver/dispatch.h"
 
 #include "alerter/deliver/destination.h"
-#include "alerter/deliver/http_client.h"
 #include "common/app/clock.h"
 #include "common/app/log.h"
 #include "common/app/process.h"
 #include "common/base/text.h"
 #include "common/base/time.h"
+#include "common/http/http_client.h"
 
 #include <assert.h>
 #include <errno.h>

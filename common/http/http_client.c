@@ -1,5 +1,5 @@
-/* HTTP over libcurl's multi interface; called by dispatch.c. */
-#include "alerter/deliver/http_client.h"
+/* HTTP over libcurl's multi interface; called by the alerter's dispatch.c. */
+#include "common/http/http_client.h"
 
 #include <assert.h>
 #include <stdbool.h>
@@ -100,7 +100,7 @@ static int check_libcurl(struct err *err)
                        curl->version);
     if ((curl->features & CURL_VERSION_ASYNCHDNS) == 0)
         return err_set(err, ERR_IO,
-                       "libcurl %s would stop the alerter while it looks up a name: install one "
+                       "libcurl %s would stop this program while it looks up a name: install one "
                        "with asynchronous DNS",
                        curl->version);
     return 0;
@@ -229,6 +229,8 @@ static CURLcode set_transport(struct http_call *call, const struct http_client_o
         SET(CURLOPT_CAINFO, o->ca_file);
     if (o->ca_dir != NULL)
         SET(CURLOPT_CAPATH, o->ca_dir);
+    if (o->no_proxy)
+        SET(CURLOPT_PROXY, "");
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_QUICK_EXIT, 1L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(o->connect_ms ? o->connect_ms : HTTP_CLIENT_CONNECT_MS));

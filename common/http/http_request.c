@@ -1,12 +1,12 @@
-/* Memory of one HTTP request; called by dispatch.c. */
-#include "alerter/deliver/http_request.h"
+/* Memory of one HTTP request; called by the alerter's dispatch.c. */
+#include "common/http/http_request.h"
 
 #include <string.h>
 
 enum {
     URL_MAX = 8 << 10,
     HEADERS_MAX = 16 << 10,
-    BODY_MAX = 512 << 10, /* of any destination's message */
+    BODY_MAX = 2 << 20, /* of a push of records; messages are smaller */
 };
 
 void http_request_init(struct http_request *request)

@@ -2,7 +2,7 @@
  * request asks for in its body is how the server behaves. */
 #include "tests/unit/unit.h"
 
-#include "alerter/deliver/http_client.h"
+#include "common/http/http_client.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>

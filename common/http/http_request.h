@@ -1,7 +1,7 @@
 /* One HTTP request and its reply, as plain data: destinations write and judge them, http_client.h
  * carries them. */
-#ifndef DRAINWATCH_ALERTER_DELIVER_HTTP_REQUEST_H
-#define DRAINWATCH_ALERTER_DELIVER_HTTP_REQUEST_H
+#ifndef DRAINWATCH_COMMON_HTTP_HTTP_REQUEST_H
+#define DRAINWATCH_COMMON_HTTP_HTTP_REQUEST_H
 
 #include "common/base/buf.h"
 

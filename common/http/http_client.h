@@ -1,15 +1,16 @@
-/* Sends HTTP requests with libcurl, on the alerter's one loop.
+/* Sends HTTP requests with libcurl, on a program's one loop.
  *
  * http_client_poll is that loop's only wait: for the loop's own descriptors and for all calls in
  * flight at once, so a server that hangs, or a name that does not resolve, holds up nothing. A call
  * is never repeated and never judged here: it ends with exactly one reply. */
-#ifndef DRAINWATCH_ALERTER_DELIVER_HTTP_CLIENT_H
-#define DRAINWATCH_ALERTER_DELIVER_HTTP_CLIENT_H
+#ifndef DRAINWATCH_COMMON_HTTP_HTTP_CLIENT_H
+#define DRAINWATCH_COMMON_HTTP_HTTP_CLIENT_H
 
-#include "alerter/deliver/http_request.h"
 #include "common/base/err.h"
+#include "common/http/http_request.h"
 
 #include <curl/curl.h>
+#include <stdbool.h>
 
 enum {
     /* Slack repeats the message in its reply. This is enough for the largest message with every
@@ -30,6 +31,7 @@ struct http_client_options {
     /* A file and a folder of certificate authorities to trust; NULL: the system's. */
     const char *ca_file;
     const char *ca_dir;
+    bool no_proxy;  /* the environment's proxies are not used */
     int connect_ms; /* for name, TCP and TLS; 0: HTTP_CLIENT_CONNECT_MS */
     int whole_ms;   /* from http_client_send to the reply's last byte; 0: HTTP_CLIENT_WHOLE_MS */
 };
