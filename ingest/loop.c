@@ -12,8 +12,10 @@
 #include "ingest/http/server.h"
 #include "ingest/notices.h"
 #include "ingest/reload.h"
+#include "ingest/sibling.h"
 #include "ingest/solo.h"
 #include "ingest/spool.h"
+#include "ingest/takeover.h"
 
 #include <inttypes.h>
 #include <malloc.h>
@@ -26,6 +28,8 @@
 /* A dyno gets 30 s from SIGTERM to SIGKILL. */
 static const int64_t HAND_OVER_US = 25 * TIME_S;
 static const int64_t CHILD_STOP_US = 28 * TIME_S;
+/* libcurl, which hands records over by then, has no descriptor in our poll. */
+static const int64_t STOPPING_STEP_US = 5 * TIME_MS;
 /* Under load more deliveries have come when the first ones are answered. The same turn takes them:
  * that saves 3 % of a delivery with a match. */
 enum { ROUNDS_MAX = 8 };
@@ -39,6 +43,8 @@ struct loop {
     struct auth *auth;
     struct spool spool;
     struct server *server;
+    struct takeover takeover;
+    struct sibling sibling;
     struct solo solo;
     struct notices notices;
     int64_t stopped_us; /* when somebody asked us to stop */
@@ -65,6 +71,13 @@ static bool is_healthy(void *ctx, char *reason, size_t size)
 static bool has_database(const struct loop *l)
 {
     return l->settings->database_url != NULL;
+}
+
+/* Records that went into the database by another ingest's hand would be read by nobody if the queue
+ * carried them. */
+static bool carries_by_database(const struct loop *l)
+{
+    return has_database(l) && l->settings->queue == NULL;
 }
 
 static enum request_kept kept(void *ctx, const struct request *r)
@@ -128,6 +141,14 @@ static void speak_to_alerter(struct loop *l, int64_t now_us)
     trim_journal(l, now_us);
 }
 
+static void take_over(struct loop *l, int64_t now_us)
+{
+    struct handovers *handovers = server_handovers(l->server);
+
+    if (handovers != NULL && takeover_run(&l->takeover, handovers, now_us))
+        server_run(l->server, clock_wall_us());
+}
+
 static void say_notices(struct loop *l, int64_t now_us)
 {
     struct sender_health health;
@@ -160,6 +181,8 @@ static void begin_stopping(struct loop *l, int64_t now_us)
     l->stopped_us = now_us;
     l->stop_by_us = now_us + HAND_OVER_US;
     server_stop(l->server);
+    if (carries_by_database(l) && l->settings->public_url != NULL && l->auth != NULL)
+        sibling_begin(&l->sibling, l->settings, &l->spool, l->auth);
 }
 
 /* The alerter of a solo run gets new rules first: a match of a new rule must not reach it before it
@@ -188,6 +211,8 @@ static int turn(struct loop *l, struct err *err)
     take_deliveries(l);
     now_us = clock_boot_us();
     speak_to_alerter(l, now_us);
+    sibling_run(&l->sibling, now_us);
+    take_over(l, now_us);
     spool_maintain(&l->spool, false);
     say_notices(l, now_us);
     take_signals(l, now_us);
@@ -225,7 +250,7 @@ static int wait_ms(struct loop *l, int64_t now_us)
     until_us = earlier(until_us, notices_next_us(&l->notices));
     until_us = earlier(until_us, l->solo.start_again_us);
     if (l->stop_by_us != 0)
-        until_us = earlier(until_us, now_us + 20 * TIME_MS);
+        until_us = earlier(until_us, now_us + STOPPING_STEP_US);
     return until_us <= now_us ? 0 : (int)((until_us - now_us + 999) / 1000);
 }
 
@@ -237,6 +262,7 @@ static void wait_for_events(struct loop *l)
         {.fd = spool_fd(&l->spool, BACKLOG_BULK), .events = POLLIN},
         {.fd = l->signals, .events = POLLIN},
         {.fd = reload_fd(&l->reload), .events = POLLIN},
+        {.fd = takeover_fd(&l->takeover), .events = POLLIN},
     };
     int ms = wait_ms(l, clock_boot_us());
 
@@ -245,12 +271,36 @@ static void wait_for_events(struct loop *l)
         spool_maintain(&l->spool, true);
 }
 
+static bool is_idle(const struct loop *l)
+{
+    const struct handovers *handovers = server_handovers(l->server);
+
+    return requests_open(server_requests(l->server)) == 0 && spool_waiting(&l->spool) == 0 &&
+           (handovers == NULL || handovers_open(handovers) == 0);
+}
+
 static bool is_done(const struct loop *l)
 {
-    if (l->stop_by_us == 0)
-        return false;
-    return clock_boot_us() >= l->stop_by_us ||
-           (requests_open(server_requests(l->server)) == 0 && spool_waiting(&l->spool) == 0);
+    int64_t now_us = clock_boot_us();
+
+    return l->stop_by_us != 0 &&
+           (now_us >= l->stop_by_us || (is_idle(l) && !sibling_is_needed(&l->sibling, now_us)));
+}
+
+static void say_end(const struct sibling *s, uint64_t left)
+{
+    char handed[96] = "", why[SIBLING_WHY_SIZE + 64] = "";
+
+    if (s->handed > 0)
+        snprintf(handed, sizeof handed, "%" PRIu64 " %s handed to the next ingest, ", s->handed,
+                 text_plural(s->handed, "record was", "records were"));
+    if (s->why[0] != '\0')
+        snprintf(why, sizeof why, " (the next ingest did not take them: %s)", s->why);
+    if (left > 0)
+        log_warning("%s%" PRIu64 " %s not handed over: kept in the journal for the next start%s",
+                    handed, left, text_plural(left, "record was", "records were"), why);
+    else if (s->handed > 0)
+        log_info("%snone is left here", handed);
 }
 
 static void say_goodbye(struct loop *l)
@@ -259,10 +309,17 @@ static void say_goodbye(struct loop *l)
 
     notices_flush(&l->notices, clock_boot_us());
     spool_goodbye(&l->spool);
-    if (left > 0)
-        log_warning("%" PRIu64 " %s not handed over: kept in the journal for the next start", left,
-                    text_plural(left, "record was", "records were"));
+    say_end(&l->sibling, left);
     log_info("stopped");
+}
+
+static void close_connections(struct loop *l)
+{
+    sibling_close(&l->sibling);
+    takeover_close(&l->takeover);
+    server_close(l->server);
+    l->server = NULL;
+    spool_close(&l->spool);
 }
 
 int loop_serve(struct loop *l, struct err *err)
@@ -287,9 +344,7 @@ int loop_serve(struct loop *l, struct err *err)
     else
         begin_stopping(l, clock_boot_us());
     /* The alerter that we started must hear that nothing more comes before we wait for its end. */
-    server_close(l->server);
-    l->server = NULL;
-    spool_close(&l->spool);
+    close_connections(l);
     solo_stop(&l->solo, l->stopped_us + CHILD_STOP_US - clock_boot_us());
     return rc;
 }
@@ -329,6 +384,7 @@ static int open_server(struct loop *l, struct err *err)
                                                 .kept = has_database(l) ? kept : NULL,
                                                 .kept_ctx = &l->spool,
                                                 .ctx = &l->notices},
+                                 .takes_handovers = carries_by_database(l),
                                  .is_healthy = is_healthy,
                                  .ctx = l},
         &l->server, err);
@@ -364,6 +420,7 @@ int loop_open(const struct loop_options *options, struct loop **out, struct err 
     l->signals = options->signals;
     l->notes = options->notes;
     l->solo.start_again_us = INT64_MAX;
+    takeover_init(&l->takeover, l->settings);
     reload_init(&l->reload);
     notices_init(&l->notices, l->settings->state_dir, clock_boot_us());
     rc = open_all(l, options->rules, err);
@@ -379,8 +436,7 @@ void loop_close(struct loop *l)
 {
     if (l == NULL)
         return;
-    server_close(l->server);
-    spool_close(&l->spool);
+    close_connections(l);
     auth_free(l->auth);
     reload_close(&l->reload);
     rulebook_release(l->book);

@@ -393,6 +393,11 @@ void spool_maintain(struct spool *s, bool is_idle)
         journal_maintain(s->lanes[i].journal, is_idle);
 }
 
+struct sender *spool_sender(const struct spool *s, enum backlog_lane lane)
+{
+    return (int)lane < s->n_lanes ? s->lanes[lane].sender : NULL;
+}
+
 uint64_t spool_waiting(const struct spool *s)
 {
     uint64_t waiting = 0;

@@ -76,6 +76,9 @@ enum request_kept spool_kept(const struct spool *s, const struct request *r, int
  * 0: it takes them in time. */
 uint64_t spool_alone(const struct spool *s, int64_t now_us);
 
+/* The sender of a lane, for one more way to the alerter; NULL: the lane is closed. */
+struct sender *spool_sender(const struct spool *s, enum backlog_lane lane);
+
 uint64_t spool_waiting(const struct spool *s); /* records that the alerter has not acked */
 void spool_health(const struct spool *s, int64_t now_us, struct sender_health *out);
 /* Tells the alerter that nothing more comes; see sender_goodbye. */

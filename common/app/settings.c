@@ -24,6 +24,7 @@ static const char FLAG[] = "FLAG_CONSOLE_HEROKU_LOG_DRAIN_ALERTING";
 static const char SECRET[] = "HEROKU_LOG_DRAIN_HMAC_SECRET";
 static const char TOKEN[] = "SLACK_BOT_TOKEN";
 static const char DATABASE[] = "DRAINWATCH_DATABASE_URL";
+static const char PUBLIC_URL[] = "DRAINWATCH_PUBLIC_URL";
 
 struct row;
 /* Stores `value` (trimmed, never empty; it stays valid), or returns what would be right. */
@@ -150,6 +151,15 @@ static const char *set_sync(struct settings *s, const struct row *row, char *val
     return NULL;
 }
 
+static bool is_loopback(const char *host)
+{
+    size_t n = strcspn(host, ":/");
+
+    if (strncmp(host, "127.", 4) == 0)
+        return strspn(host, "0123456789.") == n;
+    return (n == 9 && strncasecmp(host, "localhost", n) == 0) || strncmp(host, "[::1]", 5) == 0;
+}
+
 static const char *set_url(struct settings *s, const struct row *row, char *value)
 {
     static const char method[] = "/chat.postMessage";
@@ -165,6 +175,26 @@ static const char *set_url(struct settings *s, const struct row *row, char *valu
         return "the address without the method, such as https://slack.com/api: /chat.postMessage "
                "is "
                "appended";
+    *(const char **)field_of(s, row) = value;
+    return NULL;
+}
+
+/* Log lines are sent there, so they must be encrypted unless they stay on this machine. */
+static const char *set_public_url(struct settings *s, const struct row *row, char *value)
+{
+    bool https = strncasecmp(value, "https://", 8) == 0;
+    bool http = strncasecmp(value, "http://", 7) == 0;
+    char *host = value + (https ? 8 : 7);
+    size_t n;
+
+    if (!https && !http)
+        return "an address such as https://my-drainwatch.example";
+    if (http && !is_loopback(host))
+        return "https://, because log lines are sent there (http:// only to this machine)";
+    n = strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]");
+    if (n == 0 || host[n + strspn(host + n, "/")] != '\0')
+        return "the address of the host alone, such as https://my-drainwatch.example";
+    host[n] = '\0';
     *(const char **)field_of(s, row) = value;
     return NULL;
 }
@@ -257,6 +287,10 @@ static const struct row rows[] = {
     {DATABASE, NULL, set_database, FIELD(database_url),
      "postgres://…: the state lies in this database, and records go through it", true},
     {"DRAINWATCH_SCHEMA", "drainwatch", set_schema, FIELD(schema), "its schema there", false},
+    {PUBLIC_URL, NULL, set_public_url, FIELD(public_url),
+     "the app's own address: if the database is away when ingest stops, its\n"
+     "      records go to the next ingest there; on Heroku known by dyno metadata",
+     false},
     {"DRAINWATCH_SOLO", "false", set_bool, FIELD(solo),
      "true: ingest starts the alerter beside itself", false},
     {"DRAINWATCH_STATE_DIR", "state", set_text, FIELD(state_dir), "folder for the journals", false},
@@ -338,10 +372,26 @@ static int64_t default_history_bytes(const struct settings *s)
     return s->database_url != NULL ? INT64_C(512) << 20 : INT64_C(1) << 30;
 }
 
+/* Heroku sets these if the app's dyno metadata are on. */
+static int set_default_address(struct settings *s)
+{
+    const char *host = getenv("HEROKU_APP_DEFAULT_DOMAIN_NAME");
+    char text[512];
+
+    if (s->public_url != NULL || is_unset(getenv("DYNO")) || is_unset(host) ||
+        strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789.-") != strlen(host))
+        return 0;
+    snprintf(text, sizeof text, "https://%s", host);
+    s->public_url = own(s, text);
+    return s->public_url == NULL ? ERR_NOMEM : 0;
+}
+
 static int set_defaults(struct settings *s)
 {
     char text[4096];
 
+    if (set_default_address(s) != 0)
+        return ERR_NOMEM;
     if (s->history_max_bytes == 0)
         s->history_max_bytes = default_history_bytes(s);
     if (s->queue != NULL || s->database_url != NULL)
@@ -417,15 +467,6 @@ static void note_secrets(const struct settings *s, struct buf *notes)
     }
 }
 
-static bool is_loopback(const char *host)
-{
-    size_t n = strcspn(host, ":/");
-
-    if (strncmp(host, "127.", 4) == 0)
-        return strspn(host, "0123456789.") == n;
-    return (n == 9 && strncasecmp(host, "localhost", n) == 0) || strncmp(host, "[::1]", 5) == 0;
-}
-
 static void note_api_url(const struct settings *s, struct buf *notes)
 {
     if (s->slack_api_url != NULL && strncasecmp(s->slack_api_url, "http://", 7) == 0 &&
@@ -442,6 +483,18 @@ static void note_other_database(const struct settings *s, struct buf *notes)
                          "DATABASE_URL is not used, so the state is lost at each restart of this "
                          "dyno (if that database is for drainwatch: heroku addons:attach ADDON "
                          "--as DRAINWATCH_DATABASE)\n");
+}
+
+/* On another machine the journal stays. */
+static void note_address(const struct settings *s, struct buf *notes)
+{
+    if (s->database_url != NULL && s->queue == NULL && s->public_url == NULL &&
+        !is_unset(getenv("DYNO")))
+        (void)buf_printf(notes,
+                         "%s is unset: if the database is away when this dyno ends, what the "
+                         "database has not taken is lost (set it to the app's address, such as "
+                         "https://my-drainwatch-….herokuapp.com)\n",
+                         PUBLIC_URL);
 }
 
 /* DRAINWATCH_BIN is read by our scripts, which pass it on. */
@@ -500,6 +553,7 @@ static void add_notes(const struct settings *s, struct buf *notes)
     note_secrets(s, notes);
     note_api_url(s, notes);
     note_other_database(s, notes);
+    note_address(s, notes);
     if (s->spool_max_bytes > 0 && s->spool_max_bytes < JOURNAL_MAX_BYTES_LEAST)
         (void)buf_printf(notes,
                          "DRAINWATCH_SPOOL_MAX_BYTES is under %d KiB, the least that a journal can "

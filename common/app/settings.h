@@ -15,7 +15,7 @@
 enum {
     SETTINGS_SECRETS_MAX = 16,
     SETTINGS_SECRET_SHORT = 32, /* a shorter secret is noted: 128 bits in hex */
-    SETTINGS_OWNED_MAX = 24,
+    SETTINGS_OWNED_MAX = 26,
     SETTINGS_SECRET_VARIABLES = 3,
     SETTINGS_FAULTS_MAX = 64 << 10,
 };
@@ -39,6 +39,7 @@ struct settings {
     const char *queue;        /* NULL: the database carries the records */
     const char *database_url; /* of PostgreSQL, a secret; NULL: none */
     const char *schema;
+    const char *public_url; /* of the app, without a slash at its end; NULL: not known */
     bool solo;
     const char *state_dir;
     int64_t max_body_bytes;

@@ -1,4 +1,5 @@
-/* Runs a sender's statements in PostgreSQL on a thread; called by carrier_pg. */
+/* Runs a sender's statements in PostgreSQL on a thread; called by carrier_pg and by
+ * ingest/takeover. */
 #include "common/queue/pg_jobs.h"
 
 #include "common/base/buf.h"
@@ -113,12 +114,20 @@ static int run_push(struct pg_jobs *j)
     return pg_run(j->pg, &push, j->args, PG_DEADLINE_US, NULL, &j->outcome.err);
 }
 
+static int run_goodbye(struct pg_jobs *j)
+{
+    pg_args_clear(j->args);
+    pg_put_bytes(j->args, j->job.sender, sizeof j->job.sender);
+    return pg_run(j->pg, &goodbye, j->args, PG_DEADLINE_US, NULL, &j->outcome.err);
+}
+
 static void run_job(struct pg_jobs *j)
 {
     static int (*const run[])(struct pg_jobs * j) = {
         [PG_JOB_CONNECT] = run_connect,
         [PG_JOB_REGISTER] = run_register,
         [PG_JOB_PUSH] = run_push,
+        [PG_JOB_GOODBYE] = run_goodbye,
     };
 
     j->outcome.rc = run[j->job.kind](j);
@@ -126,15 +135,6 @@ static void run_job(struct pg_jobs *j)
         j->outcome.rc = pg_explain(j->pg, j->outcome.rc, &j->outcome.err);
     /* The next connection makes tables that are gone anew. */
     j->outcome.is_open = j->pg != NULL && pg_is_open(j->pg) && j->outcome.rc != ERR_IO;
-}
-
-static void run_goodbye(struct pg_jobs *j)
-{
-    if (j->pg == NULL || !pg_is_open(j->pg))
-        return;
-    pg_args_clear(j->args);
-    pg_put_bytes(j->args, j->job.sender, sizeof j->job.sender);
-    (void)pg_run(j->pg, &goodbye, j->args, PG_DEADLINE_US, NULL, &j->outcome.err);
 }
 
 /* ---- the thread ---- */
@@ -192,8 +192,8 @@ static void *run_jobs(void *ctx)
     }
     says_goodbye = j->says_goodbye;
     pthread_mutex_unlock(&j->lock);
-    if (says_goodbye)
-        run_goodbye(j);
+    if (says_goodbye && j->pg != NULL && pg_is_open(j->pg))
+        (void)run_goodbye(j);
     release(j);
     return NULL;
 }

@@ -1,5 +1,5 @@
 /* The statements of a sender in PostgreSQL, one job at a time, on a thread that owns the
- * connection. carrier_pg begins the jobs and takes their outcomes. No call but pg_jobs_close waits.
+ * connection. Its owner begins the jobs and takes their outcomes. No call but pg_jobs_close waits.
  */
 #ifndef DRAINWATCH_COMMON_QUEUE_PG_JOBS_H
 #define DRAINWATCH_COMMON_QUEUE_PG_JOBS_H
@@ -27,6 +27,7 @@ enum pg_job_kind {
     PG_JOB_CONNECT,  /* closes an old connection, opens one, and registers */
     PG_JOB_REGISTER, /* shows that the sender lives, and fills pg_known */
     PG_JOB_PUSH,
+    PG_JOB_GOODBYE, /* shows that the sender ended */
 };
 
 struct pg_job {

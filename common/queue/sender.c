@@ -188,17 +188,24 @@ static bool send_push(struct sender *s, struct wire_push *push, int64_t now_us)
     return true;
 }
 
-static bool send_records(struct sender *s, const struct batch *b, int64_t now_us)
+static struct wire_push push_of(const struct sender *s, const struct batch *b,
+                                struct wire_bytes records[SENDER_PUSH_RECORDS])
 {
-    struct wire_bytes records[SENDER_PUSH_RECORDS];
-    struct wire_push push = {
-        .oldest = s->oldest, .first = b->sequence, .records = records, .n_records = b->n};
     const uint8_t *at = b->bytes.data;
 
     for (size_t i = 0; i < b->n; i++) {
         records[i] = (struct wire_bytes){.data = at, .len = b->lens[i]};
         at += b->lens[i];
     }
+    return (struct wire_push){
+        .oldest = s->oldest, .first = b->sequence, .records = records, .n_records = b->n};
+}
+
+static bool send_records(struct sender *s, const struct batch *b, int64_t now_us)
+{
+    struct wire_bytes records[SENDER_PUSH_RECORDS];
+    struct wire_push push = push_of(s, b, records);
+
     return send_push(s, &push, now_us);
 }
 
@@ -236,15 +243,20 @@ static int read_one(void *ctx, int64_t position, const void *bytes, size_t n)
     return add_to_batch(&s->read, position, sequence_of(l.starts, position), bytes, n) ? 0 : 1;
 }
 
+static int read_batch(struct sender *s, int64_t from, struct err *err)
+{
+    int rc;
+
+    clear_batch(&s->read);
+    rc = sequence_at(s, from, &s->read.sequence, err);
+    return rc == 0 ? journal_read(s->journal, from, read_one, s, err) : rc;
+}
+
 static int send_stored(struct sender *s, int64_t now_us, struct err *err)
 {
     while (s->sent < s->last && window_open(s) && s->carrier->ops->writable(s->carrier)) {
-        int rc;
+        int rc = read_batch(s, s->sent + 1, err);
 
-        clear_batch(&s->read);
-        rc = sequence_at(s, s->sent + 1, &s->read.sequence, err);
-        if (rc == 0)
-            rc = journal_read(s->journal, s->sent + 1, read_one, s, err);
         if (rc < 0)
             return rc;
         if (!send_batch(s, &s->read, now_us))
@@ -638,6 +650,53 @@ int sender_timer(struct sender *s, int64_t now_us, struct err *err)
 void sender_goodbye(struct sender *s)
 {
     s->said_goodbye = s->said_goodbye || send_empty(s, true, s->sent_us);
+}
+
+/* ---- another way ---- */
+
+static int pack(const struct sender *s, struct wire_push *push, struct buf *out, struct err *err)
+{
+    int rc;
+
+    memcpy(push->sender, s->sender, sizeof push->sender);
+    buf_clear(out);
+    rc = wire_pack_push(push, out);
+    return rc == 0 ? 0 : err_set(err, rc, "no memory to pack records");
+}
+
+int sender_pack_next(struct sender *s, struct buf *out, uint64_t *last, struct err *err)
+{
+    struct wire_bytes records[SENDER_PUSH_RECORDS];
+    struct wire_push push;
+    int64_t to;
+    int rc = read_batch(s, s->acked + 1, err);
+
+    if (rc < 0)
+        return rc;
+    push = push_of(s, &s->read, records);
+    *last = push.first + push.n_records - 1;
+    to = s->acked + (int64_t)push.n_records;
+    if (s->sent_ever < to)
+        s->sent_ever = to;
+    return pack(s, &push, out, err);
+}
+
+int sender_pack_empty(const struct sender *s, bool goodbye, struct buf *out, struct err *err)
+{
+    return pack(s, &(struct wire_push){.oldest = s->oldest, .goodbye = goodbye}, out, err);
+}
+
+int sender_take_ack(struct sender *s, uint64_t taken, int64_t now_us, struct err *err)
+{
+    struct wire_ack ack = {.taken = taken, .refused = "", .trouble = ""};
+
+    memcpy(ack.sender, s->sender, sizeof ack.sender);
+    return take_ack(s, &ack, now_us, err);
+}
+
+bool sender_has_kept(const struct sender *s)
+{
+    return s->acked > s->trimmed;
 }
 
 int sender_fd(const struct sender *s)

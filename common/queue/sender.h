@@ -14,6 +14,7 @@
 #ifndef DRAINWATCH_COMMON_QUEUE_SENDER_H
 #define DRAINWATCH_COMMON_QUEUE_SENDER_H
 
+#include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/queue/carrier.h"
 #include "common/record/wire.h"
@@ -89,6 +90,16 @@ int sender_timer(struct sender *s, int64_t now_us, struct err *err);
 /* Tells the alerter that no more records will come; sender_close then waits up to half a second
  * until the message has left. Call it once nothing waits, or when time is up. */
 void sender_goodbye(struct sender *s);
+
+/* For a way besides the carrier, at the end: a push of the oldest records without an ack, whose
+ * last sequence is `last`, and a push without records. Each clears `out`. They return 0, an error
+ * of journal_read, or one of `out`. */
+int sender_pack_next(struct sender *s, struct buf *out, uint64_t *last, struct err *err);
+int sender_pack_empty(const struct sender *s, bool goodbye, struct buf *out, struct err *err);
+/* The other side has all up to `taken`: an ack, as the carrier brings it. Outside of a transaction.
+ * Returns 0 or an error of journal_read. */
+int sender_take_ack(struct sender *s, uint64_t taken, int64_t now_us, struct err *err);
+bool sender_has_kept(const struct sender *s); /* acked records are still in the journal */
 
 uint64_t sender_waiting(const struct sender *s); /* committed and not acked */
 int64_t sender_acked(const struct sender *s);    /* the position up to which all are acked */

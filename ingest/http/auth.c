@@ -81,17 +81,17 @@ bool auth_add_secret(struct auth *a, const char *secret, size_t len)
     return true;
 }
 
-static bool compute(EVP_MAC_CTX *ctx, const char *name, unsigned char mac[MAC_BYTES])
+static bool compute(EVP_MAC_CTX *ctx, const char *text, size_t len, unsigned char mac[MAC_BYTES])
 {
     size_t n;
 
     return EVP_MAC_init(ctx, NULL, 0, NULL) == 1 &&
-           EVP_MAC_update(ctx, (const unsigned char *)name, strlen(name)) == 1 &&
+           EVP_MAC_update(ctx, (const unsigned char *)text, len) == 1 &&
            EVP_MAC_final(ctx, mac, &n, MAC_BYTES) == 1 && n == MAC_BYTES;
 }
 
-/* Whether `hex` (in either case) is the HMAC of `name` under any of the secrets. */
-static bool is_token_of(struct auth *a, const char *name, const char *hex)
+/* Whether `hex` (in either case) is the HMAC of the text under any of the secrets. */
+static bool is_hmac_of(const struct auth *a, const char *text, size_t len, const char *hex)
 {
     unsigned char given[MAC_BYTES], right[MAC_BYTES];
     size_t n;
@@ -100,11 +100,16 @@ static bool is_token_of(struct auth *a, const char *name, const char *hex)
     if (strlen(hex) != AUTH_HEX || !OPENSSL_hexstr2buf_ex(given, sizeof given, &n, hex, '\0'))
         return false;
     for (size_t i = 0; i < a->n; i++) {
-        if (compute(a->secrets[i], name, right))
+        if (compute(a->secrets[i], text, len, right))
             ok |= CRYPTO_memcmp(given, right, MAC_BYTES) == 0;
     }
     OPENSSL_cleanse(right, sizeof right);
     return ok != 0;
+}
+
+static bool is_token_of(const struct auth *a, const char *name, const char *hex)
+{
+    return is_hmac_of(a, name, strlen(name), hex);
 }
 
 /* Decodes a base64 text and adds a zero. False: it is no base64, or holds a zero. */
@@ -124,21 +129,27 @@ static bool read_base64(const char *text, char out[PAIR_SIZE])
     return strlen(out) == n;
 }
 
-/* Whether an Authorization header holds Basic credentials (RFC 7617) NAME:T with a T that is right.
- * The scheme is of any case (RFC 9110 section 11.1), unlike in libmicrohttpd 0.9.75. `name` becomes
- * the name that was claimed, "" if none can be read. */
-static bool is_right_basic(struct auth *a, const char *header, char name[AUTH_NAME_SIZE])
+/* Reads the pair of Basic credentials (RFC 7617). The scheme is of any case (RFC 9110
+ * section 11.1), unlike in libmicrohttpd 0.9.75. */
+static bool read_basic(const char *header, char pair[PAIR_SIZE])
 {
     static const char scheme[] = "basic";
     const size_t len = sizeof scheme - 1;
+
+    return strncasecmp(header, scheme, len) == 0 && header[len] == ' ' &&
+           read_base64(header + len + strspn(header + len, " "), pair);
+}
+
+/* Whether an Authorization header holds Basic credentials NAME:T with a T that is right. `name`
+ * becomes the name that was claimed, "" if none can be read. */
+static bool is_right_basic(struct auth *a, const char *header, char name[AUTH_NAME_SIZE])
+{
     char pair[PAIR_SIZE + 1];
     char *colon;
     bool ok = false;
 
     name[0] = '\0';
-    if (strncasecmp(header, scheme, len) != 0 || header[len] != ' ')
-        return false;
-    if (!read_base64(header + len + strspn(header + len, " "), pair))
+    if (!read_basic(header, pair))
         return false;
     colon = strchr(pair, ':');
     if (colon != NULL && colon > pair && colon - pair < AUTH_NAME_SIZE) {
@@ -193,6 +204,41 @@ const char *auth_refusal(struct auth *a, const struct auth_claim *claim, char na
         return "neither drain_token in the URL nor Basic credentials";
     return *drain == '\0' ? "drain_token needs the header Logplex-Drain-Token"
                           : "drain_token is not HMAC-SHA256(secret, Logplex-Drain-Token)";
+}
+
+/* ---- handovers ---- */
+
+static const char handover_text[] = "drainwatch\0handover";
+
+bool auth_is_handover(const struct auth *a, const char *credentials)
+{
+    static const char name[] = AUTH_HANDOVER ":";
+    char pair[PAIR_SIZE + 1];
+    bool ok;
+
+    if (credentials == NULL || !read_basic(credentials, pair))
+        return false;
+    ok = strncmp(pair, name, sizeof name - 1) == 0 &&
+         is_hmac_of(a, handover_text, sizeof handover_text - 1, pair + sizeof name - 1);
+    OPENSSL_cleanse(pair, sizeof pair);
+    return ok;
+}
+
+bool auth_write_handover(const struct auth *a, char credentials[AUTH_HANDOVER_SIZE])
+{
+    unsigned char mac[MAC_BYTES];
+    char pair[sizeof AUTH_HANDOVER + AUTH_HEX + 1] = AUTH_HANDOVER ":";
+    size_t n = strlen(pair);
+    bool ok = a->n > 0 && compute(a->secrets[0], handover_text, sizeof handover_text - 1, mac) &&
+              OPENSSL_buf2hexstr_ex(pair + n, sizeof pair - n, NULL, mac, sizeof mac, '\0') == 1;
+
+    memcpy(credentials, "Basic ", 7);
+    if (ok)
+        EVP_EncodeBlock((unsigned char *)credentials + 6, (const unsigned char *)pair,
+                        (int)strlen(pair));
+    OPENSSL_cleanse(mac, sizeof mac);
+    OPENSSL_cleanse(pair, sizeof pair);
+    return ok;
 }
 
 bool auth_may_show(const char *text)

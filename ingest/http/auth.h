@@ -37,6 +37,16 @@ struct auth_claim {
  */
 const char *auth_refusal(struct auth *a, const struct auth_claim *claim, char name[AUTH_NAME_SIZE]);
 
+/* The name in the credentials with which an ingest that stops hands its records to another one.
+ * Their T is the HMAC of a text with a zero byte, which no drain's name can hold. So no drain's
+ * credentials are right here, and these are right for no drain. */
+#define AUTH_HANDOVER "handover"
+bool auth_is_handover(const struct auth *a, const char *credentials); /* NULL is never right */
+/* Writes these credentials under the first secret, as the value of Authorization. False: there is
+ * no secret, or no memory. */
+enum { AUTH_HANDOVER_SIZE = 128 };
+bool auth_write_handover(const struct auth *a, char credentials[AUTH_HANDOVER_SIZE]);
+
 /* False for a text that may hold a token, put in the wrong place by mistake. */
 bool auth_may_show(const char *text);
 

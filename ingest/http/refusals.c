@@ -14,9 +14,10 @@
 enum { SHOWN_SIZE = 101 };
 
 static const int statuses[REFUSALS_KINDS] = {
-    [REFUSALS_HEAD] = 400,      [REFUSALS_SHUT_OUT] = 401, [REFUSALS_STRANGER] = 401,
-    [REFUSALS_UNLISTED] = 401,  [REFUSALS_PATH] = 404,     [REFUSALS_METHOD] = 405,
-    [REFUSALS_TOO_LARGE] = 413, [REFUSALS_ENCODING] = 415, [REFUSALS_FAILURE] = 503,
+    [REFUSALS_HEAD] = 400,     [REFUSALS_HANDOVER] = 400,  [REFUSALS_SHUT_OUT] = 401,
+    [REFUSALS_STRANGER] = 401, [REFUSALS_UNLISTED] = 401,  [REFUSALS_PATH] = 404,
+    [REFUSALS_METHOD] = 405,   [REFUSALS_TOO_LARGE] = 413, [REFUSALS_ENCODING] = 415,
+    [REFUSALS_FAILURE] = 503,
 };
 
 /* Writes the beginning of a name or path from outside, unless it may hold a secret. */
@@ -127,6 +128,11 @@ void refusals_encoding(struct refusals *r, const char *name, const char *encodin
 void refusals_failure(struct refusals *r, const char *name, const char *why, int64_t now_us)
 {
     add(r, REFUSALS_FAILURE, now_us, "drain \"%.100s\": %s", name, why);
+}
+
+void refusals_handover(struct refusals *r, const char *why, int64_t now_us)
+{
+    add(r, REFUSALS_HANDOVER, now_us, "records of an ingest that stops: %s", why);
 }
 
 void refusals_say(struct refusals *r, int64_t now_us, bool all)

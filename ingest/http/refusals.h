@@ -1,5 +1,5 @@
-/* Logs deliveries that are turned away: the first of a kind at once, the next ones in one line a
- * minute. */
+/* Logs deliveries and handovers that are turned away: the first of a kind at once, the next ones in
+ * one line a minute. */
 #ifndef DRAINWATCH_INGEST_HTTP_REFUSALS_H
 #define DRAINWATCH_INGEST_HTTP_REFUSALS_H
 
@@ -10,6 +10,7 @@
 /* Each kind is summed up by itself, so that none hides another. */
 enum refusals_kind {
     REFUSALS_HEAD,      /* 400 */
+    REFUSALS_HANDOVER,  /* 400 */
     REFUSALS_STRANGER,  /* 401 */
     REFUSALS_UNLISTED,  /* 401 */
     REFUSALS_SHUT_OUT,  /* 401 */
@@ -52,6 +53,9 @@ void refusals_too_large(struct refusals *r, const char *name, int64_t max_bytes,
 void refusals_encoding(struct refusals *r, const char *name, const char *encoding, int64_t now_us);
 /* A delivery of the drain `name` that cannot be taken, and is answered 503. */
 void refusals_failure(struct refusals *r, const char *name, const char *why, int64_t now_us);
+
+/* A handover that cannot be read; `why` is for people. */
+void refusals_handover(struct refusals *r, const char *why, int64_t now_us);
 
 /* Logs the sums that are due; with `all` those that are not due, too. To be called once a second.
  */

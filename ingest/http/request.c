@@ -27,6 +27,7 @@ enum state {
 };
 
 struct request {
+    struct incoming incoming;
     struct requests *all;
     struct intake_body body;
     enum state state;
@@ -54,6 +55,13 @@ struct requests {
     struct request *spare;
     size_t n_spare;
 };
+
+static const struct incoming_ops ops;
+
+static struct request *of(struct incoming *i)
+{
+    return (struct request *)i;
+}
 
 /* ---- all of them ---- */
 
@@ -158,13 +166,14 @@ static struct request *request_new(struct requests *rs, const char *drain)
     return r;
 }
 
-const char *request_drain(const struct request *r)
+static const char *sender(const struct incoming *i)
 {
-    return r->drain;
+    return ((const struct request *)i)->drain;
 }
 
-void request_end(struct request *r)
+static void end(struct incoming *i)
 {
+    struct request *r = of(i);
     struct requests *rs = r->all;
 
     if (r->state == WAITING)
@@ -355,8 +364,8 @@ static int begin_body(struct request *r, const struct input_format *format, cons
                       is_gzip(or_empty(h->encoding)), o->max_body_bytes);
 }
 
-struct request *requests_begin(struct requests *rs, const char *path, const struct headers *h,
-                               int64_t now_us, struct answer *answer)
+struct incoming *requests_begin(struct requests *rs, const char *path, const struct headers *h,
+                                int64_t now_us, struct answer *answer)
 {
     char name[AUTH_NAME_SIZE];
     struct request *r;
@@ -366,18 +375,20 @@ struct request *requests_begin(struct requests *rs, const char *path, const stru
     r = request_new(rs, name);
     if (r == NULL || begin_body(r, input_at(path), h, now_us) != 0) {
         if (r != NULL)
-            request_end(r);
+            end(&r->incoming);
         answer_unavailable(answer);
         return NULL;
     }
+    r->incoming.ops = &ops;
     r->frame = hash_frame(name, or_empty(h->frame_id));
-    return r;
+    return &r->incoming;
 }
 
 /* ---- the body ---- */
 
-bool request_push(struct request *r, struct MHD_Connection *connection, const void *bytes, size_t n)
+static bool push(struct incoming *i, struct MHD_Connection *connection, const void *bytes, size_t n)
 {
+    struct request *r = of(i);
     struct requests *rs = r->all;
 
     assert(r->state == RECEIVING);
@@ -412,9 +423,11 @@ static void finish_body(struct request *r, int64_t now_us, struct answer *answer
     }
 }
 
-void request_finish(struct request *r, struct MHD_Connection *connection, int64_t now_us,
-                    struct answer *answer)
+static void finish(struct incoming *i, struct MHD_Connection *connection, int64_t now_us,
+                   struct answer *answer)
 {
+    struct request *r = of(i);
+
     if (r->state == RECEIVING && !intake_is_behind(&r->body))
         finish_body(r, now_us, answer);
     else if (r->state == HELD)
@@ -424,6 +437,8 @@ void request_finish(struct request *r, struct MHD_Connection *connection, int64_
     else if (r->state == DECIDED)
         answer_unavailable(answer);
 }
+
+static const struct incoming_ops ops = {push, finish, sender, end};
 
 /* ---- the wait for the journal ---- */
 

@@ -7,6 +7,7 @@
 #include "ingest/collect/rulebook.h"
 #include "ingest/http/answer.h"
 #include "ingest/http/auth.h"
+#include "ingest/http/incoming.h"
 #include "ingest/http/refusals.h"
 
 #include <stdbool.h>
@@ -72,20 +73,9 @@ bool requests_are_behind(const struct requests *rs); /* a part waits for the nex
 
 /* The head has come, for a path of an input format. Returns the request, or NULL with `answer` set.
  * `now_us` is the wall clock, with which the delivery is stamped. */
-struct request *requests_begin(struct requests *rs, const char *path, const struct headers *headers,
-                               int64_t now_us, struct answer *answer);
-/* Takes a piece of the body. False: its drain has had its share of this turn. Then its connection
- * is suspended until a later turn, in which the piece is to be pushed again. */
-bool request_push(struct request *r, struct MHD_Connection *connection, const void *bytes,
-                  size_t n);
-/* The body is complete. Sets `answer`, or leaves it undecided: then the request waits for the next
- * turn or for the journal, and is to be asked again until it is decided. While its answer is held
- * back, its connection is suspended. */
-void request_finish(struct request *r, struct MHD_Connection *connection, int64_t now_us,
-                    struct answer *answer);
-const char *request_drain(const struct request *r);
-/* The request is answered, or its client is gone. */
-void request_end(struct request *r);
+struct incoming *requests_begin(struct requests *rs, const char *path,
+                                const struct headers *headers, int64_t now_us,
+                                struct answer *answer);
 
 /* The requests that wait for the journal, in order of arrival; valid until requests_decide. */
 struct request *requests_waiting(struct requests *rs); /* NULL: none */

@@ -14,9 +14,9 @@ struct call {
     int64_t now_us;
 };
 
-/* Returns a delivery, or NULL with `answer` set. */
-typedef struct request *endpoint_fn(const struct routes *routes, const struct call *call,
-                                    struct answer *answer);
+/* Returns a request whose body is to follow, or NULL with `answer` set. */
+typedef struct incoming *endpoint_fn(const struct routes *routes, const struct call *call,
+                                     struct answer *answer);
 
 struct endpoint {
     const char *path;           /* NULL: each path of an input format */
@@ -45,16 +45,24 @@ static struct headers read_headers(struct MHD_Connection *connection)
     };
 }
 
-static struct request *begin_delivery(const struct routes *routes, const struct call *call,
-                                      struct answer *answer)
+static struct incoming *begin_delivery(const struct routes *routes, const struct call *call,
+                                       struct answer *answer)
 {
     const struct headers headers = read_headers(call->connection);
 
     return requests_begin(routes->requests, call->path, &headers, call->now_us, answer);
 }
 
-static struct request *show_health(const struct routes *routes, const struct call *call,
-                                   struct answer *answer)
+static struct incoming *begin_handover(const struct routes *routes, const struct call *call,
+                                       struct answer *answer)
+{
+    const struct headers headers = read_headers(call->connection);
+
+    return handovers_begin(routes->handovers, &headers, call->now_us, answer);
+}
+
+static struct incoming *show_health(const struct routes *routes, const struct call *call,
+                                    struct answer *answer)
 {
     char reason[ANSWER_TEXT_SIZE - 2];
 
@@ -69,14 +77,20 @@ static struct request *show_health(const struct routes *routes, const struct cal
 
 static const struct endpoint endpoints[] = {
     {NULL, "POST", NULL, "POST", begin_delivery},
+    {HANDOVER_PATH, "POST", NULL, "POST", begin_handover},
     {ROUTES_HEALTH_PATH, "GET", "HEAD", "GET, HEAD", show_health},
 };
 
-static const struct endpoint *find(const char *path)
+static bool is_at(const struct endpoint *e, const char *path)
+{
+    return e->path == NULL ? input_at(path) != NULL : strcmp(e->path, path) == 0;
+}
+
+static const struct endpoint *find(const struct routes *routes, const char *path)
 {
     for (size_t i = 0; i < sizeof endpoints / sizeof endpoints[0]; i++) {
-        if (endpoints[i].path == NULL ? input_at(path) != NULL
-                                      : strcmp(endpoints[i].path, path) == 0)
+        if (is_at(&endpoints[i], path) &&
+            (endpoints[i].begin != begin_handover || routes->handovers != NULL))
             return &endpoints[i];
     }
     return NULL;
@@ -126,13 +140,13 @@ static const char *without_host(const char *target)
     return host[strcspn(host, "/")] == '/' ? host + strcspn(host, "/") : "/";
 }
 
-struct request *routes_begin(const struct routes *routes, struct MHD_Connection *connection,
-                             const char *path, const char *method, int64_t now_us,
-                             struct answer *answer)
+struct incoming *routes_begin(const struct routes *routes, struct MHD_Connection *connection,
+                              const char *path, const char *method, int64_t now_us,
+                              struct answer *answer)
 {
     char shorter[PATH_SIZE];
     const struct call call = {connection, without_slash(without_host(path), shorter), now_us};
-    const struct endpoint *endpoint = find(call.path);
+    const struct endpoint *endpoint = find(routes, call.path);
 
     if (endpoint == NULL) {
         answer_not_found(routes, &call, method, answer);

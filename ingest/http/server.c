@@ -47,6 +47,7 @@ struct peer {
 struct server {
     struct MHD_Daemon *daemon;
     struct requests *requests;
+    struct handovers *handovers; /* NULL: none are taken */
     struct refusals refusals;
     struct routes routes;
     struct clients clients;
@@ -146,38 +147,38 @@ static void *on_target(void *ctx, const char *uri, struct MHD_Connection *connec
     return NULL;
 }
 
-static struct request *begin(struct server *s, struct peer *p, const char *url, const char *method,
-                             const char *version, struct answer *answer)
+static struct incoming *begin(struct server *s, struct peer *p, const char *url, const char *method,
+                              const char *version, struct answer *answer)
 {
     const char *fault = framing_fault(p->connection, &p->target, method, version, &p->is_chunked);
-    struct request *r;
+    struct incoming *i;
 
     if (fault != NULL) {
         refusals_head(&s->refusals, fault, s->now_us);
         answer_set(answer, MHD_HTTP_BAD_REQUEST, "%s\n", fault);
         return NULL;
     }
-    r = routes_begin(&s->routes, p->connection, url, method, s->now_us, answer);
-    if (r != NULL)
-        clients_know(&s->clients, &p->client, request_drain(r));
+    i = routes_begin(&s->routes, p->connection, url, method, s->now_us, answer);
+    if (i != NULL)
+        clients_know(&s->clients, &p->client, i->ops->sender(i));
     clients_go_to(&s->clients, &p->client, CLIENTS_BODY);
-    return r;
+    return i;
 }
 
 /* Returns how many of the bytes were not taken. */
-static size_t push(struct peer *p, struct request *r, const char *data, size_t n)
+static size_t push(struct peer *p, struct incoming *i, const char *data, size_t n)
 {
-    if (!request_push(r, p->connection, data, n))
+    if (!i->ops->push(i, p->connection, data, n))
         return n;
     p->client.body_bytes += n;
     return 0;
 }
 
-static void finish(struct server *s, struct peer *p, struct request *r, struct answer *answer)
+static void finish(struct server *s, struct peer *p, struct incoming *i, struct answer *answer)
 {
     if (p->client.step == CLIENTS_BODY)
         clients_go_to(&s->clients, &p->client, CLIENTS_WAIT);
-    request_finish(r, p->connection, s->now_us, answer);
+    i->ops->finish(i, p->connection, s->now_us, answer);
 }
 
 /* Called when the head is complete, for each piece of the body, and after it until there is an
@@ -190,7 +191,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
 {
     struct server *s = ctx;
     struct peer *p = peer_of(connection);
-    struct request *r = *slot;
+    struct incoming *i = *slot;
     struct answer answer;
     size_t left = 0;
     bool last;
@@ -199,12 +200,12 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
         return MHD_NO;
     s->calls++;
     answer_init(&answer);
-    if (r == NULL)
+    if (i == NULL)
         *slot = begin(s, p, url, method, version, &answer);
     else if (*n == 0)
-        finish(s, p, r, &answer);
+        finish(s, p, i, &answer);
     else
-        left = push(p, r, data, *n);
+        left = push(p, i, data, *n);
     *n = left;
     if (answer.status == 0)
         return MHD_YES;
@@ -218,13 +219,13 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **sl
 {
     struct server *s = ctx;
     struct peer *p = peer_of(connection);
+    struct incoming *i = *slot;
 
     (void)code; /* an incomplete delivery counts for nothing: its client tries again */
     if (p != NULL)
         clients_go_to(&s->clients, &p->client, CLIENTS_HEAD);
-    if (*slot == NULL)
-        return;
-    request_end(*slot);
+    if (i != NULL)
+        i->ops->end(i);
     *slot = NULL;
 }
 
@@ -279,6 +280,19 @@ static void limit_clients(struct server *s)
                  s->clients.max, (unsigned long long)files.rlim_cur);
 }
 
+static int open_requests(struct server *s, const struct server_options *o, struct err *err)
+{
+    const struct requests_options *d = &o->deliveries;
+
+    s->requests = requests_new(d, &s->refusals);
+    if (o->takes_handovers)
+        s->handovers = handovers_new(d->auth, d->off_reason, &s->refusals);
+    s->routes = (struct routes){s->requests, s->handovers, &s->refusals, o->is_healthy, o->ctx};
+    if (s->requests == NULL || (o->takes_handovers && s->handovers == NULL))
+        return err_set(err, ERR_NOMEM, "out of memory");
+    return 0;
+}
+
 int server_open(const struct server_options *options, struct server **out, struct err *err)
 {
     struct server *s = calloc(1, sizeof *s);
@@ -287,10 +301,9 @@ int server_open(const struct server_options *options, struct server **out, struc
     if (s == NULL)
         return err_set(err, ERR_NOMEM, "out of memory");
     limit_clients(s);
-    s->requests = requests_new(&options->deliveries, &s->refusals);
-    s->routes = (struct routes){s->requests, &s->refusals, options->is_healthy, options->ctx};
-    rc = s->requests == NULL ? err_set(err, ERR_NOMEM, "out of memory")
-                             : listen_and_start(s, options, err);
+    rc = open_requests(s, options, err);
+    if (rc == 0)
+        rc = listen_and_start(s, options, err);
     if (rc != 0) {
         server_close(s);
         return rc;
@@ -305,8 +318,11 @@ void server_close(struct server *s)
         return;
     if (s->daemon != NULL) {
         requests_release_all(s->requests);
+        if (s->handovers != NULL)
+            handovers_release_all(s->handovers);
         MHD_stop_daemon(s->daemon);
     }
+    handovers_free(s->handovers);
     requests_free(s->requests);
     free(s);
 }
@@ -314,6 +330,11 @@ void server_close(struct server *s)
 struct requests *server_requests(struct server *s)
 {
     return s->requests;
+}
+
+struct handovers *server_handovers(struct server *s)
+{
+    return s->handovers;
 }
 
 int server_fd(const struct server *s)
@@ -377,6 +398,8 @@ void server_stop(struct server *s)
     int fd = MHD_quiesce_daemon(s->daemon);
 
     s->stopping = true;
+    if (s->handovers != NULL)
+        handovers_stop(s->handovers);
     clients_stop(&s->clients);
     refusals_say(&s->refusals, s->now_us, true);
     clients_log_all(&s->clients);

@@ -8,6 +8,7 @@
 #define DRAINWATCH_INGEST_HTTP_SERVER_H
 
 #include "common/base/err.h"
+#include "ingest/http/handover.h"
 #include "ingest/http/request.h"
 
 #include <stdbool.h>
@@ -20,6 +21,7 @@ struct server_options {
     uint16_t port;
     const char *address; /* IPv4 or IPv6; NULL: all of the machine's */
     struct requests_options deliveries;
+    bool takes_handovers; /* a database carries the records */
     /* Asked by GET /healthz: returns true, or false with the reason in one line. */
     bool (*is_healthy)(void *ctx, char *reason, size_t size);
     void *ctx;
@@ -33,6 +35,9 @@ void server_close(struct server *s);
 /* The deliveries of this server. Only requests_set_book, _open, _waiting and _held are for the
  * caller. */
 struct requests *server_requests(struct server *s);
+
+/* The handovers of this server, NULL if it takes none. */
+struct handovers *server_handovers(struct server *s);
 
 int server_fd(const struct server *s); /* readable: call server_run */
 /* Call server_run after so long at the latest, and at least once a second. -1: any time will do. */

@@ -31,8 +31,9 @@ static const char *const names[] = {
     "DRAINWATCH_HISTROY", /* misspelt */
     "DRAINWATCH_SCHEMA",
     "DRAINWATCH_DATABASE_URL",
+    "DRAINWATCH_PUBLIC_URL",
 };
-enum { NAMES = sizeof names / sizeof names[0], SECRET = 1, TOKEN = 3, DATABASE = NAMES - 1 };
+enum { NAMES = sizeof names / sizeof names[0], SECRET = 1, TOKEN = 3, DATABASE = NAMES - 2 };
 
 #define MARK "Kx9-Zq7-mW2" /* each secret ends in it */
 
@@ -50,6 +51,7 @@ static void check_values(const struct settings *s)
            strpbrk(s->schema, " \"'\\.;") == NULL);
     assert(strncasecmp(s->slack_api_url, "http", 4) == 0);
     assert(s->slack_api_url[strlen(s->slack_api_url) - 1] != '/');
+    assert(s->public_url == NULL || strncasecmp(s->public_url, "http", 4) == 0);
     assert(s->rules_path[0] != '\0' && s->state_dir[0] != '\0');
     assert(s->queue == NULL ? s->database_url != NULL : s->queue[0] != '\0');
     assert(s->max_body_bytes >= 64 << 10 && s->spool_max_bytes >= 64 << 10);
