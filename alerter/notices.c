@@ -182,6 +182,14 @@ void notices_lost(struct notices *t, size_t dropped)
                     dropped, text_plural(dropped, "post was", "posts were"));
 }
 
+void notices_began_anew(struct notices *t)
+{
+    t->failing = (struct throttle){0};
+    log_warning(
+        "the database lost what it had stored last, as a failover can: this alerter goes on "
+        "from what is left, so an alert of those moments may come twice");
+}
+
 void notices_away(struct notices *t, const char *why, uint64_t waits, int64_t boot_us)
 {
     if (throttle_add(&t->away, 1, boot_us) > 0)

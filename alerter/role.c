@@ -77,13 +77,17 @@ static int take_over(struct role *r, struct err *err)
     return 0;
 }
 
-/* The other one has the rows of the outbox now, so no outcome of a post is kept. */
+/* The rows of the outbox are another alerter's now, or others after a failover that lost commits.
+ * So no outcome of a post is kept. */
 static void lose(struct role *r)
 {
     const size_t dropped = dispatch_drop(r->dispatch);
 
     turn_deactivate(r->turn);
-    notices_lost(r->notices, dropped);
+    if (term_of(r)->has_lost)
+        notices_began_anew(r->notices);
+    else
+        notices_lost(r->notices, dropped);
     r->is_told = false; /* who has taken over shows later */
 }
 
@@ -111,6 +115,7 @@ static void tell(struct role *r, const struct err *why)
 
 int role_tend(struct role *r, int64_t boot_us, struct err *err)
 {
+    const bool was_away = r->now == STORAGE_AWAY;
     struct turn *t = r->turn;
     int rc = storage_tend(t->storage, boot_us, &r->now, err);
 
@@ -120,6 +125,8 @@ int role_tend(struct role *r, int64_t boot_us, struct err *err)
     if (r->now != STORAGE_AWAY && turn_is_active(t) &&
         (r->now == STORAGE_STANDBY || term_of(r)->epoch != r->epoch))
         lose(r);
+    /* A failover may have lost entries that were followed, and others have their positions now. */
+    t->needs_restore = t->needs_restore || (was_away && r->now == STORAGE_STANDBY);
     tell(r, err);
     if (r->now == STORAGE_AWAY || boot_us < r->retry_us)
         return 0;

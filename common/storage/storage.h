@@ -106,6 +106,7 @@ struct storage_term {
     int64_t epoch;       /* rises with each take-over */
     const char *holder;  /* name of the alerter that holds it; while active the one before us */
     bool was_released;   /* the one before us gave it up by itself */
+    bool has_lost;       /* while active: the storage lost commits of ours, so a new term began */
     int64_t last;        /* position of the newest entry */
     int64_t taken_at_us; /* while active: the storage's own clock when we took it, UTC */
 };

@@ -19,7 +19,7 @@ static const struct pg_statement read_lease = {
     "lease", "SELECT beat, last, start, bytes, epoch, holder FROM lease"};
 static const struct pg_statement resume = {
     "resume", "UPDATE lease SET beat=beat+1, " RENEW
-              " WHERE epoch=$1 RETURNING beat, last, start, bytes, epoch, holder"};
+              " WHERE epoch=$1 AND holder=$2 RETURNING beat, last, start, bytes, epoch, holder"};
 static const struct pg_statement watch_lease = {
     "watch", "SELECT epoch, beat, held, holder, last, NOT EXISTS "
              "(SELECT FROM pg_stat_get_activity(l.pid) a WHERE a.backend_start=l.backend_start "
@@ -71,6 +71,7 @@ static void stand_by(struct storage_pg *st)
 {
     st->role = STORAGE_STANDBY;
     st->epoch = 0;
+    st->term.has_lost = false;
     st->is_seen = false;
     st->poll_us = 0;
     lease_watch_begin(&st->watch);
@@ -120,25 +121,82 @@ static void take_state(struct storage_pg *st, const struct pg_rows *rows)
     st->term.last = st->committed.last;
 }
 
-/* A failover may have lost commits. */
-static void check_loss(struct storage_pg *st, const struct pg_rows *rows)
+static void note_holder(struct storage_pg *st, const char *holder)
 {
-    if (pg_i64(rows, 0, 0) <= st->beat || pg_i64(rows, 0, 1) != st->committed.last)
-        st->is_stale = true;
+    snprintf(st->term_holder, sizeof st->term_holder, "%s", holder);
+    st->term.holder = st->term_holder;
 }
 
-static int renew(struct storage_pg *st, struct err *err)
+static void become_active(struct storage_pg *st, const struct pg_rows *rows)
+{
+    take_state(st, rows);
+    st->epoch = st->term.epoch;
+    st->term.was_released = !st->seen.is_held;
+    st->term.taken_at_us = pg_i64(rows, 0, 5);
+    st->role = STORAGE_ACTIVE;
+    st->is_stale = true;
+    lease_prove(&st->hold, st->now_us);
+}
+
+/* A holder that was cut off in the middle of a statement keeps the row's lock until its session
+ * ends. */
+static int end_holder(struct storage_pg *st, struct err *err)
+{
+    pg_args_clear(st->args);
+    return storage_pg_run(st, &terminate, NULL, err);
+}
+
+/* As it was last seen. */
+static int take(struct storage_pg *st, struct err *err)
 {
     struct pg_rows *rows;
     int rc;
 
     pg_args_clear(st->args);
+    pg_put_i64(st->args, st->seen.epoch);
+    pg_put_i64(st->args, st->seen.beat);
+    pg_put_text(st->args, st->holder);
+    rc = storage_pg_run(st, &take_lease, &rows, err);
+    if (rc == ERR_BUSY)
+        return end_holder(st, err);
+    if (rc == 0 && pg_n_rows(rows) == 1)
+        become_active(st, rows);
+    pg_rows_free(rows);
+    return rc;
+}
+
+/* A failover may have lost commits. Positions and rows of the outbox get the same numbers again
+ * then, so all that was done with the lost ones must be forgotten: a new term does that. */
+static int begin_anew(struct storage_pg *st, struct err *err)
+{
+    st->seen = (struct lease_seen){.epoch = st->epoch, .beat = st->beat, .is_held = true};
+    stand_by(st);
+    st->term.has_lost = true;
+    note_holder(st, "");
+    return take(st, err);
+}
+
+/* The beat was raised by one just now. */
+static bool has_lost(const struct storage_pg *st, const struct pg_rows *rows)
+{
+    return pg_i64(rows, 0, 0) <= st->beat || pg_i64(rows, 0, 1) < st->committed.last;
+}
+
+static int renew(struct storage_pg *st, struct err *err)
+{
+    struct pg_rows *rows;
+    bool lost = false;
+    int rc;
+
+    pg_args_clear(st->args);
     pg_put_i64(st->args, st->epoch);
+    pg_put_text(st->args, st->holder);
     rc = storage_pg_run(st, &resume, &rows, err);
     if (rc != 0)
         return rc;
     if (pg_n_rows(rows) == 1) {
-        check_loss(st, rows);
+        lost = has_lost(st, rows);
+        st->is_stale = st->is_stale || pg_i64(rows, 0, 1) != st->committed.last;
         take_state(st, rows);
         lease_prove(&st->hold, st->now_us);
         st->role = STORAGE_ACTIVE;
@@ -146,13 +204,7 @@ static int renew(struct storage_pg *st, struct err *err)
         stand_by(st);
     }
     pg_rows_free(rows);
-    return 0;
-}
-
-static void note_holder(struct storage_pg *st, const char *holder)
-{
-    snprintf(st->term_holder, sizeof st->term_holder, "%s", holder);
-    st->term.holder = st->term_holder;
+    return lost ? begin_anew(st, err) : 0;
 }
 
 int storage_pg_read_lease(struct storage_pg *st, struct err *err)
@@ -201,43 +253,6 @@ static int poll_lease(struct storage_pg *st, struct err *err)
     note_holder(st, pg_text(rows, 0, 3));
     pg_rows_free(rows);
     return 0;
-}
-
-static void become_active(struct storage_pg *st, const struct pg_rows *rows)
-{
-    take_state(st, rows);
-    st->epoch = st->term.epoch;
-    st->term.was_released = !st->seen.is_held;
-    st->term.taken_at_us = pg_i64(rows, 0, 5);
-    st->role = STORAGE_ACTIVE;
-    st->is_stale = true;
-    lease_prove(&st->hold, st->now_us);
-}
-
-/* A holder that was cut off in the middle of a statement keeps the row's lock until its session
- * ends. */
-static int end_holder(struct storage_pg *st, struct err *err)
-{
-    pg_args_clear(st->args);
-    return storage_pg_run(st, &terminate, NULL, err);
-}
-
-static int take(struct storage_pg *st, struct err *err)
-{
-    struct pg_rows *rows;
-    int rc;
-
-    pg_args_clear(st->args);
-    pg_put_i64(st->args, st->seen.epoch);
-    pg_put_i64(st->args, st->seen.beat);
-    pg_put_text(st->args, st->holder);
-    rc = storage_pg_run(st, &take_lease, &rows, err);
-    if (rc == ERR_BUSY)
-        return end_holder(st, err);
-    if (rc == 0 && pg_n_rows(rows) == 1)
-        become_active(st, rows);
-    pg_rows_free(rows);
-    return rc;
 }
 
 /* A poll is judged in the next step, whose time is that of its answer. */

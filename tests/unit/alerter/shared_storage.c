@@ -35,6 +35,7 @@ struct side {
 
 static struct {
     sqlite3 *db;
+    sqlite3 *replica; /* NULL: none */
     int64_t epoch;
     struct side *holder;
     bool is_released;
@@ -99,7 +100,20 @@ void shared_end(void)
         free(p);
     }
     sqlite3_close(shared.db);
+    sqlite3_close(shared.replica);
     memset(&shared, 0, sizeof shared);
+}
+
+void shared_replicate(void)
+{
+    assert_null(shared.replica);
+    assert_int_equal(sqlite3_open(":memory:", &shared.replica), SQLITE_OK);
+    copy(shared.db, shared.replica);
+}
+
+void shared_fail_over(void)
+{
+    copy(shared.replica, shared.db);
 }
 
 void shared_push(const struct wire_push *push, const struct wire_bytes *records)

@@ -31,6 +31,11 @@ enum shared_fate {
 /* Of the next commit of `s`. */
 void shared_set_fate(struct storage *s, enum shared_fate fate);
 
+/* Keeps its present contents, and later goes back to them, as a failover that loses commits does.
+ */
+void shared_replicate(void);
+void shared_fail_over(void);
+
 /* Sets its clock forth, or back. */
 void shared_shift_clock(int64_t us);
 

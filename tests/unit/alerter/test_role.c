@@ -410,6 +410,39 @@ UNIT_TEST(a_full_database_is_tried_again)
     assert_int_equal(shared_rows(), 1);
 }
 
+/* The standby had followed entries that were lost, and others get their positions. */
+UNIT_TEST(a_failover_that_loses_commits_is_noticed_by_all)
+{
+    struct test *t = *state;
+    struct alerter *a = start(t, 0), *b = start(t, 1);
+
+    give(t, a);
+    push(t, "h12", 1);
+    go_on(t, a);
+    shared_replicate();
+    push(t, "h12", 3); /* which alerts, and is lost */
+    go_on(t, a);
+    go_on(t, b);
+    shared_cut_off(a->turn.storage, true);
+    shared_cut_off(b->turn.storage, true);
+    step(t, a);
+    step(t, b);
+    shared_fail_over();
+    t->sequence--;
+    shared_cut_off(a->turn.storage, false);
+    shared_cut_off(b->turn.storage, false);
+    give(t, a);
+    push(t, "h12", 1);
+    go_on(t, a);
+    go_on(t, b);
+    give(t, b);
+    push(t, "h12", 2);
+    go_on(t, b);
+    assert_int_equal(shared_rows(), 1);
+    assert_int_equal(posts(t), 2);
+    assert_counted_once(t, b);
+}
+
 UNIT_TEST(an_alerter_that_is_cut_off_waits_and_goes_on)
 {
     struct test *t = *state;
@@ -704,6 +737,7 @@ int main(void)
         TEST(a_turn_that_was_kept_although_its_answer_was_lost_is_not_repeated),
         TEST(a_turn_that_was_lost_is_taken_again),
         TEST(a_full_database_is_tried_again),
+        TEST(a_failover_that_loses_commits_is_noticed_by_all),
         TEST(an_alerter_that_is_cut_off_waits_and_goes_on),
         TEST(an_alerter_starts_while_the_database_is_away),
         TEST(an_outcome_that_was_not_committed_is_dropped_with_the_lease),

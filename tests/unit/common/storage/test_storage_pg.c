@@ -596,10 +596,26 @@ UNIT_TEST(commits_that_a_failover_lost_are_missed)
     terminate_holder();
     tend(&a, 0);
     live_until(&a, STORAGE_ACTIVE);
+    assert_true(storage_term(a.s)->has_lost);
+    assert_int_equal(storage_term(a.s)->epoch, 2); /* the owner forgets what it did in the first */
     assert_int_equal(turn(&a, 3), ERR_AWAY);
     OK(storage_restore(a.s, &err));
     OK(turn(&a, 2));
     assert_stored(2);
+    storage_close(a.s);
+}
+
+/* The other one took the same epoch, because the lease itself was lost. */
+UNIT_TEST(nobody_goes_on_with_the_term_of_another_one)
+{
+    struct alerter a = open_active("one");
+
+    OK(turn(&a, 1));
+    database_sql("UPDATE " TABLE("lease") " SET holder = 'two', beat = beat + 100");
+    terminate_holder();
+    tend(&a, 0);
+    live_until(&a, STORAGE_STANDBY);
+    assert_string_equal(storage_term(a.s)->holder, "two");
     storage_close(a.s);
 }
 
@@ -1044,6 +1060,7 @@ int main(void)
         TEST(a_turn_that_was_committed_without_an_answer_is_found),
         TEST(a_turn_that_ended_with_its_session_is_not_stored),
         TEST(commits_that_a_failover_lost_are_missed),
+        TEST(nobody_goes_on_with_the_term_of_another_one),
         TEST(damage_is_told_with_its_remedy),
         TEST(a_holder_that_is_stuck_in_a_statement_is_ended),
         TEST(pushes_come_by_notification_and_go_with_the_turn),
