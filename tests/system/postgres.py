@@ -72,10 +72,10 @@ class Cluster:
                                       stderr=subprocess.DEVNULL, start_new_session=True,
                                       cwd="/", env=self.environment, **self.as_user)
         try:
-            self._make(fsync, settings)
+            self._make()
+            self._configure(fsync, settings)
             self.start()
-            self.sql(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")
-            self.sql(f"CREATE DATABASE {DATABASE} OWNER {USER}")
+            self._fill()
         except BaseException:
             self.close()
             raise
@@ -87,7 +87,7 @@ class Cluster:
             raise RuntimeError(f"{' '.join(map(str, command))}: {done.stdout}")
         return done.stdout
 
-    def _make(self, fsync, settings):
+    def _make(self):
         self._run(self.programs / "initdb", "-D", "data", "--no-sync", "--no-instructions",
                   "--username=postgres", "--encoding=UTF8", "--locale=C",
                   "--auth-local=trust", "--auth-host=scram-sha-256")
@@ -95,6 +95,12 @@ class Cluster:
                   "-nodes", "-days", "2", "-subj", "/CN=localhost",
                   "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
                   "-keyout", "data/server.key", "-out", "data/server.crt")
+
+    def _fill(self):
+        self.sql(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")
+        self.sql(f"CREATE DATABASE {DATABASE} OWNER {USER}")
+
+    def _configure(self, fsync, settings):
         on = "on" if fsync else "off"
         lines = {"fsync": on, "full_page_writes": on, "ssl": "on", "shared_buffers": "32MB",
                  "unix_socket_directories": self.folder, "listen_addresses": "127.0.0.1", **settings}
@@ -117,6 +123,10 @@ class Cluster:
     def stop(self, mode="fast"):
         """`mode` is pg_ctl's: fast, or immediate for a crash."""
         self._run(self.programs / "pg_ctl", "-D", "data", "-m", mode, "stop")
+
+    @property
+    def socket(self):
+        return self.folder / f".s.PGSQL.{self.port}"
 
     def log(self):
         return (self.folder / "log").read_text(errors="replace")
@@ -147,6 +157,27 @@ class Cluster:
 
     def __exit__(self, *_):
         self.close()
+
+
+class Replica(Cluster):
+    """A streaming replica of another cluster, until it is promoted. `port` is that of a proxy to the
+    other one's `socket`."""
+
+    def __init__(self, of, port):
+        self._of = of
+        way = f"host=127.0.0.1 port={port} user=postgres sslmode=disable"
+        super().__init__(primary_conninfo=way, wal_retrieve_retry_interval="100ms")
+
+    def _make(self):
+        self._run(self.programs / "pg_basebackup", "-D", "data", "-h", self._of.folder,
+                  "-p", str(self._of.port), "-U", "postgres", "-X", "stream", "--checkpoint=fast",
+                  "--no-sync", "--no-manifest", "--write-recovery-conf")
+
+    def _fill(self):
+        pass  # by the other one
+
+    def promote(self):
+        self._run(self.programs / "pg_ctl", "-D", "data", "-w", "-t", "30", "promote")
 
 
 class Schema:
