@@ -112,7 +112,7 @@ static size_t unclear_end(const char *text, size_t len, size_t at, bool *cut)
 }
 
 /* The offset behind the quotation that the quote at `open` opens, or `len` + 1 if nothing closes
- * it. It is cut if it may end elsewhere. */
+ * it. It is cut if it may end elsewhere. No quotation follows a cut one. */
 static size_t quotation_end(const char *text, size_t len, size_t open, bool *cut)
 {
     const char *close = memchr(text + open + 1, '"', len - open - 1);
@@ -174,12 +174,10 @@ static size_t begin_value(struct logfmt *l, struct token *t, size_t at)
 /* Passes the quotation that the double quote at `i` opens. */
 static size_t pass_quote(const struct logfmt *l, struct token *t, size_t i)
 {
-    bool cut;
-    size_t end = quotation_end(l->text, l->len, i, &cut);
+    size_t end = quotation_end(l->text, l->len, i, &t->cut);
 
     if (i == t->value)
         t->quote_end = end;
-    t->cut = t->cut || cut;
     return end < l->len ? end : l->len;
 }
 

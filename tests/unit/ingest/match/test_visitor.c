@@ -148,12 +148,15 @@ static const char *const own[] = {
     "{",  "} ", " = ",  "-",   "\t",    " don't a=b ", "\\ ",    "\xc3\xa9", " k='v' ",
 };
 
+/* Quotes that are no quotations. */
+static const char *const lone[] = {" 5\" disk ", " 5\33[m\" disk ", " C:\\\" ", "x\""};
+
 static void put_own(struct text *t)
 {
     for (size_t n = any_of(3); n > 0; n--)
         put(t, ANY(own), false);
     if (any_of(16) == 0)
-        put(t, " 5\" disk ", false); /* inches */
+        put(t, ANY(lone), false);
 }
 
 /* A format in which the bytes around each quotation are random. */
@@ -187,6 +190,7 @@ static const struct {
     {"{\"ip\":\"10.1.2.3\",\"path\":\"/%\",\"ua\":\"%\",\"status\":200}", escape_both},
     {"time=2026-11-30T16:00:00Z level=INFO msg=\"get /%\" ua=\"%\" status=200", escape_both},
     {"request headers={\"user-agent\": b\"%\", \"referer\": b\"%\"}", escape_both},
+    {"{\"log\":\"{\\\"path\\\":\\\"/%\\\",\\\"ua\\\":\\\"%\\\"}\",\"n\":1}", escape_twice},
     {"2026-11-30,10.1.2.3,\"/%\",200,\"%\",\"%\"", double_quotes},
 };
 
