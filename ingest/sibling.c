@@ -160,7 +160,7 @@ static void take_success(struct sibling *s, uint64_t taken, int64_t now_us)
         s->steps[s->lane] = SIBLING_DONE;
         return;
     }
-    if (sender_take_ack(sender, taken, now_us, &err) != 0) {
+    if (sender_take_ack(sender, taken, s->steps[s->lane] == SIBLING_ASK, now_us, &err) != 0) {
         fail(s, err.text, now_us);
         return;
     }

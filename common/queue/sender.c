@@ -686,11 +686,14 @@ int sender_pack_empty(const struct sender *s, bool goodbye, struct buf *out, str
     return pack(s, &(struct wire_push){.oldest = s->oldest, .goodbye = goodbye}, out, err);
 }
 
-int sender_take_ack(struct sender *s, uint64_t taken, int64_t now_us, struct err *err)
+int sender_take_ack(struct sender *s, uint64_t taken, bool lacks_more, int64_t now_us,
+                    struct err *err)
 {
     struct wire_ack ack = {.taken = taken, .refused = "", .trouble = ""};
 
     memcpy(ack.sender, s->sender, sizeof ack.sender);
+    if (taken < s->oldest && !lacks_more) /* the carrier was first */
+        return 0;
     return take_ack(s, &ack, now_us, err);
 }
 

@@ -96,9 +96,11 @@ void sender_goodbye(struct sender *s);
  * of journal_read, or one of `out`. */
 int sender_pack_next(struct sender *s, struct buf *out, uint64_t *last, struct err *err);
 int sender_pack_empty(const struct sender *s, bool goodbye, struct buf *out, struct err *err);
-/* The other side has all up to `taken`: an ack, as the carrier brings it. Outside of a transaction.
- * Returns 0 or an error of journal_read. */
-int sender_take_ack(struct sender *s, uint64_t taken, int64_t now_us, struct err *err);
+/* The other side has all up to `taken`, and with `lacks_more` nothing after it: then later records
+ * count as lost, even if they were acked. Outside of a transaction. Returns 0 or an error of
+ * journal_read. */
+int sender_take_ack(struct sender *s, uint64_t taken, bool lacks_more, int64_t now_us,
+                    struct err *err);
 bool sender_has_kept(const struct sender *s); /* acked records are still in the journal */
 
 uint64_t sender_waiting(const struct sender *s); /* committed and not acked */

@@ -1,5 +1,6 @@
 /* Any drain, token and credentials: they are right if and only if one of them is the HMAC that
- * OpenSSL computes for the name, and the name never exceeds its room. */
+ * OpenSSL computes for the name, and the name never exceeds its room. None is right for a handover.
+ */
 #include "tests/fuzz/feed.h"
 
 #include "ingest/http/auth.h"
@@ -65,6 +66,7 @@ static void check_right(struct auth *a, const char *name, size_t secret, bool up
     n = snprintf(pair, sizeof pair, "%s:%s", name, token);
     EVP_EncodeBlock((unsigned char *)header + 6, (const unsigned char *)pair, n);
     claim = (struct auth_claim){.drain = "another", .credentials = header};
+    assert(!auth_is_handover(a, header));
     if (strchr(name, ':') == NULL)
         assert(refusal(a, &claim, out) == NULL && strcmp(out, name) == 0);
     else
@@ -79,6 +81,7 @@ static void check_claim(struct auth *a, const struct auth_claim *claim)
                     strlen(claim->drain) < AUTH_NAME_SIZE &&
                     is_token_of(claim->drain, claim->token);
 
+    assert(!auth_is_handover(a, claim->credentials));
     if (refusal(a, claim, name) != NULL) {
         assert(!by_token);
         return;

@@ -35,7 +35,7 @@ def curve_keys(*purposes):
 
 
 ALL = [SECRET, OTHER, SLACK_TOKEN, token(DRAIN), token("console"), token("d.test"),
-       token("drainwatch-smoke"), *curve_keys("server", "client")]
+       token("drainwatch-smoke"), token("drainwatch\0handover"), *curve_keys("server", "client")]
 
 
 # ---- arguments -----------------------------------------------------------------------------------

@@ -226,6 +226,67 @@ UNIT_TEST(test_a_database)
     }
 }
 
+static void assert_public_url(const char *value, const char *url)
+{
+    struct outcome o = read_env("DRAINWATCH_PUBLIC_URL", value, NULL);
+
+    assert_int_equal(o.rc, url != NULL ? 0 : ERR_INPUT);
+    if (url != NULL)
+        assert_string_equal(o.settings.public_url, url);
+    else
+        assert_non_null(strstr(buf_text(&o.faults), "DRAINWATCH_PUBLIC_URL: \""));
+    done(&o);
+}
+
+UNIT_TEST(test_the_app_s_own_address)
+{
+    static const char *const bad[] = {"a.example",
+                                      "ftp://a.example",
+                                      "https://",
+                                      "https:///",
+                                      "http://a.example",
+                                      "https://u@a.example",
+                                      "https://a.e/path",
+                                      "https://a.e?x",
+                                      "https://a.example#",
+                                      "https://a example",
+                                      "http://127.0.0.1.example",
+                                      "http://localhost.example"};
+
+    assert_public_url("https://a.example", "https://a.example");
+    assert_public_url("https://a.example:8443//", "https://a.example:8443");
+    assert_public_url("http://127.0.0.1:8080/", "http://127.0.0.1:8080");
+    assert_public_url("http://[::1]:80", "http://[::1]:80");
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_public_url(bad[i], NULL);
+}
+
+static void assert_known_address(const char *dyno, const char *host, const char *set,
+                                 const char *url)
+{
+    struct outcome o =
+        read_env("DRAINWATCH_DATABASE_URL", "postgres://u:xkz@h/d", "DYNO", dyno,
+                 "HEROKU_APP_DEFAULT_DOMAIN_NAME", host, "DRAINWATCH_PUBLIC_URL", set, NULL);
+    bool is_noted = strstr(buf_text(&o.notes), "DRAINWATCH_PUBLIC_URL is unset") != NULL;
+
+    assert_int_equal(o.rc, 0);
+    assert_int_equal(o.settings.public_url == NULL, url == NULL);
+    if (url != NULL)
+        assert_string_equal(o.settings.public_url, url);
+    assert_int_equal(is_noted, url == NULL && dyno[0] != '\0');
+    done(&o);
+}
+
+UNIT_TEST(test_heroku_may_tell_the_address)
+{
+    assert_known_address("web.1", "a-1.herokuapp.com", "", "https://a-1.herokuapp.com");
+    assert_known_address("web.1", "a-1.herokuapp.com", "https://b.example", "https://b.example");
+    assert_known_address("web.1", "", "", NULL);
+    assert_known_address("web.1", "a.example/x", "", NULL);
+    assert_known_address("", "a-1.herokuapp.com", "", NULL);
+    assert_known_address("", "", "", NULL);
+}
+
 UNIT_TEST(test_a_schema_needs_no_quotes)
 {
     static const char *const bad[] = {
@@ -411,6 +472,8 @@ int main(void)
         cmocka_unit_test(test_all_faults_at_once),
         cmocka_unit_test(test_a_secret_value_is_never_shown),
         cmocka_unit_test(test_a_database),
+        cmocka_unit_test(test_the_app_s_own_address),
+        cmocka_unit_test(test_heroku_may_tell_the_address),
         cmocka_unit_test(test_a_schema_needs_no_quotes),
         cmocka_unit_test(test_tcp_needs_a_good_secret),
         cmocka_unit_test(test_names_and_values_are_shown_printably),

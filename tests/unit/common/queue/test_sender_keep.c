@@ -369,6 +369,104 @@ UNIT_TEST(a_start_asks_before_it_sends_what_was_kept)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* ---- another way than the carrier ---- */
+
+static void other_ack(struct world *w, uint64_t taken)
+{
+    OK(w, sender_take_ack(w->sender, taken, false, w->now_us, &w->err));
+}
+
+static void other_lacks(struct world *w, uint64_t taken)
+{
+    OK(w, sender_take_ack(w->sender, taken, true, w->now_us, &w->err));
+}
+
+/* What the other side would take. Returns the number of records. */
+static size_t pack_next(struct world *w, uint64_t *last)
+{
+    struct wire *wire = wire_new();
+    struct wire_push push;
+    struct buf packed;
+    size_t n;
+
+    buf_init(&packed, WIRE_MESSAGE_MAX);
+    OK(w, sender_pack_next(w->sender, &packed, last, &w->err));
+    OK(w, wire_unpack_push(wire, packed.data, packed.len, &push, &w->err));
+    assert_memory_equal(push.sender, memory.base.sender, sizeof push.sender);
+    assert_int_equal(push.first, push.oldest);
+    assert_int_equal(*last, push.first + push.n_records - 1);
+    n = push.n_records;
+    buf_close(&packed);
+    wire_free(wire);
+    return n;
+}
+
+UNIT_TEST(another_way_takes_all_while_the_peer_is_away)
+{
+    struct world *w = *state;
+    uint64_t last;
+
+    memory.is_away = true;
+    deliver(w, SENDER_PUSH_RECORDS + 5);
+    assert_int_equal(pack_next(w, &last), SENDER_PUSH_RECORDS);
+    assert_int_equal(last, sequence(SENDER_PUSH_RECORDS));
+    other_ack(w, last);
+    assert_int_equal(pack_next(w, &last), 5);
+    assert_int_equal(pack_next(w, &last), 5); /* the answer was lost */
+    other_ack(w, last);
+    assert_int_equal(sender_waiting(w->sender), 0);
+    assert_true(sender_has_kept(w->sender));
+}
+
+UNIT_TEST(the_peer_goes_on_behind_another_way)
+{
+    struct world *w = *state;
+    uint64_t last;
+
+    memory.is_away = true;
+    deliver(w, 10);
+    assert_int_equal(pack_next(w, &last), 10);
+    other_ack(w, last);
+    deliver(w, 3);
+    memory.have = sequence(10); /* it has come there by the same database */
+    memory.is_away = false;
+    memory.epoch++;
+    turn_after(w, TIME_MS);
+    turn_after(w, TIME_MS);
+    assert_int_equal(memory.have, sequence(13));
+    assert_int_equal(sender_waiting(w->sender), 0);
+    other_ack(w, last); /* late */
+    assert_int_equal(sender_acked(w->sender), 13);
+}
+
+UNIT_TEST(another_way_may_lack_records_that_the_peer_had)
+{
+    struct world *w = *state;
+    uint64_t last;
+
+    deliver(w, 10);
+    turn_after(w, TIME_MS);
+    assert_int_equal(sender_waiting(w->sender), 0);
+    memory.is_away = true;
+    other_lacks(w, sequence(4));
+    assert_int_equal(sender_waiting(w->sender), 6);
+    assert_int_equal(pack_next(w, &last), 6);
+    other_ack(w, last);
+    assert_int_equal(sender_waiting(w->sender), 0);
+    other_lacks(w, 0);
+    assert_int_equal(sender_waiting(w->sender), 10);
+}
+
+UNIT_TEST(an_ack_of_what_nobody_packed_is_ignored)
+{
+    struct world *w = *state;
+
+    memory.is_away = true;
+    deliver(w, 10);
+    other_ack(w, sequence(10));
+    assert_int_equal(sender_waiting(w->sender), 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -380,6 +478,10 @@ int main(void)
         TEST(a_journal_that_grows_keeps_less),
         TEST(what_is_kept_makes_room_for_what_waits),
         TEST(a_start_asks_before_it_sends_what_was_kept),
+        TEST(another_way_takes_all_while_the_peer_is_away),
+        TEST(the_peer_goes_on_behind_another_way),
+        TEST(another_way_may_lack_records_that_the_peer_had),
+        TEST(an_ack_of_what_nobody_packed_is_ignored),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

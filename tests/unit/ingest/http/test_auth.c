@@ -217,6 +217,65 @@ UNIT_TEST(test_kept_credentials_let_in_nobody_else)
     auth_free(a);
 }
 
+/* Credentials under a secret of their own. */
+static void encode_handover(const char *secret, char header[AUTH_HANDOVER_SIZE])
+{
+    struct auth *a = with((const char *const[]){secret, NULL});
+
+    assert_true(auth_write_handover(a, header));
+    auth_free(a);
+}
+
+UNIT_TEST(test_a_handover_under_any_secret)
+{
+    struct auth *a = with((const char *const[]){"new", "old", NULL});
+    char header[AUTH_HANDOVER_SIZE], first[AUTH_HANDOVER_SIZE];
+
+    encode_handover("old", header);
+    assert_true(auth_is_handover(a, header));
+    encode_handover("new", header);
+    assert_true(auth_is_handover(a, header));
+    assert_true(auth_write_handover(a, first));
+    assert_string_equal(first, header);
+    encode_handover("another", header);
+    assert_false(auth_is_handover(a, header));
+    assert_false(auth_is_handover(a, NULL));
+    for (size_t i = 0; first[i] != '\0'; i++) {
+        memcpy(header, first, sizeof header);
+        header[i] = '\0';
+        assert_false(auth_is_handover(a, header));
+    }
+    auth_free(a);
+}
+
+UNIT_TEST(test_a_handover_is_no_drain_and_no_drain_is_a_handover)
+{
+    static const char *const names[] = {"handover", "drainwatch", "drainwatch\\0handover"};
+    struct auth *a = with((const char *const[]){"Jefe", NULL});
+    char header[HEADER_SIZE], handover[AUTH_HANDOVER_SIZE], name[AUTH_NAME_SIZE];
+
+    encode_handover("Jefe", handover);
+    assert_false(is_right_basic(a, handover, name));
+    assert_string_equal(name, "handover");
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        encode_token(names[i], "Jefe", header);
+        assert_true(is_right_basic(a, header, name));
+        assert_false(auth_is_handover(a, header));
+    }
+    auth_free(a);
+}
+
+UNIT_TEST(test_without_a_secret_there_is_no_handover)
+{
+    struct auth *a = auth_new();
+    char header[AUTH_HANDOVER_SIZE];
+
+    assert_false(auth_write_handover(a, header));
+    encode_handover("k", header);
+    assert_false(auth_is_handover(a, header));
+    auth_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +288,9 @@ int main(void)
         cmocka_unit_test(test_secrets_are_bounded),
         cmocka_unit_test(test_basic_credentials),
         cmocka_unit_test(test_kept_credentials_let_in_nobody_else),
+        cmocka_unit_test(test_a_handover_under_any_secret),
+        cmocka_unit_test(test_a_handover_is_no_drain_and_no_drain_is_a_handover),
+        cmocka_unit_test(test_without_a_secret_there_is_no_handover),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

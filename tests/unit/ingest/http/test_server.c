@@ -102,6 +102,7 @@ static int open_server(void **state, bool has_database)
                                                             .kept = has_database ? kept : NULL,
                                                             .kept_ctx = &f,
                                                             .ctx = &f},
+                                             .takes_handovers = has_database,
                                              .is_healthy = is_healthy,
                                              .ctx = &f},
                     &f.server, &err),
@@ -657,6 +658,109 @@ static void test_the_end_waits_for_no_held_delivery(void **state)
     close(fd);
 }
 
+/* ---- handovers ---- */
+
+static int post_handover(struct fixture *f, uint64_t first, size_t n)
+{
+    const struct wire_bytes records[] = {{(const uint8_t *)"a", 1}, {(const uint8_t *)"b", 1}};
+    struct wire_push push = {.oldest = 1, .first = first, .records = records, .n_records = n};
+    char credentials[AUTH_HANDOVER_SIZE], head[512];
+    int fd = open_connection(f), len;
+    struct buf body;
+
+    buf_init(&body, 1 << 10);
+    assert_int_equal(wire_pack_push(&push, &body), 0);
+    assert_true(auth_write_handover(f->auth, credentials));
+    len = snprintf(head, sizeof head,
+                   "POST " HANDOVER_PATH " HTTP/1.1\r\nHost: h\r\nAuthorization: %s\r\n"
+                   "Content-Length: %zu\r\n\r\n",
+                   credentials, body.len);
+    assert_int_equal(send(fd, head, (size_t)len, MSG_NOSIGNAL), len);
+    assert_int_equal(send(fd, body.data, body.len, MSG_NOSIGNAL), (ssize_t)body.len);
+    buf_close(&body);
+    return fd;
+}
+
+static struct handover *await_handover(struct fixture *f)
+{
+    struct handover *h = NULL;
+
+    for (int i = 0; i < RUNS_MAX && h == NULL; i++) {
+        run(f);
+        h = handovers_next(server_handovers(f->server));
+    }
+    assert_non_null(h);
+    return h;
+}
+
+static void test_a_handover_is_answered_once_it_is_decided(void **state)
+{
+    static const struct {
+        enum handover_result result;
+        int status;
+    } rows[] = {{HANDOVER_COMMITTED, 204}, {HANDOVER_KNOWN, 200}, {HANDOVER_NOT_NOW, 503}};
+    struct fixture *f = *state;
+    struct wire_bytes packed;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int fd = post_handover(f, 7, 2);
+        struct handover *h = await_handover(f);
+
+        assert_int_equal(handover_push(h, &packed)->first, 7);
+        assert_int_equal(handover_push(h, &packed)->n_records, 2);
+        assert_int_not_equal(server_timeout_ms(f->server), 0); /* it costs nothing meanwhile */
+        assert_int_equal(answer(fd), 0);
+        handover_decide(h, rows[i].result, 12);
+        assert_int_equal(await_answer(f, fd), rows[i].status);
+        assert_int_equal(strstr(answered, "\r\n\r\n12\n") != NULL, rows[i].status == 200);
+        close(fd);
+    }
+}
+
+static void test_handovers_are_taken_in_turn_and_bounded(void **state)
+{
+    struct fixture *f = *state;
+    int fds[HANDOVERS_MAX + 1];
+
+    for (int i = 0; i < HANDOVERS_MAX; i++) {
+        fds[i] = post_handover(f, 10 + (uint64_t)i, 1);
+        for (int k = 0; k < RUNS_MAX && handovers_open(server_handovers(f->server)) <= (size_t)i;
+             k++)
+            run(f);
+    }
+    fds[HANDOVERS_MAX] = post_handover(f, 1, 1);
+    assert_int_equal(await_answer(f, fds[HANDOVERS_MAX]), 503);
+    for (int i = 0; i < HANDOVERS_MAX; i++) {
+        struct handover *h = await_handover(f);
+        struct wire_bytes packed;
+
+        assert_int_equal(handover_push(h, &packed)->first, 10 + i);
+        handover_decide(h, HANDOVER_COMMITTED, 0);
+        assert_int_equal(await_answer(f, fds[i]), 204);
+    }
+    for (int i = 0; i <= HANDOVERS_MAX; i++)
+        close(fds[i]);
+}
+
+static void test_the_end_waits_for_no_handover(void **state)
+{
+    struct fixture *f = *state;
+    int in_work = post_handover(f, 1, 1), waiting;
+    char byte;
+
+    assert_non_null(await_handover(f));
+    waiting = post_handover(f, 2, 1);
+    for (int i = 0; i < RUNS_MAX && handovers_open(server_handovers(f->server)) < 2; i++)
+        run(f);
+    run(f);
+    server_close(f->server);
+    f->server = NULL;
+    assert_int_equal(recv(in_work, &byte, 1, 0), 0);
+    assert_int_equal(recv(waiting, &byte, 1, 0), 0);
+    close(in_work);
+    close(waiting);
+}
+
 #define WITH_DATABASE(test) cmocka_unit_test_setup_teardown(test, set_up_with_database, tear_down)
 
 int main(void)
@@ -689,6 +793,9 @@ int main(void)
         WITH_DATABASE(test_a_client_that_leaves_while_it_is_held_harms_nobody),
         WITH_DATABASE(test_a_stopping_server_answers_the_held_ones),
         WITH_DATABASE(test_the_end_waits_for_no_held_delivery),
+        WITH_DATABASE(test_a_handover_is_answered_once_it_is_decided),
+        WITH_DATABASE(test_handovers_are_taken_in_turn_and_bounded),
+        WITH_DATABASE(test_the_end_waits_for_no_handover),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
