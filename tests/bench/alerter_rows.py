@@ -1,14 +1,12 @@
 """The alerter: records a second against a bare receive and append; memory; the engine alone; the
 start of both programs after a week."""
 
-import http.client
 import shutil
-import sqlite3
-import subprocess
 import time
 
-from rig import (ALERTER, INGEST, LOAD_CORE, PATH, ROOT, SERVER_CORE, BenchError, Load, Ours,
-                 Result, Spread, Stage, credentials, in_turn, tool, wait_for)
+from drainwatch import RawClient, h12, head, whole
+from rig import (ALERTER, INGEST, LOAD_CORE, ROOT, SERVER_CORE, BenchError, Load, Ours, Result,
+                 Spread, Stage, in_turn, run_tool, tool, wait_for)
 
 RECORDS = 60_000
 STORM_KEYS, STORM_BODIES, STORM_LINES = 1000, 200, 1000
@@ -23,19 +21,9 @@ def fill_spool(stage):
     """A journal of ingest with records that no alerter has seen, each with one match."""
     ours = Ours(stage, "spool")
     ingest = ours.ingest()
-    Load(100, matching=10).post(ours.port, "requests", RECORDS)
-    ingest.popen.kill()  # on SIGTERM it would wait for an alerter
-    ingest.popen.wait()
+    Load(100, matching=10, n_drains=16).post(ours.port, "requests", RECORDS)  # few for each drain
+    ingest.kill()  # on SIGTERM it would wait for an alerter
     return ours.folder / "state"
-
-
-def newest_position(ours):
-    """The newest position of the alerter's stream, whose first entry is the rules."""
-    db = sqlite3.connect(f"file:{ours.folder}/state/alerter.db?mode=ro", uri=True)
-    try:
-        return db.execute("SELECT max(position) FROM records").fetchone()[0] or 0
-    finally:
-        db.close()
 
 
 def hand_over(stage, spool, name="taken"):
@@ -47,7 +35,7 @@ def hand_over(stage, spool, name="taken"):
     before = alerter.cpu_ns()
     ingest = ours.ingest(core=LOAD_CORE)
     ingest.settle()
-    wait_for(lambda: newest_position(ours) > RECORDS, "the records to be taken")
+    wait_for(lambda: ours.taken() == RECORDS, "the records to be taken")
     alerter.settle()
     used = alerter.cpu_ns() - before
     ingest.stop()
@@ -140,17 +128,10 @@ def storm_growth():
 ENGINE_WINDOWS = [(100, window, 60_000) for window in (60, 3600, 86400)]
 
 
-def engine_ns(*case):
-    done = subprocess.run([tool("engine_cost"), *map(str, case)], capture_output=True, timeout=120,
-                          check=False)
-    if done.returncode != 0:
-        raise BenchError(done.stderr.decode().strip())
-    return float(done.stdout)
-
-
 def engine_flat(cases):
     """The most expensive case over the cheapest."""
-    readings = in_turn(3, *[lambda case=case: engine_ns(*case) for case in cases])
+    readings = in_turn(3, *[lambda case=case: float(run_tool("engine_cost", *case))
+                            for case in cases])
     ratios = [max(costs) / min(costs) for costs in zip(*readings)]
     costs = ", ".join(f"{Spread(r).median:.0f}" for r in readings)
     return Result(Spread(ratios), f"{costs} ns", "itself")
@@ -158,31 +139,13 @@ def engine_flat(cases):
 
 # ---- a start after a week ----
 
-def first_delivery(port):
-    """Posts a line that matches until it is accepted."""
-    line = (b"<158>1 2026-05-07T08:06:12.123456+00:00 host heroku router - at=error code=H12 "
-            b"desc=\"Request timeout\" method=GET path=\"/slow\" host=x.example dyno=web.1\n")
-    body = b"%d %s" % (len(line), line)
-    head = {"Authorization": f"Basic {credentials('start')}"}
-
-    def accepted():
-        try:
-            c = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            c.request("POST", PATH, body, head)
-            return c.getresponse().status == 204
-        except OSError:
-            return False
-
-    wait_for(accepted, "the first delivery")
-
-
-def healthy(port):
+def status(port, request):
+    """0 while nobody answers."""
     try:
-        c = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        c.request("GET", "/healthz")
-        return c.getresponse().status == 200
+        with RawClient(port) as client:
+            return client.send(request).answer()[0]
     except OSError:
-        return False
+        return 0
 
 
 def start_ms(stage, week):
@@ -195,9 +158,10 @@ def start_ms(stage, week):
     began = time.monotonic()
     alerter = stage.start("start-alerter", [ALERTER], env=ours.env)
     ingest = stage.start("start-ingest", [INGEST], env=ours.env)
-    first_delivery(ours.port)
+    wait_for(lambda: status(ours.port, whole(h12())) == 204, "the first delivery")
     accepted = time.monotonic()
-    wait_for(lambda: healthy(ours.port), "GET /healthz to answer 200")
+    health = head(method="GET", path="/healthz", drain=None)
+    wait_for(lambda: status(ours.port, health) == 200, "GET /healthz to answer 200")
     well = time.monotonic()
     ingest.stop()
     alerter.stop()
@@ -207,8 +171,7 @@ def start_ms(stage, week):
 def start_after_a_week():
     with Stage("start") as stage:
         week = stage.folder / "week.db"
-        written = subprocess.run([tool("week"), week, ROOT / "rules.yaml"], check=True,
-                                 capture_output=True).stdout
+        written = run_tool("week", week, ROOT / "rules.yaml")
         (readings,) = in_turn(5, lambda: start_ms(stage, week))
         size = week.stat().st_size / 1e6
     return Result(Spread([ms for ms, _ in readings]),

@@ -1,10 +1,8 @@
 """Ingest: the server's processor time for a request, against a server that discards it, and against
 itself; deliveries a second against the same job in Python."""
 
-import subprocess
-
 from rig import (ROOT, SERVER_CORE, Load, Ours, Result, Spread, Stage, cpu_per_request, discard,
-                 in_turn, pinned, pool, tool)
+                 in_turn, pool, run_tool)
 
 SLICE_S = 0.25
 ROUNDS = 11
@@ -58,9 +56,8 @@ def stages():
     libmicrohttpd are left out; `discard` measures those."""
     found = {}
     for name, bodies in STAGES.items():
-        done = subprocess.run([tool("stages"), pool(*bodies), ROOT / "rules.yaml"], check=True,
-                              capture_output=True, text=True, preexec_fn=pinned(SERVER_CORE))
-        us = {stage: float(n) for stage, n in map(str.split, done.stdout.splitlines())}
+        out = run_tool("stages", pool(*bodies), ROOT / "rules.yaml", core=SERVER_CORE)
+        us = {stage: float(n) for stage, n in map(str.split, out.splitlines())}
         found[name] = {"check the credentials": us["authenticate"],
                        "one pass of Hyperscan": us["look"],
                        "walk the frames": us["walk"] - us["look"],

@@ -6,9 +6,9 @@ import os
 import resource
 import subprocess
 
-from rig import (ALERTER, HERE, INGEST, LOAD_CORE, ROOT, SECRET, SERVER_CORE, WORK, BenchError, Load,
-                 Ours, Result, Spread, Stage, drains, free_port, in_turn, pinned, quantile,
-                 quieter_half, tool)
+from rig import (ALERTER, HERE, INGEST, LOAD_CORE, ROOT, SECRET, SERVER_CORE, WORK, BenchError,
+                 Load, Ours, Process, Result, Spread, Stage, drains, free_port, in_turn, quantile, quieter_half,
+                 run_tool, tool)
 
 THROUGHPUT_S = 0.8
 THROUGHPUT_ROUNDS = 5
@@ -133,17 +133,14 @@ def breach_rules(n):
     return "app: bench\nslack: {channel: C0}\nrules:\n" + "".join(
         f"  - name: breach-{i}\n    field: code=H12\n    match: 'path=\"/breach/{i:04d}\"'\n"
         f"    channel: C{i}\n    more_than: 0\n    within: 1m\n    cooldown: 1s\n"
+        "    messages: 1000/1s\n"
         for i in range(n))
 
 
 def breaches(where, slack_port, first, count, pause_ms=4, under_way=1):
     """The milliseconds from each line to the first byte at Slack."""
-    done = subprocess.run([str(a) for a in (tool("breach"), *where, slack_port, first, count,
-                                            pause_ms, under_way)], capture_output=True, timeout=120,
-                          preexec_fn=pinned(LOAD_CORE))
-    if done.returncode != 0:
-        raise BenchError(done.stderr.decode().strip())
-    return [us / 1000 for us in json.loads(done.stdout)]
+    took = run_tool("breach", *where, slack_port, first, count, pause_ms, under_way, core=LOAD_CORE)
+    return [us / 1000 for us in json.loads(took)]
 
 
 class Loaded:
@@ -154,20 +151,23 @@ class Loaded:
         load = Load(100)
         report = load.post(server.port, "seconds", THROUGHPUT_S)
         half = report["requests"] / report["seconds"] / 2
-        self.argv = load.argv(server.port, "seconds", 60, rate=half)
+        self.argv = (tool("post"), *load.args(server.port, "seconds", 60, rate=half))
 
     def __enter__(self):
-        self.post = subprocess.Popen(self.argv, stdout=subprocess.DEVNULL,
-                                     preexec_fn=pinned(LOAD_CORE, gives_way=True))
+        self.post = Process("half", self.argv, core=LOAD_CORE, gives_way=True)
 
     def __exit__(self, *_):
-        self.post.terminate()
-        self.post.wait()
+        self.post.stop()
 
 
-def ours_to_slack(stage, slack_port):
-    ours = Ours(stage, rules_yaml=breach_rules(IDLE_LINES + LOADED_LINES), SLACK_BOT_TOKEN="xoxb-1",
-                SLACK_API_URL=f"http://127.0.0.1:{slack_port}/api")
+def slack_settings(port, lines):
+    """Of an alerter that alerts on so many lines of `breach`, which listens on the port."""
+    return {"rules_yaml": breach_rules(lines), "SLACK_BOT_TOKEN": "xoxb-1",
+            "SLACK_API_URL": f"http://127.0.0.1:{port}/api"}
+
+
+def on_one_core(ours):
+    """Starts both programs. Returns ingest."""
     ours.alerter(core=SERVER_CORE)
     return ours.ingest()
 
@@ -196,7 +196,8 @@ def latencies():
     if not _latencies:
         slack_ours, slack_flask = free_port(), free_port()
         with Stage("slack") as stage:
-            ours = ours_to_slack(stage, slack_ours)
+            ours = on_one_core(
+                Ours(stage, **slack_settings(slack_ours, IDLE_LINES + LOADED_LINES)))
             theirs = flask(stage, slack_flask, MORE_THAN_H12="0", COOLDOWN_S="0")
             mine, other = in_turn(3, lambda: idle_and_loaded(ours, slack_ours),
                                   lambda: idle_and_loaded(theirs, slack_flask,

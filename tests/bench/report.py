@@ -33,8 +33,8 @@ def why(fault):
 def line(row, result):
     """For the terminal, as soon as it is known."""
     if isinstance(result, Exception):
-        return f"{row.name:18} NOT MEASURED: {why(result)}"
-    return (f"{row.name:18} {figure(row, result):28} {bound(row):8} "
+        return f"{row.name:20} NOT MEASURED: {why(result)}"
+    return (f"{row.name:20} {figure(row, result):28} {bound(row):8} "
             f"{VERDICT[row.is_met(result)]:7} {result.ours} | {result.theirs}"
             f"{' | ' + result.note if result.note else ''}")
 

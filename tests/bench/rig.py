@@ -2,17 +2,18 @@
 kernel's accounts, load, and statistics."""
 
 import base64
-import hashlib
-import hmac
 import json
 import os
 import pathlib
 import shutil
 import signal
 import socket
+import sqlite3
 import statistics
 import subprocess
 import time
+
+from drainwatch import SECRET, free_port, token
 
 HERE = pathlib.Path(os.path.abspath(__file__)).parent
 ROOT = HERE.parents[1]
@@ -20,8 +21,7 @@ BUILD = pathlib.Path(os.environ.get("DRAINWATCH_BENCH_BUILD", ROOT / "build-benc
 WORK = BUILD / "work"
 INGEST = BUILD / "bin" / "drainwatch-ingest"
 ALERTER = BUILD / "bin" / "drainwatch-alerter"
-SECRET = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-PATH = "/api/internal/heroku-log-drain"
+TAKEN = "coalesce(sum(taken % 1099511627776), 0)"  # the other bits of a sequence count starts
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
 PATIENCE_S = 20
@@ -43,6 +43,15 @@ def build():
 def tool(name):
     """One of the benchmark's own programs."""
     return BUILD / "bench" / name
+
+
+def run_tool(name, *args, core=None, patience=120):
+    """Runs one to its end, and returns its output."""
+    done = subprocess.run([str(a) for a in (tool(name), *args)], capture_output=True, text=True,
+                          timeout=patience, preexec_fn=pinned(core))
+    if done.returncode != 0:
+        raise BenchError(f"{name}: {done.stderr.strip()}")
+    return done.stdout
 
 
 # ---- numbers ----
@@ -121,18 +130,12 @@ def pinned(core, gives_way=False):
     return before
 
 
-def wait_for(condition, what, patience=PATIENCE_S):
+def wait_for(condition, what, patience=PATIENCE_S, each_s=0.002):
     end = time.monotonic() + patience
     while not condition():
         if time.monotonic() > end:
             raise BenchError(f"waited {patience} s for {what}")
-        time.sleep(0.002)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+        time.sleep(each_s)
 
 
 def answers(port):
@@ -143,14 +146,14 @@ def answers(port):
 class Process:
     """A program on one core. It prints into a file in the work folder."""
 
-    def __init__(self, name, argv, core=None, env=None, cwd=None, stdin=subprocess.DEVNULL):
+    def __init__(self, name, argv, core=None, gives_way=False, env=None, cwd=None):
         self.name = name
         self.log = WORK / f"{name}.log"
         with open(self.log, "wb") as log:
             self.popen = subprocess.Popen(
-                [str(a) for a in argv], stdin=stdin, stdout=log, stderr=log, cwd=cwd or WORK,
-                env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **(env or {})},
-                preexec_fn=pinned(core))
+                [str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                cwd=cwd or WORK, env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **(env or {})},
+                preexec_fn=pinned(core, gives_way))
 
     @property
     def pid(self):
@@ -196,14 +199,24 @@ class Process:
                 return int(line.split()[1]) * 1024
         raise BenchError(f"{self.name} has no VmRSS")
 
+    def said(self, text):
+        self.check()
+        return text in self.log.read_text(errors="replace")
+
+    def wait_said(self, text):
+        wait_for(lambda: self.said(text), f"{text!r} in the log of {self.name}")
+
+    def kill(self):
+        self.popen.kill()
+        self.popen.wait()
+
     def stop(self):
         if self.popen.poll() is None:
             self.popen.send_signal(signal.SIGTERM)
             try:
                 self.popen.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
-                self.popen.kill()
-                self.popen.wait()
+                self.kill()
 
 
 class Stage:
@@ -257,10 +270,6 @@ def rules_text(n):
     return text
 
 
-def token(name):
-    return hmac.new(SECRET.encode(), name.encode(), hashlib.sha256).hexdigest()
-
-
 def credentials(name):
     return base64.b64encode(f"{name}:{token(name)}".encode()).decode()
 
@@ -291,8 +300,16 @@ class Ours:
 
     def alerter(self, core=LOAD_CORE):
         process = self.stage.start(f"{self.name}-alerter", [ALERTER], core=core, env=self.env)
-        wait_for(lambda: process.check() or "ready" in process.log.read_text(), "the alerter")
+        process.wait_said("ready")
         return process
+
+    def taken(self):
+        """How many records the alerter has taken so far."""
+        db = sqlite3.connect(f"file:{self.folder}/state/alerter.db?mode=ro", uri=True)
+        try:
+            return db.execute(f"SELECT {TAKEN} FROM senders").fetchone()[0]
+        finally:
+            db.close()
 
 
 def discard(stage, core=SERVER_CORE):
@@ -334,18 +351,15 @@ class Load:
         self.bodies = {"lines": lines, "matching": matching, **bodies}
         self.connections, self.n_drains = connections, n_drains
 
-    def argv(self, port, mode, amount, rate=None):
-        return [str(a) for a in (tool("post"), port, self.connections,
-                                 pool(**self.bodies), drains(self.n_drains), mode,
-                                 amount, *([rate] if rate else []))]
+    def args(self, port, mode, amount, rate=None):
+        """Of `post`."""
+        return (port, self.connections, pool(**self.bodies), drains(self.n_drains), mode, amount,
+                *([rate] if rate else []))
 
     def post(self, port, mode, amount, rate=None, core=LOAD_CORE, patience=120):
         """Posts, and returns the report of `post`. A delivery that was not accepted is an error."""
-        done = subprocess.run(self.argv(port, mode, amount, rate), capture_output=True,
-                              timeout=patience, preexec_fn=pinned(core))
-        if done.returncode != 0:
-            raise BenchError(f"post: {done.stderr.decode().strip()}")
-        report = json.loads(done.stdout)
+        report = json.loads(run_tool("post", *self.args(port, mode, amount, rate), core=core,
+                                     patience=patience))
         if report["accepted"] != report["requests"] or not report["requests"]:
             raise BenchError(f"only {report['accepted']} of {report['requests']} deliveries "
                              "got 204")

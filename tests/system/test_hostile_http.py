@@ -1,7 +1,6 @@
 """Attacks on ingest's port, each beside an honest drain: its deliveries go on being answered, and its
 storms are alerted on."""
 
-import gzip
 import statistics
 import threading
 import time
@@ -9,6 +8,7 @@ import time
 import pytest
 
 from alerting import SANITIZED, Both, rss_kb
+from attacks import ENDLESS_EXTENSION, PARTIAL_HEAD, bomb
 from counting import ShiftedClock
 from drainwatch import (DRAIN, INGEST, OK_LINE, PATH, RawClient, Site, chunked, frame, h12, head, token,
                         wait_for, whole)
@@ -17,7 +17,6 @@ GOOD = frame(OK_LINE)
 SLOW = 5 if SANITIZED else 1
 ALERT_S = 2 * SLOW
 FILES = 256  # a limit of open files that is soon reached
-PARTIAL_HEAD = b"POST / HTTP/1.1\r\nX: "
 
 
 def with_files(site, limit, **settings):
@@ -251,13 +250,6 @@ def test_deadlines(site, tmp_path):
 BOMBS = 15 if SANITIZED else 60
 
 
-def bomb():
-    """A small request of which each line matches; its last byte is withheld."""
-    line = b"code=H12 heroku\n"
-    body = gzip.compress(line * ((8 << 20) // len(line) - 1))
-    return head(Content_Length=len(body), Content_Encoding="gzip", drain="hostile") + body[:-1]
-
-
 def last_byte(client):
     """The status; None: the body came too late, as on a slow machine."""
     try:
@@ -307,12 +299,11 @@ def test_open_deliveries_share_a_budget_of_memory(site, slack):
 def test_chunk_extensions_without_end(site, slack):
     both = Both(site(), slack)
     p99 = calm(both.site)
-    request = head(Transfer_Encoding="chunked", drain="hostile") + b"5;" + b"x" * 60000
     hostile = [RawClient(both.site.port) for _ in range(50)]
     try:
         with Honest(both.site) as honest:
             for client in hostile:
-                client.send(request)
+                client.send(ENDLESS_EXTENSION)
             wait_for(lambda: not any(map(is_open, hostile)), "the connections to be closed", 10 * SLOW)
             began, used = time.monotonic(), both.ingest.cpu_seconds()
             honest.wait(50)
@@ -330,12 +321,11 @@ def test_a_slow_chunked_body_is_not_taken_for_one(site):
     s = site()
     s.ingest()
     body = h12(3)
-    stuck = head(Transfer_Encoding="chunked") + b"5;" + b"x" * 60000
     with s.raw() as slow:
         slow.send(head(Transfer_Encoding="chunked", drain="slow") + chunked(body, 50)[:70])
         for _ in range(5):
             with s.raw() as client:
-                client.send(stuck)
+                client.send(ENDLESS_EXTENSION)
                 wait_for(lambda: not is_open(client), "it to be closed", 2 * SLOW)
         assert slow.send(chunked(body, 50)[70:]).answer()[0] == 204
 
