@@ -2,16 +2,21 @@
 function that measures it. `tests/bench/run NAME` repeats one alone."""
 
 import dataclasses
+import signal
 import typing
 
 import alerter_rows as alerter
+import attack_rows
 import ingest_rows as ingest
 import peers
+import postgres_rows as postgres
+from attacker import ATTACKS
 from rig import Load
 
 DISCARD = "libmicrohttpd that discards"
 ITSELF = "itself"
 FLASK = "Flask + gunicorn"
+EMBEDDED = "the embedded default"
 
 
 @dataclasses.dataclass
@@ -87,4 +92,27 @@ ROWS = [
         "<= 2", lambda: alerter.engine_flat(alerter.ENGINE_WINDOWS)),
     Row("start", "start to first accepted delivery, after a week", ITSELF, "<= 200",
         alerter.start_after_a_week, "ms"),
+    Row("pg-alert", "line to Slack, p50, idle", EMBEDDED, "<= 1.5",
+        postgres.alerts, "ms"),
+    Row("pg-alert-1ms", "the same, with 1 ms more of round trip", EMBEDDED, "<= 6.5",
+        lambda: postgres.alerts(is_far=True), "ms"),
+    Row("pg-204", "delivery with a match to its 204, p50", EMBEDDED, "<= 0.8",
+        postgres.answers_to_a_match, "ms"),
+    Row("pg-204-1ms", "the same, with 1 ms more of round trip", EMBEDDED, "<= 2.5",
+        lambda: postgres.answers_to_a_match(is_far=True), "ms"),
+    Row("pg-204-none", "delivery without a match to its 204, p50", EMBEDDED, "<= 1.1",
+        postgres.answers_to_no_match),
+    Row("pg-sustained", "records at 100 a push, through the database", EMBEDDED, ">= 80000",
+        postgres.sustained_against_embedded, "/s"),
+    Row("pg-backlog", "records that wait for an alerter", EMBEDDED, ">= 150000",
+        postgres.backlog_against_embedded, "/s"),
+    Row("pg-bytes", "bytes on disk of a million records, at 100 a push", EMBEDDED, "",
+        postgres.bytes_of_a_million, "MB"),
+    *[Row(f"pg-takeover-{name}", f"{number.name} of the active alerter to the standby's decision",
+          ITSELF, f"<= {seconds}", lambda number=number: postgres.take_overs(number), "s")
+      for name, number, seconds in (("term", signal.SIGTERM, 0.5), ("kill", signal.SIGKILL, 2),
+                                    ("stop", signal.SIGSTOP, 7))],
+    *[Row(f"attack-{name}", f"an honest drain's 204, p95, beside {attack.what}", "no attack",
+          "<= 2", lambda name=name: attack_rows.against_calm(name))
+      for name, attack in ATTACKS.items()],
 ]
