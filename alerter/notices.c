@@ -3,6 +3,7 @@
 
 #include "alerter/deliver/wording.h"
 #include "common/app/log.h"
+#include "common/app/startup.h"
 #include "common/base/text.h"
 #include "common/base/time.h"
 
@@ -202,6 +203,11 @@ void notices_back(struct notices *t, int64_t boot_us)
 {
     if (throttle_is_over(&t->away, 0, boot_us))
         log_info("the database is back");
+}
+
+void notices_pooled(struct notices *t)
+{
+    startup_log_pooled(&t->is_pool_told);
 }
 
 void notices_read(struct notices *t, const char *why, bool may_take, int64_t boot_us)

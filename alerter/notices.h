@@ -23,6 +23,7 @@ struct notices {
     struct throttle failing; /* turns that could not be stored */
     struct throttle away;    /* a shared storage, and the next one as well */
     struct throttle unread;  /* the stream of the active alerter */
+    bool is_pool_told;
     struct throttle refused; /* records of some sender are not taken */
     struct notices_count strangers;
     struct notices_count unknown_rule;
@@ -53,6 +54,7 @@ void notices_lost(struct notices *t, size_t dropped);
 void notices_began_anew(struct notices *t); /* after commits were lost */
 void notices_away(struct notices *t, const char *why, uint64_t waits, int64_t boot_us);
 void notices_back(struct notices *t, int64_t boot_us);
+void notices_pooled(struct notices *t); /* a connection pool lies before the database */
 /* The stream could not be read, or (NULL) could be. */
 void notices_read(struct notices *t, const char *why, bool may_take, int64_t boot_us);
 

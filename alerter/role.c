@@ -103,6 +103,8 @@ static void tell(struct role *r, const struct err *why)
         return;
     }
     notices_back(r->notices, r->boot_us);
+    if (term_of(r)->is_pooled)
+        notices_pooled(r->notices);
     if (r->now == STORAGE_ACTIVE)
         r->standby_us = 0;
     else if (r->standby_us == 0)

@@ -4,6 +4,7 @@
 #include "common/app/clock.h"
 #include "common/app/log.h"
 #include "common/app/process.h"
+#include "common/app/startup.h"
 #include "common/base/buf.h"
 #include "common/base/text.h"
 #include "common/base/time.h"
@@ -216,6 +217,8 @@ void notices_say(struct notices *n, const struct sender_health *health, int64_t 
     say_sums(n, now_us, false);
     say_alone(&n->alone, health->detail, now_us);
     say_taken_back(n, health->taken_back);
+    if (health->is_pooled)
+        startup_log_pooled(&n->is_pool_told);
     say_alerter(n, health, now_us);
     if (is_over(&n->writing, now_us))
         log_info("the journal takes records again");

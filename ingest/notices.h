@@ -36,6 +36,7 @@ struct notices {
     struct damage damage;
     struct throttle alerter_away;
     uint64_t taken_back; /* acks, as the health last told */
+    bool is_pool_told;
     struct notices_fault writing;
     struct notices_fault sending;
     struct notices_alone alone;

@@ -181,6 +181,15 @@ void startup_log_notes(const struct buf *notes)
     log_lines(notes, "warning");
 }
 
+void startup_log_pooled(bool *is_told)
+{
+    if (!*is_told)
+        log_warning("a connection pool lies before the database: all works, but alerts may come up "
+                    "to a quarter of a second later; set DRAINWATCH_DATABASE_URL to the URL of the "
+                    "database itself");
+    *is_told = true;
+}
+
 int startup_reload_rules(const char *path, struct buf *text, const struct rules **rules)
 {
     struct buf faults;

@@ -9,6 +9,7 @@
 #include "common/rules/rules.h"
 #include "common/storage/storage.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 enum startup_exit {
@@ -38,6 +39,8 @@ int startup_configure(const struct startup_program *program, struct startup_conf
 void startup_forget_token(struct startup_config *config);
 /* Logs the notes, each as a warning. */
 void startup_log_notes(const struct buf *notes);
+/* Logs that a connection pool lies before the database, once. */
+void startup_log_pooled(bool *is_told);
 void startup_release(struct startup_config *config);
 
 /* Reads a rules file for a command. Returns STARTUP_OK with the text and the rules, which the

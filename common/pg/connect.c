@@ -12,7 +12,6 @@
 #include <string.h>
 
 enum {
-    SETTINGS_BYTES_MAX = 1 << 20,
     KEYWORDS_MAX = 20,
     OLDEST_SERVER = 130000,
 };
@@ -20,14 +19,28 @@ enum {
 /* A statement ends before its caller gives up, so that its locks never outlive the caller's
  * patience. Planning by index alone, because autovacuum has not yet seen most of our rows, and
  * without JIT, which the price of a forbidden plan would start: 110 ms for each statement. */
-static const char session[] =
-    "-c search_path=%s -c statement_timeout=4s -c lock_timeout=1s"
-    " -c idle_in_transaction_session_timeout=5s"
-    " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
-    " -c tcp_user_timeout=10s -c synchronous_commit=on -c timezone=UTC"
-    " -c default_transaction_isolation=read\\ committed -c plan_cache_mode=force_generic_plan"
-    " -c jit=off -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off"
-    " -c enable_mergejoin=off";
+static const struct setting {
+    const char *name;
+    const char *value;
+    bool is_once; /* of no use, or without effect, if it is set within a transaction */
+} settings[] = {
+    {"statement_timeout", "4s", false},
+    {"lock_timeout", "1s", false},
+    {"idle_in_transaction_session_timeout", "5s", false},
+    {"synchronous_commit", "on", false},
+    {"timezone", "UTC", false},
+    {"plan_cache_mode", "force_generic_plan", false},
+    {"jit", "off", false},
+    {"enable_seqscan", "off", false},
+    {"enable_bitmapscan", "off", false},
+    {"enable_hashjoin", "off", false},
+    {"enable_mergejoin", "off", false},
+    {"default_transaction_isolation", "read committed", true},
+    {"tcp_keepalives_idle", "5", true},
+    {"tcp_keepalives_interval", "2", true},
+    {"tcp_keepalives_count", "3", true},
+    {"tcp_user_timeout", "10s", true},
+};
 
 /* ---- the beginning ---- */
 
@@ -44,29 +57,16 @@ static void add(struct keywords *k, const char *name, const char *value)
     k->values[k->n++] = value;
 }
 
-static void write_settings(const struct pg_options *o, const char *own, struct buf *out)
-{
-    (void)buf_printf(out, "%s ", own == NULL ? "" : own);
-    (void)buf_printf(out, session, o->schema);
-    if (o->read_only)
-        (void)buf_puts(out, " -c default_transaction_read_only=on");
-}
-
 /* libpq lets a later keyword replace an earlier one. NULL: no memory. */
 static PGconn *start(const struct pg_options *o, const PQconninfoOption *parsed)
 {
     struct keywords k = {.n = 0};
-    struct buf settings;
-    PGconn *conn = NULL;
     char name[64];
 
-    buf_init(&settings, SETTINGS_BYTES_MAX);
-    write_settings(o, pg_url_value(parsed, "options"), &settings);
     snprintf(name, sizeof name, "drainwatch-%s", o->program);
     add(&k, "sslmode", pg_url_is_local(parsed) ? "prefer" : "require");
     add(&k, "gssencmode", "disable");
     add(&k, "dbname", o->url);
-    add(&k, "options", buf_text(&settings));
     add(&k, "application_name", name);
     add(&k, "client_encoding", "UTF8");
     add(&k, "target_session_attrs", o->read_only ? "any" : "read-write");
@@ -74,10 +74,7 @@ static PGconn *start(const struct pg_options *o, const PQconninfoOption *parsed)
     add(&k, "keepalives_interval", "2");
     add(&k, "keepalives_count", "3");
     add(&k, "tcp_user_timeout", "10000");
-    if (settings.failed == 0)
-        conn = PQconnectStartParams(k.names, k.values, 1);
-    buf_close(&settings);
-    return conn;
+    return PQconnectStartParams(k.names, k.values, 1);
 }
 
 /* ---- failures ---- */
@@ -100,11 +97,9 @@ static const struct refusal by_state[] = {
      "the database"},
     {"42501", ERR_INPUT,
      "the user may not use this database: as its owner, GRANT CONNECT ON DATABASE … to the user"},
-    {"42704", ERR_INPUT,
-     "it does not know a setting that drainwatch needs: use version 13 or later"},
-    {"08P01", ERR_INPUT,
-     "it refuses the session's settings as a connection pool does: set DRAINWATCH_DATABASE_URL to "
-     "the URL of the database itself"},
+    {"08P01", ERR_AWAY,
+     "the connection pool there cannot reach the database, has no connection to spare, or does not "
+     "allow the options in DRAINWATCH_DATABASE_URL"},
     {"53300", ERR_AWAY, "all of its connections are in use (on Heroku see: heroku pg:ps)"},
     {"57P03", ERR_AWAY, "it is starting, stopping or recovering"},
     {"57", ERR_AWAY, "it is stopping"},
@@ -269,10 +264,54 @@ static int check_server(const struct pg *p, struct err *err)
                    p->host, name);
 }
 
+/* ---- the session ---- */
+
+static void add_setting(struct buf *text, const char *name, const char *value, bool is_local)
+{
+    (void)buf_printf(text, "%sset_config('%s', '%s', %s)", text->len == 0 ? "SELECT " : ", ", name,
+                     value, is_local ? "true" : "false");
+}
+
+static void write_settings(const struct pg *p, bool is_local, struct buf *text)
+{
+    add_setting(text, "search_path", p->schema, is_local);
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+        if (!is_local || !settings[i].is_once)
+            add_setting(text, settings[i].name, settings[i].value, is_local);
+    if (p->read_only)
+        add_setting(text, is_local ? "transaction_read_only" : "default_transaction_read_only",
+                    "on", is_local);
+}
+
+/* A pool gives each client a process number of its own making. Behind one, the settings must not
+ * stay in the session, because the next transaction in it may be another program's. */
+static int prepare_session(struct pg *p, struct err *err)
+{
+    struct pg_rows *rows;
+    struct buf text;
+    int rc;
+
+    buf_init(&text, PG_SETTINGS_MAX);
+    write_settings(p, false, &text);
+    (void)buf_printf(&text, " WHERE pg_backend_pid() = %d", PQbackendPID(p->conn));
+    write_settings(p, true, &p->settings);
+    rc = text.failed != 0 || p->settings.failed != 0
+             ? err_set(err, ERR_NOMEM, "no memory for a connection to PostgreSQL")
+             : pg_run_text(p, "settings", buf_text(&text), &rows, err);
+    buf_close(&text);
+    if (rc != 0)
+        return rc;
+    p->is_pooled = pg_n_rows(rows) == 0;
+    pg_rows_free(rows);
+    return 0;
+}
+
 static int listen_to(struct pg *p, struct err *err)
 {
     char text[96];
 
+    if (p->is_pooled)
+        return 0;
     snprintf(text, sizeof text, "LISTEN %s", p->schema);
     return pg_run_text(p, "listen", text, NULL, err);
 }
@@ -292,10 +331,12 @@ int pg_open_until(const struct pg_options *o, int stop_fd, struct pg **out, stru
     if (p == NULL)
         return err_set(err, ERR_NOMEM, "no memory for a connection to PostgreSQL");
     p->read_only = o->read_only;
+    buf_init(&p->settings, PG_SETTINGS_MAX);
     snprintf(p->schema, sizeof p->schema, "%s", o->schema);
     pg_url_host(o->url, p->host, sizeof p->host);
     rc = connect_to(p, o, stop_fd, err);
     rc = rc != 0 ? rc : check_server(p, err);
+    rc = rc != 0 ? rc : prepare_session(p, err);
     rc = rc != 0 ? rc : schema_prepare(p, err);
     rc = rc != 0 || !o->listen ? rc : listen_to(p, err);
     if (rc == 0)

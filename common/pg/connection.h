@@ -11,6 +11,7 @@ enum {
     PG_SENT_MAX = 8, /* statements whose answers are awaited */
     PG_HOST_SIZE = 256,
     PG_STATE_SIZE = 6, /* of an SQLSTATE and a zero */
+    PG_SETTINGS_MAX = 4096,
 };
 
 struct pg_sent {
@@ -21,6 +22,8 @@ struct pg_sent {
 struct pg {
     PGconn *conn; /* NULL: closed */
     bool read_only;
+    bool is_pooled;
+    struct buf settings;     /* a statement that makes them for one transaction, behind a pool */
     char host[PG_HOST_SIZE]; /* for messages */
     char schema[PG_SCHEMA_MAX + 1];
     char state[PG_STATE_SIZE]; /* SQLSTATE of the last answer; "" for success */

@@ -39,12 +39,23 @@ void pg_close(struct pg *p)
     if (p == NULL)
         return;
     pg_disconnect(p);
+    buf_close(&p->settings);
     free(p);
 }
 
 bool pg_is_open(const struct pg *p)
 {
     return p->conn != NULL;
+}
+
+bool pg_is_pooled(const struct pg *p)
+{
+    return p->is_pooled;
+}
+
+int64_t pg_process(const struct pg *p)
+{
+    return p->is_pooled ? 0 : PQbackendPID(p->conn);
 }
 
 int pg_fd(const struct pg *p)
@@ -121,18 +132,36 @@ static bool prepare(struct pg *p, const struct pg_statement *s, const struct pg_
                          a == NULL ? NULL : a->types) == 1;
 }
 
-static bool execute(struct pg *p, const struct pg_statement *s, const struct pg_args *a)
+/* Without a `name` it sends the text. */
+static bool execute(struct pg *p, const char *name, const char *text, const struct pg_args *a)
 {
     const char *values[PG_ARGS_MAX];
     int formats[PG_ARGS_MAX];
     int n = a == NULL ? 0 : a->n;
+    const int *lengths = a == NULL ? NULL : a->lengths;
 
     for (int i = 0; i < n; i++) {
         values[i] = a->lengths[i] < 0 ? NULL : buf_text(&a->bytes) + a->starts[i];
         formats[i] = 1;
     }
-    return PQsendQueryPrepared(p->conn, s->name, n, values, a == NULL ? NULL : a->lengths, formats,
-                               1) == 1;
+    if (name != NULL)
+        return PQsendQueryPrepared(p->conn, name, n, values, lengths, formats, 1) == 1;
+    return PQsendQueryParams(p->conn, text, n, a == NULL ? NULL : a->types, values, lengths,
+                             formats, 1) == 1;
+}
+
+/* Behind a pool each transaction may run in another session, which knows no statement of ours and
+ * has other settings. */
+static bool execute_text(struct pg *p, const char *text, const struct pg_args *a)
+{
+    return (!p->is_pooled || execute(p, NULL, buf_text(&p->settings), NULL)) &&
+           execute(p, NULL, text, a);
+}
+
+static bool execute_prepared(struct pg *p, const struct pg_statement *s, const struct pg_args *a,
+                             bool prepares)
+{
+    return (!prepares || prepare(p, s, a)) && execute(p, s->name, NULL, a);
 }
 
 /* Ends a statement's transaction and notes that its answer is awaited. */
@@ -152,7 +181,7 @@ static int closed(const struct pg *p, struct err *err)
 
 int pg_send(struct pg *p, const struct pg_statement *s, const struct pg_args *a, struct err *err)
 {
-    struct pg_sent sent = {.statement = s, .prepares = !is_known(p, s)};
+    struct pg_sent sent = {.statement = s, .prepares = !p->is_pooled && !is_known(p, s)};
 
     if (p->conn == NULL)
         return closed(p, err);
@@ -160,7 +189,9 @@ int pg_send(struct pg *p, const struct pg_statement *s, const struct pg_args *a,
         return err_set(err, a->bytes.failed, "%s the parameters of statement \"%s\"",
                        a->bytes.failed == ERR_NOMEM ? "no memory for" : "too many bytes in",
                        s->name);
-    return finish_send(p, sent, (!sent.prepares || prepare(p, s, a)) && execute(p, s, a), err);
+    return finish_send(
+        p, sent,
+        p->is_pooled ? execute_text(p, s->text, a) : execute_prepared(p, s, a, sent.prepares), err);
 }
 
 /* ---- receiving ---- */
@@ -265,6 +296,7 @@ static void take_result(struct pg *p, const struct pg_sent *sent, struct answer 
         a->is_over = true;
         break;
     case PGRES_TUPLES_OK:
+        PQclear(a->rows); /* of the settings */
         a->rows = r;
         return;
     case PGRES_COMMAND_OK:
@@ -342,8 +374,7 @@ int pg_run_text(struct pg *p, const char *name, const char *text, struct pg_rows
 
     if (p->conn == NULL)
         return closed(p, err);
-    rc = finish_send(p, (struct pg_sent){.statement = &s},
-                     PQsendQueryParams(p->conn, text, 0, NULL, NULL, NULL, NULL, 1) == 1, err);
+    rc = finish_send(p, (struct pg_sent){.statement = &s}, execute_text(p, text, NULL), err);
     return rc != 0 ? rc : pg_receive(p, PG_DEADLINE_US, rows, err);
 }
 

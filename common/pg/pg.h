@@ -25,12 +25,15 @@ enum {
 
 struct pg;
 
+/* A connection pool between (PgBouncer) may run each transaction in another session, so nothing
+ * that lasts longer is used: statements are parsed each time, which costs about a millisecond, and
+ * no notification is heard. */
 struct pg_options {
     const char *url;     /* postgres://…; a secret */
     const char *schema;  /* [a-z][a-z0-9_]{0,40} */
     const char *program; /* "ingest", "alerter", "export": PostgreSQL shows it in its lists */
     bool read_only;      /* for commands: a follower is fine, and nothing is created */
-    bool listen;         /* hear notifications on the channel with the schema's name */
+    bool listen; /* hear notifications on the channel with the schema's name, unless pooled */
 };
 
 /* Connects, prepares the session, and creates or migrates the schema unless `read_only`. Waits for
@@ -41,6 +44,9 @@ struct pg_options {
 int pg_open(const struct pg_options *o, struct pg **out, struct err *err);
 void pg_close(struct pg *p); /* NULL is fine */
 bool pg_is_open(const struct pg *p);
+bool pg_is_pooled(const struct pg *p);
+/* The server's process that serves this connection alone; 0 behind a pool. */
+int64_t pg_process(const struct pg *p);
 /* Readable if a notification came or the connection ended: call pg_notified. -1 if closed. */
 int pg_fd(const struct pg *p);
 /* Whether a notification came since the last call. Never waits. A notification may arrive together

@@ -50,6 +50,7 @@ struct carrier {
     /* The peer may lose records that it acked, as a failover of the database can. It then acks
      * fewer than before, and the sender sends those again that it still holds. */
     bool may_lose;
+    bool is_pooled;  /* a connection pool lies between, which makes everything slower */
     struct err last; /* the last error, for the log alone; "" if all is well */
     /* The sender keeps these two up to date before each `tend`. */
     uint8_t sender[WIRE_SENDER_BYTES];

@@ -68,6 +68,7 @@ static void take_known(struct carrier_pg *c, const struct pg_known *known, int64
     if (!c->is_up || known->epoch != c->known.epoch || known->beat != c->known.beat)
         c->alerter_us = now_us;
     c->known = *known;
+    c->base.is_pooled = known->is_pooled;
     c->ping_us = now_us + (known->is_full ? CARRIER_PG_FULL_US : CARRIER_PG_PING_US);
     set_ack(c, known->have);
 }
@@ -77,7 +78,7 @@ static void take_known(struct carrier_pg *c, const struct pg_known *known, int64
 static void take_success(struct carrier_pg *c, const struct pg_outcome *o, int64_t now_us)
 {
     if (c->job.kind == PG_JOB_PUSH)
-        set_ack(c, c->job.last);
+        set_ack(c, o->known.have < c->job.acked ? o->known.have : c->job.last);
     else
         take_known(c, &o->known, now_us);
     if (c->job.kind == PG_JOB_CONNECT) {
@@ -152,6 +153,7 @@ static int send_push(struct carrier *base, const struct wire_push *push, struct 
                              .first = (int64_t)push->first,
                              .last = (int64_t)(push->first + push->n_records - 1),
                              .oldest = (int64_t)push->oldest,
+                             .acked = c->acked,
                              .body = packed};
     memcpy(c->job.sender, push->sender, sizeof c->job.sender);
     rc = pg_jobs_begin(c->jobs, &c->job);

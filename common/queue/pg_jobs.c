@@ -55,12 +55,15 @@ static const struct pg_statement register_sender = {
                 " CASE WHEN pg_table_size('inbox') > $5"
                 " THEN (SELECT sum(pg_column_size(body)) FROM inbox) > $5 ELSE false END"};
 
-/* A copy of an earlier push may be there if its answer was lost; the wider one stays. */
+/* A copy of an earlier push may be there if its answer was lost; the wider one stays. Behind a pool
+ * a failover that lost commits shows here first: then nothing is stored, or a hole would stay. */
 static const struct pg_statement push = {
-    "push", "WITH p AS (INSERT INTO inbox (sender, last, first, oldest, body)"
-            " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (sender, last) DO UPDATE"
-            " SET first = excluded.first, oldest = excluded.oldest, body = excluded.body"
-            " WHERE excluded.first < inbox.first) SELECT pg_notify($6, 'i')"};
+    "push", "WITH h AS (SELECT coalesce(greatest((SELECT taken FROM senders WHERE sender = $1),"
+            " (SELECT max(last) FROM inbox WHERE sender = $1)), 0) AS have),"
+            " p AS (INSERT INTO inbox (sender, last, first, oldest, body)"
+            " SELECT $1, $2, $3, $4, $5 FROM h WHERE have >= $7 ON CONFLICT (sender, last) DO"
+            " UPDATE SET first = excluded.first, oldest = excluded.oldest, body = excluded.body"
+            " WHERE excluded.first < inbox.first) SELECT have, pg_notify($6, 'i') FROM h"};
 
 static const struct pg_statement goodbye = {
     "goodbye", "UPDATE ingests SET goodbye = true, seen = now(), waiting = 0 WHERE sender = $1"};
@@ -86,6 +89,7 @@ static int run_register(struct pg_jobs *j)
     known->epoch = pg_i64(rows, 0, 3);
     known->beat = pg_i64(rows, 0, 4);
     known->is_full = pg_bool(rows, 0, 5);
+    known->is_pooled = pg_is_pooled(j->pg);
     pg_rows_free(rows);
     return 0;
 }
@@ -104,6 +108,9 @@ static int run_connect(struct pg_jobs *j)
 
 static int run_push(struct pg_jobs *j)
 {
+    struct pg_rows *rows = NULL;
+    int rc;
+
     pg_args_clear(j->args);
     pg_put_bytes(j->args, j->job.sender, sizeof j->job.sender);
     pg_put_i64(j->args, j->job.last);
@@ -111,7 +118,12 @@ static int run_push(struct pg_jobs *j)
     pg_put_i64(j->args, j->job.oldest);
     pg_put_bytes(j->args, j->body.data, j->body.len);
     pg_put_text(j->args, j->options.schema);
-    return pg_run(j->pg, &push, j->args, PG_DEADLINE_US, NULL, &j->outcome.err);
+    pg_put_i64(j->args, j->job.acked);
+    rc = pg_run(j->pg, &push, j->args, PG_DEADLINE_US, &rows, &j->outcome.err);
+    if (rc == 0)
+        j->outcome.known.have = pg_i64(rows, 0, 0);
+    pg_rows_free(rows);
+    return rc;
 }
 
 static int run_goodbye(struct pg_jobs *j)

@@ -36,16 +36,18 @@ struct pg_job {
     int64_t waiting; /* of CONNECT and REGISTER: records that have no ack */
     /* The rest is a PUSH's. The body is a packed push; it is copied. */
     int64_t first, last, oldest;
+    int64_t acked; /* nothing is stored if the database has less than this any more */
     struct wire_bytes body;
 };
 
-/* Of CONNECT and REGISTER. */
+/* Of CONNECT and REGISTER; `have` also of a PUSH, as it was before. */
 struct pg_known {
     int64_t have; /* the last sequence that the database has of the sender, 0: none */
     char refused[PG_JOBS_TEXT_SIZE]; /* why the next record is not taken; "" if it is */
     char trouble[PG_JOBS_TEXT_SIZE]; /* why alerts are not delivered; "" if they are */
     int64_t epoch, beat;             /* of the lease: one rises as long as an alerter is active */
     bool is_full;                    /* the inbox is larger than inbox_max_bytes */
+    bool is_pooled;                  /* a connection pool lies between */
 };
 
 struct pg_outcome {

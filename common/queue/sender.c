@@ -758,6 +758,7 @@ void sender_health(const struct sender *s, int64_t now_us, struct sender_health 
 
     *out = (struct sender_health){.waiting = sender_waiting(s),
                                   .taken_back = s->taken_back,
+                                  .is_pooled = s->carrier->is_pooled,
                                   .detail = s->carrier->last.text,
                                   .address = s->carrier->address};
     if (out->waiting > 0)

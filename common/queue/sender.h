@@ -47,6 +47,7 @@ struct sender_health {
     bool ok;                         /* the alerter answers and takes the records */
     uint64_t waiting;                /* records without an ack */
     uint64_t taken_back;             /* acks so far that did not hold: the peer lost the records */
+    bool is_pooled;                  /* the carrier's */
     int64_t waiting_us;              /* time since the last ack; 0 if none waits */
     char reason[SENDER_REASON_SIZE]; /* one line for anybody, "" if ok */
     const char *detail;  /* the error behind it, for the log alone; may be ""; the sender's */

@@ -109,6 +109,7 @@ struct storage_term {
     bool has_lost;       /* while active: the storage lost commits of ours, so a new term began */
     int64_t last;        /* position of the newest entry */
     int64_t taken_at_us; /* while active: the storage's own clock when we took it, UTC */
+    bool is_pooled;      /* a connection pool lies between, which makes everything slower */
 };
 
 /* What `status` shows of the programs at a shared storage. Ages are by the storage's clock. */

@@ -49,6 +49,7 @@ static int connect_now(struct storage_pg *st, struct err *err)
         st->why = *err;
         return 0;
     }
+    st->term.is_pooled = storage_pg_is_pooled(st);
     return rc == 0 && st->options.read_only ? restore(&st->tables.storage, err) : rc;
 }
 

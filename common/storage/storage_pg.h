@@ -53,6 +53,7 @@ struct storage_pg_inbox {
     bool is_read; /* this turn has got pushes, and until its end the same would come again */
     bool is_due;  /* there may be new ones */
     int64_t poll_us;
+    int64_t found_us;      /* when a read last found pushes */
     size_t n_senders;      /* in the page */
     int64_t deleted_bytes; /* since the last VACUUM */
 };
@@ -120,7 +121,7 @@ int storage_pg_run(struct storage_pg *st, const struct pg_statement *s, struct p
 int storage_pg_note(struct storage_pg *st, int rc, const struct err *err);
 /* ERR_AWAY, and why. */
 int storage_pg_away(const struct storage_pg *st, struct err *err);
-bool storage_pg_is_connected(const struct storage_pg *st);
+bool storage_pg_is_pooled(const struct storage_pg *st);
 /* Connects in the background. True: there is a new connection. */
 bool storage_pg_connect(struct storage_pg *st);
 void storage_pg_disconnect(struct storage_pg *st);

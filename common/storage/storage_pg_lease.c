@@ -11,28 +11,32 @@ static const int64_t HOUSE_US = TIME_MINUTE;
  * mostly tells of a push, so not more often than this. */
 static const int64_t NOTIFIED_US = 20 * TIME_MS;
 
-#define RENEW                                                                                      \
-    "pid=pg_backend_pid(), backend_start="                                                         \
-    "(SELECT backend_start FROM pg_stat_get_activity(pg_backend_pid()))"
+/* Behind a pool no process of the server is this alerter's: 0. */
+#define RENEW(pid)                                                                                 \
+    "pid=" pid ", backend_start=coalesce("                                                         \
+    "(SELECT backend_start FROM pg_stat_get_activity(" pid "::int)), 'epoch')"
 
 static const struct pg_statement read_lease = {
     "lease", "SELECT beat, last, start, bytes, epoch, holder FROM lease"};
 static const struct pg_statement resume = {
-    "resume", "UPDATE lease SET beat=beat+1, " RENEW
-              " WHERE epoch=$1 AND holder=$2 RETURNING beat, last, start, bytes, epoch, holder"};
+    "resume",
+    "UPDATE lease SET beat=beat+1, " RENEW(
+        "$3") " WHERE epoch=$1 AND holder=$2 RETURNING beat, last, start, bytes, epoch, holder"};
 static const struct pg_statement watch_lease = {
-    "watch", "SELECT epoch, beat, held, holder, last, NOT EXISTS "
+    "watch", "SELECT epoch, beat, held, holder, last, l.pid<>0 AND NOT EXISTS "
              "(SELECT FROM pg_stat_get_activity(l.pid) a WHERE a.backend_start=l.backend_start "
              "OR a.backend_start IS NULL) FROM lease l"};
 /* Conditional on the beat, because the holder may have woken since the poll. */
 static const struct pg_statement take_lease = {
-    "take", "UPDATE lease SET epoch=epoch+1, held=true, holder=$3, beat=0, since=now(), " RENEW
-            " WHERE epoch=$1 AND beat=$2 RETURNING beat, last, start, bytes, epoch, "
-            "(extract(epoch FROM clock_timestamp())*1000000)::bigint"};
-/* Only the holder's own session, if it is still the same. */
+    "take", "UPDATE lease SET epoch=epoch+1, held=true, holder=$3, beat=0, since=now(), " RENEW(
+                "$4") " WHERE epoch=$1 AND beat=$2 RETURNING beat, last, start, bytes, epoch, "
+                      "(extract(epoch FROM clock_timestamp())*1000000)::bigint"};
+/* The session that has changed the row and does not end its transaction. */
 static const struct pg_statement terminate = {
-    "terminate", "SELECT pg_terminate_backend(l.pid) FROM lease l, pg_stat_get_activity(l.pid) a "
-                 "WHERE a.backend_start=l.backend_start"};
+    "terminate", "SELECT pg_terminate_backend(l.pid) FROM pg_locks l WHERE l.granted AND "
+                 "l.relation='lease'::regclass AND l.mode='RowExclusiveLock' AND l.database="
+                 "(SELECT oid FROM pg_database WHERE datname=current_database()) AND NOT EXISTS "
+                 "(SELECT FROM pg_locks w WHERE w.pid=l.pid AND NOT w.granted)"};
 static const struct pg_statement beat = {
     "beat", "UPDATE lease SET beat=beat+1, trouble=$3 WHERE epoch=$1 AND beat=$2 RETURNING beat"};
 static const struct pg_statement release_lease = {
@@ -109,6 +113,11 @@ int storage_pg_beat(struct storage_pg *st, struct err *err)
 
 /* ---- The state in the lease ---- */
 
+static int64_t process_of(const struct storage_pg *st)
+{
+    return st->pg == NULL ? 0 : pg_process(st->pg);
+}
+
 /* From the columns beat, last, start, bytes, epoch. */
 static void take_state(struct storage_pg *st, const struct pg_rows *rows)
 {
@@ -156,6 +165,7 @@ static int take(struct storage_pg *st, struct err *err)
     pg_put_i64(st->args, st->seen.epoch);
     pg_put_i64(st->args, st->seen.beat);
     pg_put_text(st->args, st->holder);
+    pg_put_i64(st->args, process_of(st));
     rc = storage_pg_run(st, &take_lease, &rows, err);
     if (rc == ERR_BUSY)
         return end_holder(st, err);
@@ -191,6 +201,7 @@ static int renew(struct storage_pg *st, struct err *err)
     pg_args_clear(st->args);
     pg_put_i64(st->args, st->epoch);
     pg_put_text(st->args, st->holder);
+    pg_put_i64(st->args, process_of(st));
     rc = storage_pg_run(st, &resume, &rows, err);
     if (rc != 0)
         return rc;
@@ -229,6 +240,16 @@ int storage_pg_read_lease(struct storage_pg *st, struct err *err)
 
 /* ---- A standby ---- */
 
+/* A pool hides a failover. Entries that it lost may have been read, and must be read anew. */
+static void check_loss(struct storage_pg *st)
+{
+    if (st->term.last >= st->read_to)
+        return;
+    st->read_to = st->term.last;
+    st->role = STORAGE_AWAY;
+    err_set(&st->why, ERR_AWAY, "it lost what it had stored last, as a failover can");
+}
+
 static int poll_lease(struct storage_pg *st, struct err *err)
 {
     struct pg_rows *rows;
@@ -252,6 +273,7 @@ static int poll_lease(struct storage_pg *st, struct err *err)
     st->term.last = pg_i64(rows, 0, 4);
     note_holder(st, pg_text(rows, 0, 3));
     pg_rows_free(rows);
+    check_loss(st);
     return 0;
 }
 

@@ -7,9 +7,9 @@
 static const int64_t BACKOFF_FIRST_US = 100 * TIME_MS;
 static const int64_t BACKOFF_MOST_US = 5 * TIME_S;
 
-bool storage_pg_is_connected(const struct storage_pg *st)
+bool storage_pg_is_pooled(const struct storage_pg *st)
 {
-    return st->pg != NULL;
+    return st->pg != NULL && pg_is_pooled(st->pg);
 }
 
 int storage_pg_away(const struct storage_pg *st, struct err *err)
@@ -85,6 +85,7 @@ bool storage_pg_connect(struct storage_pg *st)
     st->dial = NULL;
     if (rc != 0)
         wait_to_dial(st, &why);
+    st->term.is_pooled = storage_pg_is_pooled(st);
     return rc == 0;
 }
 

@@ -13,6 +13,10 @@ enum {
 };
 
 static const int64_t POLL_US = TIME_S; /* if no notification comes */
+/* Behind a pool none can come. The pause grows with the time since the last push. */
+static const int64_t POOLED_LEAST_US = 20 * TIME_MS;
+static const int64_t POOLED_MOST_US = 250 * TIME_MS;
+enum { POOLED_SHARE = 8 };
 static const int64_t PAUSE_US = 50 * TIME_MS;
 static const int64_t CLEAN_PAUSE_BYTES = INT64_C(4) << 30;
 
@@ -80,6 +84,17 @@ static void put_read(struct storage_pg *st)
     pg_put_i64(st->args, share < SENDER_BYTES_MAX ? share : SENDER_BYTES_MAX);
 }
 
+static int64_t poll_pause_us(const struct storage_pg *st)
+{
+    int64_t us = (st->now_us - st->inbox.found_us) / POOLED_SHARE;
+
+    if (!storage_pg_is_pooled(st))
+        return POLL_US;
+    if (us < POOLED_LEAST_US)
+        return POOLED_LEAST_US;
+    return us < POOLED_MOST_US ? us : POOLED_MOST_US;
+}
+
 static void take_page(struct storage_pg *st, struct pg_rows *rows)
 {
     struct storage_pg_inbox *in = &st->inbox;
@@ -87,7 +102,9 @@ static void take_page(struct storage_pg *st, struct pg_rows *rows)
     replace_page(in, rows);
     count_senders(in);
     in->is_due = false;
-    in->poll_us = st->now_us + POLL_US;
+    if (pg_n_rows(rows) > 0)
+        in->found_us = st->now_us;
+    in->poll_us = st->now_us + poll_pause_us(st);
 }
 
 static void read_now(struct storage_pg *st)
@@ -147,7 +164,8 @@ int storage_pg_source_clean(struct storage_pg *st, struct err *err)
 {
     int rc;
 
-    if (st->inbox.deleted_bytes < CLEAN_BYTES)
+    /* VACUUM cannot be in one transaction with a pooled session's settings. */
+    if (st->inbox.deleted_bytes < CLEAN_BYTES || storage_pg_is_pooled(st))
         return 0;
     st->inbox.deleted_bytes = 0;
     rc = storage_pg_run(st, &vacuum, NULL, err);

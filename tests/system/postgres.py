@@ -5,13 +5,15 @@
         … cluster.url() …                # of an ordinary user, who owns the database
         cluster.sql("SELECT 1")          # as the superuser
 
-    tests/system/postgres.py COMMAND…           # runs it with DRAINWATCH_TEST_DATABASE_URL set
+    tests/system/postgres.py COMMAND…           # runs it with DRAINWATCH_TEST_DATABASE_URL set, and
+                                                # DRAINWATCH_TEST_POOL_URL, through PgBouncer
     tests/system/postgres.py --each PROGRAM…    # runs several so, one after the other
 
 It is stopped and removed when its process ends, in whatever way. Root's cluster runs as another user,
 because PostgreSQL refuses to run as root.
 """
 
+import contextlib
 import itertools
 import os
 import pathlib
@@ -214,10 +216,15 @@ def main():
     arguments = sys.argv[2:] if each else sys.argv[1:]
     if not arguments:
         sys.exit(__doc__)
-    with Cluster() as cluster:
+    import pgbouncer  # it imports this module
+    with contextlib.ExitStack() as stack:
+        cluster = stack.enter_context(Cluster())
         environment = dict(os.environ, DRAINWATCH_TEST_DATABASE_URL=cluster.url(),
                            DRAINWATCH_TEST_SUPERUSER_URL=cluster.superuser_url(),
                            DRAINWATCH_TEST_CERTIFICATE=str(cluster.folder / "data" / "server.crt"))
+        if pgbouncer.is_there():
+            pool = stack.enter_context(pgbouncer.Bouncer(cluster))
+            environment["DRAINWATCH_TEST_POOL_URL"] = pool.url()
         return max(run(command, environment)
                    for command in ([[program] for program in arguments] if each else [arguments]))
 

@@ -20,6 +20,17 @@ static inline const char *database_url(void)
     return url;
 }
 
+/* The same through a connection pool of two sessions, each transaction in any of them. Skips the
+ * test if PgBouncer is not installed. */
+static inline const char *database_pool_url(void)
+{
+    const char *url = getenv("DRAINWATCH_TEST_POOL_URL");
+
+    if (url == NULL)
+        skip();
+    return url;
+}
+
 /* Runs statements as the superuser. Returns the first value of the last one in a buffer that the
  * next call overwrites, "" if there is none. */
 __attribute__((format(printf, 1, 2))) static inline const char *database_sql(const char *fmt, ...)

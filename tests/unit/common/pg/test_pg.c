@@ -284,6 +284,66 @@ UNIT_TEST(each_statement_is_a_transaction_of_its_own)
     pg_close(p);
 }
 
+/* What another program gets from the pool. */
+static void assert_unspoilt(const char *url)
+{
+    PGconn *conn = PQconnectdb(url);
+    PGresult *r = PQexec(conn, "SELECT current_setting('search_path') || current_setting('jit') ||"
+                               " (SELECT count(*) FROM pg_prepared_statements) ||"
+                               " (SELECT count(*) FROM pg_listening_channels())");
+
+    assert_string_equal(PQgetvalue(r, 0, 0), "\"$user\", publicon00");
+    PQclear(r);
+    PQfinish(conn);
+}
+
+UNIT_TEST(behind_a_pool_the_settings_are_the_transactions_own)
+{
+    static const struct pg_statement show = {
+        "show", "SELECT current_setting('jit') || current_setting('search_path') ||"
+                " current_setting('statement_timeout') || $1::text"};
+    static const struct pg_statement wrong = {"wrong", "SELECT 1/$1::int8"};
+    struct pg_options o = options();
+    struct pg_args *a;
+    struct pg *p;
+
+    o.url = database_pool_url();
+    o.listen = true;
+    a = pg_args_new();
+    p = open_with(o);
+    assert_true(pg_is_pooled(p));
+    assert_int_equal(pg_process(p), 0);
+    for (int i = 0; i < 10; i++) {
+        struct pg_rows *r;
+
+        pg_args_clear(a);
+        pg_put_text(a, "x");
+        r = run(p, &show, a);
+        assert_string_equal(pg_text(r, 0, 0), "off" SCHEMA "4sx");
+        pg_rows_free(r);
+        assert_unspoilt(o.url);
+        pg_args_clear(a);
+        pg_put_i64(a, 0);
+        assert_int_equal(pg_run(p, &wrong, a, PG_DEADLINE_US, NULL, &err), ERR_IO);
+        assert_true(pg_is_open(p));
+    }
+    pg_args_free(a);
+    pg_close(p);
+}
+
+UNIT_TEST(behind_a_pool_a_command_cannot_write)
+{
+    static const struct pg_statement write = {"write", "UPDATE lease SET beat = 0"};
+    struct pg_options o = options();
+    struct pg *p;
+
+    o.url = database_pool_url();
+    o.read_only = true;
+    p = open_with(o);
+    assert_int_equal(pg_run(p, &write, NULL, PG_DEADLINE_US, NULL, &err), ERR_AWAY);
+    pg_close(p);
+}
+
 UNIT_TEST(the_session_is_prepared)
 {
     static const struct pg_statement s = {
@@ -296,6 +356,8 @@ UNIT_TEST(the_session_is_prepared)
     struct pg_rows *r = run(p, &s, NULL);
 
     assert_string_equal(pg_text(r, 0, 0), "off" SCHEMA "drainwatch-test1s4sread committedtrue");
+    assert_false(pg_is_pooled(p));
+    assert_true(pg_process(p) > 0);
     pg_rows_free(r);
     pg_close(p);
 }
@@ -665,8 +727,7 @@ UNIT_TEST(refusals_of_other_servers_are_understood)
     struct stand_in s;
 
     refuses("57P03", ERR_AWAY, "starting");
-    refuses("08P01", ERR_INPUT, "connection pool");
-    refuses("42704", ERR_INPUT, "version 13");
+    refuses("08P01", ERR_AWAY, "connection pool");
     refuses("XX000", ERR_AWAY, "XX000");
     stand_in_start(&s, "disable", old, sizeof old - 1);
     fails_with(s.url, ERR_INPUT, "its version is 12");
@@ -802,6 +863,8 @@ int main(void)
         cmocka_unit_test(a_failed_statement_spares_the_ones_around_it),
         cmocka_unit_test(a_commit_that_fails_is_no_success),
         cmocka_unit_test(each_statement_is_a_transaction_of_its_own),
+        cmocka_unit_test(behind_a_pool_the_settings_are_the_transactions_own),
+        cmocka_unit_test(behind_a_pool_a_command_cannot_write),
         cmocka_unit_test(the_session_is_prepared),
         cmocka_unit_test(each_class_of_errors_has_its_code),
         cmocka_unit_test(tables_that_are_gone_are_named),

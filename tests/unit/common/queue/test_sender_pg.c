@@ -385,21 +385,36 @@ UNIT_TEST(a_dropped_schema_is_made_anew)
     assert_int_equal(count_missing(10), 0);
 }
 
-UNIT_TEST(a_failover_that_lost_commits_loses_no_record)
+/* `ends`: the failover ends the connection. */
+static void lose_commits(struct world *w, bool ends)
 {
-    struct world *w = *state;
-
     start_ingest(w);
     for (int i = 0; i < 20; i++) {
         deliver(w, 10);
         UNTIL(w, sender_waiting(w->sender) == 0);
     }
     database_sql("DELETE FROM " SCHEMA ".inbox WHERE last & (1::bigint << 40) - 1 > 120");
-    end_backends();
+    if (ends)
+        end_backends();
     deliver(w, 10);
     UNTIL(w, health(w).taken_back == 80 && sender_waiting(w->sender) == 0);
     assert_int_equal(count_missing(210), 0);
     assert_int_equal(count_holes(), 0);
+}
+
+UNIT_TEST(a_failover_that_lost_commits_loses_no_record)
+{
+    lose_commits(*state, true);
+}
+
+/* A pool connects anew by itself. */
+UNIT_TEST(a_failover_behind_a_pool_loses_no_record)
+{
+    struct world *w = *state;
+
+    w->url = database_pool_url();
+    lose_commits(w, false);
+    assert_true(health(w).is_pooled);
 }
 
 UNIT_TEST(nobody_there)
@@ -449,6 +464,7 @@ int main(void)
         TEST(a_newer_schema_is_said),
         TEST(a_dropped_schema_is_made_anew),
         TEST(a_failover_that_lost_commits_loses_no_record),
+        TEST(a_failover_behind_a_pool_loses_no_record),
         TEST(nobody_there),
         TEST(a_goodbye_is_noted),
     };

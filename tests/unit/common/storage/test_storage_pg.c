@@ -451,6 +451,41 @@ UNIT_TEST(a_silent_holder_is_followed_after_five_seconds)
     storage_close(b.s);
 }
 
+/* The pool's sessions come and go, and say nothing about a holder. */
+UNIT_TEST(a_holder_behind_a_pool_is_followed_for_its_silence_alone)
+{
+    const char *url = database_pool_url();
+    struct alerter a, b = open_it("two");
+
+    OK(open_at(url, false, "one", &a));
+    assert_true(become_active(&a) < 30 * TIME_MS);
+    assert_true(storage_term(a.s)->is_pooled);
+    tend(&b, 0);
+    live_until(&b, STORAGE_STANDBY);
+    database_sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                 " WHERE application_name = 'drainwatch-test' AND client_addr IS NULL");
+    live(&b, 3 * TIME_S);
+    assert_int_equal(b.role, STORAGE_STANDBY);
+    assert_in_range(become_active(&b), TIME_S, 3 * TIME_S);
+    storage_close(a.s);
+    storage_close(b.s);
+}
+
+/* It was cut off before the end of its transaction. */
+UNIT_TEST(the_session_that_holds_the_lock_of_the_lease_is_ended)
+{
+    struct alerter a = open_active("one"), b = open_standby("two");
+    PGconn *stuck = PQconnectdb(database_url());
+
+    PQclear(PQexec(stuck, "BEGIN; UPDATE " TABLE("lease") " SET trouble = ''"));
+    assert_in_range(become_active(&b), 5 * TIME_S, 6 * TIME_S);
+    PQclear(PQexec(stuck, "COMMIT"));
+    assert_int_equal(PQstatus(stuck), CONNECTION_BAD);
+    PQfinish(stuck);
+    storage_close(a.s);
+    storage_close(b.s);
+}
+
 UNIT_TEST(a_holder_that_connects_again_keeps_the_lease)
 {
     struct alerter a = open_active("one"), b = open_standby("two");
@@ -716,6 +751,31 @@ static void wait_for_push(struct alerter *a, struct source *source)
         usleep(5000);
     assert_true(source->ops->pending(source));
     tend(a, 0);
+}
+
+UNIT_TEST(behind_a_pool_pushes_are_looked_for_often_while_there_are_some)
+{
+    struct alerter a;
+    struct source *source;
+    uint64_t taken = 0;
+
+    OK(open_at(database_pool_url(), false, "one", &a));
+    become_active(&a);
+    source = storage_source(a.s);
+    assert_int_equal(take_pushes(&a, source, &taken, 1), 0);
+    for (int64_t n = 1; n <= 3; n++) {
+        put_push(n);
+        tend(&a, (n == 1 ? 250 : 20) * TIME_MS);
+        assert_int_equal(take_pushes(&a, source, &taken, 1), 1);
+        assert_true(storage_wake_us(a.s) <= a.now_us + 20 * TIME_MS);
+    }
+    for (int i = 0; i < 20; i++) {
+        tend(&a, 250 * TIME_MS);
+        assert_int_equal(take_pushes(&a, source, &taken, 1), 0);
+    }
+    assert_in_range(storage_wake_us(a.s), a.now_us + 200 * TIME_MS, a.now_us + 250 * TIME_MS);
+    source->ops->close(source);
+    storage_close(a.s);
 }
 
 UNIT_TEST(pushes_come_by_notification_and_go_with_the_turn)
@@ -1054,6 +1114,8 @@ int main(void)
         TEST(a_released_lease_is_taken_at_once),
         TEST(a_killed_holder_is_followed_after_a_second),
         TEST(a_silent_holder_is_followed_after_five_seconds),
+        TEST(a_holder_behind_a_pool_is_followed_for_its_silence_alone),
+        TEST(the_session_that_holds_the_lock_of_the_lease_is_ended),
         TEST(a_holder_that_connects_again_keeps_the_lease),
         TEST(a_standby_that_may_not_take_the_lease_does_not),
         TEST(a_standby_follows_the_stream),
@@ -1064,6 +1126,7 @@ int main(void)
         TEST(damage_is_told_with_its_remedy),
         TEST(a_holder_that_is_stuck_in_a_statement_is_ended),
         TEST(pushes_come_by_notification_and_go_with_the_turn),
+        TEST(behind_a_pool_pushes_are_looked_for_often_while_there_are_some),
         TEST(a_backlog_comes_in_pages),
         TEST(pushes_that_were_not_taken_come_again),
         TEST(a_fenced_alerter_reads_no_pushes),
