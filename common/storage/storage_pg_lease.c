@@ -128,6 +128,8 @@ static void take_state(struct storage_pg *st, const struct pg_rows *rows)
     st->state = st->committed;
     st->term.epoch = pg_i64(rows, 0, 4);
     st->term.last = st->committed.last;
+    if (st->read_to > st->term.last)
+        st->read_to = st->term.last;
 }
 
 static void note_holder(struct storage_pg *st, const char *holder)

@@ -471,6 +471,32 @@ UNIT_TEST(a_holder_behind_a_pool_is_followed_for_its_silence_alone)
     storage_close(b.s);
 }
 
+UNIT_TEST(behind_a_pool_a_standby_notices_that_commits_were_lost)
+{
+    const char *url = database_pool_url();
+    struct alerter a = open_active("one"), b;
+
+    OK(open_at(url, false, "two", &b));
+    tend(&b, 0);
+    live_until(&b, STORAGE_STANDBY);
+    OK(storage_restore(b.s, &err));
+    for (int i = 1; i <= 3; i++)
+        OK(turn(&a, i));
+    assert_int_equal(read_from(b.s, 1).n, 3);
+    live(&b, TIME_S);
+    assert_int_equal(b.role, STORAGE_STANDBY);
+    database_sql(
+        "DELETE FROM " TABLE("stream") " WHERE position > 1; "
+                                       "UPDATE " TABLE("lease") " SET last = 1, beat = beat - 1");
+    live_until(&b, STORAGE_AWAY);
+    assert_non_null(strstr(err.text, "as a failover can"));
+    live_until(&b, STORAGE_STANDBY);
+    live(&b, TIME_S);
+    assert_int_equal(b.role, STORAGE_STANDBY);
+    storage_close(a.s);
+    storage_close(b.s);
+}
+
 /* It was cut off before the end of its transaction. */
 UNIT_TEST(the_session_that_holds_the_lock_of_the_lease_is_ended)
 {
@@ -1115,6 +1141,7 @@ int main(void)
         TEST(a_killed_holder_is_followed_after_a_second),
         TEST(a_silent_holder_is_followed_after_five_seconds),
         TEST(a_holder_behind_a_pool_is_followed_for_its_silence_alone),
+        TEST(behind_a_pool_a_standby_notices_that_commits_were_lost),
         TEST(the_session_that_holds_the_lock_of_the_lease_is_ended),
         TEST(a_holder_that_connects_again_keeps_the_lease),
         TEST(a_standby_that_may_not_take_the_lease_does_not),
