@@ -26,7 +26,6 @@ struct outbox {
     struct storage *storage;
     struct wire *wire;
     struct buf packed;
-    struct buf turn;
     bool is_stale; /* heads and oldest_us must be read again */
     struct head *heads;
     size_t n_heads;
@@ -57,7 +56,6 @@ int outbox_open(struct storage *storage, struct outbox **out, struct err *err)
     o->storage = storage;
     make_stale(o);
     buf_init(&o->packed, WIRE_MESSAGE_MAX);
-    buf_init(&o->turn, WIRE_MESSAGE_MAX);
     *out = o;
     return 0;
 }
@@ -70,7 +68,6 @@ void outbox_close(struct outbox *o)
         outbox_drop_post(o, o->posts);
     wire_free(o->wire);
     buf_close(&o->packed);
-    buf_close(&o->turn);
     free(o->heads);
     free(o);
 }
@@ -102,28 +99,20 @@ static bool note_first(struct outbox *o, int64_t row, int64_t decided_us)
     return true;
 }
 
-/* Messages of one rule and app share a turn. A rule's name holds no blank. */
-static int pack_turn(struct outbox *o, const struct wire_alert *alert)
-{
-    buf_clear(&o->turn);
-    return buf_printf(&o->turn, "%s %s", alert->rule, alert->app);
-}
-
 int outbox_put(struct outbox *o, const struct wire_alert *alert, const char *refusal,
                struct err *err)
 {
+    const struct storage_turn turn = {alert->channel, alert->app, alert->rule};
     int64_t row;
     int rc;
 
     assert(alert->channel[0] != '\0');
     buf_clear(&o->packed);
     rc = wire_pack_alert(alert, &o->packed);
-    if (rc == 0)
-        rc = pack_turn(o, alert);
     if (rc != 0)
         return err_set(err, rc, "alert %s: cannot be packed: %s", alert->id,
                        rc == ERR_FULL ? "it is too large" : "out of memory");
-    rc = o->storage->ops->outbox_put(o->storage, alert->channel, buf_text(&o->turn),
+    rc = o->storage->ops->outbox_put(o->storage, &turn,
                                      (struct wire_bytes){o->packed.data, o->packed.len},
                                      alert->at_us, &row, err);
     if (rc == 0 && refusal != NULL)

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { SCHEMA_VERSION = 1 };
+enum { SCHEMA_VERSION = 2 };
 
 /* Tables whose rows change all the time are vacuumed by number of dead rows, and without pauses. */
 #define CHURN(prefix, rows)                                                                        \
@@ -70,8 +70,9 @@ static const char migration[] =
                                         "ALTER TABLE part ALTER body SET STORAGE EXTERNAL;"
                                         "CREATE TABLE outbox (row bigint PRIMARY KEY, epoch bigint "
                                         "NOT NULL, channel text NOT NULL,"
-                                        " rule text NOT NULL, place bigint NOT NULL, state int NOT "
-                                        "NULL, alert bytea NOT NULL,"
+                                        " app text NOT NULL DEFAULT '', rule text NOT NULL, turn "
+                                        "bigint NOT NULL DEFAULT 0, place bigint NOT NULL, state "
+                                        "int NOT NULL, alert bytea NOT NULL,"
                                         " decided_us bigint NOT NULL, tries bigint NOT NULL, "
                                         "last_try_us bigint NOT NULL,"
                                         " retry_after_us bigint NOT NULL, next_try_us bigint NOT "
@@ -87,7 +88,7 @@ static const char migration[] =
                                         " sender bytea NOT NULL, sequence bigint NOT NULL, bytes "
                                         "bytea NOT NULL, reason text NOT NULL,"
                                         " at_us bigint NOT NULL);"
-                                        "INSERT INTO about (version, oldest_build) VALUES (1, 1);"
+                                        "INSERT INTO about (version, oldest_build) VALUES (2, 1);"
                                         /* The server may have been built without lz4. */
                                         "BEGIN EXECUTE 'ALTER TABLE inbox ALTER body SET "
                                         "COMPRESSION lz4';"
@@ -96,6 +97,15 @@ static const char migration[] =
                                         " EXCEPTION WHEN feature_not_supported OR syntax_error "
                                         "THEN NULL; END; "
                                         "END $migration$";
+
+/* Version 1 had no turns of apps. Its builds can still use the table. */
+static const char update[] =
+    "DO $update$ BEGIN "
+    "PERFORM pg_advisory_xact_lock(hashtext('drainwatch'), "
+    "hashtext(current_setting('search_path'))); "
+    "ALTER TABLE outbox ADD COLUMN IF NOT EXISTS app text NOT NULL DEFAULT '',"
+    " ADD COLUMN IF NOT EXISTS turn bigint NOT NULL DEFAULT 0; "
+    "UPDATE about SET version = 2 WHERE version < 2; END $update$";
 
 static int read_version(struct pg *p, int64_t *version, int64_t *oldest_build, struct err *err)
 {
@@ -142,6 +152,11 @@ static int judge_version(const struct pg *p, int64_t version, int64_t oldest_bui
                        "PostgreSQL on %s: a newer drainwatch wrote the schema %s (version %d, this "
                        "build knows %d): update this program",
                        p->host, p->schema, (int)version, SCHEMA_VERSION);
+    if (version < SCHEMA_VERSION)
+        return err_set(err, ERR_IO,
+                       "PostgreSQL on %s: an older drainwatch made the schema %s: start this "
+                       "build's alerter, which brings it up to date",
+                       p->host, p->schema);
     return 0;
 }
 
@@ -205,7 +220,8 @@ int schema_prepare(struct pg *p, struct err *err)
     if (rc != 0 && (p->read_only || strcmp(p->state, "42P01") != 0))
         return judge_missing(p, rc, err);
     if (rc != 0 || (version < SCHEMA_VERSION && !p->read_only)) {
-        rc = pg_run_text(p, "migration", migration, NULL, err);
+        rc = rc != 0 ? pg_run_text(p, "migration", migration, NULL, err)
+                     : pg_run_text(p, "update", update, NULL, err);
         if (rc != 0)
             return judge_migration(p, rc, err);
         rc = read_version(p, &version, &oldest_build, err);

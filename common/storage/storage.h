@@ -54,12 +54,22 @@ struct storage_outbox_row {
     int64_t ended_us;
     const char *last_answer;
     int64_t channel_last_us; /* the last try of any row of this channel */
-    const char *rule;        /* this and the next one from outbox_list alone, else NULL and 0 */
-    int64_t place;           /* of the row among its rule's, which decides the order of turns */
+    /* The rest decides the order of turns, and comes from outbox_list alone: else NULL and 0. */
+    const char *app;
+    const char *rule;
+    int64_t turn;  /* of the row among its app's */
+    int64_t place; /* likewise among its rule's */
 };
 
 /* A value other than 0 ends the walk and is returned. `fn` must not change the outbox's rows. */
 typedef int storage_outbox_fn(void *ctx, const struct storage_outbox_row *row);
+
+/* With whom a new row takes turns. */
+struct storage_turn {
+    const char *channel;
+    const char *app;
+    const char *rule;
+};
 
 struct storage_outbox_mark {
     enum outbox_state state;
@@ -177,12 +187,12 @@ struct storage_ops {
     bool (*is_larger)(const struct storage *s, int64_t max_bytes);
 
     /* Within a transaction: adds a waiting row. */
-    int (*outbox_put)(struct storage *s, const char *channel, const char *rule,
-                      struct wire_bytes alert, int64_t decided_us, int64_t *row, struct err *err);
+    int (*outbox_put)(struct storage *s, const struct storage_turn *turn, struct wire_bytes alert,
+                      int64_t decided_us, int64_t *row, struct err *err);
     /* The next row of each channel, in the order of the channels' names. A row that was tried comes
-     * first. Else the rules take turns: the first waiting row of a rule comes before the second one
-     * of another. Rows of one rule keep the order of decision. The cost does not grow with the
-     * number of waiting rows. */
+     * first. Else the apps take turns, and so do the rules of an app: the first waiting row of one
+     * comes before the second one of another. Rows of one app and rule keep the order of decision.
+     * The cost does not grow with the number of waiting rows. */
     int (*outbox_heads)(struct storage *s, storage_outbox_fn *fn, void *ctx, struct err *err);
     /* The earliest decision among waiting and parked rows, INT64_MAX if there is none. */
     int (*outbox_oldest)(struct storage *s, int64_t *decided_us, struct err *err);

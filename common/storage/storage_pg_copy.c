@@ -62,8 +62,8 @@ enum statement {
 
 #define OUTBOX_COLUMNS                                                                             \
     "row, channel, state, alert, decided_us, tries, last_try_us, retry_after_us, next_try_us, "    \
-    "ended_us, last_answer, rule, place"
-#define OUTBOX_KINDS "itibiiiiiitti"
+    "ended_us, last_answer, app, rule, turn, place"
+#define OUTBOX_KINDS "itibiiiiiitttii"
 
 static const char *const texts[STATEMENTS] = {
     [BEGIN] = "BEGIN",
@@ -72,8 +72,8 @@ static const char *const texts[STATEMENTS] = {
     [SET_LAST_ROW] = "INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?1)",
     [PUT_SNAPSHOT] = "INSERT INTO snapshots (position, step_us) VALUES (?, ?)",
     [PUT_SENDER] = "INSERT INTO senders (sender, taken, seen_us) VALUES (?, ?, ?)",
-    [PUT_OUTBOX] =
-        "INSERT INTO outbox (" OUTBOX_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [PUT_OUTBOX] = "INSERT INTO outbox (" OUTBOX_COLUMNS
+                   ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [PUT_CHANNEL] = "INSERT INTO channels (channel, last_try_us) VALUES (?, ?)",
     [DROP_OUTBOX] = "INSERT INTO gone_outbox VALUES (?)",
     [DROP_REFUSED] = "INSERT INTO gone_refused VALUES (?)",

@@ -21,8 +21,9 @@ static const struct pg_statement select_parts = {
     "parts", "SELECT body FROM part WHERE position=$1 AND part>=$2 ORDER BY part LIMIT 2"};
 static const struct pg_statement select_rows = {
     "list", "SELECT o.row, o.state, o.channel, o.alert, o.decided_us, o.tries, o.last_try_us, "
-            "o.retry_after_us, o.next_try_us, o.ended_us, o.last_answer, c.last_try_us, o.rule, "
-            "o.place FROM outbox o LEFT JOIN channels c ON c.channel=o.channel WHERE o.row>$1 "
+            "o.retry_after_us, o.next_try_us, o.ended_us, o.last_answer, c.last_try_us, o.app, "
+            "o.rule, o.turn, o.place FROM outbox o LEFT JOIN channels c ON c.channel=o.channel "
+            "WHERE o.row>$1 "
             "ORDER BY o.row LIMIT $2"};
 static const struct pg_statement select_refused = {
     "list_refused", "SELECT row, sender, sequence, bytes, reason, at_us FROM refused "
@@ -194,8 +195,10 @@ static struct storage_outbox_row row_at(const struct pg_rows *rows, size_t i)
         .ended_us = pg_i64(rows, i, 9),
         .last_answer = pg_text(rows, i, 10),
         .channel_last_us = pg_i64(rows, i, 11),
-        .rule = pg_text(rows, i, 12),
-        .place = pg_i64(rows, i, 13),
+        .app = pg_text(rows, i, 12),
+        .rule = pg_text(rows, i, 13),
+        .turn = pg_i64(rows, i, 14),
+        .place = pg_i64(rows, i, 15),
     };
 }
 

@@ -54,17 +54,25 @@ static int check_format(struct journal *j, const struct storage_options *options
     return 0;
 }
 
-/* An older build can still use the file: the new columns have defaults. */
+/* An older build can still use the file: the new columns have defaults. A column that is there
+ * already is no fault. */
 static int add_turns(struct journal *j, struct err *err)
 {
+    static const char *const columns[] = {
+        "ALTER TABLE outbox ADD COLUMN rule TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE outbox ADD COLUMN place INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE outbox ADD COLUMN app TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE outbox ADD COLUMN turn INTEGER NOT NULL DEFAULT 0",
+    };
     int rc = journal_begin(j, err);
 
     if (rc != 0)
         return rc;
+    for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++)
+        (void)sqlite3_exec(journal_db(j), columns[i], NULL, NULL, NULL);
     if (sqlite3_exec(journal_db(j),
-                     "ALTER TABLE outbox ADD COLUMN rule TEXT NOT NULL DEFAULT '';"
-                     "ALTER TABLE outbox ADD COLUMN place INTEGER NOT NULL DEFAULT 0;"
-                     "DROP INDEX IF EXISTS outbox_waiting;" TABLES_TURN_INDEXES,
+                     "DROP INDEX IF EXISTS outbox_waiting; DROP INDEX IF EXISTS outbox_turns;"
+                     "DROP INDEX IF EXISTS outbox_places;" TABLES_TURN_INDEXES,
                      NULL, NULL, NULL) == SQLITE_OK)
         return journal_commit(j, err);
     rc = err_set(err, ERR_IO, "cannot change the store's tables: %s (check its disk)",

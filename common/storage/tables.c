@@ -12,10 +12,14 @@
 
 enum { LIST_ROWS = 256 }; /* in one short transaction */
 
-/* The rules of a channel take turns. A waiting row is due after the rows with a lower place; of the
- * same place the oldest comes first. A new row's place is one behind the last of its rule. A row
- * that was tried is the next one of its channel (-1), so that its Retry-After holds for all. */
-#define TURN_COLUMNS ", rule TEXT NOT NULL DEFAULT '', place INTEGER NOT NULL DEFAULT 0"
+/* The apps of a channel take turns, and so do the rules of an app. The app that is next has the row
+ * with the lowest turn, and of its rows the one with the lowest place is due. A new row's turn is
+ * one behind the last of its app, its place one behind the last of its rule. A row that was tried
+ * is the next one of its channel (both are -1), so that its Retry-After holds for all. Then its app
+ * has had its lowest turn: another row of the app takes the turn of the row that was tried. */
+#define TURN_COLUMNS                                                                               \
+    ", app TEXT NOT NULL DEFAULT '', rule TEXT NOT NULL DEFAULT '',"                               \
+    " turn INTEGER NOT NULL DEFAULT 0, place INTEGER NOT NULL DEFAULT 0"
 
 const char tables_create[] =
     "CREATE TABLE senders (sender BLOB PRIMARY KEY, taken INTEGER NOT NULL,"
@@ -49,6 +53,7 @@ enum statement {
     OUTBOX_LOAD,
     OUTBOX_LIST,
     OUTBOX_EXPIRABLE,
+    OUTBOX_PASS_TURN,
     OUTBOX_MARK,
     OUTBOX_MARK_EXPIRED,
     OUTBOX_MARK_CHANNEL,
@@ -69,8 +74,8 @@ enum statement {
 #define OUTBOX_COLUMNS OUTBOX_COLUMNS_AND("")
 #define LIST_ALL "WHERE row > ?1 ORDER BY row"
 
-#define NEXT_CHANNEL                                                                               \
-    OUTBOX_COLUMNS "WHERE state = 0 AND outbox.channel > ?1 ORDER BY outbox.channel, "
+#define OLDER_NEXT_CHANNEL                                                                         \
+    OUTBOX_COLUMNS "WHERE state = 0 AND outbox.channel > ?1 ORDER BY outbox.channel, row LIMIT 1"
 
 static const char *const sql[STATEMENTS] = {
     [GET_SEQUENCE] = "SELECT taken FROM senders WHERE sender = ?1",
@@ -87,23 +92,32 @@ static const char *const sql[STATEMENTS] = {
                       "ORDER BY position LIMIT 1",
     [TRIM_SNAPSHOTS] = "DELETE FROM snapshots WHERE position < ?1",
     [OUTBOX_PUT] = "INSERT INTO outbox (channel, state, alert, decided_us, tries, last_try_us, "
-                   "retry_after_us, next_try_us, ended_us, last_answer, rule, place) "
-                   "SELECT ?1, 0, ?2, ?3, 0, 0, 0, 0, 0, '', ?4, coalesce(max(place) + 1, 0) "
-                   "FROM outbox WHERE state = 0 AND channel = ?1 AND rule = ?4",
+                   "retry_after_us, next_try_us, ended_us, last_answer, app, rule, turn, place) "
+                   "VALUES (?1, 0, ?2, ?3, 0, 0, 0, 0, 0, '', ?4, ?5, "
+                   "(SELECT coalesce(max(turn) + 1, 0) FROM outbox "
+                   "WHERE state = 0 AND channel = ?1 AND app = ?4), "
+                   "(SELECT coalesce(max(place) + 1, 0) FROM outbox "
+                   "WHERE state = 0 AND channel = ?1 AND app = ?4 AND rule = ?5))",
     /* From channel to channel by the index, however much waits in each. */
-    [OUTBOX_NEXT_CHANNEL] = OUTBOX_COLUMNS "WHERE state = 0 AND outbox.channel > ?1 "
-                                           "ORDER BY outbox.channel, place, row LIMIT 1",
+    [OUTBOX_NEXT_CHANNEL] =
+        OUTBOX_COLUMNS "WHERE row = (SELECT row FROM outbox WHERE state = 0 AND (channel, app) = "
+                       "(SELECT channel, app FROM outbox WHERE state = 0 AND channel > ?1 "
+                       "ORDER BY channel, turn, row LIMIT 1) ORDER BY place, row LIMIT 1)",
     [OUTBOX_OLDEST] = "SELECT min(decided_us) FROM outbox WHERE state < 2",
     /* SQLite takes last_answer from the row with the maximum. */
     [OUTBOX_COUNT] = "SELECT count(*), last_answer, max(last_try_us) FROM outbox "
                      "WHERE state < 2 AND state = ?1",
     [OUTBOX_LOAD] = OUTBOX_COLUMNS "WHERE row = ?1",
-    [OUTBOX_LIST] = OUTBOX_COLUMNS_AND(", rule, place") LIST_ALL,
+    [OUTBOX_LIST] = OUTBOX_COLUMNS_AND(", app, rule, turn, place") LIST_ALL,
     [OUTBOX_EXPIRABLE] =
         OUTBOX_COLUMNS "WHERE state < 2 AND decided_us <= ?1 ORDER BY decided_us LIMIT ?2",
+    [OUTBOX_PASS_TURN] = "UPDATE outbox SET turn = (SELECT turn FROM outbox WHERE row = ?1) "
+                         "WHERE row = (SELECT row FROM outbox WHERE state = 0 AND turn >= 0 "
+                         "AND (channel, app) = (SELECT channel, app FROM outbox "
+                         "WHERE row = ?1 AND turn >= 0) ORDER BY turn, row LIMIT 1)",
     [OUTBOX_MARK] = "UPDATE outbox SET state = ?2, tries = tries + 1, last_try_us = ?3, "
                     "retry_after_us = ?4, next_try_us = ?5, ended_us = ?6, last_answer = ?7, "
-                    "place = -1 WHERE row = ?1",
+                    "turn = -1, place = -1 WHERE row = ?1",
     [OUTBOX_MARK_EXPIRED] = "UPDATE outbox SET state = 3, next_try_us = 0, ended_us = ?2, "
                             "last_answer = coalesce(nullif(?3, ''), last_answer) WHERE row = ?1",
     [OUTBOX_MARK_CHANNEL] = "INSERT INTO channels (channel, last_try_us) "
@@ -117,8 +131,9 @@ static const char *const sql[STATEMENTS] = {
     [LIST_SENDERS] = "SELECT sender, taken, seen_us FROM senders ORDER BY sender",
     [LIST_REFUSED] = "SELECT sender, sequence, bytes, reason, at_us FROM refused ORDER BY row",
     [OUTBOX_RESTORE] = "INSERT INTO outbox (channel, state, alert, decided_us, tries, last_try_us, "
-                       "retry_after_us, next_try_us, ended_us, last_answer, rule, place) "
-                       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                       "retry_after_us, next_try_us, ended_us, last_answer, app, rule, turn, "
+                       "place) "
+                       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     [OUTBOX_RESTORE_CHANNEL] = "INSERT INTO channels (channel, last_try_us) VALUES (?1, ?2) "
                                "ON CONFLICT (channel) DO NOTHING",
 };
@@ -185,7 +200,7 @@ static bool has_column(sqlite3 *db, const char *column)
 
 bool tables_lack_turns(struct sqlite3 *db)
 {
-    return has_column(db, "channel") && !has_column(db, "place");
+    return has_column(db, "channel") && !has_column(db, "turn");
 }
 
 /* A reader may meet an older file; it never writes. */
@@ -194,11 +209,13 @@ static const char *sql_of(enum statement which, bool without_turns)
     if (!without_turns)
         return sql[which];
     if (which == OUTBOX_NEXT_CHANNEL)
-        return NEXT_CHANNEL "row LIMIT 1";
+        return OLDER_NEXT_CHANNEL;
     if (which == OUTBOX_LIST)
         return OUTBOX_COLUMNS LIST_ALL;
-    return which == OUTBOX_PUT || which == OUTBOX_MARK || which == OUTBOX_RESTORE ? NULL
-                                                                                  : sql[which];
+    return which == OUTBOX_PUT || which == OUTBOX_PASS_TURN || which == OUTBOX_MARK ||
+                   which == OUTBOX_RESTORE
+               ? NULL
+               : sql[which];
 }
 
 static int prepare(struct tables *t, const char *text, sqlite3_stmt **out, struct err *err)
@@ -323,16 +340,17 @@ int tables_trim_snapshots(struct storage *s, int64_t position, struct err *err)
 
 /* ---- The outbox's rows ---- */
 
-int tables_outbox_put(struct storage *s, const char *channel, const char *rule,
-                      struct wire_bytes alert, int64_t decided_us, int64_t *row, struct err *err)
+int tables_outbox_put(struct storage *s, const struct storage_turn *turn, struct wire_bytes alert,
+                      int64_t decided_us, int64_t *row, struct err *err)
 {
     sqlite3_stmt *stmt = tables_of(s)->stmts[OUTBOX_PUT];
     int rc;
 
-    sqlite3_bind_text(stmt, 1, channel, -1, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 1, turn->channel, -1, SQLITE_STATIC);
     sqlite3_bind_blob64(stmt, 2, alert.data, alert.len, SQLITE_STATIC);
     sqlite3_bind_int64(stmt, 3, decided_us);
-    sqlite3_bind_text(stmt, 4, rule, -1, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 4, turn->app, -1, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 5, turn->rule, -1, SQLITE_STATIC);
     rc = run(s, OUTBOX_PUT, "cannot keep an alert", err);
     if (rc == 0)
         *row = sqlite3_last_insert_rowid(tables_of(s)->db);
@@ -364,8 +382,10 @@ static struct storage_outbox_row row_at(sqlite3_stmt *stmt)
         .ended_us = sqlite3_column_int64(stmt, 9),
         .last_answer = text_at(stmt, 10),
         .channel_last_us = sqlite3_column_int64(stmt, 11),
-        .rule = is_whole ? text_at(stmt, 12) : NULL,
-        .place = is_whole ? sqlite3_column_int64(stmt, 13) : 0,
+        .app = is_whole ? text_at(stmt, 12) : NULL,
+        .rule = is_whole ? text_at(stmt, 13) : NULL,
+        .turn = is_whole ? sqlite3_column_int64(stmt, 14) : 0,
+        .place = is_whole ? sqlite3_column_int64(stmt, 15) : 0,
     };
 }
 
@@ -496,6 +516,11 @@ int tables_outbox_mark(struct storage *s, int64_t row, const struct storage_outb
     sqlite3_stmt *stmt = tables_of(s)->stmts[OUTBOX_MARK];
     int rc;
 
+    sqlite3_bind_int64(tables_of(s)->stmts[OUTBOX_PASS_TURN], 1, row);
+    rc = run(s, OUTBOX_PASS_TURN, "cannot pass a turn on", err);
+    if (rc != 0)
+        return rc;
+
     sqlite3_bind_int64(stmt, 1, row);
     sqlite3_bind_int(stmt, 2, (int)m->state);
     sqlite3_bind_int64(stmt, 3, m->now_us);
@@ -616,8 +641,10 @@ int tables_outbox_restore(struct storage *s, const struct storage_outbox_row *ro
     sqlite3_bind_int64(stmt, 8, row->next_try_us);
     sqlite3_bind_int64(stmt, 9, row->ended_us);
     sqlite3_bind_text(stmt, 10, row->last_answer, -1, SQLITE_STATIC);
-    sqlite3_bind_text(stmt, 11, row->rule, -1, SQLITE_STATIC);
-    sqlite3_bind_int64(stmt, 12, row->place);
+    sqlite3_bind_text(stmt, 11, row->app, -1, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 12, row->rule, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 13, row->turn);
+    sqlite3_bind_int64(stmt, 14, row->place);
     rc = run(s, OUTBOX_RESTORE, "cannot keep an alert", err);
     return rc != 0 ? rc : restore_channel(s, row, err);
 }

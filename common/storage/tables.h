@@ -13,7 +13,7 @@ struct journal;
 struct sqlite3;
 struct sqlite3_stmt;
 
-enum { TABLES_STATEMENTS = 24 };
+enum { TABLES_STATEMENTS = 25 };
 
 struct tables {
     struct storage storage; /* first: one is the other */
@@ -26,10 +26,12 @@ struct tables *tables_of(struct storage *s);
 
 extern const char tables_create[]; /* SQL */
 #define TABLES_TURN_INDEXES                                                                        \
-    "CREATE INDEX outbox_turns ON outbox (channel, place, row) WHERE state = 0;"                   \
-    "CREATE INDEX outbox_places ON outbox (channel, rule, place) WHERE state = 0;"
+    "CREATE INDEX outbox_turns ON outbox (channel, turn, row) WHERE state = 0;"                    \
+    "CREATE INDEX outbox_app_turns ON outbox (channel, app, turn, row) WHERE state = 0;"           \
+    "CREATE INDEX outbox_places ON outbox (channel, app, place, row) WHERE state = 0;"             \
+    "CREATE INDEX outbox_rule_places ON outbox (channel, app, rule, place) WHERE state = 0;"
 
-/* True in a file of an older build: the outbox has no columns rule and place. */
+/* True in a file of an older build: the outbox lacks columns of the turns. */
 bool tables_lack_turns(struct sqlite3 *db);
 
 int tables_prepare(struct tables *t, struct err *err);
@@ -49,8 +51,8 @@ int tables_find_snapshot(struct storage *s, int64_t at_us, int64_t before, int64
 int tables_next_snapshot(struct storage *s, int64_t position, int64_t *next, int64_t *step_us,
                          struct err *err);
 int tables_trim_snapshots(struct storage *s, int64_t position, struct err *err);
-int tables_outbox_put(struct storage *s, const char *channel, const char *rule,
-                      struct wire_bytes alert, int64_t decided_us, int64_t *row, struct err *err);
+int tables_outbox_put(struct storage *s, const struct storage_turn *turn, struct wire_bytes alert,
+                      int64_t decided_us, int64_t *row, struct err *err);
 int tables_outbox_heads(struct storage *s, storage_outbox_fn *fn, void *ctx, struct err *err);
 int tables_outbox_oldest(struct storage *s, int64_t *decided_us, struct err *err);
 int tables_outbox_count(struct storage *s, enum outbox_state state, uint64_t *n, char *answer,

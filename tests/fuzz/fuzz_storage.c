@@ -29,7 +29,9 @@ static const struct hostile_column columns[] = {
     {"outbox", "row", "next_try_us"},
     {"outbox", "row", "ended_us"},
     {"outbox", "row", "last_answer"},
+    {"outbox", "row", "app"},
     {"outbox", "row", "rule"},
+    {"outbox", "row", "turn"},
     {"outbox", "row", "place"},
     {"channels", "channel", "channel"},
     {"channels", "channel", "last_try_us"},
@@ -121,7 +123,8 @@ static int write_some(struct storage *s, int64_t row, struct feed *in)
     if (rc == 0)
         rc = s->ops->put_sequence(s, sender, 9, 1, &err);
     if (rc == 0)
-        rc = s->ops->outbox_put(s, "C2", "rule", (struct wire_bytes){sender, 3}, 5, &new_row, &err);
+        rc = s->ops->outbox_put(s, &(struct storage_turn){"C2", "app", "rule"},
+                                (struct wire_bytes){sender, 3}, 5, &new_row, &err);
     if (rc == 0)
         rc = s->ops->outbox_mark(s, row, &mark, &err);
     if (rc == 0)
@@ -181,8 +184,8 @@ static struct hostile_file make_template(const char *path)
     assert(s->ops->put_sequence(s, sender, 7, 1, &err) == 0);
     assert(s->ops->put_refused(s, sender, 8, (struct wire_bytes){sender, 4}, "why", 1, &err) == 0);
     for (int i = 0; i < 4; i++) {
-        assert(s->ops->outbox_put(s, i < 2 ? "C1" : "C2", "rule", (struct wire_bytes){sender, 9}, i,
-                                  &row, &err) == 0);
+        assert(s->ops->outbox_put(s, &(struct storage_turn){i < 2 ? "C1" : "C2", "app", "rule"},
+                                  (struct wire_bytes){sender, 9}, i, &row, &err) == 0);
         mark.state = (enum outbox_state)i;
         assert(s->ops->outbox_mark(s, row, &mark, &err) == 0);
     }

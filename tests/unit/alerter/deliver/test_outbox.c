@@ -266,12 +266,18 @@ static void test_rules_take_turns_in_a_channel(void **state)
     assert_order(t, "A/f4 A/h3 ");
 }
 
-static void put_of_app(struct test *t, const char *app, const char *id)
+static void put_of_both(struct test *t, const char *app, const char *rule, const char *id)
 {
     struct wire_alert a = alert_of(id, "A", 10);
 
     a.app = app;
+    a.rule = rule;
     OK(t, outbox_put(t->o, &a, NULL, &t->err));
+}
+
+static void put_of_app(struct test *t, const char *app, const char *id)
+{
+    put_of_both(t, app, "h12", id);
 }
 
 static void test_apps_of_a_rule_take_turns(void **state)
@@ -286,6 +292,44 @@ static void test_apps_of_a_rule_take_turns(void **state)
     put_of_app(t, "", "d1"); /* a digest of several */
     commit(t);
     assert_order(t, "A/f1 A/s1 A/d1 A/f2 ");
+}
+
+static void test_many_rules_of_an_app_have_one_turn(void **state)
+{
+    struct test *t = *state;
+
+    open_it(t);
+    begin(t);
+    put_of_both(t, "flood", "a", "a1");
+    put_of_both(t, "flood", "a", "a2");
+    put_of_both(t, "flood", "b", "b1");
+    put_of_both(t, "flood", "c", "c1");
+    put_of_both(t, "shop", "a", "s1");
+    put_of_both(t, "shop", "a", "s2");
+    put_of_both(t, "shop", "b", "s3");
+    commit(t);
+    reopen(t);
+    assert_order(t, "A/a1 A/s1 A/b1 A/s3 A/c1 A/s2 A/a2 ");
+}
+
+static void test_a_rule_that_begins_later_takes_no_turn_of_another_app(void **state)
+{
+    struct test *t = *state;
+
+    open_it(t);
+    begin(t);
+    for (char id[] = "a1"; id[1] < '5'; id[1]++)
+        put_of_both(t, "flood", "a", id);
+    commit(t);
+    mark_and_commit(t, 1, OUTBOX_DELIVERED, 90, 0);
+    begin(t);
+    put_of_both(t, "flood", "b", "b1"); /* before a2, whose turn it gets */
+    put_of_both(t, "flood", "c", "c1");
+    put_of_both(t, "shop", "a", "s1");
+    put_of_both(t, "shop", "a", "s2");
+    put_of_both(t, "shop", "a", "s3");
+    commit(t);
+    assert_order(t, "A/s1 A/b1 A/s2 A/c1 A/s3 A/a2 A/a3 A/a4 ");
 }
 
 static void test_no_turn_passes_a_message_that_was_tried(void **state)
@@ -655,6 +699,8 @@ int main(void)
         TEST(test_each_channel_gets_its_messages_in_order),
         TEST(test_rules_take_turns_in_a_channel),
         TEST(test_apps_of_a_rule_take_turns),
+        TEST(test_many_rules_of_an_app_have_one_turn),
+        TEST(test_a_rule_that_begins_later_takes_no_turn_of_another_app),
         TEST(test_no_turn_passes_a_message_that_was_tried),
         TEST(test_facts_survive_a_restart),
         TEST(test_what_failed_is_parked_and_holds_up_nothing),

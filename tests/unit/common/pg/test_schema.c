@@ -67,7 +67,7 @@ UNIT_TEST(programs_that_start_together_make_one_schema)
         pthread_join(threads[i], NULL);
     for (int i = 0; i < PROGRAMS; i++)
         assert_int_equal(results[i], 0);
-    assert_string_equal(database_sql("SELECT version FROM " SCHEMA ".about"), "1");
+    assert_string_equal(database_sql("SELECT version FROM " SCHEMA ".about"), "2");
     assert_string_equal(database_sql("SELECT epoch FROM " SCHEMA ".lease"), "0");
 }
 
@@ -79,11 +79,26 @@ UNIT_TEST(a_schema_that_is_there_stays)
     assert_string_equal(database_sql("SELECT last_try_us FROM " SCHEMA ".channels"), "7");
 }
 
+UNIT_TEST(an_older_schema_is_brought_up_to_date)
+{
+    struct pg_options o = options();
+
+    opens();
+    database_sql("ALTER TABLE " SCHEMA ".outbox DROP app, DROP turn");
+    database_sql("UPDATE " SCHEMA ".about SET version = 1");
+    o.read_only = true;
+    fails(o, ERR_IO, "start this build's alerter");
+    opens();
+    assert_string_equal(database_sql("SELECT version FROM " SCHEMA ".about"), "2");
+    assert_string_equal(database_sql("SELECT count(app) + count(turn) FROM " SCHEMA ".outbox"),
+                        "0");
+}
+
 UNIT_TEST(an_empty_schema_is_filled)
 {
     database_sql("CREATE SCHEMA " SCHEMA " AUTHORIZATION drainwatch");
     opens();
-    assert_string_equal(database_sql("SELECT version FROM " SCHEMA ".about"), "1");
+    assert_string_equal(database_sql("SELECT version FROM " SCHEMA ".about"), "2");
 }
 
 UNIT_TEST(bodies_are_compressed_by_lz4)
@@ -195,6 +210,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(programs_that_start_together_make_one_schema, drop_schema),
         cmocka_unit_test_setup(a_schema_that_is_there_stays, drop_schema),
+        cmocka_unit_test_setup(an_older_schema_is_brought_up_to_date, drop_schema),
         cmocka_unit_test_setup(an_empty_schema_is_filled, drop_schema),
         cmocka_unit_test_setup(bodies_are_compressed_by_lz4, drop_schema),
         cmocka_unit_test_setup(the_schema_of_another_program_is_spared, drop_schema),

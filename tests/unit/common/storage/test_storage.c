@@ -398,8 +398,9 @@ static int put_row(struct test *t, const char *channel, int64_t decided_us)
 {
     int64_t row;
     struct wire_bytes alert = {(const uint8_t *)"alert", 5};
+    const struct storage_turn turn = {channel, "app", "rule"};
 
-    return t->s->ops->outbox_put(t->s, channel, "rule", alert, decided_us, &row, &t->err);
+    return t->s->ops->outbox_put(t->s, &turn, alert, decided_us, &row, &t->err);
 }
 
 /* One row as a line. */
@@ -573,20 +574,26 @@ static void make_older(struct test *t)
     OK(t, storage_commit(t->s, &t->err));
     storage_close(t->s);
     t->s = NULL;
-    change_file(t, "DROP INDEX outbox_turns");
-    change_file(t, "DROP INDEX outbox_places");
+    change_file(t, "DROP INDEX outbox_turns; DROP INDEX outbox_app_turns");
+    change_file(t, "DROP INDEX outbox_places; DROP INDEX outbox_rule_places");
+    change_file(t, "ALTER TABLE outbox DROP COLUMN app");
+    change_file(t, "ALTER TABLE outbox DROP COLUMN turn");
+}
+
+/* As an even older one did. */
+static void make_oldest(struct test *t)
+{
+    make_older(t);
     change_file(t, "ALTER TABLE outbox DROP COLUMN rule");
     change_file(t, "ALTER TABLE outbox DROP COLUMN place");
     change_file(t, "CREATE INDEX outbox_waiting ON outbox (channel, row) WHERE state = 0");
 }
 
-static void test_an_older_file_gets_the_columns_of_turns(void **state)
+static void check_older(struct test *t)
 {
-    struct test *t = *state;
     struct storage *reader;
     struct listing l = {.n = 0};
 
-    make_older(t);
     OK(t, storage_open(&(struct storage_options){.location = t->path, .read_only = true}, &reader,
                        t->set_aside, &t->err));
     assert_int_equal(rows_of(t, reader).n, 1);
@@ -604,6 +611,18 @@ static void test_an_older_file_gets_the_columns_of_turns(void **state)
     assert_memory_equal(l.text, "1 A ", 4); /* the older row goes first */
     reopen(t);
     assert_int_equal(rows_of(t, t->s).n, 2);
+}
+
+static void test_an_older_file_gets_the_columns_of_turns(void **state)
+{
+    make_older(*state);
+    check_older(*state);
+}
+
+static void test_the_oldest_file_gets_the_columns_of_turns(void **state)
+{
+    make_oldest(*state);
+    check_older(*state);
 }
 
 static void test_one_owner(void **state)
@@ -764,6 +783,7 @@ int main(void)
         TEST(test_an_entry_that_is_none_is_damage),
         TEST(test_a_newer_file_is_left_alone),
         TEST(test_an_older_file_gets_the_columns_of_turns),
+        TEST(test_the_oldest_file_gets_the_columns_of_turns),
         TEST(test_one_owner),
         TEST(test_on_a_full_disk_history_goes_first),
         TEST(test_each_operation_fails_once),

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { TURNS = 120, SEEDS = 3, CHANNELS = 3, RULES = 3, SENDERS = 3 };
+enum { TURNS = 120, SEEDS = 3, CHANNELS = 3, RULES = 3, APPS = 3, SENDERS = 3 };
 
 struct side {
     struct storage *s;
@@ -59,6 +59,7 @@ struct plan {
     int alerts;
     int channels[5];
     int rules[5];
+    int apps[5];
     int marks;
     int64_t rows[5];
     enum outbox_state states[5];
@@ -80,6 +81,7 @@ static struct plan make_plan(struct test *t)
     for (int i = 0; i < p.alerts; i++) {
         p.channels[i] = (int)roll(t, CHANNELS);
         p.rules[i] = (int)roll(t, RULES);
+        p.apps[i] = (int)roll(t, APPS);
     }
     p.marks = (int)roll(t, 5);
     for (int i = 0; i < p.marks; i++) {
@@ -137,13 +139,15 @@ static bool is_open(struct test *t, struct side *side, int64_t row)
 
 static void change_outbox(struct test *t, struct side *side, const struct plan *p)
 {
-    char channel[] = "channel 0", rule[] = "rule 0";
+    char channel[] = "channel 0", rule[] = "rule 0", app[] = "app 0";
+    const struct storage_turn turn = {channel, app, rule};
     size_t n;
 
     for (int i = 0; i < p->alerts; i++) {
         channel[8] = (char)('0' + p->channels[i]);
         rule[5] = (char)('0' + p->rules[i]);
-        OK(t, side->s->ops->outbox_put(side->s, channel, rule,
+        app[4] = (char)('0' + p->apps[i]);
+        OK(t, side->s->ops->outbox_put(side->s, &turn,
                                        (struct wire_bytes){(const uint8_t *)"alert", 5}, t->now_us,
                                        &side->last_row, &t->err));
     }
@@ -212,11 +216,12 @@ static int list_row(void *ctx, const struct storage_outbox_row *r)
 {
     struct listing *l = ctx;
 
-    return buf_printf(&l->text, "%lld %d %s %zu %lld %d %lld %lld %lld %s %lld\n",
+    return buf_printf(&l->text, "%lld %d %s %zu %lld %d %lld %lld %lld %s %lld %s %lld %lld\n",
                       (long long)r->row, (int)r->state, r->channel, r->alert.len,
                       (long long)r->decided_us, r->tries, (long long)r->last_try_us,
                       (long long)r->next_try_us, (long long)r->ended_us, r->last_answer,
-                      (long long)r->channel_last_us);
+                      (long long)r->channel_last_us, r->app == NULL ? "" : r->app,
+                      (long long)r->turn, (long long)r->place);
 }
 
 static int list_sender(void *ctx, const struct storage_sender *s)
@@ -272,6 +277,8 @@ static void compare(struct test *t)
 {
     struct listing a, b;
 
+    for (int side = 0; side < 2; side++)
+        trim(t, &t->sides[side]);
     list(t, t->sides[0].s, &a);
     list(t, t->sides[1].s, &b);
     assert_string_equal(buf_text(&a.text), buf_text(&b.text));
@@ -318,8 +325,6 @@ static void both_hold_the_same(void **state)
             open_both(t);
         }
     }
-    for (int side = 0; side < 2; side++)
-        trim(t, &t->sides[side]);
     compare(t);
     check_size(t);
 }

@@ -141,7 +141,7 @@ static void put_alert(struct alerter *a, const char *channel, int64_t decided_us
 {
     int64_t row;
 
-    OK(a->s->ops->outbox_put(a->s, channel, "rule",
+    OK(a->s->ops->outbox_put(a->s, &(struct storage_turn){channel, "app", "rule"},
                              (struct wire_bytes){(const uint8_t *)"alert", 5}, decided_us, &row,
                              &err));
 }
@@ -158,7 +158,7 @@ static int turn(struct alerter *a, int64_t n)
     if (rc == 0)
         rc = a->s->ops->put_sequence(a->s, sender, (uint64_t)n, n, &err);
     if (rc == 0)
-        rc = a->s->ops->outbox_put(a->s, "C", "rule",
+        rc = a->s->ops->outbox_put(a->s, &(struct storage_turn){"C", "app", "rule"},
                                    (struct wire_bytes){(const uint8_t *)"alert", 5}, n, &row, &err);
     if (rc == 0)
         return storage_commit(a->s, &err);
