@@ -44,6 +44,7 @@ struct group {
 struct collect {
     const struct rules *rules;
     struct group *groups; /* by key, and in the order of their first lines */
+    uint32_t *n_of_rule;  /* groups of each rule, NULL while there is room for all */
     size_t n_matches;
     size_t held_bytes;               /* of groups, their times and their samples */
     struct group *kept[KEEP_GROUPS]; /* unused ones */
@@ -86,6 +87,8 @@ static void forget_groups(struct collect *t)
         else
             free_group(g);
     }
+    free(t->n_of_rule);
+    t->n_of_rule = NULL;
     free(t->matches);
     t->matches = NULL;
     t->n_matches = t->held_bytes = 0;
@@ -217,6 +220,8 @@ static int add_group(struct collect *t, uint32_t rule, unsigned hash, struct gro
         return ERR_NOMEM;
     }
     t->held_bytes += sizeof *g + g->key.cap + g->sample.cap + g->cap * sizeof *g->times;
+    if (t->n_of_rule != NULL)
+        t->n_of_rule[rule]++;
     *out = g;
     return 0;
 }
@@ -250,9 +255,35 @@ static struct group *find_near(const struct collect *t, const struct line *line,
     return NULL;
 }
 
+static int count_groups(struct collect *t)
+{
+    t->n_of_rule = calloc(t->rules->n, sizeof *t->n_of_rule);
+    if (t->n_of_rule == NULL)
+        return ERR_NOMEM;
+    t->held_bytes += t->rules->n * sizeof *t->n_of_rule;
+    for (const struct group *g = t->groups; g != NULL; g = g->hh.next)
+        t->n_of_rule[g->rule]++;
+    return 0;
+}
+
+/* Whether a rule may have no further group. Many groups of one rule take none from another. */
+static int is_full(struct collect *t, uint32_t rule, bool *full)
+{
+    int rc = 0;
+
+    *full = false;
+    if (HASH_COUNT(t->groups) < COLLECT_GROUPS_MAX)
+        return 0;
+    if (t->n_of_rule == NULL)
+        rc = count_groups(t);
+    *full = rc == 0 && t->n_of_rule[rule] >= COLLECT_GROUPS_MAX / t->rules->n + 1;
+    return rc;
+}
+
 /* Finds or makes the group of a line for a rule. */
 static int get_group(struct collect *t, const struct line *line, uint32_t rule, struct group **out)
 {
+    bool full = false;
     unsigned hash;
     int rc;
 
@@ -263,13 +294,13 @@ static int get_group(struct collect *t, const struct line *line, uint32_t rule, 
     if (rc != 0)
         return rc;
     *out = find_group(t, &hash);
-    if (*out == NULL && HASH_COUNT(t->groups) >= COLLECT_GROUPS_MAX + t->rules->n) {
+    if (*out == NULL)
+        rc = is_full(t, rule, &full);
+    if (rc == 0 && full) {
         rc = make_overflow_key(t, rule);
-        if (rc != 0)
-            return rc;
-        *out = find_group(t, &hash);
+        *out = rc == 0 ? find_group(t, &hash) : NULL;
     }
-    return *out == NULL ? add_group(t, rule, hash, out) : 0;
+    return rc == 0 && *out == NULL ? add_group(t, rule, hash, out) : rc;
 }
 
 /* ---- matches ---- */

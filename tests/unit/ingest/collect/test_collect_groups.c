@@ -337,8 +337,41 @@ UNIT_TEST(test_values_are_bounded)
         }
     }
     assert_int_equal(matches, 2 * PATHS);
-    assert_int_equal(groups, COLLECT_GROUPS_MAX + 3 + 2);
+    assert_int_equal(groups, COLLECT_GROUPS_MAX + 2);
     assert_int_equal(folded, 2);
+}
+
+/* Paths that somebody made up push no process of another rule into the group of the rest. */
+UNIT_TEST(test_many_groups_of_a_rule_take_none_from_another)
+{
+    size_t processes = 0, longest = 0;
+
+    setup(grouped, 4, (struct rules_list){0});
+    for (int64_t i = 0; i < 2 * COLLECT_GROUPS_MAX; i++) {
+        static char message[64];
+
+        snprintf(message, sizeof message, "path=/%d", (int)i);
+        assert_int_equal(add(f.collect, "app", "web.1", message, i, each + 1, 1), 0);
+    }
+    for (int i = 0; i < 3 * COLLECT_GROUPS_MAX; i++) {
+        char process[32];
+
+        snprintf(process, sizeof process, "run.%d", i);
+        assert_int_equal(add(f.collect, "app", process, "", 0, each + 3, 1), 0);
+    }
+    f.records = records_of(f.collect, 0, &f.n_records);
+    for (size_t i = 0; i < f.n_records; i++) {
+        for (size_t j = 0; j < f.records[i].n_matches; j++) {
+            const struct wire_matches *m = &f.records[i].matches[j];
+
+            if (strcmp(m->rule, "process") != 0)
+                continue;
+            processes++;
+            longest = m->n_times > longest ? m->n_times : longest;
+        }
+    }
+    assert_int_equal(processes, COLLECT_GROUPS_MAX / 4 + 2); /* of four rules */
+    assert_int_equal(longest, 3 * COLLECT_GROUPS_MAX - COLLECT_GROUPS_MAX / 4 - 1);
 }
 
 /* The widest groups, as many as there can be: each record can be sent and read. */
@@ -392,6 +425,7 @@ int main(void)
         cmocka_unit_test(test_a_rule_may_show_no_sample),
         cmocka_unit_test(test_failed_redaction_shows_nothing),
         cmocka_unit_test(test_values_are_bounded),
+        cmocka_unit_test(test_many_groups_of_a_rule_take_none_from_another),
         cmocka_unit_test(test_wide_groups_fit_their_records),
     };
 
