@@ -1,6 +1,6 @@
 /* Any bytes as a connection of an HTTP client, sent in pieces to the real server over loopback: it
- * answers nothing but well-formed answers of its own, ends every request, and takes a delivery only
- * with right credentials.
+ * answers nothing but well-formed answers of its own, ends every request, and takes a delivery or a
+ * handover only with right credentials.
  *
  * The first bytes choose a form, because a head with right credentials cannot be guessed. */
 #include "tests/fuzz/book.h"
@@ -82,8 +82,25 @@ static void open_server(void)
     options.deliveries.on_damage = on_damage;
     options.deliveries.kept = kept;
     assert(auth_add_secret(options.deliveries.auth, "k", 1));
+    options.takes_handovers = true;
     options.port = port = free_port();
     assert(server_open(&options, &server, &err) == 0);
+}
+
+static void decide_handover(void)
+{
+    static unsigned decided;
+    struct handover *h = handovers_next(server_handovers(server));
+    const struct wire_push *push;
+    struct wire_bytes packed;
+
+    if (h == NULL)
+        return;
+    push = handover_push(h, &packed);
+    assert(push->n_records == 0 || (push->first > 0 && push->first + push->n_records <= INT64_MAX));
+    assert(packed.len > 0 && packed.len <= HANDOVER_BODY_MAX);
+    handover_decide(h, (enum handover_result)(decided++ % 3), 12);
+    taken++;
 }
 
 static void turn(int64_t now_us)
@@ -94,6 +111,7 @@ static void turn(int64_t now_us)
     size_t n;
 
     server_run(server, now_us);
+    decide_handover();
     server_answer_held(server, now_us);
     if (requests_waiting(all) == NULL)
         return;
@@ -126,6 +144,12 @@ static bool hear(int fd, struct buf *answers)
     return n != 0;
 }
 
+static bool is_open(void)
+{
+    return requests_open(server_requests(server)) > 0 ||
+           handovers_open(server_handovers(server)) > 0;
+}
+
 static void exchange(const struct buf *sent, size_t piece, struct buf *answers)
 {
     const struct linger at_once = {.l_onoff = 1};
@@ -147,9 +171,9 @@ static void exchange(const struct buf *sent, size_t piece, struct buf *answers)
     /* Else the closed connections would use up the machine's ports. */
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     close(fd);
-    for (int i = 0; i < TURNS_MAX && requests_open(server_requests(server)) > 0; i++)
+    for (int i = 0; i < TURNS_MAX && is_open(); i++)
         turn(now_us += 2000000);
-    assert(requests_open(server_requests(server)) == 0);
+    assert(!is_open());
 }
 
 /* Each answer is a status line of ours, and no byte of an answer is a control byte. */
