@@ -276,7 +276,9 @@ static const struct row rows[] = {
     {"SLACK_API_URL", "https://slack.com/api", set_url, FIELD(slack_api_url),
      "base address; /chat.postMessage is appended", false},
     {"SSL_CERT_FILE", NULL, set_readable, FIELD(ca_file),
-     "certificate authorities to trust instead of the system's, for Slack", false},
+     "certificate authorities to trust instead of the system's, for Slack and for\n"
+     "      DRAINWATCH_PUBLIC_URL",
+     false},
     {"SSL_CERT_DIR", NULL, set_readable, FIELD(ca_dir),
      "a folder of such, hashed by openssl rehash", false},
     {"DRAINWATCH_RULES", "rules.yaml", set_text, FIELD(rules_path), "the rules file", false},

@@ -123,7 +123,8 @@ def test_many_records_of_both_lanes(site, database):
         app.post_to_disk(1)
         for _ in range(20):
             app.post(1000)
-        _, next_one = app.start_next()
+        assert (app.old.folder / "state" / "ingest-bulk.db").exists()
+        app.start_next()
         app.stop_old()
         assert app.ingest.wait() == 0
         assert app.ingest.said("21 records were handed")
