@@ -68,6 +68,9 @@ static const char migration[] =
                                         "NOT NULL,"
                                         " PRIMARY KEY (position, part));"
                                         "ALTER TABLE part ALTER body SET STORAGE EXTERNAL;"
+                                        /* On a full disk its own pages are all that it has. */
+                                        "ALTER TABLE inbox SET (vacuum_truncate=off, "
+                                        "toast.vacuum_truncate=off);"
                                         "CREATE TABLE outbox (row bigint PRIMARY KEY, epoch bigint "
                                         "NOT NULL, channel text NOT NULL,"
                                         " app text NOT NULL DEFAULT '', rule text NOT NULL, turn "

@@ -65,6 +65,10 @@ static const struct pg_statement push = {
             " UPDATE SET first = excluded.first, oldest = excluded.oldest, body = excluded.body"
             " WHERE excluded.first < inbox.first) SELECT have, pg_notify($6, 'i') FROM h"};
 
+/* On a full disk the room of pushes that were taken is all that there is, and only a VACUUM makes
+ * it usable. Autovacuum does not come for a few rows. */
+static const struct pg_statement vacuum = {"vacuum", "VACUUM (SKIP_LOCKED, TRUNCATE false) inbox"};
+
 static const struct pg_statement goodbye = {
     "goodbye", "UPDATE ingests SET goodbye = true, seen = now(), waiting = 0 WHERE sender = $1"};
 
@@ -106,6 +110,17 @@ static int run_connect(struct pg_jobs *j)
     return rc != 0 ? rc : run_register(j);
 }
 
+static void make_room(struct pg_jobs *j)
+{
+    struct err ignored;
+
+    if (!pg_is_open(j->pg) ||
+        pg_is_pooled(j->pg)) /* a pool's statements are parts of transactions */
+        return;
+    pg_args_clear(j->args);
+    (void)pg_run(j->pg, &vacuum, j->args, PG_DEADLINE_US, NULL, &ignored);
+}
+
 static int run_push(struct pg_jobs *j)
 {
     struct pg_rows *rows = NULL;
@@ -122,6 +137,8 @@ static int run_push(struct pg_jobs *j)
     rc = pg_run(j->pg, &push, j->args, PG_DEADLINE_US, &rows, &j->outcome.err);
     if (rc == 0)
         j->outcome.known.have = pg_i64(rows, 0, 0);
+    else if (rc == ERR_FULL)
+        make_room(j); /* the carrier tries again */
     pg_rows_free(rows);
     return rc;
 }

@@ -430,6 +430,8 @@ int storage_free_room(struct storage *s, struct err *err)
         else
             storage_rollback(s);
     }
+    if (rc == 0 && s->ops->reclaim != NULL)
+        rc = s->ops->reclaim(s, err);
     if (rc == 0 && s->ops->bytes(s) >= before)
         rc = err_set(err, ERR_FULL,
                      "the disk is full, and there is no history left to forget "

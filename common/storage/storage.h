@@ -227,6 +227,10 @@ struct storage_ops {
     int (*begin_all)(struct storage *s, struct err *err);
     int (*commit_all)(struct storage *s, struct err *err);
 
+    /* On a full disk, between transactions: makes the room of deleted rows usable for new ones.
+     * NULL: it is usable at once. */
+    int (*reclaim)(struct storage *s, struct err *err);
+
     /* For status; both NULL if the storage has one owner. */
     int (*list_peers)(struct storage *s, const struct storage_peer_calls *calls, struct err *err);
     int (*sizes)(struct storage *s, struct storage_sizes *sizes, struct err *err);

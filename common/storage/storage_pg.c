@@ -187,6 +187,7 @@ const struct storage_ops storage_pg = {
     .outbox_restore = tables_outbox_restore,
     .begin_all = storage_pg_begin_all,
     .commit_all = storage_pg_commit_all,
+    .reclaim = storage_pg_reclaim,
     .list_peers = storage_pg_list_peers,
     .sizes = storage_pg_sizes,
 };

@@ -41,6 +41,13 @@ struct storage_pg_row {
     size_t end;
 };
 
+/* Tables with many deleted rows, whose room a VACUUM makes usable. */
+enum storage_pg_waste {
+    STORAGE_PG_INBOX,
+    STORAGE_PG_HISTORY,
+    STORAGE_PG_WASTES,
+};
+
 /* Pushes from the table inbox. */
 struct storage_pg_inbox {
     struct source base; /* first: one is the other */
@@ -53,9 +60,8 @@ struct storage_pg_inbox {
     bool is_read; /* this turn has got pushes, and until its end the same would come again */
     bool is_due;  /* there may be new ones */
     int64_t poll_us;
-    int64_t found_us;      /* when a read last found pushes */
-    size_t n_senders;      /* in the page */
-    int64_t deleted_bytes; /* since the last VACUUM */
+    int64_t found_us; /* when a read last found pushes */
+    size_t n_senders; /* in the page */
 };
 
 struct storage_pg {
@@ -102,6 +108,8 @@ struct storage_pg {
     size_t n_rows;
     size_t rows_cap;
     struct arena arena; /* arrays on their way to a statement */
+
+    int64_t deleted_bytes[STORAGE_PG_WASTES]; /* since the last VACUUM */
 
     int64_t read_to; /* position of the newest entry that was read or written here */
     struct storage_pg_inbox inbox;
@@ -198,7 +206,12 @@ void storage_pg_source_notify(struct storage_pg *st); /* a notification came */
 int64_t storage_pg_source_wake_us(const struct storage_pg *st);
 /* Forgets the pushes that were read, because the role or the rows have changed. */
 void storage_pg_source_drop(struct storage_pg *st);
-/* Gives the room of deleted pushes back, if there are many. */
-int storage_pg_source_clean(struct storage_pg *st, struct err *err);
+
+/* ---- storage_pg_clean.c: the room of deleted rows ---- */
+
+/* Makes it usable, if there is much. */
+int storage_pg_clean(struct storage_pg *st, struct err *err);
+/* The same for all tables, however little it is: the disk is full. */
+int storage_pg_reclaim(struct storage *s, struct err *err);
 
 #endif

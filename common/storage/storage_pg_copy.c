@@ -116,6 +116,10 @@ static const struct pg_statement select_ends = {
     "ends", "SELECT (SELECT position-n+1 FROM stream ORDER BY position LIMIT 1), "
             "(SELECT max(row) FROM outbox)"};
 
+static const struct pg_statement sum_bytes = {
+    "bytes", "SELECT coalesce((SELECT sum(octet_length(body)) FROM stream), 0)::bigint + "
+             "coalesce((SELECT sum(octet_length(body)) FROM part), 0)::bigint"};
+
 static int no_memory(struct err *err)
 {
     return err_set(err, ERR_NOMEM, "no memory for the storage");
@@ -238,6 +242,26 @@ static int load_outbox(struct storage_pg *st, struct err *err)
     return rc;
 }
 
+/* To make room in a full database somebody may have deleted old entries, or all. */
+static int check_start(struct storage_pg *st, struct err *err)
+{
+    struct storage_pg_state *c = &st->committed;
+    const int64_t oldest = c->first != 0 ? c->first : c->last + 1;
+    struct pg_rows *rows;
+    int rc;
+
+    if (oldest <= 1 || c->start >= oldest)
+        return 0;
+    pg_args_clear(st->args);
+    rc = storage_pg_run(st, &sum_bytes, &rows, err);
+    if (rc == 0) {
+        c->start = oldest;
+        c->bytes = pg_i64(rows, 0, 0);
+    }
+    pg_rows_free(rows);
+    return rc;
+}
+
 /* The oldest entry, and the newest row of the outbox, whose number is never used again. */
 static int load_ends(struct storage_pg *st, struct err *err)
 {
@@ -249,9 +273,11 @@ static int load_ends(struct storage_pg *st, struct err *err)
     if (rc != 0)
         return rc;
     st->committed.first = pg_i64(rows, 0, 0);
-    st->state = st->committed;
     rc = run_with(st, SET_LAST_ROW, pg_i64(rows, 0, 1), err);
     pg_rows_free(rows);
+    if (rc == 0)
+        rc = check_start(st, err);
+    st->state = st->committed;
     return rc;
 }
 

@@ -315,7 +315,7 @@ static int tell_alive(struct storage_pg *st, struct err *err)
 static int keep_house(struct storage_pg *st, struct err *err)
 {
     if (st->now_us < st->house_us)
-        return storage_pg_source_clean(st, err);
+        return storage_pg_clean(st, err);
     st->house_us = st->now_us + HOUSE_US;
     pg_args_clear(st->args);
     pg_put_i64(st->args, st->epoch);

@@ -9,7 +9,6 @@
 enum {
     SENDER_BYTES_MAX = 1 << 20, /* of one sender in one read, so that none holds up the others */
     READ_BYTES = 4 << 20,       /* for all senders together, if they have so much */
-    CLEAN_BYTES = 32 << 20,     /* of deleted pushes */
 };
 
 static const int64_t POLL_US = TIME_S; /* if no notification comes */
@@ -18,7 +17,6 @@ static const int64_t POOLED_LEAST_US = 20 * TIME_MS;
 static const int64_t POOLED_MOST_US = 250 * TIME_MS;
 enum { POOLED_SHARE = 8 };
 static const int64_t PAUSE_US = 50 * TIME_MS;
-static const int64_t CLEAN_PAUSE_BYTES = INT64_C(4) << 30;
 
 /* By sender and by index from the last taken push on. It is fenced, because an alerter that woke up
  * would take another one's records for its own. */
@@ -35,7 +33,6 @@ static const struct pg_statement refuse = {
               "beat), s AS (INSERT INTO senders (sender, taken, seen_us, refused) "
               "SELECT $3::bytea, 0, 0, $4::text FROM fence ON CONFLICT (sender) DO UPDATE SET "
               "refused=excluded.refused) SELECT beat FROM fence"};
-static const struct pg_statement vacuum = {"vacuum", "VACUUM (SKIP_LOCKED) inbox"};
 
 static bool is_readable(const struct storage_pg *st)
 {
@@ -160,20 +157,6 @@ int64_t storage_pg_source_wake_us(const struct storage_pg *st)
     return st->inbox.poll_us > st->now_us ? st->inbox.poll_us : st->now_us + PAUSE_US;
 }
 
-int storage_pg_source_clean(struct storage_pg *st, struct err *err)
-{
-    int rc;
-
-    /* VACUUM cannot be in one transaction with a pooled session's settings. */
-    if (st->inbox.deleted_bytes < CLEAN_BYTES || storage_pg_is_pooled(st))
-        return 0;
-    st->inbox.deleted_bytes = 0;
-    rc = storage_pg_run(st, &vacuum, NULL, err);
-    if (rc != 0) /* the table may be too large for it: autovacuum has no deadline */
-        st->inbox.deleted_bytes = -CLEAN_PAUSE_BYTES;
-    return rc;
-}
-
 /* ---- The functions of the table ---- */
 
 static struct storage_pg *of(const struct source *s)
@@ -216,7 +199,7 @@ static int source_receive(struct source *s, struct source_peer *peer, struct wir
     if (is_used_up(in))
         return 0;
     *push = pg_bytes(in->rows, in->next++, 0);
-    in->deleted_bytes += (int64_t)push->len;
+    st->deleted_bytes[STORAGE_PG_INBOX] += (int64_t)push->len;
     in->is_read = in->is_handed = true;
     pg_rows_free(in->held);
     in->held = NULL;

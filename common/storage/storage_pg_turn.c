@@ -386,6 +386,7 @@ int storage_pg_trim(struct storage *s, int64_t before, int n, struct err *err)
         st->trim_to = pg_i64(rows, 0, 0);
         st->state.first = st->trim_to + 1;
         st->state.bytes -= pg_i64(rows, 0, 1);
+        st->deleted_bytes[STORAGE_PG_HISTORY] += pg_i64(rows, 0, 1);
     }
     pg_rows_free(rows);
     return rc;

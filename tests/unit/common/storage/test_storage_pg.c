@@ -680,6 +680,31 @@ UNIT_TEST(nobody_goes_on_with_the_term_of_another_one)
     storage_close(a.s);
 }
 
+/* By an operator, to make room. */
+UNIT_TEST(history_that_was_deleted_by_hand_is_not_missed)
+{
+    struct alerter a = open_active("one"), reader;
+
+    for (int i = 1; i <= 4; i++)
+        OK(turn(&a, i));
+    database_sql("DELETE FROM " TABLE("stream") " WHERE position <= 2");
+    OK(storage_restore(a.s, &err));
+    assert_int_equal(read_from(a.s, 0).n, 2);
+    assert_int_equal(a.s->ops->bytes(a.s), number("sum(octet_length(body)) FROM " TABLE("stream")));
+    database_sql("TRUNCATE " TABLE("stream") ", " TABLE("part"));
+    OK(storage_restore(a.s, &err));
+    assert_int_equal(a.s->ops->bytes(a.s), 0);
+    assert_int_equal(read_from(a.s, 0).n, 0);
+    OK(turn(&a, 5));
+    OK(turn(&a, 6));
+    OK(open_at(database_url(), true, NULL, &reader));
+    assert_int_equal(read_from(reader.s, 0).n, 2);
+    assert_int_equal(read_from(reader.s, 0).last, 6);
+    assert_sizes(&a);
+    storage_close(reader.s);
+    storage_close(a.s);
+}
+
 UNIT_TEST(damage_is_told_with_its_remedy)
 {
     struct alerter a = open_active("one");
@@ -1150,6 +1175,7 @@ int main(void)
         TEST(a_turn_that_ended_with_its_session_is_not_stored),
         TEST(commits_that_a_failover_lost_are_missed),
         TEST(nobody_goes_on_with_the_term_of_another_one),
+        TEST(history_that_was_deleted_by_hand_is_not_missed),
         TEST(damage_is_told_with_its_remedy),
         TEST(a_holder_that_is_stuck_in_a_statement_is_ended),
         TEST(pushes_come_by_notification_and_go_with_the_turn),
