@@ -276,7 +276,7 @@ static const struct row rows[] = {
     {"SLACK_API_URL", "https://slack.com/api", set_url, FIELD(slack_api_url),
      "base address; /chat.postMessage is appended", false},
     {"SSL_CERT_FILE", NULL, set_readable, FIELD(ca_file),
-     "certificate authorities to trust instead of the system's, for Slack and for\n"
+     "certificate authorities to trust instead of the system's, for Slack and\n"
      "      DRAINWATCH_PUBLIC_URL",
      false},
     {"SSL_CERT_DIR", NULL, set_readable, FIELD(ca_dir),
