@@ -7,14 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the quick lane holds is counted in two parts, so that one number for each is enough: a part
- * goes once its last record is acked. */
+/* What a drain has in a lane. It is counted in two parts, so that one number for each is enough: a
+ * part goes once its last record is acked. */
+struct work {
+    uint64_t first;    /* matches, up to `first_end` */
+    uint64_t second;   /* after it */
+    int64_t first_end; /* a position */
+    int64_t last;      /* position of its last record */
+};
+
 struct backlog_drain {
-    uint64_t first;              /* matches in the quick lane, up to `first_end` */
-    uint64_t second;             /* after it */
-    int64_t first_end;           /* a position */
-    int64_t last[BACKLOG_LANES]; /* positions of its last records */
-    uint64_t turn;               /* for which `lane` was chosen */
+    struct work lanes[BACKLOG_LANES];
+    uint64_t turn; /* for which `lane` was chosen */
     enum backlog_lane lane;
     UT_hash_handle hh;
     char name[];
@@ -38,7 +42,7 @@ void backlog_clear(struct backlog *b)
 
 static bool is_acked(const struct backlog *b, const struct backlog_drain *d, enum backlog_lane lane)
 {
-    return d->last[lane] <= b->acked[lane];
+    return d->lanes[lane].last <= b->acked[lane];
 }
 
 static void drop_idle(struct backlog *b)
@@ -59,16 +63,20 @@ void backlog_begin(struct backlog *b, const int64_t acked[BACKLOG_LANES], bool i
     b->turn++;
 }
 
-static void drop_acked(const struct backlog *b, struct backlog_drain *d)
+/* The matches of a drain in a lane that are not acked. */
+static uint64_t count(const struct backlog *b, struct backlog_drain *d, enum backlog_lane lane)
 {
-    if (is_acked(b, d, BACKLOG_QUICK)) {
-        d->first = d->second = 0;
-        d->first_end = d->last[BACKLOG_QUICK];
-    } else if (d->first_end <= b->acked[BACKLOG_QUICK]) {
-        d->first = d->second;
-        d->second = 0;
-        d->first_end = d->last[BACKLOG_QUICK];
+    struct work *w = &d->lanes[lane];
+
+    if (is_acked(b, d, lane)) {
+        w->first = w->second = 0;
+        w->first_end = w->last;
+    } else if (w->first_end <= b->acked[lane]) {
+        w->first = w->second;
+        w->second = 0;
+        w->first_end = w->last;
     }
+    return w->first + w->second;
 }
 
 enum backlog_lane backlog_lane(struct backlog *b, const char *drain)
@@ -80,10 +88,9 @@ enum backlog_lane backlog_lane(struct backlog *b, const char *drain)
         return BACKLOG_QUICK;
     if (d->turn == b->turn)
         return d->lane;
-    drop_acked(b, d);
     d->turn = b->turn;
-    d->lane = is_acked(b, d, BACKLOG_BULK) && d->first + d->second <= b->most ? BACKLOG_QUICK
-                                                                              : BACKLOG_BULK;
+    d->lane = is_acked(b, d, BACKLOG_BULK) && count(b, d, BACKLOG_QUICK) <= b->most ? BACKLOG_QUICK
+                                                                                    : BACKLOG_BULK;
     return d->lane;
 }
 
@@ -110,7 +117,8 @@ static struct backlog_drain *add_drain(struct backlog *b, const char *name)
     return d;
 }
 
-void backlog_add(struct backlog *b, const char *drain, uint64_t matches, int64_t position)
+void backlog_add(struct backlog *b, const char *drain, enum backlog_lane lane, uint64_t matches,
+                 int64_t position)
 {
     struct backlog_drain *d;
 
@@ -119,7 +127,19 @@ void backlog_add(struct backlog *b, const char *drain, uint64_t matches, int64_t
         d = add_drain(b, drain);
     if (d == NULL)
         return;
-    d->last[d->lane] = position;
-    if (d->lane == BACKLOG_QUICK)
-        d->second += matches;
+    d->lanes[lane].last = position;
+    d->lanes[lane].second += matches;
+}
+
+bool backlog_is_most(struct backlog *b, const char *drain, enum backlog_lane lane)
+{
+    uint64_t all = 0, own = 0;
+
+    for (struct backlog_drain *d = b->drains; d != NULL; d = d->hh.next) {
+        uint64_t n = count(b, d, lane);
+
+        all += n;
+        own += strcmp(d->name, drain) == 0 ? n : 0;
+    }
+    return own > all / 2;
 }

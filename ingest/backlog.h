@@ -41,8 +41,12 @@ void backlog_begin(struct backlog *b, const int64_t acked[BACKLOG_LANES], bool i
 /* The lane of a drain's records, the same one throughout a turn. */
 enum backlog_lane backlog_lane(struct backlog *b, const char *drain);
 
-/* Counts a delivery that was recorded in the drain's lane, up to `position`. Without memory it does
- * not count. */
-void backlog_add(struct backlog *b, const char *drain, uint64_t matches, int64_t position);
+/* Counts a delivery that was recorded in a lane, up to `position`. Without memory it does not
+ * count. */
+void backlog_add(struct backlog *b, const char *drain, enum backlog_lane lane, uint64_t matches,
+                 int64_t position);
+
+/* Whether the drain has more than half of the matches in a lane. */
+bool backlog_is_most(struct backlog *b, const char *drain, enum backlog_lane lane);
 
 #endif

@@ -3,17 +3,22 @@
 
 #include "common/app/log.h"
 #include "common/app/process.h"
+#include "common/base/hash.h"
 #include "common/base/time.h"
 #include "common/queue/pg_jobs.h"
 #include "common/queue/queue.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
     PATH_SIZE = 4096,
     KEEP_SHARE = 4, /* of a journal, for records that a database already has */
 };
+
+/* A drain that was accepted so recently still delivers. */
+static const int64_t OTHERS_US = TIME_HOUR;
 
 static const char *const FILES[BACKLOG_LANES] = {"ingest.db", "ingest-bulk.db"};
 
@@ -143,6 +148,11 @@ static const char *drain_of(const struct request *r)
     return request_records(r, &n)->drain;
 }
 
+static uint64_t hash_of(const struct request *r)
+{
+    return hash_quick(hash_seed(), drain_of(r), strlen(drain_of(r)));
+}
+
 static enum backlog_lane lane_of(struct spool *s, const struct request *r)
 {
     return has_bulk(s->settings) ? backlog_lane(&s->backlog, drain_of(r)) : BACKLOG_QUICK;
@@ -181,6 +191,38 @@ static int append_request(const struct spool_lane *l, const struct request *r, b
     return rc;
 }
 
+/* A request of the lane that is not refused yet. */
+static bool is_due(const struct request *r, enum backlog_lane lane)
+{
+    return request_is_accepted(r) && request_place(r)->lane == (int)lane;
+}
+
+/* Whether the bulk lane is full of a drain's own records while another drain's are accepted. Then
+ * the journal is not full for others. */
+static bool fills_it_alone(struct spool *s, const struct request *r, int64_t now_us)
+{
+    uint64_t drain = hash_of(r);
+    bool has_others = false;
+
+    for (size_t i = 0; i < 2; i++)
+        has_others = has_others || (s->accepted[i].drain != drain && s->accepted[i].at_us > 0 &&
+                                    now_us - s->accepted[i].at_us < OTHERS_US);
+    return has_others && backlog_is_most(&s->backlog, drain_of(r), BACKLOG_BULK);
+}
+
+/* A request does not fit into a lane. Returns whether that is no fault of the journal: it is to try
+ * the bulk lane, or its drain fills that lane alone. */
+static bool excuse(struct spool *s, enum backlog_lane lane, struct request *r, int64_t now_us)
+{
+    if (!has_bulk(s->settings))
+        return false;
+    if (lane == BACKLOG_BULK)
+        return fills_it_alone(s, r, now_us);
+    request_set_accepted(r, true);
+    request_set_place(r, (struct request_place){.lane = BACKLOG_BULK});
+    return true;
+}
+
 /* Appends all of the lane that is not refused yet. Returns 0 or the error of the last that was
  * refused now; `torn` tells that a part of it is in, so that the transaction must begin again. */
 static int append_all(struct spool *s, enum backlog_lane lane, struct request *waiting, bool *torn,
@@ -191,22 +233,26 @@ static int append_all(struct spool *s, enum backlog_lane lane, struct request *w
 
     *torn = false;
     for (struct request *r = waiting; r != NULL && !*torn; r = request_next(r)) {
+        struct err why;
         int rc;
 
-        if (!request_is_accepted(r) || lane_of(s, r) != lane)
+        if (!is_due(r, lane))
             continue;
-        rc = append_request(l, r, torn, err);
+        rc = append_request(l, r, torn, &why);
         request_set_accepted(r, rc == 0);
         request_set_place(r, (struct request_place){(int)lane, journal_last(l->journal), now_us});
-        failed = rc != 0 ? rc : failed;
+        if (rc == 0 || (rc == ERR_FULL && excuse(s, lane, r, now_us)))
+            continue;
+        failed = rc;
+        *err = why;
     }
     return failed;
 }
 
-static void refuse_all(struct spool *s, enum backlog_lane lane, struct request *waiting)
+static void refuse_all(enum backlog_lane lane, struct request *waiting)
 {
     for (struct request *r = waiting; r != NULL; r = request_next(r)) {
-        if (lane_of(s, r) == lane)
+        if (request_place(r)->lane == (int)lane)
             request_set_accepted(r, false);
     }
 }
@@ -236,16 +282,14 @@ static int record_lane(struct spool *s, enum backlog_lane lane, struct request *
     if (rc == 0)
         return refused;
     undo(l);
-    refuse_all(s, lane, waiting);
+    refuse_all(lane, waiting);
     return rc;
 }
 
-/* Returns whether the bulk lane has something to record or to trim. */
-static bool begin(struct spool *s, struct request *waiting, int64_t now_us)
+/* Chooses the lanes. */
+static void begin(struct spool *s, struct request *waiting)
 {
     int64_t acked[BACKLOG_LANES] = {0};
-    bool is_bulk_used =
-        s->n_lanes > BACKLOG_BULK && sender_trim_due(s->lanes[BACKLOG_BULK].sender, now_us);
 
     for (int i = 0; i < s->n_lanes; i++)
         acked[i] = sender_acked(s->lanes[i].sender);
@@ -254,9 +298,19 @@ static bool begin(struct spool *s, struct request *waiting, int64_t now_us)
                                     max_bytes(s->settings, BACKLOG_QUICK) / 2));
     for (struct request *r = waiting; r != NULL; r = request_next(r)) {
         request_set_accepted(r, true);
-        is_bulk_used = is_bulk_used || lane_of(s, r) == BACKLOG_BULK;
+        request_set_place(r, (struct request_place){.lane = (int)lane_of(s, r)});
     }
-    return is_bulk_used;
+}
+
+/* Whether the bulk lane has something to record or to trim. */
+static bool is_bulk_used(const struct spool *s, struct request *waiting, int64_t now_us)
+{
+    bool is_used =
+        s->n_lanes > BACKLOG_BULK && sender_trim_due(s->lanes[BACKLOG_BULK].sender, now_us);
+
+    for (struct request *r = waiting; r != NULL; r = request_next(r))
+        is_used = is_used || is_due(r, BACKLOG_BULK);
+    return is_used;
 }
 
 static int record_bulk(struct spool *s, struct request *waiting, int64_t now_us, struct err *err)
@@ -264,25 +318,38 @@ static int record_bulk(struct spool *s, struct request *waiting, int64_t now_us,
     int rc = s->n_lanes > BACKLOG_BULK ? 0 : open_lane(s, BACKLOG_BULK, now_us, err);
 
     if (rc != 0) {
-        refuse_all(s, BACKLOG_BULK, waiting);
+        refuse_all(BACKLOG_BULK, waiting);
         return rc;
     }
     s->n_lanes = BACKLOG_LANES;
     return record_lane(s, BACKLOG_BULK, waiting, now_us, err);
 }
 
+/* Counts a request that is accepted. */
+static void count(struct spool *s, const struct request *r, int64_t now_us)
+{
+    const struct request_place *place = request_place(r);
+    uint64_t drain = hash_of(r);
+
+    backlog_add(&s->backlog, drain_of(r), (enum backlog_lane)place->lane, matches_of(r),
+                place->position);
+    if (s->accepted[0].drain != drain)
+        s->accepted[1] = s->accepted[0];
+    s->accepted[0] = (struct spool_accepted){drain, now_us};
+}
+
 int spool_record(struct spool *s, struct request *waiting, int64_t now_us, struct err *err)
 {
-    bool is_bulk_used = begin(s, waiting, now_us);
-    int quick = record_lane(s, BACKLOG_QUICK, waiting, now_us, err), bulk = 0;
+    int quick, bulk = 0;
     struct err second;
 
-    if (is_bulk_used)
+    begin(s, waiting);
+    quick = record_lane(s, BACKLOG_QUICK, waiting, now_us, err);
+    if (is_bulk_used(s, waiting, now_us))
         bulk = record_bulk(s, waiting, now_us, quick == 0 ? err : &second);
     for (struct request *r = waiting; r != NULL && has_bulk(s->settings); r = request_next(r)) {
         if (request_is_accepted(r))
-            backlog_add(&s->backlog, drain_of(r), matches_of(r),
-                        journal_last(s->lanes[lane_of(s, r)].journal));
+            count(s, r, now_us);
     }
     return quick != 0 ? quick : bulk;
 }

@@ -3,9 +3,9 @@
  *
  * There are two lanes, each with a journal and a sender of its own, and the alerter takes from both
  * in turn. A drain whose records pile up takes the bulk lane (backlog.h), so that others' do not
- * wait behind them. The bulk lane is opened when a drain first needs it. It may hold three quarters
- * of the setting's bytes, the quick lane the rest. With a setting under SPOOL_LANES_BYTES there is
- * the quick lane alone. */
+ * wait behind them, and so does a delivery that does not fit into the quick lane. The bulk lane is
+ * opened when a drain first needs it. It may hold three quarters of the setting's bytes, the quick
+ * lane the rest. With a setting under SPOOL_LANES_BYTES there is the quick lane alone. */
 #ifndef DRAINWATCH_INGEST_SPOOL_H
 #define DRAINWATCH_INGEST_SPOOL_H
 
@@ -27,12 +27,19 @@ struct spool_lane {
     struct sender *sender;
 };
 
+/* A drain, by the hash of its name, one of whose deliveries was accepted. */
+struct spool_accepted {
+    uint64_t drain;
+    int64_t at_us;
+};
+
 struct spool {
     const struct settings *settings;
     struct spool_lane lanes[BACKLOG_LANES];
     int n_lanes; /* open ones, the quick lane first */
     struct backlog backlog;
-    int64_t look_us; /* when the state folder is looked at again */
+    struct spool_accepted accepted[2]; /* the last two drains, the newest first */
+    int64_t look_us;                   /* when the state folder is looked at again */
     int64_t opened_us;
 };
 
@@ -44,8 +51,8 @@ void spool_close(struct spool *s); /* all zeros is fine */
 
 /* Records all of these requests, in one transaction a lane, and sets for each whether it is
  * accepted, and its place. What fits is accepted even if others do not fit. Removes acked records,
- * too, so call it without requests if spool_trim_due. Returns 0 if all are accepted, or the error
- * of one that is not. */
+ * too, so call it without requests if spool_trim_due. Returns 0, or the error of one
+ * that is not. It is no error if a drain fills the bulk lane alone and others are accepted. */
 int spool_record(struct spool *s, struct request *waiting, int64_t now_us, struct err *err);
 bool spool_trim_due(const struct spool *s, int64_t now_us);
 

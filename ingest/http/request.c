@@ -423,6 +423,14 @@ static void finish_body(struct request *r, int64_t now_us, struct answer *answer
     }
 }
 
+static void refuse(const struct request *r, int64_t now_us, struct answer *answer)
+{
+    refusals_failure(r->all->refusals, r->drain,
+                     "the journal is full or cannot be written, so its matches are not kept",
+                     now_us);
+    answer_unavailable(answer);
+}
+
 static void finish(struct incoming *i, struct MHD_Connection *connection, int64_t now_us,
                    struct answer *answer)
 {
@@ -435,7 +443,7 @@ static void finish(struct incoming *i, struct MHD_Connection *connection, int64_
     else if (r->state == DECIDED && r->accepted)
         answer_accepted(r, answer);
     else if (r->state == DECIDED)
-        answer_unavailable(answer);
+        refuse(r, now_us, answer);
 }
 
 static const struct incoming_ops ops = {push, finish, sender, end};

@@ -115,16 +115,30 @@ def test_a_drain_that_fills_the_journal_is_answered_503_alone(site, slack):
     both.end_alerter()
     body = b"".join(frame("flood " + "x" * 900, source="app", process=f"web.{n}") for n in range(200))
     statuses = {}
+    assert post_probe(both, 1, HONEST) == 204
     with Burst(both.site.port, FLOOD, 1) as burst:
         while 503 not in statuses:
             statuses = burst.send(20, body)
     for n in range(100):
         assert post_probe(both, 1, HONEST) == 204
+    assert FLOOD in both.ingest.said("503: a delivery was refused")[0]
+    assert not both.ingest.said("deliveries with matches are answered 503")
+    assert "full" not in both.site.health()[1]
     assert sum(f.stat().st_size for f in (both.site.folder / "state").glob("ingest*")) < 3 << 20
     both.alerter = both.site.alerter()
     began = time.monotonic()
     assert both.wait_messages(1, "C-1")[0].monotonic - began < AT_ONCE_S
     wait_for(lambda: post_probe(both, 2, FLOOD) == 204, "a 204 once there is room")
+
+
+def test_a_delivery_too_large_for_the_quick_lane_takes_the_other(site, slack):
+    both = Both(site(rules=HEAD + FLOOD_RULE + LANE_RULES, DRAINWATCH_SPOOL_MAX_BYTES="8 MiB"), slack)
+    both.end_alerter()
+    lines = (frame("flood " + "x" * 900, source="app", process=f"web.{n}") for n in range(1500))
+    assert both.site.post(b"".join(lines), drain=FLOOD) == 204
+    assert (both.site.folder / "state" / "ingest-bulk.db").exists()
+    assert "full" not in both.site.health()[1]
+    assert post_probe(both, 1, HONEST) == 204
 
 
 def test_both_lanes_outlive_their_processes(site):

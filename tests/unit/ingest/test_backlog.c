@@ -19,7 +19,7 @@ static enum backlog_lane add(struct backlog *b, const char *drain, uint64_t matc
 {
     enum backlog_lane lane = backlog_lane(b, drain);
 
-    backlog_add(b, drain, matches, position);
+    backlog_add(b, drain, lane, matches, position);
     return lane;
 }
 
@@ -83,6 +83,25 @@ UNIT_TEST(a_quick_lane_short_of_room_is_for_drains_without_a_backlog)
     backlog_clear(&b);
 }
 
+UNIT_TEST(a_drain_that_fills_a_lane_is_known)
+{
+    struct backlog b = {0};
+
+    begin(&b, 0, 0);
+    assert_false(backlog_is_most(&b, "flood", BACKLOG_BULK));
+    backlog_add(&b, "flood", BACKLOG_BULK, 100, 1);
+    backlog_add(&b, "other", BACKLOG_BULK, 50, 2);
+    backlog_add(&b, "other", BACKLOG_QUICK, 500, 1);
+    assert_true(backlog_is_most(&b, "flood", BACKLOG_BULK));
+    assert_false(backlog_is_most(&b, "other", BACKLOG_BULK));
+    assert_false(backlog_is_most(&b, "third", BACKLOG_BULK));
+    begin(&b, 0, 1); /* the flood is acked */
+    assert_false(backlog_is_most(&b, "flood", BACKLOG_BULK));
+    assert_true(backlog_is_most(&b, "other", BACKLOG_BULK));
+    assert_int_equal(backlog_lane(&b, "other"), BACKLOG_BULK);
+    backlog_clear(&b);
+}
+
 UNIT_TEST(drains_are_bounded_and_idle_ones_go_first)
 {
     struct backlog b = {0};
@@ -110,6 +129,7 @@ int main(void)
         cmocka_unit_test(it_comes_back_once_the_bulk_lane_has_nothing_of_it),
         cmocka_unit_test(a_busy_drain_that_is_acked_stays_in_the_quick_lane),
         cmocka_unit_test(a_quick_lane_short_of_room_is_for_drains_without_a_backlog),
+        cmocka_unit_test(a_drain_that_fills_a_lane_is_known),
         cmocka_unit_test(drains_are_bounded_and_idle_ones_go_first),
     };
 
