@@ -65,8 +65,15 @@ static void close_lane(struct spool_lane *l)
     *l = (struct spool_lane){0};
 }
 
-static int open_carrier(const struct settings *s, int64_t now_us, struct carrier **out,
-                        struct err *err)
+/* The database's inbox is for all ingests together. What the bulk lane leaves free in it is for
+ * their quick lanes. */
+static int64_t inbox_max_bytes(const struct settings *s, enum backlog_lane lane)
+{
+    return lane == BACKLOG_BULK ? max_bytes(s, lane) : s->spool_max_bytes;
+}
+
+static int open_carrier(const struct settings *s, enum backlog_lane lane, int64_t now_us,
+                        struct carrier **out, struct err *err)
 {
     const struct queue_options queue = {s->queue, s->secrets, s->n_secrets};
     char name[PROCESS_NAME_SIZE];
@@ -76,7 +83,7 @@ static int open_carrier(const struct settings *s, int64_t now_us, struct carrier
                         &(struct pg_jobs_options){.url = s->database_url,
                                                   .schema = s->schema,
                                                   .name = name,
-                                                  .inbox_max_bytes = s->spool_max_bytes},
+                                                  .inbox_max_bytes = inbox_max_bytes(s, lane)},
                         now_us, out, err);
 }
 
@@ -87,7 +94,7 @@ static int open_lane(struct spool *s, enum backlog_lane lane, int64_t now_us, st
     int rc = open_journal(s, lane, err);
 
     if (rc == 0)
-        rc = open_carrier(s->settings, now_us, &carrier, err);
+        rc = open_carrier(s->settings, lane, now_us, &carrier, err);
     if (rc == 0)
         rc = sender_open(carrier, l->journal, max_bytes(s->settings, lane) / KEEP_SHARE, now_us,
                          &l->sender, err);

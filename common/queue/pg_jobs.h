@@ -20,7 +20,7 @@ struct pg_jobs_options {
     const char *url; /* a secret */
     const char *schema;
     const char *name;        /* of this process, for people: its dyno or host */
-    int64_t inbox_max_bytes; /* of the pushes of all ingests */
+    int64_t inbox_max_bytes; /* of the pushes of all ingests; with more this sender waits */
 };
 
 enum pg_job_kind {

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from alerting import SANITIZED
+from alerting import SANITIZED, rule
 from drainwatch import DRAIN, OK_LINE, PATH, frame, h12, token, wait_for, whole
 
 HOLD_S = 0.25
@@ -25,13 +25,13 @@ class Ingest:
         self.n = 0
         wait_for(lambda: self.post()[0] == "database", "a delivery in the database")
 
-    def post(self, body=None, connection=None):
+    def post(self, body=None, connection=None, drain=DRAIN):
         """Where an accepted delivery is kept, and how long its answer took, in seconds."""
         self.n += body is None
         begin = time.monotonic()
         status, headers, _ = self.site.request(
-            "POST", f"{PATH}?drain_token={token(DRAIN)}", body or h12(),
-            {"Logplex-Drain-Token": DRAIN}, connection=connection)
+            "POST", f"{PATH}?drain_token={token(drain)}", body or h12(),
+            {"Logplex-Drain-Token": drain}, connection=connection)
         assert status == 204
         return headers.get("Drainwatch-Kept"), time.monotonic() - begin
 
@@ -102,6 +102,22 @@ def test_no_delivery_waits_for_a_database_that_is_away(ingest):
     ingest.database.proxy.go_on()
     wait_for(lambda: ingest.post()[0] == "database", "the database to be back")
     ingest.wait_stored()
+
+
+RULES = ("app: shop\nslack: {channel: C0123456789}\nrules:\n" + rule("h12", "code=H12")
+         + rule("flood", "flood", group_by="process"))
+
+
+def test_the_last_quarter_of_the_inbox_is_for_the_quick_lane(site, database):
+    ingest = Ingest(site, database, rules=RULES, DRAINWATCH_SPOOL_MAX_BYTES="8 MiB")
+    database.sql("ALTER TABLE inbox ALTER body SET STORAGE EXTERNAL")
+    database.sql("INSERT INTO inbox (sender, last, first, oldest, body) SELECT '\\x00', n, n, n,"
+                 " decode(repeat('00', 1 << 20), 'hex') FROM generate_series(1, 7) n")
+    lines = (frame("flood " + "x" * 900, source="app", process=f"web.{n}") for n in range(1500))
+    assert ingest.post(b"".join(lines), drain="d.flood")[0] == "disk"  # too large for the quick lane
+    assert ingest.post()[0] == "database"
+    database.sql("DELETE FROM inbox WHERE sender = '\\x00'")
+    wait_for(lambda: ingest.stored() > ingest.n, "the records of the other lane")
 
 
 def test_a_start_without_the_database(site, database):
