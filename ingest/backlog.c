@@ -98,22 +98,14 @@ enum backlog_lane backlog_lane(struct backlog *b, const char *drain)
 static struct backlog_drain *add_drain(struct backlog *b, const char *name)
 {
     struct backlog_drain *d;
-    size_t size = strlen(name) + 1;
 
     if (HASH_COUNT(b->drains) >= BACKLOG_DRAINS_MAX)
         drop_idle(b);
     if (HASH_COUNT(b->drains) >= BACKLOG_DRAINS_MAX)
         return NULL;
-    d = calloc(1, sizeof *d + size);
-    if (d == NULL)
-        return NULL;
-    memcpy(d->name, name, size);
-    d->turn = b->turn;
-    HASH_ADD_STR(b->drains, name, d);
-    if (d->hh.tbl == NULL) { /* uthash found no memory */
-        free(d);
-        return NULL;
-    }
+    HASH_ADD_NAMED(b->drains, name, strlen(name), d);
+    if (d != NULL)
+        d->turn = b->turn;
     return d;
 }
 

@@ -15,7 +15,7 @@ struct app_time {
     int64_t time;
     struct app_time *prev, *next;
     UT_hash_handle hh;
-    char app[];
+    char name[]; /* of the app */
 };
 
 static void drop(struct app_times *l, struct app_time *one)
@@ -42,17 +42,12 @@ static struct app_time *find(const struct app_times *l, const char *app, size_t 
 
 static struct app_time *add(struct app_times *l, const char *app, size_t len, int64_t time)
 {
-    struct app_time *one = calloc(1, sizeof *one + len + 1);
+    struct app_time *one;
 
+    HASH_ADD_NAMED(l->table, app, len, one);
     if (one == NULL)
         return NULL;
     one->time = time;
-    memcpy(one->app, app, len);
-    HASH_ADD_KEYPTR(hh, l->table, one->app, len, one);
-    if (one->hh.tbl == NULL) { /* uthash found no memory */
-        free(one);
-        return NULL;
-    }
     DL_APPEND(l->stalest, one);
     l->n++;
     return one;
@@ -97,7 +92,7 @@ void app_times_save(const struct app_times *l, struct snapshot_writer *out)
     snapshot_put_u64(out, l->n);
     DL_FOREACH(l->stalest, one)
     {
-        snapshot_put_bytes(out, one->app, strlen(one->app));
+        snapshot_put_bytes(out, one->name, strlen(one->name));
         snapshot_put_i64(out, one->time);
     }
 }

@@ -168,17 +168,8 @@ static struct family *take_family(struct keys *k)
     struct family *f;
 
     HASH_FIND(hh, k->families, k->name.data, len, f);
-    if (f != NULL)
-        return f;
-    f = calloc(1, sizeof *f + len);
     if (f == NULL)
-        return NULL;
-    memcpy(f->name, k->name.data, len);
-    HASH_ADD_KEYPTR(hh, k->families, f->name, len, f);
-    if (f->hh.tbl == NULL) { /* uthash found no memory */
-        free(f);
-        return NULL;
-    }
+        HASH_ADD_NAMED(k->families, k->name.data, len, f);
     return f;
 }
 

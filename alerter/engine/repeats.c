@@ -87,16 +87,11 @@ static struct repeats_drain *find_drain(const struct repeats *f, const char *nam
 
 static struct repeats_drain *add_drain(struct repeats *f, const char *name, size_t len)
 {
-    struct repeats_drain *d = calloc(1, sizeof *d + len + 1);
+    struct repeats_drain *d;
 
+    HASH_ADD_NAMED(f->table, name, len, d);
     if (d == NULL)
         return NULL;
-    memcpy(d->name, name, len);
-    HASH_ADD_KEYPTR(hh, f->table, d->name, len, d);
-    if (d->hh.tbl == NULL) { /* uthash found no memory */
-        free(d);
-        return NULL;
-    }
     DL_APPEND(f->stalest, d);
     f->n_drains++;
     return d;

@@ -9,4 +9,22 @@
 #define HASH_FUNCTION(key, n, value) ((value) = (unsigned)hash_quick(hash_seed(), key, n))
 #include <uthash.h>
 
+#include <stdlib.h>
+#include <string.h>
+
+/* Makes an item and adds it: all zeros but `name`, the last member of its struct, which is its key
+ * and gets a zero at its end. `item` is NULL afterwards if there was no memory. */
+#define HASH_ADD_NAMED(head, text, n, item)                                                        \
+    do {                                                                                           \
+        (item) = calloc(1, sizeof *(item) + (n) + 1);                                              \
+        if ((item) == NULL)                                                                        \
+            break;                                                                                 \
+        memcpy((item)->name, text, n);                                                             \
+        HASH_ADD_KEYPTR(hh, head, (item)->name, n, item);                                          \
+        if ((item)->hh.tbl != NULL)                                                                \
+            break;                                                                                 \
+        free(item);                                                                                \
+        (item) = NULL;                                                                             \
+    } while (0)
+
 #endif

@@ -126,17 +126,8 @@ static struct clients_drain *get_drain(struct clients *cs, const char *name)
     struct clients_drain *d;
 
     HASH_FIND(hh, cs->drains, name, n, d);
-    if (d != NULL)
-        return d;
-    d = calloc(1, sizeof *d + n + 1);
     if (d == NULL)
-        return NULL;
-    memcpy(d->name, name, n);
-    HASH_ADD_KEYPTR(hh, cs->drains, d->name, n, d);
-    if (d->hh.tbl == NULL) {
-        free(d);
-        return NULL;
-    }
+        HASH_ADD_NAMED(cs->drains, name, n, d);
     return d;
 }
 

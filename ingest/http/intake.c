@@ -47,16 +47,8 @@ static struct intake_drain *get_drain(struct intake *in, const char *name)
     HASH_FIND(hh, in->drains, name, n, d);
     if (d != NULL)
         return d;
-    d = calloc(1, sizeof *d + n + 1);
-    if (d == NULL)
-        return NULL;
-    memcpy(d->name, name, n);
-    HASH_ADD_KEYPTR(hh, in->drains, d->name, n, d);
-    if (d->hh.tbl == NULL) { /* uthash's way to say that it found no memory */
-        free(d);
-        return NULL;
-    }
-    in->n_drains++;
+    HASH_ADD_NAMED(in->drains, name, n, d);
+    in->n_drains += d != NULL;
     return d;
 }
 
