@@ -139,7 +139,7 @@ void notices_forget(struct notices *t)
 void notices_turn_failed(struct notices *t, const struct err *why, int64_t now_us)
 {
     notices_forget(t);
-    if (throttle_add(&t->failing, 1, now_us) > 0)
+    if (throttle_add_reason(&t->failing, why->text, now_us))
         log_error("nothing is recorded or decided, and ingest keeps its records meanwhile: %s",
                   why->text);
 }
@@ -156,7 +156,8 @@ void notices_standby(struct notices *t, const struct storage_term *term)
     if (term->holder[0] == '\0')
         log_info("standing by: no alerter is active yet");
     else
-        log_info("standing by: %s is active", term->holder);
+        log_info("standing by: %s %s", term->holder,
+                 term->is_heard ? "is active" : "has the lease, but nothing is heard of it");
 }
 
 void notices_active(struct notices *t, const struct storage_term *term, int64_t now_us)
@@ -193,16 +194,20 @@ void notices_began_anew(struct notices *t)
 
 void notices_away(struct notices *t, const char *why, uint64_t waits, int64_t boot_us)
 {
-    if (throttle_add(&t->away, 1, boot_us) > 0)
-        log_error("the database is away, so nothing is decided or posted; %" PRIu64
-                  " %s, and ingest keeps its records: %s",
-                  waits, text_plural(waits, "alert waits", "alerts wait"), why);
+    char count[64] = "";
+
+    if (!throttle_add_reason(&t->away, why, boot_us))
+        return;
+    if (waits > 0)
+        snprintf(count, sizeof count, "; %" PRIu64 " %s", waits,
+                 text_plural(waits, "alert waits", "alerts wait"));
+    log_error("the database cannot be used, so nothing is decided or posted%s: %s", count, why);
 }
 
 void notices_back(struct notices *t, int64_t boot_us)
 {
     if (throttle_is_over(&t->away, 0, boot_us))
-        log_info("the database is back");
+        log_info("the database can be used again");
 }
 
 void notices_pooled(struct notices *t)
@@ -215,7 +220,7 @@ void notices_read(struct notices *t, const char *why, bool may_take, int64_t boo
     if (why == NULL) {
         if (throttle_is_over(&t->unread, 0, boot_us))
             log_info("the event stream can be read again");
-    } else if (throttle_add(&t->unread, 1, boot_us) > 0) {
+    } else if (throttle_add_reason(&t->unread, why, boot_us)) {
         log_error("the event stream cannot be read%s: %s",
                   may_take ? "" : ", so this alerter does not take over from another one", why);
     }

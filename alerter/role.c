@@ -6,8 +6,9 @@
 #include <assert.h>
 
 static const int64_t RETRY_US = 500 * TIME_MS;
-/* An alerter that finds the lease free takes it sooner than this. */
-static const int64_t TOLD_US = 500 * TIME_MS;
+/* An alerter that finds the lease free takes it sooner than this, and a holder that lives has
+ * changed it. */
+static const int64_t TOLD_US = 2 * TIME_S;
 /* A newer build has written the stream. Only a newer snapshot that this build can read helps. */
 static const int64_t UNREADABLE_US = TIME_MINUTE;
 
@@ -109,7 +110,7 @@ static void tell(struct role *r, const struct err *why)
         r->standby_us = 0;
     else if (r->standby_us == 0)
         r->standby_us = r->boot_us;
-    else if (!r->is_told && r->boot_us - r->standby_us >= TOLD_US) {
+    else if (!r->is_told && (term_of(r)->is_heard || r->boot_us - r->standby_us >= TOLD_US)) {
         notices_standby(r->notices, term_of(r));
         r->is_told = true;
     }

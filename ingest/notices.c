@@ -108,7 +108,7 @@ void notices_set_alone(struct notices *n, uint64_t records, const struct sender_
         a->since_us = now_us;
     a->records = records;
     a->now_us = now_us;
-    snprintf(a->why, sizeof a->why, "%s", health->reason);
+    snprintf(a->why, sizeof a->why, "%s", health->fault);
 }
 
 static bool is_alone(const struct notices_alone *a)
@@ -122,11 +122,10 @@ static void write_alone(const struct notices_alone *a, char *text, size_t size)
 
     text_format_count(a->records, count);
     time_format_words((a->now_us - a->since_us) / TIME_S * TIME_S, words);
-    snprintf(text, size,
-             "%s %s in the local journal alone, because the database has been late or away for "
-             "%s%s%s",
-             count, text_plural(a->records, "record is", "records are"), words,
-             a->why[0] == '\0' ? "" : ": ", a->why);
+    snprintf(text, size, "%s %s in the local journal alone, %s%s%s%s", count,
+             text_plural(a->records, "record is", "records are"),
+             a->why[0] == '\0' ? "because the database has been late or away for " : "for ", words,
+             a->why[0] == '\0' ? "" : " now, because ", a->why);
 }
 
 /* ": a detail", for the log. */
@@ -139,9 +138,9 @@ static void say_alone(struct notices_alone *a, const char *detail, int64_t now_u
 {
     char text[2 * SENDER_REASON_SIZE];
 
-    if (is_alone(a) && throttle_add(&a->throttle, 1, now_us) > 0) {
+    if (is_alone(a) && throttle_add_reason(&a->throttle, detail, now_us)) {
         write_alone(a, text, sizeof text);
-        log_warning("%s%s%s; bring it back before this disk is lost", text, before(detail), detail);
+        log_warning("%s%s%s; mend that before this disk is lost", text, before(detail), detail);
     } else if (a->records == 0 && throttle_is_over(&a->throttle, QUIET_US, now_us)) {
         log_info("the database has the records of all deliveries again");
     }
@@ -190,20 +189,47 @@ static bool is_over(struct notices_fault *f, int64_t now_us)
     return !f->lasts && throttle_is_over(&f->throttle, QUIET_US, now_us);
 }
 
+static void say_well(const struct notices *n, const char *peer)
+{
+    static const char *const well[] = {
+        [SENDER_WELL] = "acks records again", [SENDER_REFUSED] = "takes the records again",
+        [SENDER_IDLE] = "is active again",    [SENDER_BLOCKED] = "takes the records again",
+        [SENDER_SILENT] = "answers again",
+    };
+
+    log_info("%s %s",
+             n->away_state == SENDER_IDLE      ? "an alerter"
+             : n->away_state == SENDER_REFUSED ? "the alerter"
+                                               : peer,
+             well[n->away_state]);
+}
+
+/* Another fault, or another cause of one, is news. */
+static bool is_news(struct notices *n, const struct sender_health *health, int64_t now_us)
+{
+    char reason[sizeof(struct err) + 8];
+
+    snprintf(reason, sizeof reason, "%d %s", (int)health->state, health->detail);
+    if (!throttle_add_reason(&n->alerter_away, reason, now_us))
+        return false;
+    n->away_state = health->state;
+    return true;
+}
+
 static void say_alerter(struct notices *n, const struct sender_health *health, int64_t now_us)
 {
     if (health->ok && health->waiting_us < UNACKED_US) {
         if (throttle_is_over(&n->alerter_away, 0, now_us))
-            log_info("the alerter answers again");
+            say_well(n, health->peer);
         return;
     }
     /* At a common start the alerter may come a little later. */
     if (now_us - n->started_us < SENDER_SILENCE_US || is_alone(&n->alone) ||
-        throttle_add(&n->alerter_away, 1, now_us) == 0)
+        !is_news(n, health, now_us))
         return;
     if (health->ok)
-        log_error("%" PRIu64 " %s for the alerter's ack, none came for %" PRId64 " s",
-                  health->waiting, text_plural(health->waiting, "record waits", "records wait"),
+        log_error("%" PRIu64 " %s for %s's ack, none came for %" PRId64 " s", health->waiting,
+                  text_plural(health->waiting, "record waits", "records wait"), health->peer,
                   health->waiting_us / TIME_S);
     else
         log_error("%s%s%s; no alert is sent while this lasts%s%s", health->reason,

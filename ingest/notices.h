@@ -26,7 +26,7 @@ struct notices_alone {
     struct throttle throttle;
     uint64_t records; /* 0: they do not */
     int64_t since_us, now_us;
-    char why[SENDER_REASON_SIZE]; /* "": not known */
+    char why[SENDER_REASON_SIZE]; /* the database takes none; "": not known */
 };
 
 struct notices {
@@ -35,7 +35,8 @@ struct notices {
     struct receipts receipts;
     struct damage damage;
     struct throttle alerter_away;
-    uint64_t taken_back; /* acks, as the health last told */
+    enum sender_state away_state; /* as it was logged last */
+    uint64_t taken_back;          /* acks, as the health last told */
     bool is_pool_told;
     struct notices_fault writing;
     struct notices_fault sending;

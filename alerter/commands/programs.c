@@ -10,8 +10,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* Programs tell the database every 5 s that they live. */
-static const int64_t ALIVE_US = 15 * TIME_S;
+/* Programs tell the database every 5 s that they live, and an alerter up to a second later. */
+static const int64_t ALIVE_US = 7 * TIME_S;
 enum { PROGRAMS_MAX = 10000, SHOWN = 20, NAME_BYTES = 40, FORMAT_SIZE = 32 };
 
 /* An alerter or an ingest at a database. */
@@ -20,8 +20,9 @@ struct programs_one {
     char build[32];
     int64_t seen_us; /* ago */
     int64_t count;   /* of an alerter: entries that it has not read; of an ingest: its records */
-    bool is_active;
-    int64_t active_us; /* for how long */
+    bool has_lease;
+    bool is_gone;    /* its connection is closed */
+    int64_t held_us; /* for how long it has had the lease */
     bool has_left;
 };
 
@@ -40,20 +41,26 @@ static const struct programs_one *all_of(const struct buf *list, size_t *n)
 
 static bool is_alive(const struct programs_one *one)
 {
-    return !one->has_left && one->seen_us < ALIVE_US;
+    return !one->has_left && !one->is_gone && one->seen_us < ALIVE_US;
+}
+
+static bool is_active(const struct programs_one *one)
+{
+    return one->has_lease && is_alive(one);
 }
 
 static int add_alerter(void *ctx, const struct storage_alerter *a)
 {
     struct programs_one one = {.seen_us = a->seen_us,
                                .count = a->behind,
-                               .is_active = a->is_active,
-                               .active_us = a->held_us};
+                               .has_lease = a->has_lease,
+                               .is_gone = a->is_gone,
+                               .held_us = a->held_us};
     struct programs *p = ctx;
 
     text_copy_printable(one.name, sizeof one.name, a->name);
     text_copy_printable(one.build, sizeof one.build, a->build);
-    p->alerter_runs |= one.is_active && is_alive(&one);
+    p->alerter_runs |= is_active(&one);
     return add(&p->alerters, &one);
 }
 
@@ -109,12 +116,37 @@ void programs_close(struct programs *p)
 
 /* ---- text ---- */
 
-static void say_for(struct draft *d, int64_t us)
+static void say_for(struct draft *d, const char *what, int64_t us)
 {
     char words[TIME_WORDS_SIZE];
 
     time_format_words(us - us % (us < TIME_HOUR ? TIME_S : TIME_MINUTE), words);
-    draft_say(d, " for %s", us < TIME_S ? "less than a second" : words);
+    draft_say(d, "%s for %s", what, us < TIME_S ? "less than a second" : words);
+}
+
+static void say_heard(struct draft *d, const struct programs_one *one)
+{
+    draft_say(d, ", heard %" PRId64 " s ago", one->seen_us / TIME_S);
+}
+
+static void say_alerter(struct draft *d, const struct programs_one *one)
+{
+    if (!is_alive(one)) {
+        if (one->is_gone)
+            draft_say(d, "gone");
+        else
+            say_for(d, "silent", one->seen_us);
+        if (one->has_lease)
+            draft_say(d, ", has the lease");
+        if (!one->is_gone)
+            return;
+    } else if (one->has_lease) {
+        say_for(d, "active", one->held_us);
+    } else {
+        draft_say(d, "standing by, %" PRId64 " %s behind", one->count,
+                  text_plural((uint64_t)one->count, "entry", "entries"));
+    }
+    say_heard(d, one);
 }
 
 static int print_alerter(const struct programs_one *one, struct err *err)
@@ -123,16 +155,8 @@ static int print_alerter(const struct programs_one *one, struct err *err)
 
     draft_say(&d, "  ");
     draft_show(&d, one->name, NAME_BYTES);
-    if (!is_alive(one)) {
-        draft_say(&d, ": not seen");
-        say_for(&d, one->seen_us);
-    } else if (one->is_active) {
-        draft_say(&d, ": active");
-        say_for(&d, one->active_us);
-    } else {
-        draft_say(&d, ": standing by, %" PRId64 " %s behind", one->count,
-                  text_plural((uint64_t)one->count, "entry", "entries"));
-    }
+    draft_say(&d, ": ");
+    say_alerter(&d, one);
     return output_line(&d, err);
 }
 
@@ -142,13 +166,14 @@ static int print_ingest(const struct programs_one *one, struct err *err)
 
     draft_say(&d, "  ");
     draft_show(&d, one->name, NAME_BYTES);
+    draft_say(&d, ": ");
     if (one->has_left) {
-        draft_say(&d, ": stopped");
+        draft_say(&d, "stopped");
     } else if (is_alive(one)) {
-        draft_say(&d, ": running");
+        draft_say(&d, "running");
+        say_heard(&d, one);
     } else {
-        draft_say(&d, ": not seen");
-        say_for(&d, one->seen_us);
+        say_for(&d, "silent", one->seen_us);
     }
     if (one->count > 0)
         draft_say(&d, ", %" PRId64 " %s not handed over", one->count,
@@ -190,7 +215,7 @@ static int print_peers(const struct programs *p, struct err *err)
     format_bytes(p->sizes.history_bytes, history);
     format_bytes(p->sizes.total_bytes, total);
     format_bytes(p->sizes.inbox_bytes, inbox);
-    printf("alerter: %s\n", p->alerter_runs ? "running" : "NOT running, none is active");
+    printf("alerter: %s\n", p->alerter_runs ? "running" : "NONE is active");
     rc = print_list(&p->alerters, print_alerter, err);
     printf("queue: ingest is %s; %" PRId64 " %s in the database (%s)\n",
            p->ingest_runs ? "running" : "not running", p->sizes.inbox_rows,
@@ -227,8 +252,8 @@ static json_t *alerters_json(const struct programs *p)
     for (size_t i = 0; i < n; i++)
         json_array_append_new(
             list, json_pack("{s:s, s:s, s:b, s:f, s:f, s:I}", "name", all[i].name, "build",
-                            all[i].build, "active", all[i].is_active, "active_s",
-                            all[i].is_active ? seconds(all[i].active_us) : 0., "seen_s",
+                            all[i].build, "active", is_active(&all[i]), "active_s",
+                            is_active(&all[i]) ? seconds(all[i].held_us) : 0., "seen_s",
                             seconds(all[i].seen_us), "behind", (json_int_t)all[i].count));
     return list;
 }

@@ -1,7 +1,12 @@
 /* Decides when a repeated event is logged; called before log lines that could come often. */
 #include "common/app/throttle.h"
 
+#include "common/base/hash.h"
 #include "common/base/time.h"
+
+#include <string.h>
+
+static const int64_t NEW_REASON_US = 10 * TIME_S;
 
 static int64_t period_us(const struct throttle *t)
 {
@@ -27,6 +32,18 @@ uint64_t throttle_add(struct throttle *t, uint64_t n, int64_t now_us)
     t->begin_us = now_us;
     t->held = 0;
     return all;
+}
+
+bool throttle_add_reason(struct throttle *t, const char *reason, int64_t now_us)
+{
+    const uint64_t hash = hash_quick(hash_seed(), reason, strlen(reason));
+
+    if (hash != t->reason && now_us - t->begin_us >= NEW_REASON_US)
+        t->is_running = false;
+    if (throttle_add(t, 1, now_us) == 0)
+        return false;
+    t->reason = hash;
+    return true;
 }
 
 uint64_t throttle_flush(struct throttle *t)

@@ -15,11 +15,16 @@ struct throttle {
     int64_t begin_us;  /* of the period */
     int64_t last_us;   /* of the last event */
     uint64_t held;     /* events that are not logged yet */
+    uint64_t reason;   /* a hash of the one that was logged */
 };
 
 /* Counts `n` events, which may be 0. Returns how many to log now, held ones included; 0: log
  * nothing. Call it with 0 events to ask for held ones that are due. */
 uint64_t throttle_add(struct throttle *t, uint64_t n, int64_t now_us);
+
+/* For a fault that lasts and has a reason: returns whether to log it now. A new reason is logged 10
+ * seconds after the last one at the latest. */
+bool throttle_add_reason(struct throttle *t, const char *reason, int64_t now_us);
 
 /* Returns all held events, due or not: for the end of a program. */
 uint64_t throttle_flush(struct throttle *t);

@@ -205,9 +205,9 @@ static const struct {
 } errors[] = {
     {"55P03", ERR_BUSY, "a lock is held by another session"},
     {"53100", ERR_FULL, "the disk is full"},
-    {"42501", ERR_FULL,
-     "this user may not write: the database has outgrown its plan (heroku pg:info), or rights were "
-     "revoked"},
+    {"42501", ERR_INPUT,
+     "this user lacks a right: the database has outgrown its plan (heroku pg:info), or somebody "
+     "revoked it"},
     {"42P01", ERR_IO, "the tables are gone: somebody dropped or renamed them"},
     {"42703", ERR_IO, "the tables were altered by another program"},
     {"3F000", ERR_IO, "the schema is gone: somebody dropped or renamed it"},
@@ -236,20 +236,19 @@ static int judge_error(struct pg *p, const PGresult *r, const char *name, struct
 {
     char detail[256];
     size_t i = 0;
-    int code;
 
     text_copy_printable(p->state, sizeof p->state, field(r, PG_DIAG_SQLSTATE));
     if (p->state[0] == '\0')
         return lost(p, "the connection ended", err);
     while (strncmp(p->state, errors[i].state, strlen(errors[i].state)) != 0)
         i++;
-    code = errors[i].code == ERR_FULL && p->read_only ? ERR_INPUT : errors[i].code;
     text_copy_printable(detail, sizeof detail, field(r, PG_DIAG_MESSAGE_PRIMARY));
-    err_set(err, code, "PostgreSQL on %s: %s: %s (statement \"%s\", schema %s, SQLSTATE %s)",
-            p->host, errors[i].meaning, detail, name, p->schema, p->state);
-    if (code == ERR_AWAY || strcmp(field(r, PG_DIAG_SEVERITY_NONLOCALIZED), "FATAL") == 0)
+    err_set(err, errors[i].code,
+            "PostgreSQL on %s: %s: %s (statement \"%s\", schema %s, SQLSTATE %s)", p->host,
+            errors[i].meaning, detail, name, p->schema, p->state);
+    if (errors[i].code == ERR_AWAY || strcmp(field(r, PG_DIAG_SEVERITY_NONLOCALIZED), "FATAL") == 0)
         pg_disconnect(p);
-    return code;
+    return errors[i].code;
 }
 
 /* Waits until bytes came or went. */

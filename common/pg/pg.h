@@ -81,8 +81,8 @@ void pg_put_bytess(struct pg_args *a, const struct wire_bytes *values, size_t n)
 int pg_send(struct pg *p, const struct pg_statement *s, const struct pg_args *a, struct err *err);
 
 /* Waits for the next answer, and until its transaction is committed. Returns 0 with `rows` (NULL if
- * the caller wants none); ERR_BUSY (a lock is taken); ERR_FULL (no room, or the plan's size is
- * exceeded); ERR_INPUT (the right is missing); ERR_IO (the tables are gone, or our fault);
+ * the caller wants none); ERR_BUSY (a lock is taken); ERR_FULL (no room); ERR_INPUT (a right is
+ * missing, as if the plan's size is exceeded); ERR_IO (the tables are gone, or our fault);
  * ERR_NOMEM; or ERR_AWAY, and the connection is closed. After another error it goes on. */
 struct pg_rows;
 int pg_receive(struct pg *p, int64_t wait_us, struct pg_rows **rows, struct err *err);

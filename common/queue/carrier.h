@@ -10,8 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CARRIER_FAULT_SIZE = 300 };
-
 struct carrier;
 
 struct carrier_ops {
@@ -32,9 +30,10 @@ struct carrier_ops {
     /* Rises with each new connection. Pushes sent before that may be lost. */
     uint64_t (*epoch)(const struct carrier *c);
     bool (*is_away)(const struct carrier *c); /* nothing can be sent, and it may take a while */
-    /* Why nothing is decided although the peer answers, or why it does not answer; "" if that is
-     * not known. One line for anybody. */
-    void (*fault)(const struct carrier *c, int64_t now_us, char text[CARRIER_FAULT_SIZE]);
+    /* Why the peer takes no records, one line for anybody; "" if it does, or that is not known. */
+    const char *(*fault)(const struct carrier *c);
+    /* For how long no alerter has been active although the peer answers; 0 if one is. */
+    int64_t (*idle_us)(const struct carrier *c, int64_t now_us);
 
     /* After a push with `goodbye` it waits for up to half a second until that has left. */
     void (*close)(struct carrier *c);

@@ -1,7 +1,6 @@
 /* Decides when to connect to PostgreSQL, to register and to push; called by the sender. */
 #include "common/queue/carrier_pg.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -217,21 +216,22 @@ static const char *failure_text(int failure)
 }
 
 /* For anybody who asks, so without names of hosts and users. */
-static void write_fault(const struct carrier *base, int64_t now_us, char text[CARRIER_FAULT_SIZE])
+static const char *get_fault(const struct carrier *base)
 {
     const struct carrier_pg *c = of_const(base);
-    int64_t alone_us = now_us - c->alerter_us;
-    char words[TIME_WORDS_SIZE];
+    const char *text = failure_text(c->failure);
 
-    snprintf(text, CARRIER_FAULT_SIZE, "%s", failure_text(c->failure));
-    if (text[0] != '\0' || !c->is_up)
-        return;
-    time_format_words(alone_us / TIME_S * TIME_S, words);
-    if (alone_us >= CARRIER_PG_ALERTER_US)
-        snprintf(text, CARRIER_FAULT_SIZE, "no alerter has been active for %s", words);
-    else if (c->known.is_full)
-        snprintf(text, CARRIER_FAULT_SIZE,
-                 "the database's inbox is full, because the alerter is behind");
+    if (text[0] == '\0' && c->is_up && c->known.is_full)
+        text = "the database's inbox is full, because the alerter is behind";
+    return text;
+}
+
+static int64_t idle_us(const struct carrier *base, int64_t now_us)
+{
+    const struct carrier_pg *c = of_const(base);
+    int64_t us = now_us - c->alerter_us;
+
+    return c->is_up && failure_text(c->failure)[0] == '\0' && us >= CARRIER_PG_ALERTER_US ? us : 0;
 }
 
 static void close_carrier(struct carrier *base)
@@ -250,7 +250,8 @@ static const struct carrier_ops ops = {
     .receive = receive,
     .epoch = get_epoch,
     .is_away = is_away,
-    .fault = write_fault,
+    .fault = get_fault,
+    .idle_us = idle_us,
     .close = close_carrier,
 };
 

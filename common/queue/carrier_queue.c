@@ -78,11 +78,16 @@ static bool is_away(const struct carrier *c)
     return !queue_is_up(queue_of(c));
 }
 
-static void write_fault(const struct carrier *c, int64_t now_us, char text[CARRIER_FAULT_SIZE])
+static const char *no_fault(const struct carrier *c)
 {
     (void)c;
-    (void)now_us;
-    text[0] = '\0';
+    return "";
+}
+
+static int64_t never_idle(const struct carrier *c, int64_t now_us)
+{
+    (void)c, (void)now_us;
+    return 0;
 }
 
 static void close_carrier(struct carrier *c)
@@ -102,7 +107,8 @@ static const struct carrier_ops ops = {
     .receive = receive,
     .epoch = get_epoch,
     .is_away = is_away,
-    .fault = write_fault,
+    .fault = no_fault,
+    .idle_us = never_idle,
     .close = close_carrier,
 };
 

@@ -750,35 +750,62 @@ bool sender_is_late(const struct sender *s, int64_t now_us)
            (s->mark > s->acked && now_us - s->mark_us >= SENDER_LATE_US);
 }
 
+static enum sender_state state_of(const struct sender *s, int64_t now_us)
+{
+    const struct carrier_ops *ops = s->carrier->ops;
+
+    if (s->refused[0] != '\0')
+        return SENDER_REFUSED;
+    if (ops->idle_us(s->carrier, now_us) > 0)
+        return SENDER_IDLE;
+    if (ops->fault(s->carrier)[0] != '\0')
+        return SENDER_BLOCKED;
+    return s->answered && now_us - s->answer_us < SENDER_SILENCE_US ? SENDER_WELL : SENDER_SILENT;
+}
+
+static void say_state(const struct sender *s, enum sender_state state, int64_t now_us,
+                      char text[SENDER_REASON_SIZE])
+{
+    const struct carrier *c = s->carrier;
+    const int64_t since_us =
+        state == SENDER_IDLE ? c->ops->idle_us(c, now_us) : now_us - s->answer_us;
+    char words[TIME_WORDS_SIZE];
+
+    time_format_words(since_us / TIME_S * TIME_S, words);
+    if (state == SENDER_REFUSED)
+        snprintf(text, SENDER_REASON_SIZE, "%s refuses: %s", c->alerter, s->refused);
+    else if (state == SENDER_IDLE)
+        snprintf(text, SENDER_REASON_SIZE, "no alerter has been active for %s", words);
+    else if (state == SENDER_BLOCKED)
+        snprintf(text, SENDER_REASON_SIZE, "%s", c->ops->fault(c));
+    else
+        snprintf(text, SENDER_REASON_SIZE, "no answer from %s for %s", c->peer, words);
+}
+
 void sender_health(const struct sender *s, int64_t now_us, struct sender_health *out)
 {
-    int64_t silent_us = now_us - s->answer_us;
-    const char *waits;
-    char words[TIME_WORDS_SIZE], count[TEXT_COUNT_SIZE], fault[CARRIER_FAULT_SIZE];
+    char why[SENDER_REASON_SIZE], count[TEXT_COUNT_SIZE];
 
-    *out = (struct sender_health){.waiting = sender_waiting(s),
+    *out = (struct sender_health){.state = state_of(s, now_us),
+                                  .peer = s->carrier->peer,
+                                  .fault = s->carrier->ops->fault(s->carrier),
+                                  .waiting = sender_waiting(s),
                                   .taken_back = s->taken_back,
                                   .is_pooled = s->carrier->is_pooled,
                                   .detail = s->carrier->last.text,
                                   .address = s->carrier->address};
     if (out->waiting > 0)
         out->waiting_us = now_us - s->progress_us;
-    s->carrier->ops->fault(s->carrier, now_us, fault);
-    out->ok =
-        s->answered && silent_us < SENDER_SILENCE_US && s->refused[0] == '\0' && fault[0] == '\0';
+    out->ok = out->state == SENDER_WELL;
     if (out->ok) {
         snprintf(out->trouble, sizeof out->trouble, "%s", s->trouble);
         return;
     }
+    say_state(s, out->state, now_us, why);
     text_format_count(out->waiting, count);
-    waits = text_plural(out->waiting, "delivery waits", "deliveries wait");
-    time_format_words(silent_us / TIME_S * TIME_S, words);
-    if (s->refused[0] != '\0')
-        snprintf(out->reason, sizeof out->reason, "%s refuses: %s, %s %s", s->carrier->alerter,
-                 s->refused, count, waits);
-    else if (fault[0] != '\0')
-        snprintf(out->reason, sizeof out->reason, "%s, %s %s", fault, count, waits);
+    if (out->waiting > 0)
+        snprintf(out->reason, sizeof out->reason, "%.400s, %s %s", why, count,
+                 text_plural(out->waiting, "delivery waits", "deliveries wait"));
     else
-        snprintf(out->reason, sizeof out->reason, "no answer from %s for %s, %s %s",
-                 s->carrier->peer, words, count, waits);
+        snprintf(out->reason, sizeof out->reason, "%s", why);
 }

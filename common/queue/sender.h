@@ -43,8 +43,19 @@ enum {
 
 struct sender;
 
+enum sender_state {
+    SENDER_WELL,
+    SENDER_REFUSED, /* the alerter takes no records of this journal */
+    SENDER_IDLE,    /* the peer answers, but no alerter is active */
+    SENDER_BLOCKED, /* the peer takes no records */
+    SENDER_SILENT,  /* the peer does not answer */
+};
+
 struct sender_health {
-    bool ok;                         /* the alerter answers and takes the records */
+    bool ok; /* the alerter answers and takes the records: SENDER_WELL */
+    enum sender_state state;
+    const char *peer;                /* it acks the records: "the alerter", "the database" */
+    const char *fault;               /* why it takes none, for anybody; "": it does, or unknown */
     uint64_t waiting;                /* records without an ack */
     uint64_t taken_back;             /* acks so far that did not hold: the peer lost the records */
     bool is_pooled;                  /* the carrier's */

@@ -92,7 +92,8 @@ struct storage_pg {
     int64_t poll_us;   /* when the next one is due */
     int64_t beat_us;   /* no beat before this */
     int64_t alive_us;  /* when to tell the others that this alerter lives */
-    bool may_not_write;
+    bool beat_refused; /* a right to it is missing */
+    bool alive_refused;
     int64_t house_us;
     struct storage_term term;
     char term_holder[STORAGE_PG_NAME_SIZE];
@@ -125,7 +126,8 @@ static inline struct storage_pg *storage_pg_of(const struct storage *s)
 /* Runs a statement with st->args. Returns pg_run's code. Rows may be NULL. */
 int storage_pg_run(struct storage_pg *st, const struct pg_statement *s, struct pg_rows **rows,
                    struct err *err);
-/* After a call of pg.h: notes that the connection ended, if it did. Returns `rc`. */
+/* After a call of pg.h: notes that the connection ended, if it did. Returns `rc`, but ERR_AWAY for
+ * a missing right. */
 int storage_pg_note(struct storage_pg *st, int rc, const struct err *err);
 /* ERR_AWAY, and why. */
 int storage_pg_away(const struct storage_pg *st, struct err *err);

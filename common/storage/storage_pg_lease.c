@@ -74,6 +74,7 @@ struct pg_args *storage_pg_fence(struct storage_pg *st)
 static void stand_by(struct storage_pg *st)
 {
     st->role = STORAGE_STANDBY;
+    st->beat_refused = false;
     st->epoch = 0;
     st->term.has_lost = false;
     st->is_seen = false;
@@ -234,6 +235,7 @@ int storage_pg_read_lease(struct storage_pg *st, struct err *err)
     if (rc == 0) {
         take_state(st, rows);
         note_holder(st, pg_text(rows, 0, 5));
+        st->term.is_heard = false;
         st->role = STORAGE_STANDBY;
     }
     pg_rows_free(rows);
@@ -250,6 +252,13 @@ static void check_loss(struct storage_pg *st)
     st->read_to = st->term.last;
     st->role = STORAGE_AWAY;
     err_set(&st->why, ERR_AWAY, "it lost what it had stored last, as a failover can");
+}
+
+/* Its holder has raised the beat between two polls. */
+static bool is_raised(const struct storage_pg *st)
+{
+    return st->watch.is_seen && st->watch.epoch == st->seen.epoch &&
+           st->watch.beat != st->seen.beat;
 }
 
 static int poll_lease(struct storage_pg *st, struct err *err)
@@ -271,6 +280,7 @@ static int poll_lease(struct storage_pg *st, struct err *err)
                                    .is_held = pg_bool(rows, 0, 2),
                                    .is_gone = pg_bool(rows, 0, 5)};
     st->is_seen = true;
+    st->term.is_heard = is_raised(st) || (st->term.is_heard && st->term.epoch == st->seen.epoch);
     st->term.epoch = st->seen.epoch;
     st->term.last = pg_i64(rows, 0, 4);
     note_holder(st, pg_text(rows, 0, 3));
@@ -293,12 +303,26 @@ static int watch(struct storage_pg *st, struct err *err)
 
 /* ---- The functions of the table ---- */
 
-/* A standby that may not write could not take over. */
+/* Whether the database refused to be written on a connection that stands. A full one only stops a
+ * standby, because an active alerter makes room. */
+static bool is_refusal(struct storage_pg *st, int rc, const struct err *err)
+{
+    bool is_one =
+        st->pg != NULL && (rc == ERR_AWAY || (rc == ERR_FULL && st->role == STORAGE_STANDBY));
+
+    if (is_one)
+        st->why = *err;
+    return is_one;
+}
+
+/* A standby that may not write could not take over, and a holder of the lease that cannot prove it
+ * is not active. */
 static int tell_alive(struct storage_pg *st, struct err *err)
 {
     int rc;
 
-    if (st->now_us < st->alive_us)
+    if (st->now_us < st->alive_us ||
+        (st->role == STORAGE_ACTIVE && st->now_us >= lease_beat_due_us(&st->hold) + LEASE_BEAT_US))
         return 0;
     st->alive_us = st->now_us + ALIVE_US;
     pg_args_clear(st->args);
@@ -306,9 +330,7 @@ static int tell_alive(struct storage_pg *st, struct err *err)
     pg_put_text(st->args, DRAINWATCH_VERSION);
     pg_put_i64(st->args, st->read_to);
     rc = storage_pg_run(st, &alive, NULL, err);
-    st->may_not_write = rc == ERR_FULL || rc == ERR_INPUT;
-    if (st->may_not_write)
-        st->why = *err;
+    st->alive_refused = is_refusal(st, rc, err);
     return rc;
 }
 
@@ -336,6 +358,7 @@ static int keep(struct storage_pg *st, struct err *err)
     if (st->now_us >= beat_due_us(st)) {
         st->beat_us = st->now_us + LEASE_POLL_US; /* at the earliest, if it fails */
         rc = storage_pg_beat(st, err);
+        st->beat_refused = st->role == STORAGE_ACTIVE && is_refusal(st, rc, err);
     }
     return rc != 0 ? rc : keep_house(st, err);
 }
@@ -402,7 +425,7 @@ int storage_pg_tend(struct storage *s, int64_t now_us, enum storage_role *role, 
 
     st->now_us = now_us;
     rc = step(st, err);
-    *role = st->role == STORAGE_STANDBY && st->may_not_write ? STORAGE_AWAY : st->role;
+    *role = st->beat_refused || st->alive_refused ? STORAGE_AWAY : st->role;
     if (*role == STORAGE_AWAY)
         *err = st->why;
     return rc == ERR_IO || rc == ERR_NOMEM ? rc : 0;

@@ -37,14 +37,16 @@ static void wait_to_dial(struct storage_pg *st, const struct err *why)
     st->dial_us = st->now_us + shortened(st);
 }
 
+/* A right that is missing may be granted again, so the alerter waits for it. */
 int storage_pg_note(struct storage_pg *st, int rc, const struct err *err)
 {
     if (rc == 0)
         st->backoff_us = 0;
     if (st->pg == NULL || pg_is_open(st->pg))
-        return rc;
+        return rc == ERR_INPUT ? ERR_AWAY : rc;
     pg_close(st->pg);
     st->pg = NULL;
+    st->beat_refused = st->alive_refused = false;
     st->role = STORAGE_AWAY;
     storage_pg_source_drop(st);
     wait_to_dial(st, err);

@@ -30,7 +30,10 @@ static const struct pg_statement select_refused = {
                     "WHERE row>$1 ORDER BY row LIMIT $2"};
 static const struct pg_statement select_alerters = {
     "alerters",
-    "SELECT a.name, a.build, l.held AND l.holder=a.name, "
+    "SELECT a.name, a.build, l.held AND l.holder=a.name, l.held AND l.holder=a.name AND l.pid<>0 "
+    "AND "
+    "NOT EXISTS (SELECT FROM pg_stat_get_activity(l.pid) s WHERE s.backend_start=l.backend_start "
+    "OR s.backend_start IS NULL), "
     "(extract(epoch FROM clock_timestamp()-l.since)*1000000)::bigint, "
     "(extract(epoch FROM clock_timestamp()-a.seen)*1000000)::bigint, "
     "greatest(l.last-a.position, 0) FROM alerters a CROSS JOIN lease l ORDER BY a.name"};
@@ -283,10 +286,11 @@ static int list_alerters(struct storage_pg *st, const struct storage_peer_calls 
     for (size_t i = 0; rc == 0 && i < pg_n_rows(rows); i++) {
         const struct storage_alerter alerter = {.name = pg_text(rows, i, 0),
                                                 .build = pg_text(rows, i, 1),
-                                                .is_active = pg_bool(rows, i, 2),
-                                                .held_us = pg_i64(rows, i, 3),
-                                                .seen_us = pg_i64(rows, i, 4),
-                                                .behind = pg_i64(rows, i, 5)};
+                                                .has_lease = pg_bool(rows, i, 2),
+                                                .is_gone = pg_bool(rows, i, 3),
+                                                .held_us = pg_i64(rows, i, 4),
+                                                .seen_us = pg_i64(rows, i, 5),
+                                                .behind = pg_i64(rows, i, 6)};
 
         rc = calls->alerter(calls->ctx, &alerter);
     }

@@ -39,12 +39,28 @@ def test_a_port_without_postgresql_is_named(site, cluster, web):
     words = f"PostgreSQL on 127.0.0.1:{web}: no PostgreSQL answers there, but another program"
     alerter, ingest = one.alerter(ready=False), one.ingest()
     line, = alerter.wait_said(words)
-    assert "the database is away, so nothing is decided or posted" in line
+    assert "the database cannot be used, so nothing is decided or posted" in line
     assert kept(one) == "disk"
     ingest.wait_said(words)
     status = one.run(ALERTER, "status")
     assert status.returncode == 1 and words in status.stderr.decode()
     assert alerter.stop() == 0
+
+
+def test_the_present_reason_is_told_and_the_end_of_each_fault(site, database, web):
+    one = site(rules=SHIPPED, **database.settings)
+    alerter, ingest = one.alerter(), one.ingest()
+    one.wait_healthy()
+    database.sql("ALTER ROLE drainwatch NOLOGIN")
+    database.proxy.cut()
+    alerter.wait_said("cannot be used, so nothing is decided or posted: ")
+    alerter.wait_said("the user may not log in", timeout=15)
+    assert one.health()[1].endswith("the database refuses this program")
+    ingest.wait_said("the database refuses this program: PostgreSQL on")
+    database.sql("ALTER ROLE drainwatch LOGIN")
+    alerter.wait_said("the database can be used again")
+    ingest.wait_said("the database takes the records again")
+    assert not ingest.said("the alerter answers again")
 
 
 def test_a_missing_right_to_the_schema_is_named(site, database):
@@ -66,7 +82,7 @@ def test_a_right_to_the_schema_that_is_revoked_costs_nothing(site, database, sla
     assert one.post(h12(3)) == 204
     database.sql(f"ALTER SCHEMA {database.name} OWNER TO postgres")
     line, = alerter.wait_said(f"{USAGE} {database.name}")
-    assert "the database is away, so nothing is decided or posted" in line
+    assert "the database cannot be used, so nothing is decided or posted" in line
     assert kept(one) == "disk"
     ingest.wait_said(f"{USAGE} {database.name}")
     assert not ingest.said("are gone") and not alerter.said("are gone")

@@ -67,10 +67,11 @@ def test_status_shows_who_is_active_and_who_stands_by(workers):
     assert found["queue"]["ingest_running"] and ingest["waiting"] == 0 and not ingest["left"]
     assert found["database"]["total_bytes"] > found["database"]["history_bytes"] > 0
     shown = workers.text()
-    assert "alerter: running\n" in shown and f"  {first['name']}: active for " in shown
-    assert f"  {second['name']}: standing by, " in shown
+    assert "alerter: running\n" in shown
+    assert re.search(rf"  {first['name']}: active for [a-z0-9 ]+, heard \d s ago\n", shown)
+    assert re.search(rf"  {second['name']}: standing by, \d entr[a-z]+ behind, heard \d s ago\n", shown)
     assert "queue: ingest is running; 0 messages wait in the database (0.0 kB)\n" in shown
-    assert f"  {ingest['name']}: running\n" in shown and "\ndatabase: " in shown
+    assert f"  {ingest['name']}: running, heard " in shown and "\ndatabase: " in shown
     assert all(len(line) <= 80 for line in shown.splitlines())
 
 
@@ -86,6 +87,42 @@ def test_a_stopped_alerter_hands_over_at_once(workers):
     workers.post(1)  # the fourth
     assert ", 4 in 5 minutes" in workers.wait_messages(1)[0].text
 
+
+def test_status_calls_nobody_active_who_is_gone_or_silent(workers, database):
+    def lines():
+        return [line for line in workers.text().splitlines() if "lease" in line or "silent" in line]
+
+    assert workers.standby.said(f":{workers.active.process.pid} is active")
+    workers.standby.kill()
+    silent = wait_for(lines, "the silent standby", timeout=10)
+    assert re.fullmatch(rf"  \S+:{workers.standby.process.pid}: silent for [78] seconds", silent[0])
+    workers.active.kill()
+    _, gone = sorted(wait_for(lambda: len(lines()) == 2 and lines(), "the holder"), key=lambda x: "lease" in x)
+    assert re.search(rf":{workers.active.process.pid}: gone, has the lease, heard \d s ago", gone)
+    assert "alerter: NONE is active\n" in workers.text()
+    assert not any(one["active"] for one in workers.status()["alerter"]["instances"])
+    third = workers.start("third")
+    third.wait_said("active since")
+    database.sql("REVOKE UPDATE ON lease FROM drainwatch")
+    third.wait_said("the database cannot be used, so nothing is decided or posted: PostgreSQL on")
+    assert third.said("this user lacks a right")
+    wait_for(lambda: "alerter: NONE is active\n" in workers.text(), "status to call it silent")
+    assert f":{third.process.pid}: silent for " in workers.text()
+    wait_for(lambda: re.fullmatch(r"no alerter has been active for \d+ seconds", workers.site.health()[1]),
+             "ingest to say the same")
+    database.sql("GRANT UPDATE ON lease TO drainwatch")
+    third.wait_said("the database can be used again")
+    workers.site.wait_healthy()
+    wait_for(lambda: f":{third.process.pid}: active for" in workers.text(), "status to call it active")
+
+
+def test_a_holder_that_may_be_gone_is_not_called_active(workers, database):
+    """Its connection stands, and nothing is heard of it."""
+    workers.active.signal(signal.SIGSTOP)
+    third = workers.start("third")
+    third.wait_said("has the lease, but nothing is heard of it")
+    assert not third.said("is active")
+    workers.active.signal(signal.SIGCONT)
 
 
 @pytest.mark.parametrize("number", (signal.SIGKILL, signal.SIGSTOP))
@@ -109,15 +146,15 @@ def test_an_alerter_that_is_gone_or_frozen_is_replaced(workers, number):
 def test_nothing_is_decided_while_the_database_is_away(workers, database):
     database.proxy.refuse()
     database.proxy.cut()
-    workers.active.wait_said("the database is away, so nothing is decided or posted")
-    workers.standby.wait_said("the database is away, so nothing is decided or posted")
+    workers.active.wait_said("the database cannot be used, so nothing is decided or posted")
+    workers.standby.wait_said("the database cannot be used, so nothing is decided or posted")
     workers.post(4)
     time.sleep(0.5)
     assert not workers.slack.delivered
     database.proxy.go_on()
     workers.wait_messages(1)
     alerters = (workers.active, workers.standby)
-    wait_for(lambda: all(one.said("the database is back") for one in alerters), "both to be back")
+    wait_for(lambda: all(one.said("the database can be used again") for one in alerters), "both to be back")
     workers.post(1)
     workers.wait_counted(5)
     assert len(workers.slack.delivered) == 1
@@ -126,7 +163,7 @@ def test_nothing_is_decided_while_the_database_is_away(workers, database):
 def test_an_alerter_starts_and_stops_without_the_database(site, database):
     database.proxy.refuse()
     alerter = site(**database.settings).alerter(ready=False)
-    alerter.wait_said("the database is away")
+    alerter.wait_said("the database cannot be used")
     assert alerter.stop() == 0
     assert not alerter.said("is not delivered")
 

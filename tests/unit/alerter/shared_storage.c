@@ -303,6 +303,7 @@ static int shared_tend(struct storage *s, int64_t now_us, enum storage_role *rol
     }
     side->term.epoch = shared.epoch;
     side->term.holder = shared.holder == NULL ? "" : "another one";
+    side->term.is_heard = shared.holder != NULL;
     side->term.last = shared_last();
     return 0;
 }

@@ -458,12 +458,12 @@ UNIT_TEST(an_alerter_that_is_cut_off_waits_and_goes_on)
         go_on(t, a);
     assert_false(role_is_active(&a->role));
     assert_int_equal(posts(t), 0);
-    assert_said(t, "the database is away, so nothing is decided or posted; 0 alerts wait", 3);
+    assert_said(t, "the database cannot be used, so nothing is decided or posted: ", 3);
     shared_cut_off(a->turn.storage, false);
     go_on(t, a);
     assert_int_equal(posts(t), 1);
     assert_int_equal(shared_restores(a->turn.storage), restores);
-    assert_said(t, "the database is back", 1);
+    assert_said(t, "the database can be used again", 1);
     assert_counted_once(t, a);
 }
 

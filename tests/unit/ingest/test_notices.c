@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-static const struct sender_health well = {.ok = true, .detail = ""};
+static const struct sender_health well = {
+    .ok = true, .peer = "the alerter", .fault = "", .detail = ""};
 static struct notices n;
 static char reason[512];
 
@@ -74,8 +75,12 @@ UNIT_TEST(test_a_failed_read_answers_no_delivery_503)
 
 UNIT_TEST(test_an_alerter_that_is_away)
 {
-    const struct sender_health away = {
-        .reason = "no answer from the alerter", .detail = "", .address = "ipc://x"};
+    const struct sender_health away = {.state = SENDER_SILENT,
+                                       .peer = "the alerter",
+                                       .fault = "",
+                                       .reason = "no answer from the alerter",
+                                       .detail = "",
+                                       .address = "ipc://x"};
 
     assert_string_equal(heard_say(&away, SENDER_SILENCE_US - 1), "");
     assert_non_null(strstr(heard_say(&away, SENDER_SILENCE_US),
@@ -83,13 +88,51 @@ UNIT_TEST(test_an_alerter_that_is_away)
                            "address: ipc://x"));
     assert_string_equal(heard_say(&away, SENDER_SILENCE_US + TIME_S), "");
     assert_string_not_equal(heard_say(&away, SENDER_SILENCE_US + TIME_MINUTE), "");
-    assert_non_null(strstr(heard_say(&well, SENDER_SILENCE_US + TIME_MINUTE + 1), "answers again"));
+    assert_non_null(
+        strstr(heard_say(&well, SENDER_SILENCE_US + TIME_MINUTE + 1), "the alerter answers again"));
     assert_string_equal(heard_say(&well, SENDER_SILENCE_US + TIME_MINUTE + 2), "");
+}
+
+/* The end of a fault names the one that had it, and a new cause is told before a minute is over. */
+UNIT_TEST(test_each_fault_has_its_end)
+{
+    static const struct {
+        enum sender_state state;
+        const char *end;
+    } table[] = {
+        {SENDER_REFUSED, "the alerter takes the records again"},
+        {SENDER_IDLE, "an alerter is active again"},
+        {SENDER_BLOCKED, "the database takes the records again"},
+        {SENDER_SILENT, "the database answers again"},
+    };
+    const struct sender_health fine = {
+        .ok = true, .peer = "the database", .fault = "", .detail = ""};
+    int64_t now_us = TIME_MINUTE;
+
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++, now_us += TIME_MINUTE) {
+        struct sender_health bad = {.state = table[i].state,
+                                    .peer = "the database",
+                                    .fault = "",
+                                    .reason = "a reason",
+                                    .detail = "first"};
+
+        assert_string_equal(heard_say(&fine, now_us), "");
+        assert_non_null(strstr(heard_say(&bad, now_us), "a reason: first"));
+        bad.detail = "second";
+        assert_string_equal(heard_say(&bad, now_us + 9 * TIME_S), "");
+        assert_non_null(strstr(heard_say(&bad, now_us + 10 * TIME_S), "a reason: second"));
+        assert_non_null(strstr(heard_say(&fine, now_us + 11 * TIME_S), table[i].end));
+    }
 }
 
 UNIT_TEST(test_records_that_nobody_acks)
 {
-    struct sender_health slow = {.ok = true, .detail = "", .waiting = 7, .waiting_us = 29 * TIME_S};
+    struct sender_health slow = {.ok = true,
+                                 .peer = "the alerter",
+                                 .fault = "",
+                                 .detail = "",
+                                 .waiting = 7,
+                                 .waiting_us = 29 * TIME_S};
 
     assert_string_equal(heard_say(&slow, TIME_MINUTE), "");
     slow.waiting_us = 30 * TIME_S;
@@ -112,7 +155,7 @@ UNIT_TEST(test_a_database_that_is_late)
         notices_is_healthy(&n, reason, sizeof reason)); /* a restart of it takes no longer */
     said = heard_alone(1234, &well, 3 * TIME_S);
     assert_non_null(strstr(said, "1,234 records are in the local journal alone, because the "
-                                 "database has been late or away for 1 second; bring it back"));
+                                 "database has been late or away for 1 second; mend that"));
     assert_false(notices_is_healthy(&n, reason, sizeof reason));
     assert_string_equal(reason, "1,234 records are in the local journal alone, because the "
                                 "database has been late or away for 1 second");
@@ -128,22 +171,41 @@ UNIT_TEST(test_a_database_that_is_late)
 /* One line tells both. */
 UNIT_TEST(test_a_database_that_is_away)
 {
-    const struct sender_health away = {.reason = "no answer from the database",
+    const struct sender_health away = {.state = SENDER_SILENT,
+                                       .peer = "the database",
+                                       .fault = "",
+                                       .reason = "no answer from the database for 1 minute",
                                        .detail = "the server refuses"};
     const char *said;
 
     assert_string_equal(heard_alone(2, &away, TIME_S), "");
     said = heard_alone(2, &away, TIME_MINUTE + TIME_S);
     assert_non_null(strstr(said, "2 records are in the local journal alone"));
-    assert_non_null(strstr(said, "for 1 minute: no answer from the database: the server refuses;"));
+    assert_non_null(strstr(said, "late or away for 1 minute: the server refuses;"));
     assert_null(strstr(said, "no alert is sent"));
     assert_false(notices_is_healthy(&n, reason, sizeof reason));
     assert_null(strstr(reason, "refuses")); /* for the log alone */
 }
 
+UNIT_TEST(test_a_database_that_takes_no_records)
+{
+    const struct sender_health full = {.state = SENDER_BLOCKED,
+                                       .peer = "the database",
+                                       .fault = "the database has no room",
+                                       .reason = "the database has no room, 2 deliveries wait",
+                                       .detail = ""};
+
+    assert_string_equal(heard_alone(2, &full, TIME_S), "");
+    heard_alone(2, &full, TIME_MINUTE + TIME_S);
+    assert_false(notices_is_healthy(&n, reason, sizeof reason));
+    assert_string_equal(reason, "2 records are in the local journal alone, for 1 minute now, "
+                                "because the database has no room");
+}
+
 UNIT_TEST(test_a_database_that_lost_records)
 {
-    const struct sender_health lost = {.ok = true, .detail = "", .taken_back = 1200};
+    const struct sender_health lost = {
+        .ok = true, .peer = "the database", .fault = "", .detail = "", .taken_back = 1200};
 
     assert_string_equal(heard_say(&well, TIME_S), "");
     assert_non_null(strstr(heard_say(&lost, TIME_S), "the database lost 1,200 records"));
@@ -156,6 +218,8 @@ int main(void)
         cmocka_unit_test_setup(test_a_journal_that_cannot_be_written, set_up),
         cmocka_unit_test_setup(test_a_failed_read_answers_no_delivery_503, set_up),
         cmocka_unit_test_setup(test_an_alerter_that_is_away, set_up),
+        cmocka_unit_test_setup(test_each_fault_has_its_end, set_up),
+        cmocka_unit_test_setup(test_a_database_that_takes_no_records, set_up),
         cmocka_unit_test_setup(test_records_that_nobody_acks, set_up),
         cmocka_unit_test_setup(test_a_database_that_is_late, set_up),
         cmocka_unit_test_setup(test_a_database_that_is_away, set_up),

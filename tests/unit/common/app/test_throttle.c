@@ -83,6 +83,19 @@ UNIT_TEST(test_the_end_of_a_fault_is_told_once)
     assert_int_equal(throttle_add(&t, 1, 17), 1); /* at once, and without those before */
 }
 
+UNIT_TEST(test_a_new_reason_is_told_after_ten_seconds)
+{
+    struct throttle t = {0};
+
+    assert_true(throttle_add_reason(&t, "a", 0));
+    assert_false(throttle_add_reason(&t, "b", 10 * TIME_S - 1));
+    assert_true(throttle_add_reason(&t, "b", 10 * TIME_S));
+    assert_false(throttle_add_reason(&t, "b", 69 * TIME_S));
+    assert_true(throttle_add_reason(&t, "b", 70 * TIME_S));
+    assert_true(throttle_is_over(&t, 0, 71 * TIME_S));
+    assert_true(throttle_add_reason(&t, "b", 71 * TIME_S));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -92,6 +105,7 @@ int main(void)
         cmocka_unit_test(test_an_event_brings_along_what_nobody_asked_for),
         cmocka_unit_test(test_a_flush_at_the_end),
         cmocka_unit_test(test_a_clock_that_steps_back_silences_nothing),
+        cmocka_unit_test(test_a_new_reason_is_told_after_ten_seconds),
         cmocka_unit_test(test_the_end_of_a_fault_is_told_once),
     };
 

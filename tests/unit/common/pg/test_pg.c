@@ -372,7 +372,7 @@ UNIT_TEST(each_class_of_errors_has_its_code)
     } classes[] = {
         {"08006", ERR_AWAY}, {"57P01", ERR_AWAY}, {"53300", ERR_AWAY}, {"25006", ERR_AWAY},
         {"40001", ERR_AWAY}, {"40P01", ERR_AWAY}, {"57014", ERR_AWAY}, {"26000", ERR_AWAY},
-        {"58030", ERR_AWAY}, {"55P03", ERR_BUSY}, {"53100", ERR_FULL}, {"42501", ERR_FULL},
+        {"58030", ERR_AWAY}, {"55P03", ERR_BUSY}, {"53100", ERR_FULL}, {"42501", ERR_INPUT},
         {"42P01", ERR_IO},   {"42703", ERR_IO},   {"3F000", ERR_IO},   {"23505", ERR_IO},
         {"22003", ERR_IO},   {"42601", ERR_IO},   {"XX000", ERR_IO},   {"28P01", ERR_INPUT},
     };
@@ -427,14 +427,14 @@ UNIT_TEST(tables_of_a_schema_without_a_right_to_it_are_away)
     database_sql("GRANT ALL ON SCHEMA " SCHEMA " TO drainwatch");
 }
 
-UNIT_TEST(a_revoked_right_to_write_counts_as_full)
+UNIT_TEST(a_revoked_right_to_write_is_named)
 {
     static const struct pg_statement s = {
         "put", "INSERT INTO channels (channel, last_try_us) VALUES ('c', 1)"};
     struct pg *p = open_one();
 
     database_sql("REVOKE INSERT ON " SCHEMA ".channels FROM drainwatch");
-    assert_int_equal(pg_run(p, &s, NULL, PG_DEADLINE_US, NULL, &err), ERR_FULL);
+    assert_int_equal(pg_run(p, &s, NULL, PG_DEADLINE_US, NULL, &err), ERR_INPUT);
     assert_non_null(strstr(err.text, "outgrown its plan"));
     database_sql("GRANT INSERT ON " SCHEMA ".channels TO drainwatch");
     assert_int_equal(pg_run(p, &s, NULL, PG_DEADLINE_US, NULL, &err), 0);
@@ -869,7 +869,7 @@ int main(void)
         cmocka_unit_test(each_class_of_errors_has_its_code),
         cmocka_unit_test(tables_that_are_gone_are_named),
         cmocka_unit_test(tables_of_a_schema_without_a_right_to_it_are_away),
-        cmocka_unit_test(a_revoked_right_to_write_counts_as_full),
+        cmocka_unit_test(a_revoked_right_to_write_is_named),
         cmocka_unit_test(a_locked_row_is_busy_after_a_second),
         cmocka_unit_test(a_backend_that_ends_in_a_statement_is_away),
         cmocka_unit_test(a_backend_that_ends_at_rest_wakes_its_owner),

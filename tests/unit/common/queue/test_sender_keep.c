@@ -88,10 +88,16 @@ static bool is_away(const struct carrier *c)
     return memory.is_away;
 }
 
-static void no_fault(const struct carrier *c, int64_t now_us, char text[CARRIER_FAULT_SIZE])
+static const char *no_fault(const struct carrier *c)
+{
+    (void)c;
+    return "";
+}
+
+static int64_t never_idle(const struct carrier *c, int64_t now_us)
 {
     (void)c, (void)now_us;
-    text[0] = '\0';
+    return 0;
 }
 
 static void close_memory(struct carrier *c)
@@ -110,6 +116,7 @@ static const struct carrier_ops memory_ops = {
     .epoch = epoch,
     .is_away = is_away,
     .fault = no_fault,
+    .idle_us = never_idle,
     .close = close_memory,
 };
 

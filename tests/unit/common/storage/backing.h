@@ -58,12 +58,16 @@ static inline int backing_open(const char *path, bool read_only, struct storage 
     return rc != 0 || read_only ? rc : backing_activate(*out, err);
 }
 
-/* Makes each commit fail, until it is called with false. */
+/* Makes each commit fail as on a full disk, until it is called with false. */
 static inline void backing_fail(bool on)
 {
-    if (backing_is_database())
-        database_sql("%s ON " BACKING_SCHEMA ".lease %s drainwatch",
-                     on ? "REVOKE UPDATE" : "GRANT UPDATE", on ? "FROM" : "TO");
+    if (backing_is_database() && on)
+        database_sql("CREATE OR REPLACE FUNCTION " BACKING_SCHEMA ".fill() RETURNS trigger "
+                     "LANGUAGE plpgsql AS $$ BEGIN RAISE 'full' USING ERRCODE = '53100'; END $$;"
+                     "CREATE TRIGGER fill BEFORE UPDATE ON " BACKING_SCHEMA ".lease "
+                     "FOR EACH ROW EXECUTE FUNCTION " BACKING_SCHEMA ".fill()");
+    else if (backing_is_database())
+        database_sql("DROP TRIGGER fill ON " BACKING_SCHEMA ".lease");
     else
         failing_vfs_plan((struct failing_plan){.nth = on, .for_ever = on});
 }

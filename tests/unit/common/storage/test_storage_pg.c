@@ -996,7 +996,7 @@ UNIT_TEST(a_standby_that_may_not_write_is_none)
 
     database_sql("REVOKE INSERT ON " TABLE("alerters") " FROM drainwatch");
     live_until(&b, STORAGE_AWAY);
-    assert_non_null(strstr(err.text, "may not write"));
+    assert_non_null(strstr(err.text, "lacks a right"));
     live(&b, TIME_S);
     assert_int_equal(b.role, STORAGE_AWAY);
     database_sql("GRANT INSERT ON " TABLE("alerters") " TO drainwatch");
@@ -1005,16 +1005,57 @@ UNIT_TEST(a_standby_that_may_not_write_is_none)
     storage_close(a.s);
 }
 
+/* Nor may it look active in the list of programs. */
+UNIT_TEST(a_holder_that_may_not_beat_is_not_active)
+{
+    struct alerter a = open_active("one");
+
+    live(&a, 6 * TIME_S);
+    database_sql("REVOKE UPDATE ON " TABLE("lease") " FROM drainwatch;"
+                                                    "DELETE FROM " TABLE("alerters"));
+    live_until(&a, STORAGE_AWAY);
+    assert_non_null(strstr(err.text, "lacks a right"));
+    live(&a, 7 * TIME_S);
+    assert_int_equal(a.role, STORAGE_AWAY);
+    assert_string_equal(database_sql("SELECT count(*) FROM " TABLE("alerters")), "0");
+    database_sql("GRANT UPDATE ON " TABLE("lease") " TO drainwatch");
+    live_until(&a, STORAGE_ACTIVE);
+    OK(turn(&a, 1));
+    storage_close(a.s);
+}
+
 UNIT_TEST(a_full_database_keeps_the_turn_out_and_nothing_else)
 {
     struct alerter a = open_active("one");
 
     OK(turn(&a, 1));
-    database_sql("REVOKE INSERT ON " TABLE("stream") " FROM drainwatch");
+    database_sql("CREATE OR REPLACE FUNCTION " TABLE(
+        "fill") "() RETURNS trigger LANGUAGE plpgsql "
+                "AS $$ BEGIN RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END $$;"
+                "CREATE TRIGGER fill BEFORE INSERT ON " TABLE(
+                    "stream") " FOR EACH ROW EXECUTE FUNCTION " TABLE("fill") "()");
     assert_int_equal(turn(&a, 2), ERR_FULL);
     tend(&a, 2 * TIME_S);
     assert_int_equal(a.role, STORAGE_ACTIVE);
+    database_sql("DROP TRIGGER fill ON " TABLE("stream"));
+    OK(turn(&a, 2));
+    assert_stored(2);
+    storage_close(a.s);
+}
+
+/* A right may be granted again, and no history need go for it. */
+UNIT_TEST(a_right_that_is_missing_keeps_the_turn_out_and_nothing_else)
+{
+    struct alerter a = open_active("one");
+
+    OK(turn(&a, 1));
+    database_sql("REVOKE INSERT ON " TABLE("stream") " FROM drainwatch");
+    assert_int_equal(turn(&a, 2), ERR_AWAY);
+    assert_non_null(strstr(err.text, "lacks a right"));
     database_sql("GRANT INSERT ON " TABLE("stream") " TO drainwatch");
+    tend(&a, 2 * TIME_S);
+    assert_int_equal(a.role, STORAGE_ACTIVE);
+    OK(storage_restore(a.s, &err));
     OK(turn(&a, 2));
     assert_stored(2);
     storage_close(a.s);
@@ -1083,7 +1124,7 @@ UNIT_TEST(a_reader_lists_all_alerts_in_pages)
 
 static int note_alerter(void *ctx, const struct storage_alerter *alerter)
 {
-    if (alerter->is_active)
+    if (alerter->has_lease && !alerter->is_gone)
         snprintf(ctx, 64, "%s behind %lld", alerter->name, (long long)alerter->behind);
     return 0;
 }
@@ -1187,6 +1228,8 @@ int main(void)
         TEST(ingests_read_refusals_and_trouble),
         TEST(an_alerter_starts_while_the_database_is_away),
         TEST(a_standby_that_may_not_write_is_none),
+        TEST(a_holder_that_may_not_beat_is_not_active),
+        TEST(a_right_that_is_missing_keeps_the_turn_out_and_nothing_else),
         TEST(a_full_database_keeps_the_turn_out_and_nothing_else),
         TEST(a_schema_that_is_gone_ends_the_alerter),
         TEST(texts_that_are_no_utf8_are_stored_printable),
