@@ -54,7 +54,7 @@ static int serve(struct startup_config *config, int signals)
 {
     struct loop *loop = NULL;
     struct err err;
-    int rc = process_make_folder(config->settings.state_dir, &err);
+    int rc = startup_make_state_dir(&config->settings, &err);
 
     if (rc == 0)
         rc = loop_open(&(struct loop_options){.settings = &config->settings,

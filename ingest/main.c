@@ -15,7 +15,7 @@ static int serve(struct startup_config *config, int signals)
 {
     struct loop *loop = NULL;
     struct err err;
-    int rc = process_make_folder(config->settings.state_dir, &err);
+    int rc = startup_make_state_dir(&config->settings, &err);
     int exit_code;
 
     if (!config->settings.solo)

@@ -151,6 +151,8 @@ static int open_side(struct move *m, struct side *side)
     char aside[512];
     int rc = storage_open(&side->place.options, &side->storage, aside, m->err);
 
+    if (rc == ERR_BUSY)
+        return err_set(m->err, rc, "%s: an alerter uses it (stop all alerters first)", side->file);
     if (rc == 0 && storage_is_shared(side->storage))
         rc = take_lease(m, side->storage);
     return rc != 0 ? rc : storage_restore(side->storage, m->err);

@@ -174,7 +174,8 @@ static int open_storage(const struct settings *settings, const char *program, st
     if (settings->database_url == NULL && access(place.path, F_OK) != 0 && errno == ENOENT)
         return err_set(err, ERR_IO,
                        "%s: there is none: no alerter ever ran with this state folder "
-                       "(DRAINWATCH_STATE_DIR names the folder of the one that is meant)",
+                       "(DRAINWATCH_STATE_DIR names the folder of the one that is meant, "
+                       "DRAINWATCH_DATABASE_URL its database)",
                        place.path);
     return storage_open(&place.options, out, aside, err);
 }

@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -178,13 +177,9 @@ static int print(struct replay *r, const struct engine_outcomes *alerts, struct 
     return rc;
 }
 
-/* The program before the pipe wrote nothing: it printed why, and a message here would hide that. */
-static bool pipe_is_empty(const struct captured *c)
+static bool is_empty(const struct captured *c)
 {
-    struct stat file;
-
-    return c->reader.offset == 0 && c->input.len == 0 && fstat(c->fd, &file) == 0 &&
-           S_ISFIFO(file.st_mode);
+    return c->reader.offset == 0 && c->input.len == 0;
 }
 
 /* Prints how the reading ended and returns the exit code. */
@@ -197,8 +192,11 @@ static int finish(struct replay *r, int rc, struct err *err)
         (void)output_flush(&(struct err){0});
     if (rc == 0)
         return STARTUP_OK;
-    if (!pipe_is_empty(&r->captured))
-        fprintf(stderr, "%s: %s: %s\n", r->program->name, r->captured.name, err->text);
+    fprintf(stderr, "%s: %s: %s\n", r->program->name, r->captured.name,
+            rc == ERR_DAMAGED && is_empty(&r->captured)
+                ? "is empty, so it holds no events (scan and export write nothing if they fail; "
+                  "their own message tells why)"
+                : err->text);
     return rc == ERR_DAMAGED || rc == ERR_VERSION ? STARTUP_DATA : STARTUP_FAILED;
 }
 

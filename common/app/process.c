@@ -187,9 +187,8 @@ static bool find_folder(char path[PATH_MAX], struct stat *found)
 
 static int refuse_folder(const char *path, const char *where, struct err *err)
 {
-    return err_set(err, ERR_INPUT,
-                   "DRAINWATCH_STATE_DIR: \"%s\": %s%s (name a folder that can be written)", path,
-                   where, strerror(errno));
+    return err_set(err, ERR_INPUT, "\"%s\": %s%s (name a folder that can be written)", path, where,
+                   strerror(errno));
 }
 
 /* Another user could put links into the folder, and files would be made at their targets. */
@@ -197,17 +196,15 @@ static int check_private(const char *path, const struct stat *found, bool any_ow
                          struct err *err)
 {
     if (found->st_uid != geteuid() && !any_owner)
-        return err_set(
-            err, ERR_INPUT,
-            "DRAINWATCH_STATE_DIR: \"%s\": belongs to user %u, and this is user %u (start "
-            "as its owner, or name a folder of your own)",
-            path, (unsigned)found->st_uid, (unsigned)geteuid());
+        return err_set(err, ERR_INPUT,
+                       "\"%s\": belongs to user %u, and this is user %u (start "
+                       "as its owner, or name a folder of your own)",
+                       path, (unsigned)found->st_uid, (unsigned)geteuid());
     if ((found->st_mode & (S_IWGRP | S_IWOTH)) != 0)
-        return err_set(
-            err, ERR_INPUT,
-            "DRAINWATCH_STATE_DIR: \"%s\": other users can write to it (chmod go-w it, or "
-            "name a new folder inside it)",
-            path);
+        return err_set(err, ERR_INPUT,
+                       "\"%s\": other users can write to it (chmod go-w it, or "
+                       "name a new folder inside it)",
+                       path);
     return 0;
 }
 

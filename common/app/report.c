@@ -3,6 +3,7 @@
 
 #include "common/base/text.h"
 #include "common/base/time.h"
+#include "common/pg/pg.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -119,17 +120,33 @@ static void warn_of_quotes(const struct rules *rules, struct buf *out)
             first->name, n > 1 ? " and of other rules" : "");
 }
 
+static void describe_state(const struct settings *s, struct buf *out)
+{
+    char host[256];
+
+    if (s->database_url == NULL) {
+        (void)buf_printf(out, "state in %s", s->state_dir);
+        return;
+    }
+    pg_url_host(s->database_url, host, sizeof host);
+    (void)buf_printf(
+        out,
+        "state in PostgreSQL on %s, schema %s (not connected for this check); ingest's "
+        "journal in %s",
+        host, s->schema, s->state_dir);
+}
+
 static void describe(const struct startup_config *config, struct buf *out)
 {
     const struct settings *s = &config->settings;
     const struct rules *rules = config->rules;
 
-    (void)buf_printf(out, "alerting is %s\n%zu %s; Slack token %s; state in %s; queue %s%s%s\n%s: ",
+    (void)buf_printf(out, "alerting is %s\n%zu %s; Slack token %s; ",
                      s->enabled ? "on" : "OFF, so nothing is posted", s->n_secrets,
                      text_plural(s->n_secrets, "secret", "secrets"),
-                     s->slack_token ? "set" : "unset", s->state_dir, settings_queue_text(s),
-                     s->database_url != NULL ? "; database set, schema " : "",
-                     s->database_url != NULL ? s->schema : "", s->rules_path);
+                     s->slack_token ? "set" : "unset");
+    describe_state(s, out);
+    (void)buf_printf(out, "; queue %s\n%s: ", settings_queue_text(s), s->rules_path);
     if (rules->app_names.n == 1)
         (void)buf_printf(out, "app %s, ", rules->app_names.items[0]);
     else

@@ -74,8 +74,16 @@ static int check_state_dir(const char *path, struct buf *faults)
 
     if (process_check_folder(path, &err) == 0)
         return 0;
-    (void)buf_printf(faults, "%s\n", err.text);
+    (void)buf_printf(faults, "DRAINWATCH_STATE_DIR: %s\n", err.text);
     return ERR_INPUT;
+}
+
+int startup_make_state_dir(const struct settings *settings, struct err *err)
+{
+    struct err why;
+    int rc = process_make_folder(settings->state_dir, &why);
+
+    return rc == 0 ? 0 : err_set(err, rc, "DRAINWATCH_STATE_DIR: %s", why.text);
 }
 
 /* From here on no log line shows a secret, also if an error message holds it. */

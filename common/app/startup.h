@@ -57,6 +57,9 @@ int startup_reload_rules(const char *path, struct buf *text, const struct rules 
  * after STARTUP_OK the caller closes the settings. */
 int startup_settings(const struct startup_program *program, struct settings *settings);
 
+/* process_make_folder for the state folder; messages name the setting. */
+int startup_make_state_dir(const struct settings *settings, struct err *err);
+
 /* The alerter's storage as the settings name it: a database, or a file in the state folder. The
  * options borrow from the settings and from the rest of this struct. */
 struct startup_storage {

@@ -33,8 +33,8 @@ int journal_files_refuse_links(const char *path, struct err *err)
             return rc;
         if (lstat(name, &found) == 0 && S_ISLNK(found.st_mode))
             return err_set(err, ERR_INPUT,
-                           "%s: is a symbolic link (remove it; DRAINWATCH_STATE_DIR may name "
-                           "another folder, or a link to one)",
+                           "%s: is a symbolic link (put the file itself there; its folder may be "
+                           "a link)",
                            name);
     }
     return 0;

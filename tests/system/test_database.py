@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from alerting import SHIPPED
-from drainwatch import ALERTER, DRAIN, PATH, h12, token, wait_for
+from drainwatch import ALERTER, DRAIN, INGEST, PATH, h12, token, wait_for
 from postgres import PASSWORD
 
 USAGE = "GRANT USAGE ON SCHEMA"
@@ -45,6 +45,15 @@ def test_a_port_without_postgresql_is_named(site, cluster, web):
     status = one.run(ALERTER, "status")
     assert status.returncode == 1 and words in status.stderr.decode()
     assert alerter.stop() == 0
+
+
+def test_check_tells_where_the_state_lies(site, cluster):
+    settings = {"DRAINWATCH_DATABASE_URL": cluster.url(), "DRAINWATCH_SCHEMA": "night"}
+    for program in (ALERTER, INGEST):
+        said = site(rules=SHIPPED).run(program, "--check", **settings).stdout.decode()
+        assert (f"state in PostgreSQL on 127.0.0.1:{cluster.port}, schema night (not connected for "
+                "this check); ingest's journal in ") in said
+        assert PASSWORD not in said and "drainwatch:hush" not in said
 
 
 def test_the_present_reason_is_told_and_the_end_of_each_fault(site, database, web):

@@ -97,11 +97,30 @@ def test_what_is_in_the_way_is_named(kept, database):
     assert code == 78 and "move its alerter.db away" in said
 
 
+def test_a_folder_that_cannot_be_used_is_named_with_its_remedy(kept, database):
+    """The setting of the state folder has nothing to do with it."""
+    site, state = kept
+    file, link, shared = (site.folder / name for name in ("file", "link", "shared"))
+    file.write_text("")
+    shared.mkdir()
+    shared.chmod(0o777)
+    for folder, why in ((file / "new", "Not a directory (name a folder that can be written)"),
+                        (shared, "other users can write to it (chmod go-w it")):
+        code, said = move(site, state, folder)
+        assert code == 78 and f'"{folder}": ' in said and why in said, said
+        assert "DRAINWATCH_STATE_DIR" not in said
+    link.mkdir(mode=0o700)
+    (link / "alerter.db").symlink_to(state / "alerter.db")
+    code, said = move(site, link, site.folder / "new")
+    assert code == 78 and "is a symbolic link (put the file itself there" in said, said
+    assert "DRAINWATCH_STATE_DIR" not in said
+
+
 def test_a_storage_in_use_is_not_moved(kept, database):
     site, state = kept
     alerter = site.alerter()
     code, said = move(site, state, "database", **database.settings)
-    assert code == 1 and "another process uses this journal" in said
+    assert code == 1 and "alerter.db: an alerter uses it (stop all alerters first)" in said
     alerter.stop()
     alerter = site.alerter(**database.settings)
     code, said = move(site, state, "database", **database.settings)

@@ -193,9 +193,13 @@ def test_another_protobuf_implementation_reads_a_capture(ran, pb):
     assert groups == {("h12", "path", path) for path in ("/a", "/b", "/c")}
 
 
-def test_an_empty_pipe_is_no_capture_and_its_writer_says_why(ran):
+def test_an_empty_input_is_no_capture(ran):
     run = ran.run(ALERTER, "replay", stdin=b"")
-    assert (run.returncode, run.stdout, run.stderr) == (65, b"", b"")
+    assert (run.returncode, run.stdout) == (65, b"")
+    assert b"standard input: is empty, so it holds no events (scan and export" in run.stderr
+    (ran.folder / "empty").write_bytes(b"")
+    run = ran.run(ALERTER, "replay", ran.folder / "empty")
+    assert run.returncode == 65 and b"empty: is empty, so it holds no events" in run.stderr
 
 
 @pytest.mark.parametrize("cut", [10, -1, -40])
