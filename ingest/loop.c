@@ -306,7 +306,10 @@ static void say_end(const struct sibling *s, uint64_t left)
 static void say_goodbye(struct loop *l)
 {
     uint64_t left = spool_waiting(&l->spool);
+    struct err err;
 
+    if (carries_by_database(l)) /* the next start then knows which records still wait */
+        (void)spool_record(&l->spool, NULL, clock_boot_us(), &err);
     notices_flush(&l->notices, clock_boot_us());
     spool_goodbye(&l->spool);
     say_end(&l->sibling, left);

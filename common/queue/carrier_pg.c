@@ -21,6 +21,7 @@ struct carrier_pg {
     int64_t alerter_us; /* of the last sign that an alerter is active, or of the connection */
     bool has_ack;
     int64_t acked; /* the database has all up to here */
+    int64_t told;  /* records that wait, as the database was told last */
     bool says_goodbye;
 };
 
@@ -100,6 +101,7 @@ static void begin(struct carrier_pg *c, enum pg_job_kind kind, int64_t now_us)
     c->job = (struct pg_job){.kind = kind, .waiting = (int64_t)c->base.waiting};
     memcpy(c->job.sender, c->base.sender, sizeof c->job.sender);
     c->is_running = pg_jobs_begin(c->jobs, &c->job) == 0;
+    c->told = c->job.waiting;
     if (!c->is_running)
         plan_retry(c, now_us);
 }
@@ -121,7 +123,7 @@ static void tend(struct carrier *base, int64_t now_us)
         return;
     if (!c->is_up)
         begin(c, PG_JOB_CONNECT, now_us);
-    else if (now_us >= c->ping_us)
+    else if (now_us >= c->ping_us || (c->told > 0 && base->waiting == 0))
         begin(c, PG_JOB_REGISTER, now_us);
 }
 

@@ -63,6 +63,10 @@ struct sender {
     int64_t old; /* acked ones up to here need not be kept */
     int64_t trimmed;
     int64_t trimming;       /* by the open transaction; 0: nothing */
+    int64_t advance_us;     /* when `acked` last rose */
+    int64_t noted;          /* `acked` as the journal tells it to the next start */
+    int64_t noting;         /* by the open transaction; -1: nothing */
+    bool cannot_note;       /* until the next ack */
     uint64_t oldest;        /* the sequence after `acked` */
     uint64_t sent_sequence; /* of `sent`; meaningless while nothing is in flight */
     struct flight flights[SENDER_FLIGHT_PUSHES]; /* the oldest first */
@@ -356,6 +360,8 @@ static int advance(struct sender *s, int64_t position, int64_t now_us, struct er
         return rc;
     s->oldest = oldest;
     s->acked = position;
+    s->advance_us = now_us;
+    s->cannot_note = false;
     age_kept(s, now_us);
     if (s->sent < position)
         s->sent = position;
@@ -434,6 +440,24 @@ static int random_bytes(void *out, size_t n, struct err *err)
  * sender with a new id could not hand over the records of the old one. */
 #define NAME_OF_ID "courier.sender"
 #define NAME_OF_STARTS "courier.starts"
+#define NAME_OF_ACKED "courier.acked"
+
+static int note_acked(struct sender *s, int64_t position, struct err *err)
+{
+    s->noting = position;
+    return journal_put(s->journal, NAME_OF_ACKED, &position, sizeof position, err);
+}
+
+/* Acked records that are kept do not wait, also after a restart. */
+static bool has_to_note(const struct sender *s)
+{
+    return s->carrier->may_lose && s->noted != s->acked;
+}
+
+static bool note_is_due(const struct sender *s)
+{
+    return has_to_note(s) && !s->cannot_note;
+}
 
 /* Reads the sender's id and counts this start. */
 static int count_start(struct sender *s, struct err *err)
@@ -450,6 +474,10 @@ static int count_start(struct sender *s, struct err *err)
     s->starts++;
     if (rc == 0)
         rc = journal_put(s->journal, NAME_OF_STARTS, &s->starts, sizeof s->starts, err);
+    if (rc == 0 && s->carrier->may_lose)
+        rc = journal_get(s->journal, NAME_OF_ACKED, &s->noted, sizeof s->noted, &found, err);
+    if (rc == 0 && s->carrier->may_lose) /* later notes need no more room in the file */
+        rc = note_acked(s, s->noted, err);
     return rc;
 }
 
@@ -476,7 +504,11 @@ static int find_place(struct sender *s, struct err *err)
     s->last = journal_last(s->journal);
     s->start_position = s->last + 1;
     s->acked = first == 0 ? s->last : first - 1;
-    s->trimmed = s->old = s->kept = s->sent = s->sent_ever = s->acked;
+    s->trimmed = s->old = s->kept = s->acked;
+    if (s->noted > s->acked && s->noted <= s->last)
+        s->acked = s->noted;
+    s->sent = s->sent_ever = s->acked;
+    s->noting = -1;
     s->mark = s->last;
     return sequence_at(s, s->acked + 1, &s->oldest, err);
 }
@@ -563,8 +595,9 @@ int sender_trim(struct sender *s, struct err *err)
 
     if (s->carrier->may_lose && journal_is_larger(s->journal, s->keep_bytes))
         halve_kept(s);
-    if (s->old == s->trimmed)
-        return 0;
+    rc = has_to_note(s) ? note_acked(s, s->acked, err) : 0;
+    if (rc != 0 || s->old == s->trimmed)
+        return rc;
     /* Kept ones may be very many. */
     to = s->carrier->may_lose && s->old - s->trimmed > TRIM_RECORDS ? s->trimmed + TRIM_RECORDS
                                                                     : s->old;
@@ -577,7 +610,8 @@ int sender_trim(struct sender *s, struct err *err)
 bool sender_trim_due(const struct sender *s, int64_t now_us)
 {
     return s->old - s->trimmed >= TRIM_RECORDS ||
-           (s->old > s->trimmed && now_us - s->acked_us >= SENDER_TRIM_US);
+           (s->old > s->trimmed && now_us - s->acked_us >= SENDER_TRIM_US) ||
+           (note_is_due(s) && now_us - s->advance_us >= SENDER_TRIM_US);
 }
 
 int sender_push(struct sender *s, int64_t now_us, struct err *err)
@@ -590,6 +624,9 @@ int sender_push(struct sender *s, int64_t now_us, struct err *err)
     if (s->trimming != 0)
         s->trimmed = s->trimming;
     s->trimming = 0;
+    if (s->noting >= 0)
+        s->noted = s->noting;
+    s->noting = -1;
     if (s->turn.n > 0 && s->turn.position == s->sent + 1)
         (void)send_batch(s, &s->turn, now_us);
     clear_batch(&s->turn);
@@ -600,6 +637,8 @@ void sender_rollback(struct sender *s)
 {
     clear_batch(&s->turn);
     s->trimming = 0;
+    s->cannot_note = s->noting >= 0;
+    s->noting = -1;
 }
 
 int sender_receive(struct sender *s, int64_t now_us, struct err *err)
@@ -718,9 +757,11 @@ int64_t sender_wake_us(const struct sender *s)
     int64_t ping_us = s->writable ? s->sent_us + SENDER_PING_US : INT64_MAX;
     int64_t wake_us = s->n_flights > 0 ? s->resend_us : ping_us;
     int64_t trim_us = s->old > s->trimmed ? s->acked_us + SENDER_TRIM_US : INT64_MAX;
+    int64_t note_us = note_is_due(s) ? s->advance_us + SENDER_TRIM_US : INT64_MAX;
     int64_t carrier_us = s->carrier->ops->wake_us(s->carrier);
 
     wake_us = wake_us < trim_us ? wake_us : trim_us;
+    wake_us = wake_us < note_us ? wake_us : note_us;
     return wake_us < carrier_us ? wake_us : carrier_us;
 }
 

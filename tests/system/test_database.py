@@ -2,6 +2,7 @@
 
 import socketserver
 import threading
+import time
 
 import pytest
 
@@ -54,6 +55,27 @@ def test_check_tells_where_the_state_lies(site, cluster):
         assert (f"state in PostgreSQL on 127.0.0.1:{cluster.port}, schema night (not connected for "
                 "this check); ingest's journal in ") in said
         assert PASSWORD not in said and "drainwatch:hush" not in said
+
+
+def test_a_restart_counts_only_the_records_that_wait(site, database):
+    """Ingest keeps records for ten minutes after the database took them."""
+    one = site(rules=SHIPPED, **database.settings)
+    ingest = one.ingest()
+    wait_for(lambda: kept(one) == "database", "a delivery in the database")
+    for _ in range(20):
+        kept(one)
+    time.sleep(0.5)
+    ingest.kill()
+    database.proxy.refuse()
+    ingest = one.ingest()
+    assert kept(one) == "disk"
+    ingest.wait_said("1 record is in the local journal alone")
+    assert one.health()[1].startswith("1 record is in the local journal alone")
+    assert ingest.stop() == 0
+    assert ingest.said("1 record was not handed over")
+    database.proxy.go_on()
+    one.ingest().wait_said("listening")
+    wait_for(lambda: database.sql("SELECT waiting FROM ingests") == [["0"]], "the count", timeout=3)
 
 
 def test_the_present_reason_is_told_and_the_end_of_each_fault(site, database, web):

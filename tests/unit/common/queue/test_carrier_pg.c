@@ -337,6 +337,23 @@ UNIT_TEST(a_registration_that_fails_is_tried_again)
     assert_int_equal(w->c->ops->wake_us(w->c), w->now_us + CARRIER_PG_PING_US);
 }
 
+UNIT_TEST(it_tells_at_once_that_nothing_waits_any_more)
+{
+    struct world *w = *state;
+
+    w->c->waiting = 7;
+    connect_carrier(w);
+    tend_after(w, 0);
+    assert_false(jobs.runs);
+    w->c->waiting = 0;
+    tend_after(w, 0);
+    assert_int_equal(jobs.job.kind, PG_JOB_REGISTER);
+    assert_int_equal(jobs.job.waiting, 0);
+    succeed(w, alive(w, 0));
+    tend_after(w, 0);
+    assert_false(jobs.runs);
+}
+
 UNIT_TEST(it_says_why_the_database_is_of_no_use)
 {
     static const struct {
@@ -455,6 +472,7 @@ int main(void)
         TEST(it_connects_again_ever_more_slowly),
         TEST(a_push_that_fails_on_an_open_connection_is_sent_again_later),
         TEST(a_registration_that_fails_is_tried_again),
+        TEST(it_tells_at_once_that_nothing_waits_any_more),
         TEST(it_says_why_the_database_is_of_no_use),
         TEST(it_says_that_no_alerter_is_active),
         TEST(it_sends_nothing_while_the_inbox_is_full),

@@ -374,6 +374,31 @@ UNIT_TEST(a_start_asks_before_it_sends_what_was_kept)
     assert_int_equal(sender_waiting(w->sender), 0);
 }
 
+UNIT_TEST(what_was_acked_does_not_wait_after_a_restart)
+{
+    struct world *w = *state;
+
+    deliver(w, 100);
+    turn_after(w, TIME_MS);
+    turn_after(w, SENDER_TRIM_US);
+    assert_false(sender_trim_due(w->sender, w->now_us + TIME_S));
+    stop(w);
+    memory.is_away = true;
+    start(w);
+    assert_int_equal(sender_waiting(w->sender), 0);
+    deliver(w, 2);
+    turn_after(w, TIME_S);
+    assert_int_equal(sender_waiting(w->sender), 2);
+    assert_int_equal(journal_first(w->journal), 1);
+    memory.is_away = false;
+    memory.n_sent = 0;
+    lose(w, sequence(40));
+    turn_after(w, 0);
+    turn_after(w, 0);
+    assert_int_equal(memory.n_sent, 60 + 2);
+    assert_int_equal(sender_waiting(w->sender), 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 /* ---- another way than the carrier ---- */
@@ -484,6 +509,7 @@ int main(void)
         TEST(a_lost_record_is_not_safe),
         TEST(a_journal_that_grows_keeps_less),
         TEST(what_is_kept_makes_room_for_what_waits),
+        TEST(what_was_acked_does_not_wait_after_a_restart),
         TEST(a_start_asks_before_it_sends_what_was_kept),
         TEST(another_way_takes_all_while_the_peer_is_away),
         TEST(the_peer_goes_on_behind_another_way),
