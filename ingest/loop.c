@@ -379,6 +379,7 @@ static int open_server(struct loop *l, struct err *err)
         &(struct server_options){.port = l->settings->port,
                                  .address = l->settings->bind_address,
                                  .deliveries = {.max_body_bytes = l->settings->max_body_bytes,
+                                                .clock_us = clock_boot_us,
                                                 .auth = l->auth,
                                                 .off_reason = off_reason(l->settings),
                                                 .book = l->book,

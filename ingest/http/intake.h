@@ -16,7 +16,9 @@
 enum {
     INTAKE_MEMORY_LEAST = 64 << 20, /* of all bodies, */
     INTAKE_BODIES_LEAST = 8,        /* and at least of so many largest ones */
-    INTAKE_TURN_BYTES = 128 << 10,  /* inflated in one turn */
+    /* Inflated in one turn: with 128 KiB an honest delivery waits half as long again beside bombs.
+     */
+    INTAKE_TURN_BYTES = 32 << 10,
     INTAKE_DRAIN_US = 2000, /* of one turn, for one drain; 64 deliveries of 10 KB take 1,500 */
     INTAKE_TAKEN_US = 4000, /* for all drains; each drain may push once in any case */
     INTAKE_RESUMED = 8,     /* bodies of a drain that go on in a turn, after a wait */

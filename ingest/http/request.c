@@ -1,7 +1,6 @@
 /* One delivery over HTTP: who may deliver, its body, its answer; called by server and routes. */
 #include "ingest/http/request.h"
 
-#include "common/app/clock.h"
 #include "common/base/hash.h"
 #include "ingest/http/body.h"
 #include "ingest/http/intake.h"
@@ -91,7 +90,7 @@ struct requests *requests_new(const struct requests_options *options, struct ref
         return NULL;
     rs->options = *options;
     rs->refusals = refusals;
-    intake_init(&rs->intake, options->max_body_bytes, clock_boot_us);
+    intake_init(&rs->intake, options->max_body_bytes, options->clock_us);
     rulebook_hold(rs->options.book);
     return rs;
 }

@@ -26,7 +26,8 @@ enum request_kept {
 
 struct requests_options {
     int64_t max_body_bytes;
-    struct auth *auth; /* borrowed; NULL: deliveries are answered 501 with `off_reason` */
+    int64_t (*clock_us)(void); /* clock_boot_us, for the bounds of a turn */
+    struct auth *auth;         /* borrowed; NULL: deliveries are answered 501 with `off_reason` */
     const char *off_reason;
     struct rulebook *book; /* held */
     /* Called for each delivery that is answered 204, unless all its lines are our own. `frame` is a

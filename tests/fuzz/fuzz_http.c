@@ -5,6 +5,7 @@
  * The first bytes choose a form, because a head with right credentials cannot be guessed. */
 #include "tests/fuzz/book.h"
 
+#include "common/app/clock.h"
 #include "ingest/http/server.h"
 #include "ingest/input/input.h"
 
@@ -76,6 +77,7 @@ static void open_server(void)
     struct err err;
 
     options.deliveries.max_body_bytes = 32 << 10;
+    options.deliveries.clock_us = clock_boot_us;
     options.deliveries.auth = auth_new();
     options.deliveries.book = book_new();
     options.deliveries.on_receipt = on_receipt;

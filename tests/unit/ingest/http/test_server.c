@@ -84,6 +84,14 @@ static uint16_t free_port(void)
     return ntohs(address.sin_port);
 }
 
+/* Each piece of a body takes 100 us. */
+static int64_t clock_us(void)
+{
+    static int64_t now_us;
+
+    return now_us += 100;
+}
+
 static int open_server(void **state, bool has_database)
 {
     static struct fixture f;
@@ -95,6 +103,7 @@ static int open_server(void **state, bool has_database)
     assert_int_equal(
         server_open(&(struct server_options){.port = f.port,
                                              .deliveries = {.max_body_bytes = 1 << 20,
+                                                            .clock_us = clock_us,
                                                             .auth = f.auth,
                                                             .book = f.book,
                                                             .on_receipt = on_receipt,
