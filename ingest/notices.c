@@ -152,9 +152,9 @@ static void say_taken_back(struct notices *n, uint64_t taken_back)
 
     if (taken_back > n->taken_back) {
         text_format_count(taken_back - n->taken_back, count);
-        log_warning("the database lost %s records that it had taken, as a failover can: the ones "
+        log_warning("the database lost %s %s that it had taken, as a failover can: the ones "
                     "that are still here are sent again",
-                    count);
+                    count, text_plural(taken_back - n->taken_back, "record", "records"));
     }
     n->taken_back = taken_back;
 }

@@ -7,6 +7,12 @@
 int carrier_open(const struct queue_options *queue, const struct pg_jobs_options *database,
                  int64_t now_us, struct carrier **out, struct err *err)
 {
-    return queue->endpoint != NULL ? carrier_queue_open(queue, now_us, out, err)
-                                   : carrier_pg_open(database, out, err);
+    int rc;
+
+    if (queue->endpoint == NULL)
+        return carrier_pg_open(database, out, err);
+    rc = carrier_queue_open(queue, now_us, out, err);
+    if (rc == 0) /* the alerter keeps its records there */
+        (*out)->may_lose = database->url != NULL;
+    return rc;
 }

@@ -24,7 +24,7 @@ class Workers:
         self.active = self.site.alerter()
         self.standby = self.start("second")
         self.standby.wait_said("standing by: ")
-        self.site.ingest()
+        self.ingest = self.site.ingest()
         self.site.wait_healthy()
 
     def start(self, name, **settings):
@@ -184,6 +184,30 @@ def test_only_the_active_alerter_binds_the_queue(site, slack, database):
     third.wait_said("which stopped", timeout=40)
     workers.post(1)
     workers.wait_counted(5)
+
+
+def test_commits_that_the_database_loses_come_again_over_the_queue(site, slack, database):
+    tables = ("lease", "senders", "stream", "part", "outbox", "channels")
+    workers = Workers(site, slack, database,
+                      DRAINWATCH_QUEUE=f"ipc://{site('queue').folder}/queue.sock")
+    assert workers.standby.stop() == 0
+    workers.post(1)
+    workers.wait_counted(1)
+    database.sql("; ".join(f"CREATE TABLE copy_{name} AS TABLE {name}" for name in tables))
+    workers.post(1)
+    workers.post(1)
+    workers.wait_counted(3)
+    database.proxy.refuse()
+    database.proxy.cut()
+    workers.active.wait_said("the database is away")
+    database.sql("BEGIN; " + "; ".join(f"DELETE FROM {name}; INSERT INTO {name} TABLE copy_{name}"
+                                       for name in tables) + "; COMMIT")
+    database.proxy.go_on()
+    workers.active.wait_said("the database lost what it had stored last")
+    workers.ingest.wait_said("the database lost 2 records that it had taken")
+    workers.post(1)
+    workers.wait_counted(4)
+    assert ", 4 in 5 minutes" in workers.wait_messages(1)[0].text
 
 
 def test_rules_of_a_standby_come_into_force_with_its_term(workers):

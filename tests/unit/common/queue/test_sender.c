@@ -623,6 +623,34 @@ UNIT_TEST(test_alerter_killed_mid_stream)
     assert_int_equal(count_holes(&w->store.committed), 0);
 }
 
+/* As after a failover of its database: it acks fewer records than before. */
+UNIT_TEST(test_alerter_whose_database_lost_commits)
+{
+    struct world *w = *state;
+    struct rows *left = malloc(sizeof *left);
+
+    assert_non_null(left);
+    start_alerter(w);
+    start_ingest(w);
+    w->sender->carrier->may_lose = true;
+    w->sender->keep_bytes = 1 << 20;
+    deliver(w, 300);
+    UNTIL(w, sender_waiting(w->sender) == 0);
+    copy_rows(left, &w->store.committed);
+    deliver(w, 200);
+    UNTIL(w, sender_waiting(w->sender) == 0);
+    copy_rows(&w->store.committed, left);
+    copy_rows(&w->store.now, left);
+    receiver_forget(w->receiver);
+    w->skipped_us += SENDER_PING_US;
+    UNTIL(w, w->sender->taken_back == 200 && sender_waiting(w->sender) == 0);
+    deliver(w, 1);
+    UNTIL(w, sender_waiting(w->sender) == 0);
+    assert_int_equal(w->store.committed.n, 501);
+    assert_int_equal(count_holes(&w->store.committed), 0);
+    free(left);
+}
+
 /* The alerter commits and its ack gets lost: after a second it is asked again. */
 UNIT_TEST(test_lost_ack)
 {
@@ -1319,6 +1347,7 @@ int main(void)
         TEST(test_names_of_stored_values),
         TEST(test_start_without_the_last_acks),
         TEST(test_alerter_killed_mid_stream),
+        TEST(test_alerter_whose_database_lost_commits),
         TEST(test_lost_ack),
         TEST(test_resend_times),
         TEST(test_holes),
