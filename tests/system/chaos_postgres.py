@@ -10,11 +10,12 @@ was decided once and is on Slack, and a replay of the recorded stream decides th
 
     python3 tests/system/chaos_postgres.py --seconds 120
 
-takes the programs from DRAINWATCH_BIN (build/bin if unset), prints the figures as one JSON object,
+(with --pool through PgBouncer) takes the programs from DRAINWATCH_BIN (build/bin if unset), prints the figures as one JSON object,
 and exits 0 if every check passed.
 """
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -25,6 +26,7 @@ import time
 
 from chaos import NEAR_S, RULES, Chaos, Life, report
 from drainwatch import wait_for
+from pgbouncer import Bouncer
 from postgres import Cluster
 from proxy import Proxy
 
@@ -59,8 +61,10 @@ class Dyno(Life):
 
 
 class PostgresChaos(Chaos):
-    def __init__(self, folder, cluster, seed=7, seconds=20):
+    def __init__(self, folder, cluster, seed=7, seconds=20, pool=None):
+        """`pool`: the programs connect through this Bouncer, which is killed now and then, too."""
         self.cluster = cluster
+        self.pool = pool
         self.schema = f"chaos_{os.getpid()}_{seed}"
         super().__init__(folder, seed, seconds)
         self.result["queue"] = DATABASE
@@ -76,7 +80,7 @@ class PostgresChaos(Chaos):
         self.lives = [*self.ingests, *self.alerters]
 
     def _dyno(self, kind, n, start, ready, **settings):
-        proxy = Proxy(("127.0.0.1", self.cluster.port))
+        proxy = Proxy(("127.0.0.1", (self.pool or self.cluster).port))
         folder = self.folder / f"{kind}-{n}"
         url = self.cluster.url(port=proxy.port)
         return Dyno(f"{kind} {n}",
@@ -97,6 +101,8 @@ class PostgresChaos(Chaos):
         acts = {self._kill: 8, self._kill_several: 3, self._freeze_one: 2, self._end_backend: 4,
                 self._kill_backend: 1, self._crash_server: 1, self._cut: 4, self._stall: 3,
                 self._swallow: 4, self._slow_down: 1}
+        if self.pool:
+            acts[self._kill_pool] = 4
         while time.monotonic() < until and not self.faults:
             time.sleep(self.rng.uniform(0, 0.5))
             self._upset_slack(until)
@@ -148,6 +154,11 @@ class PostgresChaos(Chaos):
         time.sleep(self.rng.uniform(0, 1))
         self.cluster.start()
         self._wait_server()
+
+    def _kill_pool(self):
+        self.pool.kill()
+        time.sleep(self.rng.uniform(0, 1))
+        self.pool.start()
 
     def _wait_server(self):
         def works():
@@ -229,9 +240,13 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=120, help="of chaos; the end takes longer")
+    parser.add_argument("--pool", action="store_true", help="through PgBouncer")
     args = parser.parse_args()
-    with Cluster(fsync=True) as cluster, tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        return report(PostgresChaos(folder, cluster, args.seed, args.seconds))
+    with contextlib.ExitStack() as stack:
+        cluster = stack.enter_context(Cluster(fsync=True))
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-"))
+        pool = stack.enter_context(Bouncer(cluster, size=4)) if args.pool else None
+        return report(PostgresChaos(folder, cluster, args.seed, args.seconds, pool))
 
 
 if __name__ == "__main__":

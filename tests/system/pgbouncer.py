@@ -40,7 +40,8 @@ class Bouncer:
         self.folder.mkdir()
         settings = {"listen_addr": "127.0.0.1", "listen_port": self.port, "unix_socket_dir": "",
                     "auth_type": "any", "logfile": self.folder / "log", "pool_mode": mode,
-                    "default_pool_size": size, "max_client_conn": 200, **settings}
+                    "default_pool_size": size, "max_client_conn": 200, "server_login_retry": 1,
+                    **settings}
         lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
         (self.folder / "ini").write_text(
             f"[databases]\n{DATABASE} = host={cluster.folder} port={cluster.port} dbname={DATABASE} "
