@@ -101,6 +101,7 @@ static const struct refusal by_state[] = {
      "the connection pool there cannot reach the database, has no connection to spare, or does not "
      "allow the options in DRAINWATCH_DATABASE_URL"},
     {"53300", ERR_AWAY, "all of its connections are in use (on Heroku see: heroku pg:ps)"},
+    {"53100", ERR_AWAY, "its disk is full: free some space on it"},
     {"57P03", ERR_AWAY, "it is starting, stopping or recovering"},
     {"57", ERR_AWAY, "it is stopping"},
     {"", ERR_AWAY, "it refuses the connection"},
