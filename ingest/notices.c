@@ -152,8 +152,8 @@ static void say_taken_back(struct notices *n, uint64_t taken_back)
 
     if (taken_back > n->taken_back) {
         text_format_count(taken_back - n->taken_back, count);
-        log_warning("the database lost %s %s that it had taken, as a failover can: the ones "
-                    "that are still here are sent again",
+        log_warning("the database lost %s %s that it had taken, as a failover can: the ones that "
+                    "are still here are sent again",
                     count, text_plural(taken_back - n->taken_back, "record", "records"));
     }
     n->taken_back = taken_back;
@@ -207,9 +207,10 @@ static void say_well(const struct notices *n, const char *peer)
 /* Another fault, or another cause of one, is news. */
 static bool is_news(struct notices *n, const struct sender_health *health, int64_t now_us)
 {
-    char reason[sizeof(struct err) + 8];
+    char reason[sizeof(struct err) + 8] = "";
 
-    snprintf(reason, sizeof reason, "%d %s", (int)health->state, health->detail);
+    if (health->detail[0] != '\0' || health->state != n->away_state)
+        snprintf(reason, sizeof reason, "%d %s", (int)health->state, health->detail);
     if (!throttle_add_reason(&n->alerter_away, reason, now_us))
         return false;
     n->away_state = health->state;

@@ -217,8 +217,8 @@ static int print_peers(const struct programs *p, struct err *err)
     format_bytes(p->sizes.inbox_bytes, inbox);
     printf("alerter: %s\n", p->alerter_runs ? "running" : "NONE is active");
     rc = print_list(&p->alerters, print_alerter, err);
-    printf("queue: ingest is %s; %" PRId64 " %s in the database (%s)\n",
-           p->ingest_runs ? "running" : "not running", p->sizes.inbox_rows,
+    printf("queue: %s; %" PRId64 " %s in the database (%s)\n",
+           p->ingest_runs ? "ingest is running" : "NO ingest is heard", p->sizes.inbox_rows,
            text_plural((uint64_t)p->sizes.inbox_rows, "message waits", "messages wait"), inbox);
     if (rc == 0)
         rc = print_list(&p->ingests, print_ingest, err);

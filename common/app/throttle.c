@@ -38,7 +38,7 @@ bool throttle_add_reason(struct throttle *t, const char *reason, int64_t now_us)
 {
     const uint64_t hash = hash_quick(hash_seed(), reason, strlen(reason));
 
-    if (hash != t->reason && now_us - t->begin_us >= NEW_REASON_US)
+    if (reason[0] != '\0' && hash != t->reason && now_us - t->begin_us >= NEW_REASON_US)
         t->is_running = false;
     if (throttle_add(t, 1, now_us) == 0)
         return false;

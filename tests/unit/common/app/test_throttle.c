@@ -91,6 +91,7 @@ UNIT_TEST(test_a_new_reason_is_told_after_ten_seconds)
     assert_false(throttle_add_reason(&t, "b", 10 * TIME_S - 1));
     assert_true(throttle_add_reason(&t, "b", 10 * TIME_S));
     assert_false(throttle_add_reason(&t, "b", 69 * TIME_S));
+    assert_false(throttle_add_reason(&t, "", 69 * TIME_S));
     assert_true(throttle_add_reason(&t, "b", 70 * TIME_S));
     assert_true(throttle_is_over(&t, 0, 71 * TIME_S));
     assert_true(throttle_add_reason(&t, "b", 71 * TIME_S));
