@@ -199,7 +199,7 @@ def test_commits_that_the_database_loses_come_again_over_the_queue(site, slack, 
     workers.wait_counted(3)
     database.proxy.refuse()
     database.proxy.cut()
-    workers.active.wait_said("the database is away")
+    workers.active.wait_said("the database cannot be used")
     database.sql("BEGIN; " + "; ".join(f"DELETE FROM {name}; INSERT INTO {name} TABLE copy_{name}"
                                        for name in tables) + "; COMMIT")
     database.proxy.go_on()
