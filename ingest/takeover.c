@@ -15,7 +15,7 @@ void takeover_init(struct takeover *t, const struct settings *settings)
 
 static void close_jobs(struct takeover *t)
 {
-    pg_jobs_close(t->jobs, false);
+    pg_jobs_close(t->jobs, false, 0);
     t->jobs = NULL;
     t->is_up = t->is_running = t->has_known = false;
 }

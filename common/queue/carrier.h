@@ -51,7 +51,7 @@ struct carrier {
     bool may_lose;
     bool is_pooled;  /* a connection pool lies between, which makes everything slower */
     struct err last; /* the last error, for the log alone; "" if all is well */
-    /* The sender keeps these two up to date before each `tend`. */
+    /* The sender keeps these two up to date before each `tend` and each goodbye. */
     uint8_t sender[WIRE_SENDER_BYTES];
     uint64_t waiting; /* records without an ack */
 };

@@ -238,7 +238,7 @@ static int64_t idle_us(const struct carrier *base, int64_t now_us)
 
 static void close_carrier(struct carrier *base)
 {
-    pg_jobs_close(of(base)->jobs, of(base)->says_goodbye);
+    pg_jobs_close(of(base)->jobs, of(base)->says_goodbye, (int64_t)base->waiting);
     free(base);
 }
 

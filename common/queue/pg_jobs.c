@@ -30,6 +30,7 @@ struct pg_jobs {
     enum state state;
     bool stops;
     bool says_goodbye;
+    int64_t left; /* records without an ack, for the goodbye */
     int done_fd;
     struct pg_job job; /* this and the rest belong to the thread while a job is BEGUN */
     struct buf body;
@@ -70,7 +71,7 @@ static const struct pg_statement push = {
 static const struct pg_statement vacuum = {"vacuum", "VACUUM (SKIP_LOCKED, TRUNCATE false) inbox"};
 
 static const struct pg_statement goodbye = {
-    "goodbye", "UPDATE ingests SET goodbye = true, seen = now(), waiting = 0 WHERE sender = $1"};
+    "goodbye", "UPDATE ingests SET goodbye = true, seen = now(), waiting = $2 WHERE sender = $1"};
 
 static int run_register(struct pg_jobs *j)
 {
@@ -147,6 +148,7 @@ static int run_goodbye(struct pg_jobs *j)
 {
     pg_args_clear(j->args);
     pg_put_bytes(j->args, j->job.sender, sizeof j->job.sender);
+    pg_put_i64(j->args, j->job.waiting);
     return pg_run(j->pg, &goodbye, j->args, PG_DEADLINE_US, NULL, &j->outcome.err);
 }
 
@@ -220,6 +222,7 @@ static void *run_jobs(void *ctx)
         signal_done(j);
     }
     says_goodbye = j->says_goodbye;
+    j->job.waiting = j->left;
     pthread_mutex_unlock(&j->lock);
     if (says_goodbye && j->pg != NULL && pg_is_open(j->pg))
         (void)run_goodbye(j);
@@ -270,7 +273,7 @@ int pg_jobs_open(const struct pg_jobs_options *options, struct pg_jobs **out, st
     return 0;
 }
 
-void pg_jobs_close(struct pg_jobs *j, bool says_goodbye)
+void pg_jobs_close(struct pg_jobs *j, bool says_goodbye, int64_t left)
 {
     struct timespec until;
 
@@ -279,6 +282,7 @@ void pg_jobs_close(struct pg_jobs *j, bool says_goodbye)
     pthread_mutex_lock(&j->lock);
     j->stops = true;
     j->says_goodbye = says_goodbye;
+    j->left = left;
     pthread_cond_signal(&j->changed);
     pthread_mutex_unlock(&j->lock);
     clock_gettime(CLOCK_MONOTONIC, &until);

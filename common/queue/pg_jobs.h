@@ -33,7 +33,7 @@ enum pg_job_kind {
 struct pg_job {
     enum pg_job_kind kind;
     uint8_t sender[WIRE_SENDER_BYTES];
-    int64_t waiting; /* of CONNECT and REGISTER: records that have no ack */
+    int64_t waiting; /* records that have no ack; not of a PUSH */
     /* The rest is a PUSH's. The body is a packed push; it is copied. */
     int64_t first, last, oldest;
     int64_t acked; /* nothing is stored if the database has less than this any more */
@@ -60,9 +60,9 @@ struct pg_outcome {
 /* Starts the thread, which does nothing yet. Returns 0, ERR_IO or ERR_NOMEM. */
 int pg_jobs_open(const struct pg_jobs_options *options, struct pg_jobs **out, struct err *err);
 /* Waits up to PG_JOBS_CLOSE_MS until the job that runs is done and, with `says_goodbye`, until the
- * database knows that the last job's sender ended. A thread that hangs for longer ends by itself.
- */
-void pg_jobs_close(struct pg_jobs *j, bool says_goodbye); /* NULL is fine */
+ * database knows that the last job's sender ended, with `left` records that have no ack. A thread
+ * that hangs for longer ends by itself. NULL is fine. */
+void pg_jobs_close(struct pg_jobs *j, bool says_goodbye, int64_t left);
 
 int pg_jobs_fd(const struct pg_jobs *j); /* readable: an outcome is there */
 /* Only while no job runs and no outcome waits. Returns 0, or ERR_FULL or ERR_NOMEM for the body. */

@@ -688,6 +688,7 @@ int sender_timer(struct sender *s, int64_t now_us, struct err *err)
 
 void sender_goodbye(struct sender *s)
 {
+    s->carrier->waiting = sender_waiting(s);
     s->said_goodbye = s->said_goodbye || send_empty(s, true, s->sent_us);
 }
 

@@ -15,6 +15,7 @@ struct pg_jobs {
     struct pg_outcome outcome;
     int refuses; /* that pg_jobs_begin returns */
     int closed;  /* 1: without a goodbye, 2: with one */
+    int64_t left;
 };
 
 static struct pg_jobs jobs;
@@ -26,9 +27,10 @@ int pg_jobs_open(const struct pg_jobs_options *options, struct pg_jobs **out, st
     return 0;
 }
 
-void pg_jobs_close(struct pg_jobs *j, bool says_goodbye)
+void pg_jobs_close(struct pg_jobs *j, bool says_goodbye, int64_t left)
 {
     j->closed = says_goodbye ? 2 : 1;
+    j->left = left;
 }
 
 int pg_jobs_fd(const struct pg_jobs *j)
@@ -449,15 +451,17 @@ UNIT_TEST(without_memory_it_waits)
     assert_true(is_writable(w));
 }
 
-UNIT_TEST(a_goodbye_is_said_at_the_end)
+UNIT_TEST(a_goodbye_says_at_the_end_what_is_left)
 {
     struct world *w = *state;
     struct wire_push push = {.goodbye = true};
 
     connect_carrier(w);
     assert_int_equal(w->c->ops->send(w->c, &push, (struct wire_bytes){NULL, 0}), 0);
+    w->c->waiting = 3;
     w->c->ops->close(w->c);
     assert_int_equal(jobs.closed, 2);
+    assert_int_equal(jobs.left, 3);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -478,7 +482,7 @@ int main(void)
         TEST(it_sends_nothing_while_the_inbox_is_full),
         TEST(acks_bring_the_alerters_words),
         TEST(without_memory_it_waits),
-        TEST(a_goodbye_is_said_at_the_end),
+        TEST(a_goodbye_says_at_the_end_what_is_left),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -443,7 +443,7 @@ UNIT_TEST(a_goodbye_is_noted)
     UNTIL(w, sender_waiting(w->sender) == 0);
     sender_goodbye(w->sender);
     stop_ingest(w);
-    assert_int_equal(count("count(*) FROM " SCHEMA ".ingests WHERE goodbye"), 1);
+    assert_int_equal(count("count(*) FROM " SCHEMA ".ingests WHERE goodbye AND waiting = 0"), 1);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
