@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a drain has in a lane. It is counted in two parts, so that one number for each is enough: a
- * part goes once its last record is acked. */
+/* The matches of a drain in a lane. They are counted in two parts, so that one number for each is
+ * enough: a part goes once its last record is acked. */
 struct work {
     uint64_t first;    /* matches, up to `first_end` */
     uint64_t second;   /* after it */

@@ -1,4 +1,5 @@
-/* Posts what an ingest that stops still holds to the next one; called by the loop. */
+/* Posts the records that an ingest still holds when it stops to the next one; called by the loop.
+ */
 #include "ingest/sibling.h"
 
 #include "common/app/log.h"

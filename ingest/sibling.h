@@ -1,10 +1,10 @@
 /* Hands the records of an ingest that stops to another ingest of the same app, by posting them to
- * the app's own address, as ingest/http/handover.h says. It does so while the database takes this
- * ingest's own pushes late or not at all: after a failover the database has a new address, which
- * only the programs that were started since then know, and this disk may vanish.
+ * the app's own address (ingest/http/handover.h). It does so while the database takes this ingest's
+ * own pushes late or not at all. After a failover the database may have a new address, which only
+ * programs started since then know, and this disk may vanish.
  *
- * The records go the usual way at the same time; the first ack counts. Nothing waits, and a try
- * that fails is followed by another one a second later. Times are clock_boot_us. */
+ * The records go the usual way at the same time; the first ack counts. No call waits. A try that
+ * fails is repeated a second later. Times are clock_boot_us. */
 #ifndef DRAINWATCH_INGEST_SIBLING_H
 #define DRAINWATCH_INGEST_SIBLING_H
 

@@ -65,8 +65,8 @@ static void close_lane(struct spool_lane *l)
     *l = (struct spool_lane){0};
 }
 
-/* The database's inbox is for all ingests together. What the bulk lane leaves free in it is for
- * their quick lanes. */
+/* All ingests share the database's inbox. Their bulk lanes may fill three quarters of it, so that
+ * the quick lanes have room. */
 static int64_t inbox_max_bytes(const struct settings *s, enum backlog_lane lane)
 {
     return lane == BACKLOG_BULK ? max_bytes(s, lane) : s->spool_max_bytes;
@@ -217,8 +217,8 @@ static bool fills_it_alone(struct spool *s, const struct request *r, int64_t now
     return has_others && backlog_is_most(&s->backlog, drain_of(r), BACKLOG_BULK);
 }
 
-/* A request does not fit into a lane. Returns whether that is no fault of the journal: it is to try
- * the bulk lane, or its drain fills that lane alone. */
+/* A request does not fit into a lane. Returns true if the journal is not at fault: the request
+ * tries the bulk lane next, or its drain fills that lane alone. */
 static bool excuse(struct spool *s, enum backlog_lane lane, struct request *r, int64_t now_us)
 {
     if (!has_bulk(s->settings))

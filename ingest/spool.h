@@ -2,10 +2,11 @@
  * lie here until the alerter has them.
  *
  * There are two lanes, each with a journal and a sender of its own, and the alerter takes from both
- * in turn. A drain whose records pile up takes the bulk lane (backlog.h), so that others' do not
- * wait behind them, and so does a delivery that does not fit into the quick lane. The bulk lane is
- * opened when a drain first needs it. It may hold three quarters of the setting's bytes, the quick
- * lane the rest. With a setting under SPOOL_LANES_BYTES there is the quick lane alone. */
+ * in turn. A drain whose records pile up takes the bulk lane (backlog.h), so that other drains'
+ * records do not wait behind them. So does a delivery that does not fit into the quick lane. The
+ * bulk lane is opened when a drain first needs it. It may hold three quarters of the setting's
+ * bytes, the quick lane the rest. With a setting under SPOOL_LANES_BYTES there is the quick lane
+ * alone. */
 #ifndef DRAINWATCH_INGEST_SPOOL_H
 #define DRAINWATCH_INGEST_SPOOL_H
 
@@ -51,8 +52,8 @@ void spool_close(struct spool *s); /* all zeros is fine */
 
 /* Records all of these requests, in one transaction a lane, and sets for each whether it is
  * accepted, and its place. What fits is accepted even if others do not fit. Removes acked records,
- * too, so call it without requests if spool_trim_due. Returns 0, or the error of one
- * that is not. It is no error if a drain fills the bulk lane alone and others are accepted. */
+ * too, so call it without requests if spool_trim_due. Returns 0, or the error of a request that is
+ * not accepted. It is no error if one drain fills the bulk lane and others are accepted. */
 int spool_record(struct spool *s, struct request *waiting, int64_t now_us, struct err *err);
 bool spool_trim_due(const struct spool *s, int64_t now_us);
 

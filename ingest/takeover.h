@@ -1,4 +1,4 @@
-/* Puts the pushes of an ingest that stops into the database, as handovers over HTTP bring them,
+/* Puts the pushes of an ingest that stops, which arrive as handovers over HTTP, into the database
  * under their own sender. The alerter drops the records that it already has.
  *
  * It has a connection of its own, which is opened for the first push and closed after

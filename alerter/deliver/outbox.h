@@ -3,10 +3,10 @@
  *
  * It keeps facts and order. retry.h decides when to try again, and a destination judges each reply.
  * Of each channel only one waiting message is due. The apps of a channel take turns, and so do the
- * rules of an app: the first message of one comes before the second one of another, and messages of
- * one rule and app come in the order of decision. A message that was tried
- * stays the channel's next one, so that a Retry-After holds for the channel. A parked one holds up
- * nothing. A turn with nothing due costs no query. */
+ * rules of an app: the first message of one comes before the second one of another. Messages of one
+ * rule and app come in the order of decision. A message that was tried stays the channel's next
+ * one, so that a Retry-After holds for the channel. A parked one holds up nothing. A turn with
+ * nothing due costs no query. */
 #ifndef DRAINWATCH_ALERTER_DELIVER_OUTBOX_H
 #define DRAINWATCH_ALERTER_DELIVER_OUTBOX_H
 

@@ -493,8 +493,8 @@ static void note_address(const struct settings *s, struct buf *notes)
     if (s->database_url != NULL && s->queue == NULL && s->public_url == NULL &&
         !is_unset(getenv("DYNO")))
         (void)buf_printf(notes,
-                         "%s is unset: if the database is away when this dyno ends, what the "
-                         "database has not taken is lost (set it to the app's address, such as "
+                         "%s is unset: if the database is away when this dyno ends, the records "
+                         "that it has not taken are lost (set it to the app's address, such as "
                          "https://my-drainwatch-….herokuapp.com)\n",
                          PUBLIC_URL);
 }

@@ -22,8 +22,8 @@ struct throttle {
  * nothing. Call it with 0 events to ask for held ones that are due. */
 uint64_t throttle_add(struct throttle *t, uint64_t n, int64_t now_us);
 
-/* For a fault that lasts and has a reason: returns whether to log it now. A new reason is logged 10
- * seconds after the last one at the latest; "", if it is not known now, is no new one. */
+/* For a fault that lasts and has a reason: returns whether to log it now. A new reason is due 10
+ * seconds after the last log line. "" means that the reason is not known; it is never new. */
 bool throttle_add_reason(struct throttle *t, const char *reason, int64_t now_us);
 
 /* Returns all held events, due or not: for the end of a program. */

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Makes an item and adds it: all zeros but `name`, the last member of its struct, which is its key
- * and gets a zero at its end. `item` is NULL afterwards if there was no memory. */
+/* Makes an item of zeros, copies the text with a zero byte into its last member, `name`, and adds
+ * it with `name` as its key. `item` is NULL afterwards if there was no memory. */
 #define HASH_ADD_NAMED(head, text, n, item)                                                        \
     do {                                                                                           \
         (item) = calloc(1, sizeof *(item) + (n) + 1);                                              \

@@ -1,4 +1,5 @@
-/* HTTP over libcurl's multi interface; called by the alerter's dispatch.c. */
+/* HTTP over libcurl's multi interface; called by the alerter's dispatch.c and ingest's
+ * sibling.c. */
 #include "common/http/http_client.h"
 
 #include <assert.h>

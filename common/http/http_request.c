@@ -1,4 +1,4 @@
-/* Memory of one HTTP request; called by the alerter's dispatch.c. */
+/* Memory of one HTTP request; called by the alerter's dispatch.c and ingest's sibling.c. */
 #include "common/http/http_request.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* One HTTP request and its reply, as plain data: destinations write and judge them, http_client.h
- * carries them. */
+/* One HTTP request and its reply, as plain data: destinations and ingest/sibling write and judge
+ * them, http_client.h carries them. */
 #ifndef DRAINWATCH_COMMON_HTTP_HTTP_REQUEST_H
 #define DRAINWATCH_COMMON_HTTP_HTTP_REQUEST_H
 

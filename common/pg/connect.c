@@ -133,7 +133,7 @@ static const struct refusal by_words[] = {
     {"No such file", ERR_AWAY,
      "nothing listens there: check host and port in DRAINWATCH_DATABASE_URL, and the server"},
     {"SSL ", ERR_AWAY,
-     "no TLS connection comes about: check host and port in DRAINWATCH_DATABASE_URL, and the "
+     "TLS fails: check host and port in DRAINWATCH_DATABASE_URL, and the "
      "server's settings for TLS"},
     {"closed the connection", ERR_AWAY,
      "the connection is closed before the login: the server is starting or stopping, or no "

@@ -25,8 +25,8 @@ enum {
 
 struct pg;
 
-/* A connection pool between (PgBouncer) may run each transaction in another session, so nothing
- * that lasts longer is used: statements are parsed each time, which costs about a millisecond, and
+/* A connection pool in between (PgBouncer) may run each transaction in another session, so nothing
+ * may outlast a transaction. Statements are parsed each time, which costs about a millisecond, and
  * no notification is heard. */
 struct pg_options {
     const char *url;     /* postgres://…; a secret */
@@ -89,9 +89,10 @@ int pg_receive(struct pg *p, int64_t wait_us, struct pg_rows **rows, struct err 
 /* Both in one. Nothing else may be awaited. */
 int pg_run(struct pg *p, const struct pg_statement *s, const struct pg_args *a, int64_t wait_us,
            struct pg_rows **rows, struct err *err);
-/* After ERR_IO from a statement, while nothing is awaited: the tables also seem to be gone if the
- * user has lost the right to the schema. Then it closes the connection, because pg_open tells when
- * that has healed, and returns ERR_AWAY with the remedy. Else it returns `rc`. */
+/* To be called after an error of a statement, while nothing is awaited. The tables also seem to be
+ * gone (ERR_IO) if the user lost the right to the schema. Then it closes the connection, because
+ * only pg_open notices that the right is back, and returns ERR_AWAY with the remedy. Otherwise it
+ * returns `rc`. */
 int pg_explain(struct pg *p, int rc, struct err *err);
 
 /* Rows and columns count from 0. A NULL reads as 0, false, or empty. The bytes and texts live until

@@ -56,8 +56,9 @@ static const struct pg_statement register_sender = {
                 " CASE WHEN pg_table_size('inbox') > $5"
                 " THEN (SELECT sum(pg_column_size(body)) FROM inbox) > $5 ELSE false END"};
 
-/* A copy of an earlier push may be there if its answer was lost; the wider one stays. Behind a pool
- * a failover that lost commits shows here first: then nothing is stored, or a hole would stay. */
+/* If an answer was lost, a copy of the push may be there; the one with more records stays. Behind a
+ * pool a failover that lost commits shows here first: then nothing is stored, or records in between
+ * would be missing. */
 static const struct pg_statement push = {
     "push", "WITH h AS (SELECT coalesce(greatest((SELECT taken FROM senders WHERE sender = $1),"
             " (SELECT max(last) FROM inbox WHERE sender = $1)), 0) AS have),"

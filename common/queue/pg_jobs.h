@@ -20,7 +20,7 @@ struct pg_jobs_options {
     const char *url; /* a secret */
     const char *schema;
     const char *name;        /* of this process, for people: its dyno or host */
-    int64_t inbox_max_bytes; /* of the pushes of all ingests; with more this sender waits */
+    int64_t inbox_max_bytes; /* of the pushes of all ingests. With more, is_full */
 };
 
 enum pg_job_kind {
@@ -36,7 +36,7 @@ struct pg_job {
     int64_t waiting; /* records that have no ack; not of a PUSH */
     /* The rest is a PUSH's. The body is a packed push; it is copied. */
     int64_t first, last, oldest;
-    int64_t acked; /* nothing is stored if the database has less than this any more */
+    int64_t acked; /* nothing is stored if the database has lost this */
     struct wire_bytes body;
 };
 

@@ -103,14 +103,14 @@ int sender_timer(struct sender *s, int64_t now_us, struct err *err);
  * until the message has left. Call it once nothing waits, or when time is up. */
 void sender_goodbye(struct sender *s);
 
-/* For a way besides the carrier, at the end: a push of the oldest records without an ack, whose
- * last sequence is `last`, and a push without records. Each clears `out`. They return 0, an error
- * of journal_read, or one of `out`. */
+/* For a second way beside the carrier, at the end. The first packs a push of the oldest records
+ * without an ack, and `last` becomes its last sequence. The other packs a push without records.
+ * Each clears `out`. They return 0, an error of journal_read, or one of `out`. */
 int sender_pack_next(struct sender *s, struct buf *out, uint64_t *last, struct err *err);
 int sender_pack_empty(const struct sender *s, bool goodbye, struct buf *out, struct err *err);
-/* The other side has all up to `taken`, and with `lacks_more` nothing after it: then later records
- * count as lost, even if they were acked. Outside of a transaction. Returns 0 or an error of
- * journal_read. */
+/* The other side has all records up to `taken`. With `lacks_more` it has none after that: later
+ * records then count as lost, even if they were acked. Outside of a transaction. Returns 0 or an
+ * error of journal_read. */
 int sender_take_ack(struct sender *s, uint64_t taken, bool lacks_more, int64_t now_us,
                     struct err *err);
 bool sender_has_kept(const struct sender *s); /* acked records are still in the journal */

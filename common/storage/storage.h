@@ -115,7 +115,7 @@ enum storage_role {
 struct storage_term {
     int64_t epoch;       /* rises with each take-over */
     const char *holder;  /* name of the alerter that holds it; while active the one before us */
-    bool is_heard;       /* while standing by: it has changed the lease since we look */
+    bool is_heard;       /* while standing by: it changed the lease after our first look */
     bool was_released;   /* the one before us gave it up by itself */
     bool has_lost;       /* while active: the storage lost commits of ours, so a new term began */
     int64_t last;        /* position of the newest entry */
@@ -130,7 +130,7 @@ struct storage_alerter {
     bool has_lease;
     bool is_gone;    /* it has the lease, and its connection is closed */
     int64_t held_us; /* for how long it has had the lease */
-    int64_t seen_us; /* ago: it was able to do its work */
+    int64_t seen_us; /* ago: it last told that it can do its work */
     int64_t behind;  /* entries that it has not read yet */
 };
 

@@ -315,8 +315,8 @@ static bool is_refusal(struct storage_pg *st, int rc, const struct err *err)
     return is_one;
 }
 
-/* A standby that may not write could not take over, and a holder of the lease that cannot prove it
- * is not active. */
+/* A standby that may not write could not take over, and an active alerter that may not write cannot
+ * prove that it has the lease. */
 static int tell_alive(struct storage_pg *st, struct err *err)
 {
     int rc;

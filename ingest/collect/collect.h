@@ -15,9 +15,10 @@
 #include <stdint.h>
 
 enum {
-    /* Groups of a delivery. In any case each rule has as many as this divided by the number of
-     * rules, and two more. Matches beyond them go into one group of their rule without source and
-     * process, whose values are all "…": a process name or a path can come from anywhere. */
+    /* Groups of a delivery. Each rule may have this number divided by the number of rules, and two
+     * more, even if all others are in use. Matches beyond them go into one group of their rule,
+     * without source and process, whose values are all "…": anybody can make up process names and
+     * paths. */
     COLLECT_GROUPS_MAX = 4096,
     COLLECT_NAME_MAX = 64, /* bytes of a source or process, shown as printable text */
     /* 64 MiB of times. 8 MiB of lines reach it only if each line matches a dozen rules. */

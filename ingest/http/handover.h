@@ -1,7 +1,6 @@
 /* A handover over HTTP, from its head to its answer. An ingest that stops while the database is
- * away posts its pushes here, to the next ingest of the same app, whose database it may be able to
- * reach. The body is one packed push. Each request waits until the database has its push, and then
- * gets one of these answers:
+ * away posts its pushes here: the next ingest of the same app may reach the database. The body is
+ * one packed push. Each request waits for the database, and then gets one of these answers:
  *
  *     204  the push is committed
  *     200  for a push without records: the last sequence that the database has of its sender
@@ -31,8 +30,8 @@ enum {
 struct handovers; /* all of a server */
 struct handover;  /* one of them */
 
-/* `auth` is borrowed; NULL: they are answered 501 with `off_reason`. `refusals` is borrowed. NULL:
- * no memory. */
+/* All are borrowed. If `auth` is NULL, handovers are answered 501 with `off_reason`. Returns NULL
+ * if there is no memory. */
 struct handovers *handovers_new(struct auth *auth, const char *off_reason,
                                 struct refusals *refusals);
 void handovers_free(struct handovers *hs); /* NULL is fine; no request may be open */
@@ -45,10 +44,10 @@ void handovers_stop(struct handovers *hs);
 struct incoming *handovers_begin(struct handovers *hs, const struct headers *headers,
                                  int64_t now_us, struct answer *answer);
 
-/* The request that waits longest, which from now on is the caller's until handover_decide; NULL:
- * none waits. */
+/* Returns the request that waits longest, NULL if none waits. The caller must decide it. */
 struct handover *handovers_next(struct handovers *hs);
-/* Its push without the records, and the bytes of the whole push; both its own. */
+/* Returns its push without the records; `packed` becomes the bytes of the whole push. Both are
+ * borrowed from it. */
 const struct wire_push *handover_push(const struct handover *h, struct wire_bytes *packed);
 
 enum handover_result {
@@ -59,7 +58,7 @@ enum handover_result {
 /* Its answer is sent in the next turn. */
 void handover_decide(struct handover *h, enum handover_result result, int64_t have);
 
-/* Suspends no connection any longer, as requests_release_all does. */
+/* Resumes all suspended connections, as requests_release_all does. */
 void handovers_release_all(struct handovers *hs);
 
 #endif

@@ -16,8 +16,8 @@
 enum {
     INTAKE_MEMORY_LEAST = 64 << 20, /* of all bodies, */
     INTAKE_BODIES_LEAST = 8,        /* and at least of so many largest ones */
-    /* Inflated in one turn: with 128 KiB an honest delivery waits half as long again beside bombs.
-     */
+    /* Inflated in one turn. With 128 KiB an honest delivery beside gzip bombs waits 1.5 times as
+     * long. */
     INTAKE_TURN_BYTES = 32 << 10,
     INTAKE_DRAIN_US = 2000, /* of one turn, for one drain; 64 deliveries of 10 KB take 1,500 */
     INTAKE_TAKEN_US = 4000, /* for all drains; each drain may push once in any case */

@@ -40,7 +40,7 @@ void logfmt_begin(struct logfmt *l, const char *text, size_t len);
  * opens a quotation directly behind a letter or digit (b"x", 5" disk). From an unclear quote up to
  * the message's last one all text may be quoted. So may the rest, if the last quote stands behind a
  * backslash, or the message is so long that Logplex may have split it. A pair counts only if it
- * begins where no text may be quoted. It is cut if its value may end in several places.
+ * begins outside of such text. It is cut if its value may end in several places.
  *
  * A single quote opens a quotation only directly behind the '=' of a pair, and only if a single
  * quote before white space or the message's end closes it before any double quote and before the
