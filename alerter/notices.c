@@ -15,14 +15,18 @@
 enum { SUBJECT_MAX = 600, NAME_MAX_BYTES = 300 };
 
 enum {
-    COOLED_SHOWN = 3,      /* breaches within cooldowns, of one rule in one turn */
+    COOLED_SHOWN = 3,      /* breaches within cooldowns, of one rule in a minute */
     DECIDED_MAX = 1 << 20, /* bytes of the lines of one turn; further lines are left out */
 };
 
-/* The breaches of a rule within cooldowns in one turn. */
+/* The breaches of a rule within cooldowns: a few get lines of their own, the others a sum. */
 struct cooled {
     char rule[128];
-    uint64_t n;
+    uint64_t n;       /* in the turn in hand */
+    uint64_t shown;   /* lines in this minute, without the turn in hand */
+    uint64_t held;    /* for the next sum */
+    int64_t until_us; /* the end of the minute */
+    int64_t sum_us;   /* the next sum is not before */
 };
 
 /* Takes a counter's new value. Returns how many of it to log now, 0 if none. */
@@ -130,10 +134,20 @@ void notices_begin(struct notices *t, const struct settings *settings, const str
     log_ready(settings, engine_rules(engine));
 }
 
+static struct cooled *each_cooled(const struct notices *t, size_t *n)
+{
+    *n = t->cooled.len / sizeof(struct cooled);
+    return (void *)t->cooled.data;
+}
+
 void notices_forget(struct notices *t)
 {
+    size_t n;
+    struct cooled *all = each_cooled(t, &n);
+
     buf_clear(&t->decided);
-    buf_clear(&t->cooled);
+    for (size_t i = 0; i < n; i++)
+        all[i].n = 0;
 }
 
 void notices_turn_failed(struct notices *t, const struct err *why, int64_t now_us)
@@ -291,22 +305,16 @@ static void say_cooled(struct notices *t, const struct engine_cooled *cooled, in
     add_line(t, &line);
 }
 
-static struct cooled *each_cooled(const struct notices *t, size_t *n)
+/* Counts a breach of a rule; returns its breaches in this minute. */
+static uint64_t count_cooled(struct notices *t, const char *rule, int64_t now_us)
 {
-    *n = t->cooled.len / sizeof(struct cooled);
-    return (void *)t->cooled.data;
-}
-
-/* Counts a breach of a rule; returns its breaches so far. */
-static uint64_t count_cooled(struct notices *t, const char *rule)
-{
-    struct cooled one = {.n = 1};
+    struct cooled one = {.n = 1, .until_us = now_us + TIME_MINUTE};
     size_t n;
     struct cooled *all = each_cooled(t, &n);
 
     for (size_t i = 0; i < n; i++) {
         if (strncmp(all[i].rule, rule, sizeof one.rule - 1) == 0)
-            return ++all[i].n;
+            return all[i].shown + ++all[i].n;
     }
     snprintf(one.rule, sizeof one.rule, "%s", rule);
     (void)buf_append(&t->cooled, &one, sizeof one);
@@ -315,14 +323,44 @@ static uint64_t count_cooled(struct notices *t, const char *rule)
 
 void notices_cooled(struct notices *t, const struct engine_cooled *cooled, int64_t now_us)
 {
-    if (count_cooled(t, cooled->rule) <= COOLED_SHOWN)
+    if (count_cooled(t, cooled->rule, now_us) <= COOLED_SHOWN)
         say_cooled(t, cooled, now_us);
 }
 
-void notices_decided(struct notices *t)
+/* Ends the turn for a rule. Returns false once its minute is over and all is told. */
+static bool sum_up(struct cooled *c, int64_t now_us)
 {
-    size_t n;
-    const struct cooled *all = each_cooled(t, &n);
+    const uint64_t room = COOLED_SHOWN - c->shown, shown = c->n < room ? c->n : room;
+    const bool is_over = c->n == 0 && now_us >= c->until_us;
+
+    c->shown += shown;
+    c->held += c->n - shown;
+    c->n = 0;
+    if (c->held == 0)
+        return !is_over;
+    if (now_us >= c->sum_us) {
+        log_info("%s: and %" PRIu64 " more groups breached again in their cooldowns", c->rule,
+                 c->held);
+        c->held = 0;
+        c->sum_us = now_us + TIME_MINUTE;
+    }
+    return true;
+}
+
+static void sum_up_all(struct notices *t, int64_t now_us)
+{
+    size_t n, kept = 0;
+    struct cooled *all = each_cooled(t, &n);
+
+    for (size_t i = 0; i < n; i++) {
+        if (sum_up(&all[i], now_us))
+            all[kept++] = all[i];
+    }
+    t->cooled.len = kept * sizeof *all;
+}
+
+void notices_decided(struct notices *t, int64_t now_us)
+{
     char *line = (char *)t->decided.data;
 
     while (t->decided.len > 0 && *line != '\0') {
@@ -332,9 +370,6 @@ void notices_decided(struct notices *t)
         log_info("%s", line);
         line = end + 1;
     }
-    for (size_t i = 0; i < n; i++)
-        if (all[i].n > COOLED_SHOWN)
-            log_info("%s: and %" PRIu64 " more groups breached again in their cooldowns",
-                     all[i].rule, all[i].n - COOLED_SHOWN);
-    notices_forget(t);
+    sum_up_all(t, now_us);
+    buf_clear(&t->decided);
 }

@@ -30,8 +30,7 @@ struct notices {
     struct notices_count groups_dropped;
     struct notices_count keys_dropped;
     struct notices_count losses;
-    /* Of the turn in hand; logged once it is committed. */
-    struct buf decided; /* lines */
+    struct buf decided; /* lines of the turn in hand; logged once it is committed */
     struct buf cooled;  /* struct cooled of notices.c, one for each rule */
 };
 
@@ -63,11 +62,11 @@ void notices_say(struct notices *t, struct receiver *receiver, const struct engi
                  const char *queue, int64_t now_us);
 
 /* Note an alert that was just decided, and a breach within a cooldown: of each rule the first three
- * in a turn, and the number of the others. */
+ * in a minute, and once a minute the number of the others. */
 void notices_alert(struct notices *t, const struct wire_alert *alert);
 void notices_cooled(struct notices *t, const struct engine_cooled *cooled, int64_t now_us);
 /* Logs these notes, after the commit; or forgets them. */
-void notices_decided(struct notices *t);
+void notices_decided(struct notices *t, int64_t now_us);
 void notices_forget(struct notices *t);
 
 #endif

@@ -35,7 +35,7 @@ static int commit(struct turn *t, struct err *err)
     int rc = storage_in_transaction(t->storage) ? outbox_commit(t->outbox, err) : 0;
 
     if (rc == 0)
-        notices_decided(t->notices);
+        notices_decided(t->notices, t->now_us);
     return rc;
 }
 

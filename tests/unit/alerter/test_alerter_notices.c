@@ -25,11 +25,16 @@ static int tear_down(void **state)
     return 0;
 }
 
-static const char *heard_decided(void)
+static const char *heard_decided_at(int64_t now_us)
 {
     heard_begin();
-    notices_decided(&n);
+    notices_decided(&n, now_us);
     return heard_end();
+}
+
+static const char *heard_decided(void)
+{
+    return heard_decided_at(NOW);
 }
 
 static size_t count_lines(const char *text)
@@ -135,6 +140,26 @@ static void of_many_cooldowns_of_a_rule_a_few_are_logged(void **state)
     assert_int_equal(count_lines(said), 3 + 3 + 1);
 }
 
+static void a_flood_of_turns_costs_a_line_a_minute(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        cool("flood", 1);
+        assert_non_null(strstr(heard_decided_at(NOW + i), "flood (path /0) breached again"));
+    }
+    cool("flood", 1);
+    assert_non_null(strstr(heard_decided_at(NOW + 3), "flood: and 1 more groups"));
+    for (int i = 0; i < 1000; i++) {
+        cool("flood", 2);
+        assert_string_equal(heard_decided_at(NOW + 4 + i), "");
+    }
+    assert_string_equal(heard_decided_at(NOW + TIME_MINUTE), "");
+    assert_non_null(strstr(heard_decided_at(NOW + TIME_MINUTE + 3), "flood: and 2000 more groups"));
+    assert_string_equal(heard_decided_at(NOW + 2 * TIME_MINUTE), "");
+    cool("flood", 1);
+    assert_non_null(strstr(heard_decided_at(NOW + 3 * TIME_MINUTE), "breached again, in cooldown"));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -144,6 +169,7 @@ int main(void)
         TEST(a_turn_that_fails_logs_no_alert),
         TEST(a_digest_is_one_line),
         TEST(of_many_cooldowns_of_a_rule_a_few_are_logged),
+        TEST(a_flood_of_turns_costs_a_line_a_minute),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
