@@ -7,6 +7,7 @@
 #include "common/base/time.h"
 #include "ingest/http/handover.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,8 +112,10 @@ static int begin(struct sibling *s, enum sibling_step step, struct err *err)
         return rc;
     http_request_clear(r);
     (void)buf_printf(&r->url, "%s" HANDOVER_PATH, s->settings->public_url);
-    (void)buf_printf(&r->headers, "Authorization: %s\nContent-Type: application/x-protobuf\n",
-                     s->credentials);
+    (void)buf_printf(&r->headers,
+                     "Authorization: %s\nContent-Type: application/x-protobuf\n" HANDOVER_HAVE
+                     ": %" PRIu64 "\n",
+                     s->credentials, s->have[s->lane]);
     r->secret = strchr(s->credentials, ' ') + 1;
     rc = write_body(s, spool_sender(s->spool, s->lane), step, err);
     if (rc == 0 && r->url.failed + r->headers.failed != 0)
@@ -142,7 +145,11 @@ static void take_failure(struct sibling *s, const struct http_reply *reply, int6
 
     if (s->steps[s->lane] == SIBLING_BYE) { /* nothing depends on it */
         s->steps[s->lane] = SIBLING_DONE;
-    } else if (reply->error[0] != '\0') {
+        return;
+    }
+    /* The database may be another one by the next try, and have less. */
+    s->steps[s->lane] = SIBLING_ASK;
+    if (reply->error[0] != '\0') {
         fail(s, reply->error, now_us);
     } else {
         snprintf(why, sizeof why, "HTTP %ld: %.*s", reply->status, line, reply->body);
@@ -165,8 +172,9 @@ static void take_success(struct sibling *s, uint64_t taken, int64_t now_us)
         fail(s, err.text, now_us);
         return;
     }
+    s->have[s->lane] = taken;
     after = sender_waiting(sender);
-    if (s->steps[s->lane] == SIBLING_HAND && after < before)
+    if (s->has_handed[s->lane] && after < before)
         s->handed += before - after;
     s->steps[s->lane] = after > 0 ? SIBLING_HAND : SIBLING_BYE;
 }
@@ -203,6 +211,7 @@ void sibling_run(struct sibling *s, int64_t now_us)
             continue;
         s->lane = lane;
         s->steps[lane] = step;
+        s->has_handed[lane] = s->has_handed[lane] || step == SIBLING_HAND;
         if (begin(s, step, &err) != 0)
             fail(s, err.text, now_us);
     }

@@ -35,8 +35,10 @@ struct sibling {
     struct http_client *client; /* made when it is first needed */
     struct http_request request;
     struct http_call *call;
-    enum backlog_lane lane; /* of the call */
-    uint64_t last;          /* the last sequence in the call's push; 0: it has no records */
+    enum backlog_lane lane;         /* of the call */
+    uint64_t last;                  /* the last sequence in the call's push; 0: it has no records */
+    bool has_handed[BACKLOG_LANES]; /* records; an answer to the next question may tell of them */
+    uint64_t have[BACKLOG_LANES];   /* the last sequence that the other side has, as it said */
     enum sibling_step steps[BACKLOG_LANES];
     int64_t try_us;             /* the next try is not before */
     uint64_t handed;            /* records that were handed over */

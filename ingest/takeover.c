@@ -79,6 +79,7 @@ static int begin(struct takeover *t, enum pg_job_kind kind)
         job.first = (int64_t)push->first;
         job.last = (int64_t)(push->first + push->n_records - 1);
         job.oldest = (int64_t)push->oldest;
+        job.acked = handover_have(t->handover);
         job.body = packed;
     }
     rc = pg_jobs_begin(t->jobs, &job);
@@ -133,6 +134,8 @@ static void take_outcome(struct takeover *t, const struct pg_outcome *o, int64_t
         fail(t, o->err.text, now_us);
     } else if (t->kind == PG_JOB_CONNECT || t->kind == PG_JOB_REGISTER) {
         take_registered(t, &o->known, now_us);
+    } else if (t->kind == PG_JOB_PUSH && o->known.have < handover_have(t->handover)) {
+        fail(t, "it has lost records that it had", now_us);
     } else {
         log_taken(throttle_add(&t->taken, handover_push(t->handover, &packed)->n_records, now_us));
         decide(t, HANDOVER_COMMITTED, 0);

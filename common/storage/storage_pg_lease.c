@@ -198,6 +198,7 @@ static bool has_lost(const struct storage_pg *st, const struct pg_rows *rows)
 static int renew(struct storage_pg *st, struct err *err)
 {
     struct pg_rows *rows;
+    struct err ignored;
     bool lost = false;
     int rc;
 
@@ -206,6 +207,8 @@ static int renew(struct storage_pg *st, struct err *err)
     pg_put_text(st->args, st->holder);
     pg_put_i64(st->args, process_of(st));
     rc = storage_pg_run(st, &resume, &rows, err);
+    if (rc == ERR_BUSY) /* by its own session before this one, which the server has not given up */
+        (void)end_holder(st, &ignored);
     if (rc != 0)
         return rc;
     if (pg_n_rows(rows) == 1) {
@@ -244,14 +247,20 @@ int storage_pg_read_lease(struct storage_pg *st, struct err *err)
 
 /* ---- A standby ---- */
 
-/* A pool hides a failover. Entries that it lost may have been read, and must be read anew. */
-static void check_loss(struct storage_pg *st)
+/* A pool hides a failover. Entries that it lost may have been read, and must be read anew. Others
+ * may have their positions by now, but only in a new term. */
+static void check_loss(struct storage_pg *st, bool is_new_term)
 {
-    if (st->term.last >= st->read_to)
+    const bool lacks_some = st->term.last < st->read_to;
+
+    if (!lacks_some && !(is_new_term && st->term.is_pooled))
         return;
-    st->read_to = st->term.last;
+    if (lacks_some)
+        st->read_to = st->term.last;
     st->role = STORAGE_AWAY;
-    err_set(&st->why, ERR_AWAY, "it lost what it had stored last, as a failover can");
+    err_set(&st->why, ERR_AWAY, "%s",
+            lacks_some ? "it lost what it had stored last, as a failover can"
+                       : "another alerter has become active, so the stream is read anew");
 }
 
 /* Its holder has raised the beat between two polls. */
@@ -264,6 +273,7 @@ static bool is_raised(const struct storage_pg *st)
 static int poll_lease(struct storage_pg *st, struct err *err)
 {
     struct pg_rows *rows;
+    bool is_new_term;
     int rc;
 
     st->polled_us = st->now_us;
@@ -281,11 +291,12 @@ static int poll_lease(struct storage_pg *st, struct err *err)
                                    .is_gone = pg_bool(rows, 0, 5)};
     st->is_seen = true;
     st->term.is_heard = is_raised(st) || (st->term.is_heard && st->term.epoch == st->seen.epoch);
+    is_new_term = st->term.epoch != st->seen.epoch;
     st->term.epoch = st->seen.epoch;
     st->term.last = pg_i64(rows, 0, 4);
     note_holder(st, pg_text(rows, 0, 3));
     pg_rows_free(rows);
-    check_loss(st);
+    check_loss(st, is_new_term);
     return 0;
 }
 

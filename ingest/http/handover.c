@@ -26,7 +26,7 @@ struct handover {
     bool is_gone; /* its client is, while it was in work */
     struct wire_push push;
     enum handover_result result;
-    int64_t have;
+    int64_t have; /* HANDOVER_HAVE; once decided, the answer's */
     struct MHD_Connection *suspended;
     struct handover *prev, *next; /* in `waiting` or `in_work` */
 };
@@ -274,6 +274,7 @@ struct incoming *handovers_begin(struct handovers *hs, const struct headers *hea
     }
     h->incoming.ops = &ops;
     h->all = hs;
+    h->have = headers->have == NULL ? 0 : strtoll(headers->have, NULL, 10);
     buf_init(&h->body, HANDOVER_BODY_MAX);
     hs->open++;
     return &h->incoming;
@@ -297,6 +298,11 @@ const struct wire_push *handover_push(const struct handover *h, struct wire_byte
 {
     *packed = (struct wire_bytes){h->body.data, h->body.len};
     return &h->push;
+}
+
+int64_t handover_have(const struct handover *h)
+{
+    return h->have;
 }
 
 void handover_decide(struct handover *h, enum handover_result result, int64_t have)

@@ -21,6 +21,10 @@
 #include <stdint.h>
 
 #define HANDOVER_PATH "/api/internal/handover"
+/* A header of a push with records: the last sequence that the database had, as its sender was told.
+ * If the database has less now, it has lost commits: then nothing is stored, and the answer is 503,
+ * after which the sender asks again. 0 or none: not known. */
+#define HANDOVER_HAVE "Drainwatch-Have"
 
 enum {
     HANDOVER_BODY_MAX = WIRE_MESSAGE_MAX, /* a push may hold one record of nearly that size */
@@ -49,6 +53,7 @@ struct handover *handovers_next(struct handovers *hs);
 /* Returns its push without the records; `packed` becomes the bytes of the whole push. Both are
  * borrowed from it. */
 const struct wire_push *handover_push(const struct handover *h, struct wire_bytes *packed);
+int64_t handover_have(const struct handover *h); /* HANDOVER_HAVE */
 
 enum handover_result {
     HANDOVER_COMMITTED,

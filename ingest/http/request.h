@@ -55,6 +55,7 @@ struct headers {
     const char *msg_count;
     const char *drop_count;
     const char *lost_count;
+    const char *have; /* HANDOVER_HAVE of handover.h */
 };
 
 /* `refusals` is borrowed. NULL: no memory. */

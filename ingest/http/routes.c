@@ -42,6 +42,7 @@ static struct headers read_headers(struct MHD_Connection *connection)
         .msg_count = header(connection, "Logplex-Msg-Count"),
         .drop_count = header(connection, "Logplex-Drop-Count"),
         .lost_count = header(connection, "Logplex-Lost-Count"),
+        .have = header(connection, HANDOVER_HAVE),
     };
 }
 

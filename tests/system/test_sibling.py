@@ -172,18 +172,24 @@ def test_the_answer_to_records_is_lost(app):
 
 
 class Lossy:
-    """Passes requests on, and loses the first 204."""
+    """Passes requests on, and loses the first 204; with `before_second` it loses none, but calls
+    that first."""
 
-    def __init__(self, port):
+    def __init__(self, port, before_second=None):
         lossy = self
-        self.lost = 0
+        self.lost = 0 if before_second is None else 1
+        self.n = 0
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                lossy.n += 1
+                if lossy.n == 2 and before_second is not None:
+                    before_second()
                 client = RawClient(port)
                 client.send(head(path=HANDOVER, drain=None, Content_Length=len(body),
-                                 Authorization=self.headers["Authorization"]) + body)
+                                 Authorization=self.headers["Authorization"],
+                                 Drainwatch_Have=self.headers["Drainwatch-Have"]) + body)
                 status, _, text = client.answer()
                 client.close()
                 if status == 204 and not lossy.lost:
@@ -210,6 +216,22 @@ class Lossy:
     def __exit__(self, *_):
         self.server.shutdown()
         self.server.server_close()
+
+
+def test_acked_records_that_a_failover_loses_after_the_question(app):
+    for _ in range(5):
+        assert app.post() == "database"
+    app.post_to_disk(3)
+    app.start_next()
+
+    def fail_over():
+        app.database.sql("DELETE FROM inbox")
+    with Lossy(app.port, fail_over) as lossy:
+        app.door.redirect(("127.0.0.1", lossy.port))
+        app.stop_old()
+        assert app.ingest.wait() == 0
+    assert app.ingest.said("none is left here")
+    app.wait_counted()
 
 
 def test_the_next_ingest_dies_in_the_middle(app):
@@ -312,6 +334,9 @@ def test_questions_and_pushes(next_one, database, tmp_path):
     for _ in range(2):  # again, as after a lost answer
         assert push(first=1, records=records)[0] == 204
         assert push()[::2] == (200, b"2\n")
+    assert database.sql("SELECT first, last FROM inbox") == [["1", "2"]]
+    assert hand(next_one, pb.Push(version=1, sender=sender, oldest=1, first=3, records=records)
+                .SerializeToString(), **{"Drainwatch-Have": "3"})[0] == 503
     assert database.sql("SELECT first, last FROM inbox") == [["1", "2"]]
     assert push(goodbye=True)[0] == 204
     assert database.sql("SELECT count(*) FROM ingests WHERE goodbye") == [["1"]]

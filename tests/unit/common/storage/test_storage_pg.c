@@ -512,6 +512,50 @@ UNIT_TEST(the_session_that_holds_the_lock_of_the_lease_is_ended)
     storage_close(b.s);
 }
 
+/* Its session was cut off in the middle of a statement, and the server has not noticed. */
+UNIT_TEST(a_lone_holder_ends_its_own_session_before)
+{
+    struct alerter a = open_active("one");
+    PGconn *stuck = PQconnectdb(database_url());
+
+    OK(turn(&a, 1));
+    PQclear(PQexec(stuck, "BEGIN; UPDATE " TABLE("lease") " SET trouble = ''"));
+    terminate_holder();
+    tend(&a, 0);
+    assert_int_equal(a.role, STORAGE_AWAY);
+    live_until(&a, STORAGE_ACTIVE);
+    PQclear(PQexec(stuck, "COMMIT"));
+    assert_int_equal(PQstatus(stuck), CONNECTION_BAD);
+    PQfinish(stuck);
+    OK(turn(&a, 2));
+    assert_stored(2);
+    storage_close(a.s);
+}
+
+/* It was frozen while the term before lost commits, and others have their positions by now. */
+UNIT_TEST(behind_a_pool_a_standby_reads_anew_in_each_term)
+{
+    const char *url = database_pool_url();
+    struct alerter a = open_active("one"), b;
+
+    OK(open_at(url, false, "two", &b));
+    tend(&b, 0);
+    live_until(&b, STORAGE_STANDBY);
+    OK(storage_restore(b.s, &err));
+    OK(turn(&a, 1));
+    assert_int_equal(read_from(b.s, 1).n, 1);
+    live(&b, TIME_S);
+    assert_int_equal(b.role, STORAGE_STANDBY);
+    database_sql("UPDATE " TABLE("lease") " SET epoch = epoch + 1, beat = 0");
+    live_until(&b, STORAGE_AWAY);
+    assert_non_null(strstr(err.text, "read anew"));
+    live_until(&b, STORAGE_STANDBY);
+    live(&b, TIME_S);
+    assert_int_equal(b.role, STORAGE_STANDBY);
+    storage_close(a.s);
+    storage_close(b.s);
+}
+
 UNIT_TEST(a_holder_that_connects_again_keeps_the_lease)
 {
     struct alerter a = open_active("one"), b = open_standby("two");
@@ -1208,7 +1252,9 @@ int main(void)
         TEST(a_silent_holder_is_followed_after_five_seconds),
         TEST(a_holder_behind_a_pool_is_followed_for_its_silence_alone),
         TEST(behind_a_pool_a_standby_notices_that_commits_were_lost),
+        TEST(behind_a_pool_a_standby_reads_anew_in_each_term),
         TEST(the_session_that_holds_the_lock_of_the_lease_is_ended),
+        TEST(a_lone_holder_ends_its_own_session_before),
         TEST(a_holder_that_connects_again_keeps_the_lease),
         TEST(a_standby_that_may_not_take_the_lease_does_not),
         TEST(a_standby_follows_the_stream),
