@@ -165,7 +165,7 @@ static void show(struct draft *d, const void *bytes, size_t n, const char *line_
     if (buf_append(&copy, bytes, n) == 0) {
         if (line_end != NULL)
             copy.len = trim_end((char *)copy.data, text_strip_terminal((char *)copy.data, n));
-        copy.len = text_redact_token((char *)copy.data, copy.len);
+        copy.len = text_redact_secrets((char *)copy.data, copy.len);
         if (line_end != NULL)
             append_lines(&clean, &copy, line_end);
         else

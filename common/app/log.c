@@ -146,7 +146,7 @@ void log_write(const char *level, const char *fmt, ...)
     va_end(ap);
     len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
     len = log_without_secrets(text, len);
-    len = text_redact_token(text, len);
+    len = text_redact_secrets(text, len);
     buf_init(&line, LINE_MAX_BYTES * 4 + 256);
     append_time(&line);
     (void)buf_printf(&line, "%s level=%s msg=\"", state.program, level);

@@ -159,9 +159,15 @@ static size_t write_redacted(char *to, size_t n)
     return n;
 }
 
-/* Where the value after the next `drain_token=` begins, or `n`. In any case: libmicrohttpd knows
- * an argument's name in each. */
-static size_t find_token(const char *bytes, size_t from, size_t n)
+struct span {
+    size_t begin, end;
+};
+
+/* Finds the next secret; false: there is none. */
+typedef bool find_fn(const char *bytes, size_t from, size_t n, struct span *found);
+
+/* The value of `drain_token=`, in any case: libmicrohttpd knows an argument's name in each. */
+static bool find_token(const char *bytes, size_t from, size_t n, struct span *found)
 {
     static const char key[] = "drain_token";
     const size_t key_len = sizeof key - 1;
@@ -170,31 +176,69 @@ static size_t find_token(const char *bytes, size_t from, size_t n)
 
     while (at < n && (equals = memchr(bytes + at, '=', n - at)) != NULL) {
         at = (size_t)(equals - bytes);
-        if (at - from >= key_len && strncasecmp(equals - key_len, key, key_len) == 0)
-            return at + 1;
+        if (at - from >= key_len && strncasecmp(equals - key_len, key, key_len) == 0) {
+            *found = (struct span){at + 1, at + 1};
+            while (found->end < n && !ends_value(bytes[found->end]))
+                found->end++;
+            return true;
+        }
         at++;
     }
-    return n;
+    return false;
 }
 
-size_t text_redact_token(char *bytes, size_t n)
+/* The PASSWORD that ends at an "@", if "NAME:PASSWORD" begins at `from` (RFC 3986 section 3.2.1).
+ */
+static bool read_userinfo(const char *bytes, size_t from, size_t n, struct span *found)
 {
+    size_t at = from;
+
+    found->begin = 0;
+    for (; at < n && !ends_value(bytes[at]) && strchr("/?#@", bytes[at]) == NULL; at++) {
+        if (bytes[at] == ':' && found->begin == 0)
+            found->begin = at + 1;
+    }
+    found->end = at;
+    return at < n && bytes[at] == '@' && found->begin != 0;
+}
+
+/* The password of a web address: a drain's has its token there. */
+static bool find_password(const char *bytes, size_t from, size_t n, struct span *found)
+{
+    size_t at = from;
+    const char *colon;
+
+    while (at < n && (colon = memchr(bytes + at, ':', n - at)) != NULL) {
+        at = (size_t)(colon - bytes) + 1;
+        if (n - at >= 2 && bytes[at] == '/' && bytes[at + 1] == '/' &&
+            read_userinfo(bytes, at + 2, n, found))
+            return true;
+    }
+    return false;
+}
+
+static size_t redact(char *bytes, size_t n, find_fn *find)
+{
+    struct span found;
     size_t from = 0, to = 0;
 
-    for (;;) {
-        size_t begin = find_token(bytes, from, n);
-        size_t keep = begin - from, value;
+    while (find(bytes, from, n, &found)) {
+        size_t keep = found.begin - from;
 
-        if (keep > 0 && to != from)
+        if (to != from)
             memmove(bytes + to, bytes + from, keep);
-        from += keep;
         to += keep;
-        if (from == n)
-            return to;
-        for (value = from; from < n && !ends_value(bytes[from]); from++)
-            ;
-        to += write_redacted(bytes + to, from - value);
+        to += write_redacted(bytes + to, found.end - found.begin);
+        from = found.end;
     }
+    if (to != from)
+        memmove(bytes + to, bytes + from, n - from);
+    return to + (n - from);
+}
+
+size_t text_redact_secrets(char *bytes, size_t n)
+{
+    return redact(bytes, redact(bytes, n, find_token), find_password);
 }
 
 static size_t skip_range(const uint8_t *s, size_t from, size_t n, uint8_t low, uint8_t high)

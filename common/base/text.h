@@ -19,9 +19,10 @@ int text_append_printable(struct buf *out, const char *bytes, size_t n);
 void text_copy_printable(char *out, size_t size, const char *text);
 
 /* Overwrites in place the value of each `drain_token=`, of any case, with "…" (a value shorter than
- * that with "*"): all that follows goes, up to white space, a control byte, a quote or "&". Returns
- * the new length, which is never larger. */
-size_t text_redact_token(char *bytes, size_t n);
+ * that with "*"): all that follows goes, up to white space, a control byte, a quote or "&". The
+ * same befalls the password of each "://NAME:PASSWORD@". Returns the new length, which is never
+ * larger. */
+size_t text_redact_secrets(char *bytes, size_t n);
 
 /* Turns a line as a terminal would get it into plain text, in place: control sequences (ESC [ … of
  * colours, ESC ] … of titles, ESC ( … of character sets) go, a tab becomes a blank, CR LF and CR

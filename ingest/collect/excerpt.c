@@ -54,7 +54,7 @@ static int redact_message(struct excerpt *e, uint32_t rule)
 {
     struct buf text;
 
-    e->message.len = text_redact_token((char *)e->message.data, e->message.len);
+    e->message.len = text_redact_secrets((char *)e->message.data, e->message.len);
     if (!redact_is_needed(e->redact, rule))
         return 0;
     text = e->copy;

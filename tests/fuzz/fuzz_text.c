@@ -31,10 +31,10 @@ static void check_printable(const char *bytes, size_t n)
 static void check_in_place(const char *bytes, size_t n)
 {
     char *text = feed_copy(bytes, n);
-    size_t len = text_redact_token(text, n), again;
+    size_t len = text_redact_secrets(text, n), again;
 
     assert(len <= n);
-    again = text_redact_token(text, len);
+    again = text_redact_secrets(text, len);
     assert(again == len); /* a token that is hidden stays as it is */
     len = text_strip_terminal(text, len);
     assert(len <= again && memchr(text, '\t', len) == NULL && memchr(text, '\r', len) == NULL);

@@ -150,11 +150,11 @@ static void assert_redacted(const char *text, const char *want)
 
     memcpy(bytes, text, n);
     memset(bytes + n, '!', sizeof bytes - n);
-    len = text_redact_token(bytes, n);
+    len = text_redact_secrets(bytes, n);
     assert_int_equal(len, strlen(want));
     assert_memory_equal(bytes, want, len);
     assert_int_equal(bytes[n], '!'); /* the next byte is untouched */
-    assert_int_equal(text_redact_token(bytes, len), len);
+    assert_int_equal(text_redact_secrets(bytes, len), len);
     assert_memory_equal(bytes, want, len);
 }
 
@@ -180,6 +180,22 @@ UNIT_TEST(tokens_are_redacted)
                     "drain_token=" ELLIPSIS "\x7f"
                     "y");
     assert_redacted("drain_token=&drain_token=abcdef", "drain_token=&drain_token=" ELLIPSIS);
+}
+
+UNIT_TEST(passwords_of_web_addresses_are_redacted)
+{
+    assert_redacted("https://shop:0123456789abcdef@dw.example/api",
+                    "https://shop:" ELLIPSIS "@dw.example/api");
+    assert_redacted("a://u:p@h b://:pa@h c://u:@h", "a://u:*@h b://:**@h c://u:@h");
+    assert_redacted("postgres://u:a:b:c@h/d", "postgres://u:" ELLIPSIS "@h/d");
+    assert_redacted("://://u:abc@h", "://://u:" ELLIPSIS "@h");
+    assert_redacted("https://h:8080/a@b", "https://h:8080/a@b");
+    assert_redacted("https://h:80?x@b https://u@h x:y@z", "https://h:80?x@b https://u@h x:y@z");
+    assert_redacted("https://u:\"p@h https://u:p q@h", "https://u:\"p@h https://u:p q@h");
+    assert_redacted("https://u:p", "https://u:p");
+    assert_redacted("https://u:", "https://u:");
+    assert_redacted("://", "://");
+    assert_redacted("https://u:drain_token=abcd@h", "https://u:drain_token=" ELLIPSIS);
 }
 
 UNIT_TEST(a_cut_leaves_no_half_character)
@@ -250,6 +266,7 @@ int main(void)
         cmocka_unit_test(characters_that_cannot_be_seen_are_escaped),
         cmocka_unit_test(a_full_buffer_gets_whole_characters),
         cmocka_unit_test(tokens_are_redacted),
+        cmocka_unit_test(passwords_of_web_addresses_are_redacted),
         cmocka_unit_test(terminal_sequences_are_stripped),
         cmocka_unit_test(a_cut_leaves_no_half_character),
         cmocka_unit_test(test_one_is_singular),
