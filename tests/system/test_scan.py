@@ -369,8 +369,9 @@ def test_a_failed_scan_is_named_once_in_a_pipe(site):
     for args, named in (("--rules nowhere.yaml", b"nowhere.yaml"), ("nowhere.log", b"nowhere.log")):
         run = s.run("/bin/sh", "-c", f"'{INGEST}' scan {args} | '{ALERTER}' replay")
         assert run.returncode == 65 and run.stdout == b""
-        line, = run.stderr.splitlines()
-        assert line.startswith(b"drainwatch-ingest: ") and named in line
+        said = sorted(run.stderr.splitlines())
+        assert said[0].startswith(b"drainwatch-alerter: standard input: is empty")
+        assert said[1].startswith(b"drainwatch-ingest: ") and named in said[1] and len(said) == 2
     run = s.run("/bin/sh", "-c", f"'{ALERTER}' replay </dev/null")
     assert run.returncode == 65 and b"drainwatch-alerter: standard input" in run.stderr
 
