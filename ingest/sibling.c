@@ -37,7 +37,19 @@ void sibling_close(struct sibling *s)
 
 /* ---- steps ---- */
 
-/* A lane whose database takes its pushes in time needs no help. */
+/* Both lanes go to one database. */
+static bool is_late(const struct sibling *s, int64_t now_us)
+{
+    for (enum backlog_lane lane = 0; lane < BACKLOG_LANES; lane++) {
+        const struct sender *sender = spool_sender(s->spool, lane);
+
+        if (sender != NULL && sender_is_late(sender, now_us))
+            return true;
+    }
+    return false;
+}
+
+/* If the database takes pushes in time, no help is needed. */
 static enum sibling_step step_of(const struct sibling *s, enum backlog_lane lane, int64_t now_us)
 {
     const struct sender *sender = spool_sender(s->spool, lane);
@@ -49,7 +61,7 @@ static enum sibling_step step_of(const struct sibling *s, enum backlog_lane lane
     is_waiting = sender_waiting(sender) > 0;
     if (step == SIBLING_BYE && !is_waiting)
         return SIBLING_BYE;
-    if (!sender_is_late(sender, now_us))
+    if (!is_late(s, now_us))
         return SIBLING_DONE;
     if (step == SIBLING_ASK)
         return is_waiting || sender_has_kept(sender) ? SIBLING_ASK : SIBLING_DONE;
@@ -94,10 +106,26 @@ static int open_client(struct sibling *s, struct err *err)
         &s->client, err);
 }
 
+/* The records go both ways, so the own way may have told of more than the sibling did. */
+static int learn_have(struct sibling *s, struct sender *sender, struct err *err)
+{
+    uint64_t acked;
+    int rc = sender_acked_sequence(sender, &acked, err);
+
+    if (rc == 0 && acked > s->have[s->lane])
+        s->have[s->lane] = acked;
+    return rc;
+}
+
 static int write_body(struct sibling *s, struct sender *sender, enum sibling_step step,
                       struct err *err)
 {
+    int rc = learn_have(s, sender, err);
+
     s->last = 0;
+    s->taken_back = sender_taken_back(sender);
+    if (rc != 0)
+        return rc;
     if (step == SIBLING_HAND)
         return sender_pack_next(sender, &s->request.body, &s->last, err);
     return sender_pack_empty(sender, step == SIBLING_BYE, &s->request.body, err);
@@ -111,13 +139,13 @@ static int begin(struct sibling *s, enum sibling_step step, struct err *err)
     if (rc != 0)
         return rc;
     http_request_clear(r);
+    rc = write_body(s, spool_sender(s->spool, s->lane), step, err);
     (void)buf_printf(&r->url, "%s" HANDOVER_PATH, s->settings->public_url);
     (void)buf_printf(&r->headers,
                      "Authorization: %s\nContent-Type: application/x-protobuf\n" HANDOVER_HAVE
                      ": %" PRIu64 "\n",
                      s->credentials, s->have[s->lane]);
     r->secret = strchr(s->credentials, ' ') + 1;
-    rc = write_body(s, spool_sender(s->spool, s->lane), step, err);
     if (rc == 0 && r->url.failed + r->headers.failed != 0)
         rc = err_set(err, ERR_NOMEM, "out of memory");
     return rc != 0 ? rc : http_client_send(s->client, r, s, &s->call, err);
@@ -138,17 +166,21 @@ static bool read_answer(const struct sibling *s, const struct http_reply *reply,
     return reply->error[0] == '\0' && reply->status == 200 && end > reply->body;
 }
 
+/* The database may be another one by the next try, and have less of each lane. */
+static void ask_anew(struct sibling *s)
+{
+    for (enum backlog_lane lane = 0; lane < BACKLOG_LANES; lane++) {
+        s->steps[lane] = SIBLING_ASK;
+        s->have[lane] = 0;
+    }
+}
+
 static void take_failure(struct sibling *s, const struct http_reply *reply, int64_t now_us)
 {
     char why[SIBLING_WHY_SIZE];
     int line = (int)strcspn(reply->body, "\r\n");
 
-    if (s->steps[s->lane] == SIBLING_BYE) { /* nothing depends on it */
-        s->steps[s->lane] = SIBLING_DONE;
-        return;
-    }
-    /* The database may be another one by the next try, and have less. */
-    s->steps[s->lane] = SIBLING_ASK;
+    ask_anew(s);
     if (reply->error[0] != '\0') {
         fail(s, reply->error, now_us);
     } else {
@@ -164,6 +196,10 @@ static void take_success(struct sibling *s, uint64_t taken, int64_t now_us)
     struct err err;
 
     s->why[0] = '\0';
+    if (sender_taken_back(sender) != s->taken_back) { /* what the answer says may be lost, too */
+        ask_anew(s);
+        return;
+    }
     if (s->steps[s->lane] == SIBLING_BYE) {
         s->steps[s->lane] = SIBLING_DONE;
         return;

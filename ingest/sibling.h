@@ -40,6 +40,7 @@ struct sibling {
     bool has_handed[BACKLOG_LANES]; /* records; an answer to the next question may tell of them */
     uint64_t have[BACKLOG_LANES];   /* the last sequence that the other side has, as it said */
     enum sibling_step steps[BACKLOG_LANES];
+    uint64_t taken_back;        /* of the lane's sender when the call began */
     int64_t try_us;             /* the next try is not before */
     uint64_t handed;            /* records that were handed over */
     char why[SIBLING_WHY_SIZE]; /* the last try failed; "": it did not */

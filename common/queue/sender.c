@@ -742,6 +742,17 @@ bool sender_has_kept(const struct sender *s)
     return s->acked > s->trimmed;
 }
 
+int sender_acked_sequence(struct sender *s, uint64_t *sequence, struct err *err)
+{
+    *sequence = 0;
+    return sender_has_kept(s) ? sequence_at(s, s->acked, sequence, err) : 0;
+}
+
+uint64_t sender_taken_back(const struct sender *s)
+{
+    return s->taken_back;
+}
+
 int sender_fd(const struct sender *s)
 {
     return s->carrier->ops->fd(s->carrier);

@@ -47,8 +47,8 @@ static const struct pg_statement alive = {
              "ON CONFLICT (name) DO UPDATE SET build=excluded.build, position=excluded.position, "
              "seen=excluded.seen"};
 static const struct pg_statement leave = {"leave", "DELETE FROM alerters WHERE name=$1"};
-/* Deletes pushes that came twice, and programs that are gone. An ingest with pushes stays, because
- * the inbox is read by ingest. */
+/* Deletes pushes that came twice, and programs that are gone. The inbox is read by ingest, so an
+ * ingest with pushes stays, and one that a failover has lost is added. */
 static const struct pg_statement house = {
     "house", "WITH h AS (SELECT FROM lease WHERE epoch=$1), "
              "i AS (DELETE FROM inbox i USING h, senders s WHERE i.sender=s.sender AND "
@@ -58,6 +58,9 @@ static const struct pg_statement house = {
              "s AS (DELETE FROM senders s USING h WHERE "
              "s.seen_us<(extract(epoch FROM now()-interval '7 days')*1000000)::bigint AND "
              "NOT EXISTS (SELECT FROM ingests g WHERE g.sender=s.sender)), "
+             "n AS (INSERT INTO ingests (sender, name, build, goodbye, seen, waiting) "
+             "SELECT DISTINCT i.sender, 'unknown', '', true, now(), 0 FROM h, inbox i WHERE "
+             "NOT EXISTS (SELECT FROM ingests g WHERE g.sender=i.sender) ON CONFLICT DO NOTHING), "
              "a AS (DELETE FROM alerters a USING h WHERE a.seen<now()-interval '1 hour') "
              "SELECT count(*) FROM h"};
 

@@ -1216,18 +1216,18 @@ UNIT_TEST(the_house_is_kept)
                  " ('full', 'web', '1', false, now() - interval '2 h', 0);"
                  "INSERT INTO senders VALUES ('old', 5, 1, ''), ('full', 5, 1, '');"
                  "INSERT INTO inbox (sender, last, first, oldest, body) VALUES"
-                 " ('full', 5, 1, 1, 'x'), ('full', 9, 6, 1, 'x');"
+                 " ('full', 5, 1, 1, 'x'), ('full', 9, 6, 1, 'x'), ('lost', 2, 1, 1, 'x');"
                  "INSERT INTO alerters VALUES ('old', '1', 1, now() - interval '2 h')");
     live(&a, 61 * TIME_S);
     assert_string_equal(database_sql("SELECT string_agg(sender || last::text, ' ') "
                                      "FROM " TABLE("inbox")),
-                        "\\x66756c6c9");
+                        "\\x66756c6c9 \\x6c6f73742");
     live(&a, 61 * TIME_S);
     assert_string_equal(database_sql("SELECT string_agg(name, ' ') FROM " TABLE("alerters")),
                         "one");
     assert_string_equal(
         database_sql("SELECT string_agg(encode(sender, 'escape'), ' ') FROM " TABLE("ingests")),
-        "full");
+        "full lost");
     assert_string_equal(
         database_sql("SELECT string_agg(encode(sender, 'escape'), ' ') FROM " TABLE("senders")),
         "full");
