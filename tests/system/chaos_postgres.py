@@ -10,8 +10,8 @@ was decided once and is on Slack, and a replay of the recorded stream decides th
 
     python3 tests/system/chaos_postgres.py --seconds 120
 
-(with --pool through PgBouncer) takes the programs from DRAINWATCH_BIN (build/bin if unset), prints the figures as one JSON object,
-and exits 0 if every check passed.
+(with --pool through PgBouncer) takes the programs from DRAINWATCH_BIN (build/bin if unset), prints
+the figures as one JSON object, and exits 0 if every check passed.
 """
 
 import argparse
@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 
+import postgres
 from chaos import NEAR_S, RULES, Chaos, Life, report
 from drainwatch import wait_for
 from pgbouncer import Bouncer
@@ -196,12 +197,19 @@ class PostgresChaos(Chaos):
             life.wait_ready()
         first, second = self.ingests
         second.stop()  # only when the database has all that it holds
+        wait_for(self._is_all_taken, "all records taken", timeout=90)
         self._ask()
         wait_for(lambda: all(a["delivery"]["state"] == "delivered" for a in self._outbox()),
                  "everything on Slack", timeout=60)
         self.site.wait_healthy(port=self.doors[0].port)
         for life in (first, *self.rng.sample(self.alerters, 2)):
             life.stop()
+
+    def _is_all_taken(self):
+        """Then the alerter takes nothing of another ingest after the last frame."""
+        return self.cluster.sql(f"SELECT count(*) FROM {self.schema}.inbox i WHERE last > coalesce("
+                                f"(SELECT taken FROM {self.schema}.senders s WHERE s.sender ="
+                                " i.sender), 0)", postgres.DATABASE) == [["0"]]
 
     def _judge_counts(self, drains, counts):
         """Compares the engine's counts with the deliveries that the database had when they were
