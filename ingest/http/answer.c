@@ -28,6 +28,12 @@ void answer_set_header(struct answer *a, const char *header, const char *value)
     a->value = value;
 }
 
+void answer_unauthorized(struct answer *a, const char *why)
+{
+    answer_set(a, MHD_HTTP_UNAUTHORIZED, "%s\n", why);
+    answer_set_header(a, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Basic realm=\"drainwatch\"");
+}
+
 static bool add_header(struct MHD_Response *response, const char *name, const char *value)
 {
     return MHD_add_response_header(response, name, value) == MHD_YES;

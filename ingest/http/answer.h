@@ -21,6 +21,8 @@ void answer_init(struct answer *a);
  * does not fit is cut. */
 void answer_set(struct answer *a, unsigned status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Sets a 401, with its header. */
+void answer_unauthorized(struct answer *a, const char *why);
 void answer_set_header(struct answer *a, const char *header, const char *value);
 
 /* Sends it. `last`: the connection closes afterwards. Returns MHD_NO if there is no memory; then

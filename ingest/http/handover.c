@@ -26,8 +26,7 @@ struct handover {
     bool is_gone; /* its client is, while it was in work */
     struct wire_push push;
     enum handover_result result;
-    int64_t have; /* HANDOVER_HAVE; once decided, the answer's */
-    struct MHD_Connection *suspended;
+    int64_t have;                 /* HANDOVER_HAVE; once decided, the answer's */
     struct handover *prev, *next; /* in `waiting` or `in_work` */
 };
 
@@ -88,24 +87,17 @@ void handovers_stop(struct handovers *hs)
     hs->is_stopping = true;
 }
 
-static void resume(struct handover *h)
-{
-    if (h->suspended != NULL)
-        MHD_resume_connection(h->suspended);
-    h->suspended = NULL;
-}
-
 void handovers_release_all(struct handovers *hs)
 {
     struct handover *h;
 
     DL_FOREACH(hs->waiting, h)
     {
-        resume(h);
+        incoming_resume(&h->incoming);
     }
     DL_FOREACH(hs->in_work, h)
     {
-        resume(h);
+        incoming_resume(&h->incoming);
     }
 }
 
@@ -192,8 +184,7 @@ static void finish_body(struct handover *h, struct MHD_Connection *connection, i
     } else {
         h->state = WAITING;
         DL_APPEND(h->all->waiting, h);
-        MHD_suspend_connection(connection);
-        h->suspended = connection;
+        incoming_suspend(&h->incoming, connection);
     }
 }
 
@@ -219,7 +210,7 @@ static void end(struct incoming *i)
     struct handover *h = of(i);
 
     h->all->open--;
-    h->suspended = NULL;
+    i->suspended = NULL;
     if (h->state == WAITING)
         DL_DELETE(h->all->waiting, h);
     if (h->state == IN_WORK)
@@ -246,8 +237,7 @@ static bool may_begin(const struct handovers *hs, const struct headers *h, int64
         answer_set(answer, MHD_HTTP_NOT_IMPLEMENTED, "%s\n", hs->off_reason);
     } else if (!auth_is_handover(hs->auth, h->credentials)) {
         refusals_stranger(hs->refusals, stranger, "", now_us);
-        answer_set(answer, MHD_HTTP_UNAUTHORIZED, "%s\n", stranger);
-        answer_set_header(answer, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Basic realm=\"drainwatch\"");
+        answer_unauthorized(answer, stranger);
     } else if (h->length != NULL && strtoll(h->length, NULL, 10) > HANDOVER_BODY_MAX) {
         answer_too_large(answer);
     } else if (!is_identity(h->encoding)) {
@@ -316,5 +306,5 @@ void handover_decide(struct handover *h, enum handover_result result, int64_t ha
     h->state = DECIDED;
     h->result = result;
     h->have = have;
-    resume(h);
+    incoming_resume(&h->incoming);
 }

@@ -28,6 +28,20 @@ struct incoming_ops {
 
 struct incoming {
     const struct incoming_ops *ops;
+    struct MHD_Connection *suspended; /* NULL: it is not */
 };
+
+static inline void incoming_suspend(struct incoming *i, struct MHD_Connection *connection)
+{
+    MHD_suspend_connection(connection);
+    i->suspended = connection;
+}
+
+static inline void incoming_resume(struct incoming *i)
+{
+    if (i->suspended != NULL)
+        MHD_resume_connection(i->suspended);
+    i->suspended = NULL;
+}
 
 #endif

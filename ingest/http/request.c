@@ -33,7 +33,6 @@ struct request {
     bool accepted;
     enum request_kept kept;
     struct request_place place;
-    struct MHD_Connection *suspended;
     const struct wire_record *records;
     size_t n_records;
     struct delivery_counts counts;
@@ -186,23 +185,10 @@ static void end(struct incoming *i)
 
 /* ---- turns ---- */
 
-static void suspend(struct request *r, struct MHD_Connection *connection)
-{
-    MHD_suspend_connection(connection);
-    r->suspended = connection;
-}
-
-static void resume(struct request *r)
-{
-    if (r->suspended != NULL)
-        MHD_resume_connection(r->suspended);
-    r->suspended = NULL;
-}
-
 static void stop_stalling(struct requests *rs, struct request *r)
 {
     DL_DELETE(rs->stalled, r);
-    resume(r);
+    incoming_resume(&r->incoming);
 }
 
 void requests_begin_turn(struct requests *rs)
@@ -283,12 +269,6 @@ static bool is_gzip(const char *encoding)
 static bool is_identity(const char *encoding)
 {
     return *encoding == '\0' || strcasecmp(encoding, "identity") == 0;
-}
-
-static void answer_unauthorized(struct answer *answer, const char *why)
-{
-    answer_set(answer, MHD_HTTP_UNAUTHORIZED, "%s\n", why);
-    answer_set_header(answer, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Basic realm=\"drainwatch\"");
 }
 
 static bool is_authorized(struct requests *rs, const struct headers *h, int64_t now_us,
@@ -392,7 +372,7 @@ static bool push(struct incoming *i, struct MHD_Connection *connection, const vo
 
     assert(r->state == RECEIVING);
     if (!intake_has_room(&rs->intake, &r->body)) {
-        suspend(r, connection);
+        incoming_suspend(&r->incoming, connection);
         DL_APPEND(rs->stalled, r);
         return false;
     }
@@ -438,7 +418,7 @@ static void finish(struct incoming *i, struct MHD_Connection *connection, int64_
     if (r->state == RECEIVING && !intake_is_behind(&r->body))
         finish_body(r, now_us, answer);
     else if (r->state == HELD)
-        suspend(r, connection);
+        incoming_suspend(&r->incoming, connection);
     else if (r->state == DECIDED && r->accepted)
         answer_accepted(r, answer);
     else if (r->state == DECIDED)
@@ -525,7 +505,7 @@ static void release(struct requests *rs, struct request *r, enum request_kept ke
     DL_DELETE(rs->held, r);
     r->state = DECIDED;
     r->kept = kept;
-    resume(r);
+    incoming_resume(&r->incoming);
 }
 
 bool requests_release(struct requests *rs)
