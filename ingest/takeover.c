@@ -69,8 +69,7 @@ static enum pg_job_kind next_kind(const struct takeover *t, const struct wire_pu
 
 static int begin(struct takeover *t, enum pg_job_kind kind)
 {
-    struct wire_bytes packed;
-    const struct wire_push *push = handover_push(t->handover, &packed);
+    const struct wire_push *push = handover_push(t->handover);
     struct pg_job job = {.kind = kind};
     int rc;
 
@@ -80,7 +79,7 @@ static int begin(struct takeover *t, enum pg_job_kind kind)
         job.last = (int64_t)(push->first + push->n_records - 1);
         job.oldest = (int64_t)push->oldest;
         job.acked = handover_have(t->handover);
-        job.body = packed;
+        job.body = handover_packed(t->handover);
     }
     rc = pg_jobs_begin(t->jobs, &job);
     t->kind = kind;
@@ -111,8 +110,7 @@ static void begin_or_fail(struct takeover *t, enum pg_job_kind kind, int64_t now
 
 static void take_registered(struct takeover *t, const struct pg_known *known, int64_t now_us)
 {
-    struct wire_bytes packed;
-    const struct wire_push *push = handover_push(t->handover, &packed);
+    const struct wire_push *push = handover_push(t->handover);
 
     t->is_up = t->has_known = true;
     memcpy(t->known, push->sender, sizeof t->known);
@@ -126,7 +124,6 @@ static void take_registered(struct takeover *t, const struct pg_known *known, in
 
 static void take_outcome(struct takeover *t, const struct pg_outcome *o, int64_t now_us)
 {
-    struct wire_bytes packed;
 
     t->is_running = false;
     if (o->rc != 0) {
@@ -137,21 +134,20 @@ static void take_outcome(struct takeover *t, const struct pg_outcome *o, int64_t
     } else if (t->kind == PG_JOB_PUSH && o->known.have < handover_have(t->handover)) {
         fail(t, "it has lost records that it had", now_us);
     } else {
-        log_taken(throttle_add(&t->taken, handover_push(t->handover, &packed)->n_records, now_us));
+        log_taken(throttle_add(&t->taken, handover_push(t->handover)->n_records, now_us));
         decide(t, HANDOVER_COMMITTED, 0);
     }
 }
 
 static void begin_next(struct takeover *t, int64_t now_us)
 {
-    struct wire_bytes packed;
     struct err err;
 
     t->used_us = now_us;
     if (t->jobs == NULL && open_jobs(t, &err) != 0)
         fail(t, err.text, now_us);
     else
-        begin_or_fail(t, next_kind(t, handover_push(t->handover, &packed)), now_us);
+        begin_or_fail(t, next_kind(t, handover_push(t->handover)), now_us);
 }
 
 bool takeover_run(struct takeover *t, struct handovers *handovers, int64_t now_us)

@@ -284,10 +284,14 @@ struct handover *handovers_next(struct handovers *hs)
     return h;
 }
 
-const struct wire_push *handover_push(const struct handover *h, struct wire_bytes *packed)
+const struct wire_push *handover_push(const struct handover *h)
 {
-    *packed = (struct wire_bytes){h->body.data, h->body.len};
     return &h->push;
+}
+
+struct wire_bytes handover_packed(const struct handover *h)
+{
+    return (struct wire_bytes){h->body.data, h->body.len};
 }
 
 int64_t handover_have(const struct handover *h)

@@ -50,9 +50,9 @@ struct incoming *handovers_begin(struct handovers *hs, const struct headers *hea
 
 /* Returns the request that waits longest, NULL if none waits. The caller must decide it. */
 struct handover *handovers_next(struct handovers *hs);
-/* Returns its push without the records; `packed` becomes the bytes of the whole push. Both are
- * borrowed from it. */
-const struct wire_push *handover_push(const struct handover *h, struct wire_bytes *packed);
+/* Its push without the records, and the bytes of the whole push. Both are borrowed from it. */
+const struct wire_push *handover_push(const struct handover *h);
+struct wire_bytes handover_packed(const struct handover *h);
 int64_t handover_have(const struct handover *h); /* HANDOVER_HAVE */
 
 enum handover_result {

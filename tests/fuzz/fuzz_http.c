@@ -98,7 +98,8 @@ static void decide_handover(void)
 
     if (h == NULL)
         return;
-    push = handover_push(h, &packed);
+    push = handover_push(h);
+    packed = handover_packed(h);
     assert(push->n_records == 0 || (push->first > 0 && push->first + push->n_records <= INT64_MAX));
     assert(packed.len > 0 && packed.len <= HANDOVER_BODY_MAX);
     handover_decide(h, (enum handover_result)(decided++ % 3), 12);
