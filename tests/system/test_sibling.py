@@ -44,7 +44,7 @@ class App:
         self.old = site("old", rules=SHIPPED, **database.settings,
                         DRAINWATCH_PUBLIC_URL=self.address, **settings)
         self.ingest = self.old.ingest()
-        self.n = 0
+        self.n = self.deliveries = 0
         wait_for(lambda: self.post() == "database", "a delivery in the database")
 
     def close(self):
@@ -56,6 +56,7 @@ class App:
             "POST", f"{PATH}?drain_token={token(DRAIN)}", h12(n), {"Logplex-Drain-Token": DRAIN})
         assert status == 204
         self.n += n
+        self.deliveries += 1
         return headers["Drainwatch-Kept"]
 
     def post_to_disk(self, n):
@@ -63,6 +64,11 @@ class App:
         self.database.proxy.stall()
         for _ in range(n):
             assert self.post() == "disk"
+
+    def handed(self):
+        """How the old ingest tells of what the database lacks, each delivery being one record."""
+        left = self.deliveries - self.stored("coalesce(sum(last - first + 1), 0)")
+        return f"{left} {'record was' if left == 1 else 'records were'} handed to the next ingest"
 
     def start_next(self, **settings):
         next_one = self.make_site("next", rules=SHIPPED, **{**self.direct, "PORT": self.port,
@@ -85,10 +91,18 @@ class App:
         assert self.counted() == self.n
 
     def stop_old(self):
+        handed = self.handed()
         self.ingest.signal(signal.SIGTERM)
+        return handed
 
-    def stored(self):
-        return int(self.database.sql("SELECT count(*) FROM inbox")[0][0])
+    def wait_handed(self, handed):
+        """Until the old ingest has ended, and said so. Each record counts once."""
+        assert self.ingest.wait() == 0
+        assert self.ingest.said(handed)
+        self.wait_counted()
+
+    def stored(self, what="count(*)"):
+        return int(self.database.sql(f"SELECT {what} FROM inbox")[0][0])
 
 
 @pytest.fixture
@@ -109,9 +123,9 @@ def no_secret(*programs):
 def test_the_next_ingest_takes_what_the_database_did_not(app):
     app.post_to_disk(5)
     _, next_one = app.start_next()
-    app.stop_old()
+    handed = app.stop_old()
     assert app.ingest.wait() == 0
-    assert app.ingest.said("handed to the next ingest, none is left here")
+    assert app.ingest.said(handed + ", none is left here")
     assert next_one.said("of an ingest that stops into the database")
     assert app.database.sql("SELECT count(*) FROM ingests WHERE goodbye") == [["1"]]
     no_secret(app.ingest, next_one)
@@ -125,20 +139,15 @@ def test_many_records_of_both_lanes(site, database):
             app.post(1000)
         assert (app.old.folder / "state" / "ingest-bulk.db").exists()
         app.start_next()
-        app.stop_old()
-        assert app.ingest.wait() == 0
-        assert app.ingest.said("handed to the next ingest")
-        app.wait_counted()
+        app.wait_handed(app.stop_old())
 
 
 def test_a_next_ingest_that_comes_later(app):
     app.post_to_disk(3)
-    app.stop_old()
+    handed = app.stop_old()
     app.ingest.wait_said("the next ingest does not take the records yet")
     app.start_next()
-    assert app.ingest.wait() == 0
-    assert app.ingest.said("handed to the next ingest, none is left here")
-    app.wait_counted()
+    app.wait_handed(handed + ", none is left here")
 
 
 def test_an_answer_that_is_lost(app):
@@ -146,16 +155,14 @@ def test_an_answer_that_is_lost(app):
     _, next_one = app.start_next()
     before = app.stored()
     app.door.stall("down")
-    app.stop_old()
+    handed = app.stop_old()
     app.ingest.wait_said("handing the records to the next ingest")
     next_one.wait_said("listening")
     time.sleep(0.5)
     app.door.cut()
     app.door.go_on()
     wait_for(lambda: app.stored() > before, "the push in the database")
-    assert app.ingest.wait() == 0
-    assert app.ingest.said("handed to the next ingest")
-    app.wait_counted()
+    app.wait_handed(handed)
 
 
 def test_the_answer_to_records_is_lost(app):
@@ -164,11 +171,10 @@ def test_the_answer_to_records_is_lost(app):
     _, next_one = app.start_next()
     with Lossy(app.port) as lossy:
         app.door.redirect(("127.0.0.1", lossy.port))
-        app.stop_old()
+        handed = app.stop_old()
         assert app.ingest.wait() == 0
         assert lossy.lost == 1
-    assert app.ingest.said("handed to the next ingest")
-    app.wait_counted()
+    app.wait_handed(handed)
 
 
 class Lossy:
@@ -238,16 +244,14 @@ def test_the_next_ingest_dies_in_the_middle(app):
     app.post_to_disk(3)
     site, next_one = app.start_next()
     app.door.stall("down")
-    app.stop_old()
+    handed = app.stop_old()
     app.ingest.wait_said("handing the records to the next ingest")
     wait_for(lambda: app.door.accepted, "a try")
     next_one.kill()
     app.door.go_on()
     app.ingest.wait_said("the next ingest does not take the records yet")
     site.ingest()
-    assert app.ingest.wait() == 0
-    assert app.ingest.said("handed to the next ingest")
-    app.wait_counted()
+    app.wait_handed(handed)
 
 
 def test_the_database_comes_back_first(app):
