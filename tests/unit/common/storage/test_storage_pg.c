@@ -471,43 +471,71 @@ UNIT_TEST(a_holder_behind_a_pool_is_followed_for_its_silence_alone)
     storage_close(b.s);
 }
 
+static struct alerter open_pooled_standby(const char *name)
+{
+    struct alerter a;
+
+    OK(open_at(database_pool_url(), false, name, &a));
+    tend(&a, 0);
+    live_until(&a, STORAGE_STANDBY);
+    OK(storage_restore(a.s, &err));
+    return a;
+}
+
+static void assert_stays_standby(struct alerter *a)
+{
+    live(a, TIME_S);
+    assert_int_equal(a->role, STORAGE_STANDBY);
+}
+
+/* It gives up the entries that it has read. */
+static void assert_reads_anew(struct alerter *a, const char *why)
+{
+    live_until(a, STORAGE_AWAY);
+    assert_non_null(strstr(err.text, why));
+    live_until(a, STORAGE_STANDBY);
+    assert_stays_standby(a);
+}
+
 UNIT_TEST(behind_a_pool_a_standby_notices_that_commits_were_lost)
 {
-    const char *url = database_pool_url();
-    struct alerter a = open_active("one"), b;
+    struct alerter a = open_active("one"), b = open_pooled_standby("two");
 
-    OK(open_at(url, false, "two", &b));
-    tend(&b, 0);
-    live_until(&b, STORAGE_STANDBY);
-    OK(storage_restore(b.s, &err));
     for (int i = 1; i <= 3; i++)
         OK(turn(&a, i));
     assert_int_equal(read_from(b.s, 1).n, 3);
-    live(&b, TIME_S);
-    assert_int_equal(b.role, STORAGE_STANDBY);
+    assert_stays_standby(&b);
     database_sql(
         "DELETE FROM " TABLE("stream") " WHERE position > 1; "
                                        "UPDATE " TABLE("lease") " SET last = 1, beat = beat - 1");
-    live_until(&b, STORAGE_AWAY);
-    assert_non_null(strstr(err.text, "as a failover can"));
-    live_until(&b, STORAGE_STANDBY);
-    live(&b, TIME_S);
-    assert_int_equal(b.role, STORAGE_STANDBY);
+    assert_reads_anew(&b, "as a failover can");
     storage_close(a.s);
     storage_close(b.s);
 }
 
-/* It was cut off before the end of its transaction. */
-UNIT_TEST(the_session_that_holds_the_lock_of_the_lease_is_ended)
+/* A session that was cut off before the end of its transaction. */
+static PGconn *open_stuck(void)
 {
-    struct alerter a = open_active("one"), b = open_standby("two");
     PGconn *stuck = PQconnectdb(database_url());
 
     PQclear(PQexec(stuck, "BEGIN; UPDATE " TABLE("lease") " SET trouble = ''"));
-    assert_in_range(become_active(&b), 5 * TIME_S, 6 * TIME_S);
+    return stuck;
+}
+
+static void assert_ended(PGconn *stuck)
+{
     PQclear(PQexec(stuck, "COMMIT"));
     assert_int_equal(PQstatus(stuck), CONNECTION_BAD);
     PQfinish(stuck);
+}
+
+UNIT_TEST(the_session_that_holds_the_lock_of_the_lease_is_ended)
+{
+    struct alerter a = open_active("one"), b = open_standby("two");
+    PGconn *stuck = open_stuck();
+
+    assert_in_range(become_active(&b), 5 * TIME_S, 6 * TIME_S);
+    assert_ended(stuck);
     storage_close(a.s);
     storage_close(b.s);
 }
@@ -516,17 +544,15 @@ UNIT_TEST(the_session_that_holds_the_lock_of_the_lease_is_ended)
 UNIT_TEST(a_lone_holder_ends_its_own_session_before)
 {
     struct alerter a = open_active("one");
-    PGconn *stuck = PQconnectdb(database_url());
+    PGconn *stuck;
 
     OK(turn(&a, 1));
-    PQclear(PQexec(stuck, "BEGIN; UPDATE " TABLE("lease") " SET trouble = ''"));
+    stuck = open_stuck();
     terminate_holder();
     tend(&a, 0);
     assert_int_equal(a.role, STORAGE_AWAY);
     live_until(&a, STORAGE_ACTIVE);
-    PQclear(PQexec(stuck, "COMMIT"));
-    assert_int_equal(PQstatus(stuck), CONNECTION_BAD);
-    PQfinish(stuck);
+    assert_ended(stuck);
     OK(turn(&a, 2));
     assert_stored(2);
     storage_close(a.s);
@@ -535,23 +561,13 @@ UNIT_TEST(a_lone_holder_ends_its_own_session_before)
 /* It was frozen while the term before lost commits, and others have their positions by now. */
 UNIT_TEST(behind_a_pool_a_standby_reads_anew_in_each_term)
 {
-    const char *url = database_pool_url();
-    struct alerter a = open_active("one"), b;
+    struct alerter a = open_active("one"), b = open_pooled_standby("two");
 
-    OK(open_at(url, false, "two", &b));
-    tend(&b, 0);
-    live_until(&b, STORAGE_STANDBY);
-    OK(storage_restore(b.s, &err));
     OK(turn(&a, 1));
     assert_int_equal(read_from(b.s, 1).n, 1);
-    live(&b, TIME_S);
-    assert_int_equal(b.role, STORAGE_STANDBY);
+    assert_stays_standby(&b);
     database_sql("UPDATE " TABLE("lease") " SET epoch = epoch + 1, beat = 0");
-    live_until(&b, STORAGE_AWAY);
-    assert_non_null(strstr(err.text, "read anew"));
-    live_until(&b, STORAGE_STANDBY);
-    live(&b, TIME_S);
-    assert_int_equal(b.role, STORAGE_STANDBY);
+    assert_reads_anew(&b, "read anew");
     storage_close(a.s);
     storage_close(b.s);
 }
@@ -702,7 +718,7 @@ UNIT_TEST(commits_that_a_failover_lost_are_missed)
     tend(&a, 0);
     live_until(&a, STORAGE_ACTIVE);
     assert_true(storage_term(a.s)->has_lost);
-    assert_int_equal(storage_term(a.s)->epoch, 2); /* the owner forgets what it did in the first */
+    assert_int_equal(storage_term(a.s)->epoch, 2); /* the owner forgets its acts of the first */
     assert_int_equal(turn(&a, 3), ERR_AWAY);
     OK(storage_restore(a.s, &err));
     OK(turn(&a, 2));
