@@ -47,12 +47,26 @@ static bool add_headers(struct MHD_Response *response, const struct answer *a, b
            (!last || add_header(response, MHD_HTTP_HEADER_CONNECTION, "close"));
 }
 
-enum MHD_Result answer_send(const struct answer *a, struct MHD_Connection *connection, bool last)
+struct MHD_Response *answer_new_empty(void)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        strlen(a->text), (void *)(uintptr_t)a->text, MHD_RESPMEM_MUST_COPY);
+    return MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
+}
+
+static bool is_plain(const struct answer *a, bool last)
+{
+    return a->text[0] == '\0' && a->header == NULL && !last;
+}
+
+enum MHD_Result answer_send(const struct answer *a, struct MHD_Connection *connection, bool last,
+                            struct MHD_Response *empty)
+{
+    struct MHD_Response *response;
     enum MHD_Result result = MHD_NO;
 
+    if (is_plain(a, last))
+        return MHD_queue_response(connection, a->status, empty);
+    response = MHD_create_response_from_buffer(strlen(a->text), (void *)(uintptr_t)a->text,
+                                               MHD_RESPMEM_MUST_COPY);
     if (response == NULL)
         return MHD_NO;
     if (add_headers(response, a, last))

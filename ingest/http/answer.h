@@ -25,8 +25,12 @@ void answer_set(struct answer *a, unsigned status, const char *format, ...)
 void answer_unauthorized(struct answer *a, const char *why);
 void answer_set_header(struct answer *a, const char *header, const char *value);
 
-/* Sends it. `last`: the connection closes afterwards. Returns MHD_NO if there is no memory; then
- * libmicrohttpd drops the connection. */
-enum MHD_Result answer_send(const struct answer *a, struct MHD_Connection *connection, bool last);
+/* A response without text and headers, which most answers can share. NULL: there is no memory. To
+ * be freed with MHD_destroy_response. */
+struct MHD_Response *answer_new_empty(void);
+/* Sends it. `last`: the connection closes afterwards. `empty`: of answer_new_empty. Returns MHD_NO
+ * if there is no memory; then libmicrohttpd drops the connection. */
+enum MHD_Result answer_send(const struct answer *a, struct MHD_Connection *connection, bool last,
+                            struct MHD_Response *empty);
 
 #endif

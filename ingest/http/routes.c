@@ -3,6 +3,7 @@
 
 #include "ingest/input/input.h"
 
+#include <stddef.h>
 #include <string.h>
 #include <strings.h>
 
@@ -25,25 +26,51 @@ struct endpoint {
     endpoint_fn *begin;
 };
 
-static const char *header(struct MHD_Connection *connection, const char *name)
+/* The headers that `struct headers` holds. */
+static const struct {
+    const char *name;
+    size_t n_name;
+    size_t at; /* in struct headers */
+} wanted[] = {
+#define WANTED(NAME, FIELD)                                                                        \
+    {                                                                                              \
+        NAME, sizeof NAME - 1, offsetof(struct headers, FIELD)                                     \
+    }
+    WANTED(MHD_HTTP_HEADER_AUTHORIZATION, credentials),
+    WANTED(MHD_HTTP_HEADER_CONTENT_ENCODING, encoding),
+    WANTED(MHD_HTTP_HEADER_CONTENT_LENGTH, length),
+    WANTED("Logplex-Drain-Token", drain),
+    WANTED("Logplex-Frame-Id", frame_id),
+    WANTED("Logplex-Msg-Count", msg_count),
+    WANTED("Logplex-Drop-Count", drop_count),
+    WANTED("Logplex-Lost-Count", lost_count),
+    WANTED(HANDOVER_HAVE, have),
+#undef WANTED
+};
+
+static enum MHD_Result on_header(void *ctx, enum MHD_ValueKind kind, const char *name,
+                                 size_t n_name, const char *value, size_t n_value)
 {
-    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+    (void)kind, (void)n_value;
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        const char **field = (const char **)((char *)ctx + wanted[i].at);
+
+        if (n_name == wanted[i].n_name && *field == NULL &&
+            strncasecmp(name, wanted[i].name, n_name) == 0)
+            *field = value;
+    }
+    return MHD_YES;
 }
 
+/* One walk over the headers: to look each of them up costs 2 % of a delivery. */
 static struct headers read_headers(struct MHD_Connection *connection)
 {
-    return (struct headers){
+    struct headers h = {
         .token = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "drain_token"),
-        .credentials = header(connection, MHD_HTTP_HEADER_AUTHORIZATION),
-        .encoding = header(connection, MHD_HTTP_HEADER_CONTENT_ENCODING),
-        .length = header(connection, MHD_HTTP_HEADER_CONTENT_LENGTH),
-        .drain = header(connection, "Logplex-Drain-Token"),
-        .frame_id = header(connection, "Logplex-Frame-Id"),
-        .msg_count = header(connection, "Logplex-Msg-Count"),
-        .drop_count = header(connection, "Logplex-Drop-Count"),
-        .lost_count = header(connection, "Logplex-Lost-Count"),
-        .have = header(connection, HANDOVER_HAVE),
     };
+
+    (void)MHD_get_connection_values_n(connection, MHD_HEADER_KIND, on_header, &h);
+    return h;
 }
 
 static struct incoming *begin_delivery(const struct routes *routes, const struct call *call,

@@ -51,8 +51,10 @@ struct server {
     struct refusals refusals;
     struct routes routes;
     struct clients clients;
+    struct MHD_Response *empty;
     int64_t now_us;
-    uint64_t calls; /* of on_request */
+    struct answer answer; /* of the call of on_request that runs */
+    uint64_t calls;       /* of on_request */
     unsigned idle_runs;
     bool stopping;
 };
@@ -192,26 +194,26 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
     struct server *s = ctx;
     struct peer *p = peer_of(connection);
     struct incoming *i = *slot;
-    struct answer answer;
+    struct answer *answer = &s->answer;
     size_t left = 0;
     bool last;
 
     if (p == NULL)
         return MHD_NO;
     s->calls++;
-    answer_init(&answer);
+    answer_init(answer);
     if (i == NULL)
-        *slot = begin(s, p, url, method, version, &answer);
+        *slot = begin(s, p, url, method, version, answer);
     else if (*n == 0)
-        finish(s, p, i, &answer);
+        finish(s, p, i, answer);
     else
         left = push(p, i, data, *n);
     *n = left;
-    if (answer.status == 0)
+    if (answer->status == 0)
         return MHD_YES;
     clients_go_to(&s->clients, &p->client, CLIENTS_ANSWER);
-    last = s->stopping || p->is_chunked || answer.status == MHD_HTTP_BAD_REQUEST;
-    return answer_send(&answer, connection, last);
+    last = s->stopping || p->is_chunked || answer->status == MHD_HTTP_BAD_REQUEST;
+    return answer_send(answer, connection, last, s->empty);
 }
 
 static void on_completed(void *ctx, struct MHD_Connection *connection, void **slot,
@@ -288,7 +290,8 @@ static int open_requests(struct server *s, const struct server_options *o, struc
     if (o->takes_handovers)
         s->handovers = handovers_new(d->auth, d->off_reason, &s->refusals);
     s->routes = (struct routes){s->requests, s->handovers, &s->refusals, o->is_healthy, o->ctx};
-    if (s->requests == NULL || (o->takes_handovers && s->handovers == NULL))
+    s->empty = answer_new_empty();
+    if (s->requests == NULL || s->empty == NULL || (o->takes_handovers && s->handovers == NULL))
         return err_set(err, ERR_NOMEM, "out of memory");
     return 0;
 }
@@ -324,6 +327,8 @@ void server_close(struct server *s)
     }
     handovers_free(s->handovers);
     requests_free(s->requests);
+    if (s->empty != NULL)
+        MHD_destroy_response(s->empty);
     free(s);
 }
 
