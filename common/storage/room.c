@@ -11,7 +11,7 @@ enum {
     /* The WAL is copied into the file when it holds this. A commit that waits for it waits 5 to
      * 15 ms, so the fewer the better. */
     CHECKPOINT_MOST = 8 << 20,
-    CHECKPOINT_OF_BOUND = 32,
+    CHECKPOINT_OF_BOUND = 8,
     WAL_LEAST = 64 << 10, /* of the WAL is left for the commit that comes when one is due */
     /* For what an append changes besides the pages of its record. */
     SIDE_PAGES = 8,
