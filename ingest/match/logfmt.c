@@ -298,6 +298,19 @@ bool logfmt_next(struct logfmt *l, struct logfmt_pair *out)
     return false;
 }
 
+/* Hides each word behind "request_id=": Heroku's router takes it from a visitor's header, and writes
+ * it without quotes. */
+static void hide_request_ids(char *text, size_t len)
+{
+    static const char key[] = "request_id=";
+    char *end = text + len, *at = text;
+
+    while ((at = memmem(at, (size_t)(end - at), key, sizeof key - 1)) != NULL) {
+        for (at += sizeof key - 1; at < end && !is_space(*at) && *at != '"'; at++)
+            *at = 1;
+    }
+}
+
 void logfmt_hide_quoted(const char *text, size_t len, char *out)
 {
     size_t at = 0, end;
@@ -311,6 +324,7 @@ void logfmt_hide_quoted(const char *text, size_t len, char *out)
         if (end > at)
             memset(out + at, 1, end - 1 - at);
     }
+    hide_request_ids(out, len);
 }
 
 bool logfmt_is(const struct logfmt_pair *pair, const char *value)

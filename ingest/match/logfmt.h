@@ -48,7 +48,8 @@ void logfmt_begin(struct logfmt *l, const char *text, size_t len);
 bool logfmt_next(struct logfmt *l, struct logfmt_pair *out);
 
 /* Copies a message of `len` bytes to `out`, with \x01 in the place of each byte that may be quoted
- * by double quotes as above. So offsets stay, and no expression sees quoted text. */
+ * by double quotes as above, and of each byte of a word behind "request_id=", which is a visitor's,
+ * too. So offsets stay, and no expression sees such text. */
 void logfmt_hide_quoted(const char *text, size_t len, char *out);
 
 /* Whether the pair's value is `value` byte for byte, with its quotes or without (escapes are not

@@ -399,6 +399,13 @@ UNIT_TEST(quoted_text_is_hidden)
         {"\"\\\\\" a\" b", "\".....\" b"},
         {"\"\\\" a\\\"\" b \" c", "\"..........\" c"},
         {"\"x\\\" a", "\"....."},
+        {"request_id=ab-1 c", "request_id=.... c"},
+        {"request_id=a=b+/ request_id=c", "request_id=..... request_id=."},
+        {"request_id= a", "request_id= a"},
+        {"request_id=\"a b\" c", "request_id=\"...\" c"},
+        {"request_id=a\"b c\" d", "request_id=.\"...\" d"},
+        {"p=\"request_id=\" a", "p=\"...........\" a"},
+        {"request_id a", "request_id a"},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -448,6 +455,7 @@ UNIT_TEST(a_long_message_takes_linear_work)
         "a='x ",   "a = 'x ", "='",        "a='",    "=\33[m",   "'\33[m", "\33[1",
         "\"\33[m", "\\\"",    "a\"",       "a=b\" ", "\\\"a\" ", "\"",     "a = ",
         "a=b ",    "\\",      "a='x\33[m", " =",     "\33[m\" ", "\33[m",
+        "request_id=", "request_id=a ",
     };
     enum { N = 2 << 20, PARTS = sizeof parts / sizeof *parts };
     char *text = malloc(N), *hidden = malloc(N);

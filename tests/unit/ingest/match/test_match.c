@@ -238,6 +238,8 @@ UNIT_TEST(quoted_text_can_be_left_out)
         {"\"quoted fail\"", 0},
         {"\"quoted fail", 1},
         {"a=\"..\" z", 2}, /* quoted bytes stand for something, whatever they are */
+        {"request_id=aaaaaaaaaaaaaaaafail", 1}, /* the visitor's X-Request-ID */
+        {"request_id=aaaaaaaaaaaaaaaafail fail", 2},
     };
 
     for (size_t whole_max = 0; whole_max <= PASS_WHOLE_MAX; whole_max += PASS_WHOLE_MAX) {

@@ -141,6 +141,15 @@ static void put_visitor(struct text *t, escape_fn *escape)
     }
 }
 
+/* As Heroku's router takes it from X-Request-ID. */
+static void put_request_id(struct text *t)
+{
+    static const char *const parts[] = {"a", "7", "-", "+", "/", "=", "code=H12", "request_id="};
+
+    for (size_t n = any_of(7); n > 0; n--)
+        put(t, ANY(parts), true);
+}
+
 /* The app's own text before, between and behind the quotations. */
 static const char *const own[] = {
     "",   " ",  "b",    "200", "]",     ")",           "[",      "=",        ": ",
@@ -173,13 +182,13 @@ static void put_random_line(struct text *t, escape_fn *escape)
     put_own(t);
 }
 
-/* Usual formats. Each % is a visitor's field. */
+/* Usual formats. Each % is a visitor's field, # his request id. */
 static const struct {
     const char *format;
     escape_fn *escape;
 } servers[] = {
     {"at=error code=H13 desc=\"Connection closed\" method=GET path=\"/%\" host=a.example "
-     "fwd=\"%, 10.1.2.3\" dyno=web.1 connect=0ms service=12ms status=503 bytes=0",
+     "request_id=# fwd=\"%, 10.1.2.3\" dyno=web.1 connect=0ms service=12ms status=503 bytes=0",
      percent_quotes}, /* Heroku's router */
     {"10.1.2.3 - - [30/Nov/2026:16:00:00 +0000] \"GET /% HTTP/1.1\" 200 5 \"%\" \"%\"",
      escape_quotes}, /* Gunicorn */
@@ -201,6 +210,8 @@ static void put_server_line(struct text *t, size_t i)
 
         if (*c == '%')
             put_visitor(t, servers[i].escape);
+        else if (*c == '#')
+            put_request_id(t);
         else
             put(t, own_byte, false);
     }
