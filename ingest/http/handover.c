@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <utlist.h>
 
 enum state {
@@ -223,11 +222,6 @@ static const struct incoming_ops ops = {push_body, finish, sender, end};
 
 /* ---- the head ---- */
 
-static bool is_identity(const char *encoding)
-{
-    return encoding == NULL || *encoding == '\0' || strcasecmp(encoding, "identity") == 0;
-}
-
 static bool may_begin(const struct handovers *hs, const struct headers *h, int64_t now_us,
                       struct answer *answer)
 {
@@ -240,7 +234,7 @@ static bool may_begin(const struct handovers *hs, const struct headers *h, int64
         answer_unauthorized(answer, stranger);
     } else if (h->length != NULL && strtoll(h->length, NULL, 10) > HANDOVER_BODY_MAX) {
         answer_too_large(answer);
-    } else if (!is_identity(h->encoding)) {
+    } else if (!headers_are_plain(h)) {
         answer_set(answer, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "Content-Encoding must be identity\n");
     } else if (hs->is_stopping) {
         answer_later(answer, "this one is stopping, too");

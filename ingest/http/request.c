@@ -266,8 +266,10 @@ static bool is_gzip(const char *encoding)
     return strcasecmp(encoding, "gzip") == 0 || strcasecmp(encoding, "x-gzip") == 0;
 }
 
-static bool is_identity(const char *encoding)
+bool headers_are_plain(const struct headers *h)
 {
+    const char *encoding = or_empty(h->encoding);
+
     return *encoding == '\0' || strcasecmp(encoding, "identity") == 0;
 }
 
@@ -307,7 +309,7 @@ static bool may_begin(struct requests *rs, const struct headers *h, int64_t now_
         return false;
     } else if (strtoll(or_empty(h->length), NULL, 10) > rs->options.max_body_bytes) {
         answer_too_large(rs, name, now_us, answer);
-    } else if (!is_gzip(encoding) && !is_identity(encoding)) {
+    } else if (!is_gzip(encoding) && !headers_are_plain(h)) {
         refusals_encoding(rs->refusals, name, encoding, now_us);
         answer_set(answer, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
                    "Content-Encoding must be gzip or identity\n");

@@ -58,6 +58,9 @@ struct headers {
     const char *have; /* HANDOVER_HAVE of handover.h */
 };
 
+/* Whether the body is not packed: no Content-Encoding, or "identity". */
+bool headers_are_plain(const struct headers *h);
+
 /* `refusals` is borrowed. NULL: no memory. */
 struct requests *requests_new(const struct requests_options *options, struct refusals *refusals);
 void requests_free(struct requests *rs); /* NULL is fine; no request may be open */
