@@ -343,6 +343,7 @@ int collect_add(struct collect *t, const struct line *line, int64_t time_us, con
 
     if (n_rules > COLLECT_MATCHES_MAX - t->n_matches)
         return ERR_FULL;
+    excerpt_forget(&t->excerpt);
     for (size_t i = 0; rc == 0 && i < n_rules; i++)
         rc = add_match(t, line, time_us, rules[i]);
     return rc;
@@ -361,6 +362,7 @@ int collect_keep_samples(struct collect *t)
         t->held_bytes += g->sample.cap - before;
         g->last = (struct line_text){0};
     }
+    excerpt_forget(&t->excerpt);
     return rc;
 }
 

@@ -46,6 +46,12 @@ void excerpt_begin(struct excerpt *e, const struct rulebook *book)
     e->rules = rulebook_rules(book);
     e->match = rulebook_match(book);
     e->redact = rulebook_redact(book);
+    excerpt_forget(e);
+}
+
+void excerpt_forget(struct excerpt *e)
+{
+    e->source = (struct line_text){0};
 }
 
 /* Redacts the message in place. Tokens go first: an expression could take the name that a token is
@@ -64,8 +70,7 @@ static int redact_message(struct excerpt *e, uint32_t rule)
     return redact_append(e->redact, rule, buf_text(&e->copy), e->copy.len, &e->message);
 }
 
-/* Makes the message as the rule may show it. After an error none of it may be shown. */
-static int read_message(struct excerpt *e, uint32_t rule, struct line_text message)
+static int make_message(struct excerpt *e, uint32_t rule, struct line_text message)
 {
     int rc;
 
@@ -77,6 +82,25 @@ static int read_message(struct excerpt *e, uint32_t rule, struct line_text messa
         return rc;
     e->message.len = text_strip_terminal((char *)e->message.data, e->message.len);
     return redact_message(e, rule);
+}
+
+/* Makes the message as the rule may show it, unless it is there. After an error none of it may be
+ * shown. */
+static int read_message(struct excerpt *e, uint32_t rule, struct line_text message)
+{
+    uint32_t alike = redact_alike(e->redact, rule);
+    int rc;
+
+    if (message.len > 0 && message.data == e->source.data && message.len == e->source.len &&
+        alike == e->alike)
+        return 0;
+    excerpt_forget(e);
+    rc = make_message(e, rule, message);
+    if (rc == 0) {
+        e->source = message;
+        e->alike = alike;
+    }
+    return rc;
 }
 
 /* ---- samples ---- */

@@ -4,7 +4,8 @@
  * Everything goes through redaction first, in this order: drain tokens, then the rules' `redact`
  * expressions on the whole message, as an expression may need the text around a secret. A message
  * with terminal sequences is redacted again after these are removed, as they could split a secret.
- * Only then is it cut. If redaction fails, nothing of the message is shown. Pure. */
+ * Only then is it cut. If redaction fails, nothing of the message is shown. Many rules can match a
+ * line, so the last message is kept as it may be shown. Pure. */
 #ifndef DRAINWATCH_INGEST_COLLECT_EXCERPT_H
 #define DRAINWATCH_INGEST_COLLECT_EXCERPT_H
 
@@ -23,7 +24,9 @@ struct excerpt {
     const struct rules *rules;
     struct match *match;
     struct redact *redact;
-    struct buf message; /* as it may be shown */
+    struct buf message;      /* as it may be shown */
+    struct line_text source; /* the message that `message` was made of; NULL: none */
+    uint32_t alike;          /* for the rules that hide the same as this one */
     struct buf copy;    /* without drain tokens, on the way there */
     struct buf value;
 };
@@ -34,6 +37,8 @@ void excerpt_close(struct excerpt *e);
 /* Starts a delivery under this book, which the caller holds. Frees the memory of an unusually large
  * delivery before. */
 void excerpt_begin(struct excerpt *e, const struct rulebook *book);
+/* To be called before the bytes of a message that it got may change or go. */
+void excerpt_forget(struct excerpt *e);
 
 /* Writes the sample line; nothing if it must not be shown. A message of more than WIRE_SAMPLE_MAX
  * bytes is cut to the stretch around the rule's match, with "…" at each cut. Returns 0 or

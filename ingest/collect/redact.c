@@ -17,6 +17,7 @@ struct redact {
     unsigned n_everywhere; /* ids below this are the file's expressions */
     unsigned *ids;         /* of the rules' own expressions, rule after rule */
     size_t *first;         /* of each rule, into `ids`; the last one is the end */
+    uint32_t *alike;       /* of each rule: the first rule with the same expressions of its own */
     uint32_t rule;         /* whose text is being redacted */
     uint32_t *beyond;      /* of each byte, and the end: see free_from */
     size_t beyond_cap;
@@ -53,6 +54,22 @@ static int list_all(struct redact *r, struct expressions *list)
     return rc;
 }
 
+static bool have_same(const struct redact *r, uint32_t a, uint32_t b)
+{
+    size_t n = r->first[a + 1] - r->first[a];
+
+    return n == r->first[b + 1] - r->first[b] &&
+           memcmp(r->ids + r->first[a], r->ids + r->first[b], n * sizeof *r->ids) == 0;
+}
+
+static void find_alike(struct redact *r)
+{
+    for (uint32_t i = 0; i < r->rules->n; i++) {
+        while (!have_same(r, r->alike[i], i))
+            r->alike[i]++;
+    }
+}
+
 static int compile(struct redact *r, struct err *err)
 {
     struct expressions list = {0};
@@ -80,12 +97,15 @@ int redact_new(const struct rules *rules, struct redact **out, struct err *err)
     r->rules = rules;
     r->ids = calloc(n_own + 1, sizeof *r->ids);
     r->first = calloc(rules->n + 1, sizeof *r->first);
-    if (r->ids != NULL && r->first != NULL)
+    r->alike = calloc(rules->n + 1, sizeof *r->alike);
+    if (r->ids != NULL && r->first != NULL && r->alike != NULL)
         rc = compile(r, err);
-    if (rc == 0)
+    if (rc == 0) {
+        find_alike(r);
         *out = r;
-    else
+    } else {
         redact_free(r);
+    }
 out:
     if (rc == ERR_NOMEM)
         err_set(err, rc, "redact: no memory to compile the expressions");
@@ -99,6 +119,7 @@ void redact_free(struct redact *r)
     hs_free_scratch(r->scratch);
     hs_free_database(r->db);
     free(r->beyond);
+    free(r->alike);
     free(r->first);
     free(r->ids);
     free(r);
@@ -108,6 +129,12 @@ bool redact_is_needed(const struct redact *r, uint32_t rule)
 {
     assert(rule < r->rules->n);
     return r->rules->redacts.n > 0 || r->rules->rules[rule].redacts.n > 0;
+}
+
+uint32_t redact_alike(const struct redact *r, uint32_t rule)
+{
+    assert(rule < r->rules->n);
+    return r->alike[rule];
 }
 
 /* ---- one text ---- */

@@ -24,6 +24,9 @@ void redact_free(struct redact *r); /* NULL is fine */
 /* Whether this rule (its index) has expressions, or the file. */
 bool redact_is_needed(const struct redact *r, uint32_t rule);
 
+/* The first rule that hides the same as this one. */
+uint32_t redact_alike(const struct redact *r, uint32_t rule);
+
 /* Appends the text as this rule may show it. Returns 0, ERR_IO (Hyperscan failed: show
  * nothing of the text), ERR_FULL or ERR_NOMEM. */
 int redact_append(struct redact *r, uint32_t rule, const char *text, size_t n, struct buf *out);

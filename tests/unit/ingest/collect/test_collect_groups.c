@@ -374,6 +374,21 @@ UNIT_TEST(test_many_groups_of_a_rule_take_none_from_another)
     assert_int_equal(longest, 3 * COLLECT_GROUPS_MAX - COLLECT_GROUPS_MAX / 4 - 1);
 }
 
+UNIT_TEST(test_a_line_is_redacted_once_for_all_its_rules)
+{
+    static const char *const user[] = {"user=[^ ]+"};
+    static const struct wire_matches *m;
+
+    setup(grouped, 4, (struct rules_list){user, 1});
+    redact_calls = 0;
+    add_all("path=/a status=503 dyno=web.1 user=a");
+    add_all("path=/b status=503 dyno=web.1 user=b");
+    m = matches_of(6);
+    assert_sample(&m[0], "path=/b status=503 dyno=web.1 …");
+    assert_sample(&m[1], "path=/a status=503 dyno=web.1 …");
+    assert_int_equal(redact_calls, 4); /* of each line the values, then the samples */
+}
+
 /* The widest groups, as many as there can be: each record can be sent and read. */
 UNIT_TEST(test_wide_groups_fit_their_records)
 {
@@ -426,6 +441,7 @@ int main(void)
         cmocka_unit_test(test_failed_redaction_shows_nothing),
         cmocka_unit_test(test_values_are_bounded),
         cmocka_unit_test(test_many_groups_of_a_rule_take_none_from_another),
+        cmocka_unit_test(test_a_line_is_redacted_once_for_all_its_rules),
         cmocka_unit_test(test_wide_groups_fit_their_records),
     };
 
