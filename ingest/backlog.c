@@ -133,5 +133,5 @@ bool backlog_is_most(struct backlog *b, const char *drain, enum backlog_lane lan
         all += n;
         own += strcmp(d->name, drain) == 0 ? n : 0;
     }
-    return own > all / 2;
+    return all == 0 || own > all / 2;
 }

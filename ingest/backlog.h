@@ -46,7 +46,7 @@ enum backlog_lane backlog_lane(struct backlog *b, const char *drain);
 void backlog_add(struct backlog *b, const char *drain, enum backlog_lane lane, uint64_t matches,
                  int64_t position);
 
-/* Whether the drain has more than half of the matches in a lane. */
+/* Whether the drain has more than half of the matches in a lane, or there are none. */
 bool backlog_is_most(struct backlog *b, const char *drain, enum backlog_lane lane);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include "common/app/log.h"
 #include "common/app/process.h"
-#include "common/base/hash.h"
 #include "common/base/time.h"
 #include "common/queue/pg_jobs.h"
 #include "common/queue/queue.h"
@@ -14,11 +13,9 @@
 
 enum {
     PATH_SIZE = 4096,
-    KEEP_SHARE = 4, /* of a journal, for records that a database already has */
+    KEEP_SHARE = 4,  /* of a journal, for records that a database already has */
+    LEFT_SHARE = 16, /* of the quick lane: with less room other drains' deliveries may not fit */
 };
-
-/* A drain that was accepted so recently still delivers. */
-static const int64_t OTHERS_US = TIME_HOUR;
 
 static const char *const FILES[BACKLOG_LANES] = {"ingest.db", "ingest-bulk.db"};
 
@@ -155,11 +152,6 @@ static const char *drain_of(const struct request *r)
     return request_records(r, &n)->drain;
 }
 
-static uint64_t hash_of(const struct request *r)
-{
-    return hash_quick(hash_seed(), drain_of(r), strlen(drain_of(r)));
-}
-
 static enum backlog_lane lane_of(struct spool *s, const struct request *r)
 {
     return has_bulk(s->settings) ? backlog_lane(&s->backlog, drain_of(r)) : BACKLOG_QUICK;
@@ -204,27 +196,23 @@ static bool is_due(const struct request *r, enum backlog_lane lane)
     return request_is_accepted(r) && request_place(r)->lane == (int)lane;
 }
 
-/* Whether the bulk lane is full of a drain's own records while another drain's are accepted. Then
- * the journal is not full for others. */
-static bool fills_it_alone(struct spool *s, const struct request *r, int64_t now_us)
+/* Whether the bulk lane is full of a drain's own records, and other drains' have room. Then the
+ * journal is not full for others. */
+static bool fills_it_alone(struct spool *s, const struct request *r)
 {
-    uint64_t drain = hash_of(r);
-    bool has_others = false;
-
-    for (size_t i = 0; i < 2; i++)
-        has_others = has_others || (s->accepted[i].drain != drain && s->accepted[i].at_us > 0 &&
-                                    now_us - s->accepted[i].at_us < OTHERS_US);
-    return has_others && backlog_is_most(&s->backlog, drain_of(r), BACKLOG_BULK);
+    return backlog_is_most(&s->backlog, drain_of(r), BACKLOG_BULK) &&
+           journal_has_room(s->lanes[BACKLOG_QUICK].journal,
+                            (size_t)max_bytes(s->settings, BACKLOG_QUICK) / LEFT_SHARE);
 }
 
 /* A request does not fit into a lane. Returns true if the journal is not at fault: the request
  * tries the bulk lane next, or its drain fills that lane alone. */
-static bool excuse(struct spool *s, enum backlog_lane lane, struct request *r, int64_t now_us)
+static bool excuse(struct spool *s, enum backlog_lane lane, struct request *r)
 {
     if (!has_bulk(s->settings))
         return false;
     if (lane == BACKLOG_BULK)
-        return fills_it_alone(s, r, now_us);
+        return fills_it_alone(s, r);
     request_set_accepted(r, true);
     request_set_place(r, (struct request_place){.lane = BACKLOG_BULK});
     return true;
@@ -248,7 +236,7 @@ static int append_all(struct spool *s, enum backlog_lane lane, struct request *w
         rc = append_request(l, r, torn, &why);
         request_set_accepted(r, rc == 0);
         request_set_place(r, (struct request_place){(int)lane, journal_last(l->journal), now_us});
-        if (rc == 0 || (rc == ERR_FULL && excuse(s, lane, r, now_us)))
+        if (rc == 0 || (rc == ERR_FULL && excuse(s, lane, r)))
             continue;
         failed = rc;
         *err = why;
@@ -333,16 +321,12 @@ static int record_bulk(struct spool *s, struct request *waiting, int64_t now_us,
 }
 
 /* Counts a request that is accepted. */
-static void count(struct spool *s, const struct request *r, int64_t now_us)
+static void count(struct spool *s, const struct request *r)
 {
     const struct request_place *place = request_place(r);
-    uint64_t drain = hash_of(r);
 
     backlog_add(&s->backlog, drain_of(r), (enum backlog_lane)place->lane, matches_of(r),
                 place->position);
-    if (s->accepted[0].drain != drain)
-        s->accepted[1] = s->accepted[0];
-    s->accepted[0] = (struct spool_accepted){drain, now_us};
 }
 
 int spool_record(struct spool *s, struct request *waiting, int64_t now_us, struct err *err)
@@ -356,7 +340,7 @@ int spool_record(struct spool *s, struct request *waiting, int64_t now_us, struc
         bulk = record_bulk(s, waiting, now_us, quick == 0 ? err : &second);
     for (struct request *r = waiting; r != NULL && has_bulk(s->settings); r = request_next(r)) {
         if (request_is_accepted(r))
-            count(s, r, now_us);
+            count(s, r);
     }
     return quick != 0 ? quick : bulk;
 }

@@ -28,19 +28,12 @@ struct spool_lane {
     struct sender *sender;
 };
 
-/* A drain, by the hash of its name, one of whose deliveries was accepted. */
-struct spool_accepted {
-    uint64_t drain;
-    int64_t at_us;
-};
-
 struct spool {
     const struct settings *settings;
     struct spool_lane lanes[BACKLOG_LANES];
     int n_lanes; /* open ones, the quick lane first */
     struct backlog backlog;
-    struct spool_accepted accepted[2]; /* the last two drains, the newest first */
-    int64_t look_us;                   /* when the state folder is looked at again */
+    int64_t look_us; /* when the state folder is looked at again */
     int64_t opened_us;
 };
 
@@ -53,7 +46,8 @@ void spool_close(struct spool *s); /* all zeros is fine */
 /* Records all of these requests, in one transaction a lane, and sets for each whether it is
  * accepted, and its place. What fits is accepted even if others do not fit. Removes acked records,
  * too, so call it without requests if spool_trim_due. Returns 0, or the error of a request that is
- * not accepted. It is no error if one drain fills the bulk lane and others are accepted. */
+ * not accepted. It is no error if one drain fills the bulk lane, or has a delivery that is too large
+ * for it, while the quick lane has room for others. */
 int spool_record(struct spool *s, struct request *waiting, int64_t now_us, struct err *err);
 bool spool_trim_due(const struct spool *s, int64_t now_us);
 

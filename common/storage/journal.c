@@ -504,6 +504,11 @@ int64_t journal_bytes(struct journal *j)
     return room_bytes(&j->room);
 }
 
+bool journal_has_room(struct journal *j, size_t n)
+{
+    return room_has(&j->room, n);
+}
+
 bool journal_is_larger(struct journal *j, int64_t max_bytes)
 {
     return room_is_larger(&j->room, max_bytes);

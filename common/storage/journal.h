@@ -80,6 +80,9 @@ int64_t journal_bytes(struct journal *j);
 /* True if they take more than that. Costs nothing as long as they take much less. */
 bool journal_is_larger(struct journal *j, int64_t max_bytes);
 
+/* Whether there is room for a record of `n` bytes, which is then taken on the disk. */
+bool journal_has_room(struct journal *j, size_t n);
+
 /* Small named values in the same file, committed with the records. put needs a transaction. A value
  * of another size than `n` is ERR_DAMAGED. */
 int journal_get(struct journal *j, const char *name, void *bytes, size_t n, bool *found,

@@ -211,6 +211,11 @@ int room_reserve(struct room *r, size_t n, const char *path, struct err *err)
     return 0;
 }
 
+bool room_has(struct room *r, size_t n)
+{
+    return fit_file(r, most_bytes(n)) == FITS;
+}
+
 /* ---- Between transactions ---- */
 
 /* Copies the WAL into the file. This never fails a commit, which is safe in the WAL: the rest is

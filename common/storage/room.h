@@ -57,6 +57,9 @@ void room_take_ahead(struct room *r);
  * nothing was changed. */
 int room_reserve(struct room *r, size_t n, const char *path, struct err *err);
 
+/* Whether the file has room for `n` more bytes, on the disk, too. The WAL may still be full. */
+bool room_has(struct room *r, size_t n);
+
 /* After a transaction. */
 void room_end(struct room *r, bool committed);
 

@@ -131,6 +131,30 @@ def test_a_drain_that_fills_the_journal_is_answered_503_alone(site, slack):
     wait_for(lambda: post_probe(both, 2, FLOOD) == 204, "a 204 once there is room")
 
 
+def test_a_journal_full_of_one_drains_records_is_full_once_another_is_refused(site, slack):
+    both = Both(site(rules=HEAD + FLOOD_RULE + LANE_RULES, DRAINWATCH_SPOOL_MAX_BYTES="4 MiB"), slack)
+    both.end_alerter()
+    body = b"".join(frame("flood " + "x" * 900, source="app", process=f"web.{n}") for n in range(100))
+    with Burst(both.site.port, FLOOD, 1) as burst:
+        while 503 not in burst.send(20, body):
+            pass
+    assert both.ingest.said("503: a delivery was refused")
+    assert "full" not in both.site.health()[1]
+    with Burst(both.site.port, HONEST, 1) as burst:
+        while 503 not in burst.send(1, body):
+            pass
+    assert both.site.health()[0] == 503 and "is full" in both.site.health()[1]
+
+
+def test_a_delivery_too_large_for_any_lane_makes_no_journal_full(site, slack):
+    both = Both(site(rules=HEAD + FLOOD_RULE + LANE_RULES, DRAINWATCH_SPOOL_MAX_BYTES="1 MiB"), slack)
+    lines = (frame("flood " + "x" * 900, source="app", process=f"web.{n}") for n in range(1500))
+    both.site.wait_healthy()
+    assert both.site.post(b"".join(lines), drain=FLOOD) == 503
+    assert both.site.health() == (200, "ok")
+    assert post_probe(both, 1, HONEST) == 204
+
+
 def test_a_delivery_too_large_for_the_quick_lane_takes_the_other(site, slack):
     both = Both(site(rules=HEAD + FLOOD_RULE + LANE_RULES, DRAINWATCH_SPOOL_MAX_BYTES="8 MiB"), slack)
     both.end_alerter()
