@@ -149,13 +149,20 @@ static void take_over(struct loop *l, int64_t now_us)
         server_run(l->server, clock_wall_us());
 }
 
+static void set_alone(struct loop *l, const struct sender_health *health, int64_t now_us)
+{
+    struct spool_alone alone = spool_alone(&l->spool, now_us);
+
+    notices_set_alone(&l->notices, alone.records, alone.since_us, health, now_us);
+}
+
 static void say_notices(struct loop *l, int64_t now_us)
 {
     struct sender_health health;
 
     spool_health(&l->spool, now_us, &health);
     if (has_database(l))
-        notices_set_alone(&l->notices, spool_alone(&l->spool, now_us), &health, now_us);
+        set_alone(l, &health, now_us);
     notices_say(&l->notices, &health, now_us);
 }
 

@@ -19,8 +19,9 @@
 static const int64_t QUIET_US = 5 * TIME_S;
 /* An alerter that cannot be reached must not look like peace. */
 static const int64_t UNACKED_US = 30 * TIME_S;
-/* A restart of the database takes 0.3 s, and nobody need read of that. */
-static const int64_t ALONE_US = TIME_S;
+/* A restart of the database takes 0.3 s, and nobody need read of that. In a flood a push to a busy
+ * database takes longer. */
+static const int64_t ALONE_US = 5 * TIME_S;
 
 void notices_init(struct notices *n, const char *folder, int64_t now_us)
 {
@@ -99,14 +100,13 @@ void notices_send(struct notices *n, const struct err *failed, int64_t now_us)
 
 /* ---- the database ---- */
 
-void notices_set_alone(struct notices *n, uint64_t records, const struct sender_health *health,
-                       int64_t now_us)
+void notices_set_alone(struct notices *n, uint64_t records, int64_t since_us,
+                       const struct sender_health *health, int64_t now_us)
 {
     struct notices_alone *a = &n->alone;
 
-    if (a->records == 0)
-        a->since_us = now_us;
     a->records = records;
+    a->since_us = since_us;
     a->now_us = now_us;
     snprintf(a->why, sizeof a->why, "%s", health->fault);
 }

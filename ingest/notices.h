@@ -25,7 +25,8 @@ struct notices_fault {
 struct notices_alone {
     struct throttle throttle;
     uint64_t records; /* 0: they do not */
-    int64_t since_us, now_us;
+    int64_t since_us; /* the database has taken none since then */
+    int64_t now_us;
     char why[SENDER_REASON_SIZE]; /* the database takes none; "": not known */
 };
 
@@ -58,12 +59,13 @@ void notices_write(struct notices *n, const struct err *failed, int64_t now_us);
  * no delivery: accepted records are in the journal, and are sent later. */
 void notices_send(struct notices *n, const struct err *failed, int64_t now_us);
 
-/* With a database, once a turn: the records that the journals alone hold, as spool_alone tells. */
-void notices_set_alone(struct notices *n, uint64_t records, const struct sender_health *health,
-                       int64_t now_us);
+/* With a database, once a turn: the records that the journals alone hold, and since when the
+ * database has taken none, as spool_alone tells. */
+void notices_set_alone(struct notices *n, uint64_t records, int64_t since_us,
+                       const struct sender_health *health, int64_t now_us);
 
-/* Returns true if the journal is well, and the database takes its records in time, or false with
- * the reason in one line, which strangers may read. */
+/* Returns true if the journal is well, and its records do not wait for a database that takes none,
+ * or false with the reason in one line, which strangers may read. */
 bool notices_is_healthy(const struct notices *n, char *reason, size_t size);
 
 /* Logs the notices that are due. Call it once a turn, and at notices_next_us at the latest. */

@@ -367,14 +367,18 @@ enum request_kept spool_kept(const struct spool *s, const struct request *r, int
                       now_us - place->at_us);
 }
 
-uint64_t spool_alone(const struct spool *s, int64_t now_us)
+struct spool_alone spool_alone(const struct spool *s, int64_t now_us)
 {
-    uint64_t alone = 0;
+    struct spool_alone alone = {.since_us = now_us};
 
     for (int i = 0; i < s->n_lanes; i++) {
         const struct sender *sender = s->lanes[i].sender;
 
-        alone += sender_is_late(sender, now_us) ? sender_waiting(sender) : 0;
+        if (sender_waiting(sender) == 0 || !sender_is_late(sender, now_us))
+            continue;
+        alone.records += sender_waiting(sender);
+        if (sender_progress_us(sender) < alone.since_us)
+            alone.since_us = sender_progress_us(sender);
     }
     return alone;
 }

@@ -46,8 +46,8 @@ void spool_close(struct spool *s); /* all zeros is fine */
 /* Records all of these requests, in one transaction a lane, and sets for each whether it is
  * accepted, and its place. What fits is accepted even if others do not fit. Removes acked records,
  * too, so call it without requests if spool_trim_due. Returns 0, or the error of a request that is
- * not accepted. It is no error if one drain fills the bulk lane, or has a delivery that is too large
- * for it, while the quick lane has room for others. */
+ * not accepted. It is no error if one drain fills the bulk lane, or has a delivery that is too
+ * large for it, while the quick lane has room for others. */
 int spool_record(struct spool *s, struct request *waiting, int64_t now_us, struct err *err);
 bool spool_trim_due(const struct spool *s, int64_t now_us);
 
@@ -74,9 +74,13 @@ int spool_check(struct spool *s, int64_t now_us, struct err *err);
 
 /* With a database: where an accepted request is kept. */
 enum request_kept spool_kept(const struct spool *s, const struct request *r, int64_t now_us);
-/* With a database: the records that these journals alone hold, if it takes them late or not at all;
- * 0: it takes them in time. */
-uint64_t spool_alone(const struct spool *s, int64_t now_us);
+/* With a database: the records that these journals alone hold, if it takes them late or not at all.
+ */
+struct spool_alone {
+    uint64_t records; /* 0: it takes them in time */
+    int64_t since_us; /* since when it has taken none of a lane */
+};
+struct spool_alone spool_alone(const struct spool *s, int64_t now_us);
 
 /* The sender of a lane, for one more way to the alerter; NULL: the lane is closed. */
 struct sender *spool_sender(const struct spool *s, enum backlog_lane lane);

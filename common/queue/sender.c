@@ -803,6 +803,11 @@ bool sender_is_late(const struct sender *s, int64_t now_us)
            (s->mark > s->acked && now_us - s->mark_us >= SENDER_LATE_US);
 }
 
+int64_t sender_progress_us(const struct sender *s)
+{
+    return s->progress_us;
+}
+
 static enum sender_state state_of(const struct sender *s, int64_t now_us)
 {
     const struct carrier_ops *ops = s->carrier->ops;

@@ -113,12 +113,11 @@ int sender_pack_empty(const struct sender *s, bool goodbye, struct buf *out, str
  * error of journal_read. */
 int sender_take_ack(struct sender *s, uint64_t taken, bool lacks_more, int64_t now_us,
                     struct err *err);
-bool sender_has_kept(const struct sender *s);
+bool sender_has_kept(const struct sender *s); /* acked records are still in the journal */
 /* The sequence of the last acked record; 0: it is not kept. Returns 0 or an error of the journal.
  */
 int sender_acked_sequence(struct sender *s, uint64_t *sequence, struct err *err);
-uint64_t sender_taken_back(const struct sender *s);
-    /* as in sender_health */ /* acked records are still in the journal */
+uint64_t sender_taken_back(const struct sender *s); /* as in sender_health */
 
 uint64_t sender_waiting(const struct sender *s); /* committed and not acked */
 int64_t sender_acked(const struct sender *s);    /* the position up to which all are acked */
@@ -129,6 +128,8 @@ bool sender_is_safe(const struct sender *s, int64_t position);
 /* It makes no sense to wait for an ack: there is no connection, or a committed record has waited
  * for SENDER_LATE_US. */
 bool sender_is_late(const struct sender *s, int64_t now_us);
+/* The time of the last ack, or since when records wait, if that is later. */
+int64_t sender_progress_us(const struct sender *s);
 void sender_health(const struct sender *s, int64_t now_us, struct sender_health *out);
 
 #endif

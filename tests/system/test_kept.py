@@ -226,3 +226,15 @@ def test_healthz_and_the_log_tell_that_the_journal_alone_has_the_records(ingest)
     ingest.database.proxy.go_on()
     ingest.program.wait_said("the database has the records of all deliveries again")
     assert len(ingest.program.said(text)) == 1
+
+
+def test_healthz_stays_green_while_the_database_takes_records_late(ingest):
+    """As in a flood: each record waits, and none for long."""
+    ingest.database.proxy.delay_s = 0.3
+    end = time.monotonic() + 8
+    while time.monotonic() < end:
+        kept, _ = ingest.post()
+        assert ingest.site.health() == (200, "ok")
+    assert kept == "disk"
+    assert not ingest.program.said("in the local journal alone")
+    ingest.wait_stored()

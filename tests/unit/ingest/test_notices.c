@@ -139,9 +139,10 @@ UNIT_TEST(test_records_that_nobody_acks)
     assert_non_null(strstr(heard_say(&slow, TIME_MINUTE), "7 records wait for the alerter's ack"));
 }
 
-static const char *heard_alone(uint64_t records, const struct sender_health *health, int64_t now_us)
+static const char *heard_alone(uint64_t records, int64_t since_us,
+                               const struct sender_health *health, int64_t now_us)
 {
-    notices_set_alone(&n, records, health, now_us);
+    notices_set_alone(&n, records, since_us, health, now_us);
     return heard_say(health, now_us);
 }
 
@@ -149,23 +150,33 @@ UNIT_TEST(test_a_database_that_is_late)
 {
     const char *said;
 
-    assert_string_equal(heard_alone(0, &well, TIME_S), "");
-    assert_string_equal(heard_alone(3, &well, 2 * TIME_S), "");
+    assert_string_equal(heard_alone(0, TIME_S, &well, TIME_S), "");
+    assert_string_equal(heard_alone(3, TIME_S, &well, 6 * TIME_S - 1), "");
     assert_true(
         notices_is_healthy(&n, reason, sizeof reason)); /* a restart of it takes no longer */
-    said = heard_alone(1234, &well, 3 * TIME_S);
+    said = heard_alone(1234, TIME_S, &well, 6 * TIME_S);
     assert_non_null(strstr(said, "1,234 records are in the local journal alone, because the "
-                                 "database has been late or away for 1 second; mend that"));
+                                 "database has been late or away for 5 seconds; mend that"));
     assert_false(notices_is_healthy(&n, reason, sizeof reason));
     assert_string_equal(reason, "1,234 records are in the local journal alone, because the "
-                                "database has been late or away for 1 second");
-    assert_string_equal(heard_alone(1235, &well, 62 * TIME_S), "");
-    assert_non_null(strstr(heard_alone(1, &well, 63 * TIME_S), "1 record is in"));
-    assert_string_equal(heard_alone(0, &well, 64 * TIME_S), "");
+                                "database has been late or away for 5 seconds");
+    assert_string_equal(heard_alone(1235, TIME_S, &well, 65 * TIME_S), "");
+    assert_non_null(strstr(heard_alone(1, TIME_S, &well, 66 * TIME_S), "1 record is in"));
+    assert_string_equal(heard_alone(0, TIME_S, &well, 67 * TIME_S), "");
     assert_true(notices_is_healthy(&n, reason, sizeof reason));
-    assert_string_equal(heard_alone(0, &well, 67 * TIME_S), "");
-    assert_non_null(strstr(heard_alone(0, &well, 68 * TIME_S), "the database has the records"));
-    assert_string_equal(heard_alone(0, &well, 69 * TIME_S), "");
+    assert_string_equal(heard_alone(0, TIME_S, &well, 70 * TIME_S), "");
+    assert_non_null(
+        strstr(heard_alone(0, TIME_S, &well, 71 * TIME_S), "the database has the records"));
+    assert_string_equal(heard_alone(0, TIME_S, &well, 72 * TIME_S), "");
+}
+
+/* As in a flood: some records always wait, and never for long. */
+UNIT_TEST(test_a_database_that_is_late_and_takes_records)
+{
+    for (int64_t now_us = TIME_S; now_us < TIME_MINUTE; now_us += TIME_S) {
+        assert_string_equal(heard_alone(5000, now_us - TIME_S, &well, now_us), "");
+        assert_true(notices_is_healthy(&n, reason, sizeof reason));
+    }
 }
 
 /* One line tells both. */
@@ -178,8 +189,8 @@ UNIT_TEST(test_a_database_that_is_away)
                                        .detail = "the server refuses"};
     const char *said;
 
-    assert_string_equal(heard_alone(2, &away, TIME_S), "");
-    said = heard_alone(2, &away, TIME_MINUTE + TIME_S);
+    assert_string_equal(heard_alone(2, TIME_S, &away, TIME_S), "");
+    said = heard_alone(2, TIME_S, &away, TIME_MINUTE + TIME_S);
     assert_non_null(strstr(said, "2 records are in the local journal alone"));
     assert_non_null(strstr(said, "late or away for 1 minute: the server refuses;"));
     assert_null(strstr(said, "no alert is sent"));
@@ -195,8 +206,8 @@ UNIT_TEST(test_a_database_that_takes_no_records)
                                        .reason = "the database has no room, 2 deliveries wait",
                                        .detail = ""};
 
-    assert_string_equal(heard_alone(2, &full, TIME_S), "");
-    heard_alone(2, &full, TIME_MINUTE + TIME_S);
+    assert_string_equal(heard_alone(2, TIME_S, &full, TIME_S), "");
+    heard_alone(2, TIME_S, &full, TIME_MINUTE + TIME_S);
     assert_false(notices_is_healthy(&n, reason, sizeof reason));
     assert_string_equal(reason, "2 records are in the local journal alone, for 1 minute now, "
                                 "because the database has no room");
@@ -222,6 +233,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_database_that_takes_no_records, set_up),
         cmocka_unit_test_setup(test_records_that_nobody_acks, set_up),
         cmocka_unit_test_setup(test_a_database_that_is_late, set_up),
+        cmocka_unit_test_setup(test_a_database_that_is_late_and_takes_records, set_up),
         cmocka_unit_test_setup(test_a_database_that_is_away, set_up),
         cmocka_unit_test_setup(test_a_database_that_lost_records, set_up),
     };
