@@ -19,7 +19,7 @@ static const int64_t RETRY_US = TIME_S;
 void sibling_begin(struct sibling *s, const struct settings *settings, struct spool *spool,
                    const struct auth *auth)
 {
-    *s = (struct sibling){.settings = settings};
+    *s = (struct sibling){.settings = settings, .auth = auth};
     http_request_init(&s->request);
     if (auth_write_handover(auth, s->credentials))
         s->spool = spool;
@@ -131,6 +131,22 @@ static int write_body(struct sibling *s, struct sender *sender, enum sibling_ste
     return sender_pack_empty(sender, step == SIBLING_BYE, &s->request.body, err);
 }
 
+static int write_head(struct sibling *s, struct err *err)
+{
+    struct http_request *r = &s->request;
+    char signature[AUTH_HEX + 1] = "";
+    bool ok = auth_sign_push(s->auth, r->body.data, r->body.len, signature);
+
+    (void)buf_printf(&r->url, "%s" HANDOVER_PATH, s->settings->public_url);
+    (void)buf_printf(&r->headers,
+                     "Authorization: %s\nContent-Type: application/x-protobuf\n" HANDOVER_HAVE
+                     ": %" PRIu64 "\n" HANDOVER_SIGNATURE ": %s\n",
+                     s->credentials, s->have[s->lane], signature);
+    r->secret = strchr(s->credentials, ' ') + 1;
+    return ok && r->url.failed + r->headers.failed == 0 ? 0
+                                                        : err_set(err, ERR_NOMEM, "out of memory");
+}
+
 static int begin(struct sibling *s, enum sibling_step step, struct err *err)
 {
     struct http_request *r = &s->request;
@@ -140,14 +156,8 @@ static int begin(struct sibling *s, enum sibling_step step, struct err *err)
         return rc;
     http_request_clear(r);
     rc = write_body(s, spool_sender(s->spool, s->lane), step, err);
-    (void)buf_printf(&r->url, "%s" HANDOVER_PATH, s->settings->public_url);
-    (void)buf_printf(&r->headers,
-                     "Authorization: %s\nContent-Type: application/x-protobuf\n" HANDOVER_HAVE
-                     ": %" PRIu64 "\n",
-                     s->credentials, s->have[s->lane]);
-    r->secret = strchr(s->credentials, ' ') + 1;
-    if (rc == 0 && r->url.failed + r->headers.failed != 0)
-        rc = err_set(err, ERR_NOMEM, "out of memory");
+    if (rc == 0)
+        rc = write_head(s, err);
     return rc != 0 ? rc : http_client_send(s->client, r, s, &s->call, err);
 }
 

@@ -31,6 +31,7 @@ enum sibling_step {
 struct sibling {
     const struct settings *settings;
     struct spool *spool; /* NULL: there is no sibling to hand anything to */
+    const struct auth *auth;
     char credentials[AUTH_HANDOVER_SIZE];
     struct http_client *client; /* made when it is first needed */
     struct http_request request;
@@ -46,7 +47,7 @@ struct sibling {
     char why[SIBLING_WHY_SIZE]; /* the last try failed; "": it did not */
 };
 
-/* This ingest stops. Both are borrowed; `auth` has a secret. */
+/* This ingest stops. All are borrowed; `auth` has a secret. */
 void sibling_begin(struct sibling *s, const struct settings *settings, struct spool *spool,
                    const struct auth *auth);
 void sibling_close(struct sibling *s); /* all zeros is fine */

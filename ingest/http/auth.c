@@ -81,17 +81,25 @@ bool auth_add_secret(struct auth *a, const char *secret, size_t len)
     return true;
 }
 
-static bool compute(EVP_MAC_CTX *ctx, const char *text, size_t len, unsigned char mac[MAC_BYTES])
+struct text {
+    const void *bytes;
+    size_t n;
+    const void *more; /* after them; NULL: nothing */
+    size_t n_more;
+};
+
+static bool compute(EVP_MAC_CTX *ctx, const struct text *text, unsigned char mac[MAC_BYTES])
 {
     size_t n;
 
     return EVP_MAC_init(ctx, NULL, 0, NULL) == 1 &&
-           EVP_MAC_update(ctx, (const unsigned char *)text, len) == 1 &&
+           EVP_MAC_update(ctx, text->bytes, text->n) == 1 &&
+           (text->n_more == 0 || EVP_MAC_update(ctx, text->more, text->n_more) == 1) &&
            EVP_MAC_final(ctx, mac, &n, MAC_BYTES) == 1 && n == MAC_BYTES;
 }
 
 /* Whether `hex` (in either case) is the HMAC of the text under any of the secrets. */
-static bool is_hmac_of(const struct auth *a, const char *text, size_t len, const char *hex)
+static bool is_hmac_of(const struct auth *a, const struct text *text, const char *hex)
 {
     unsigned char given[MAC_BYTES], right[MAC_BYTES];
     size_t n;
@@ -100,7 +108,7 @@ static bool is_hmac_of(const struct auth *a, const char *text, size_t len, const
     if (strlen(hex) != AUTH_HEX || !OPENSSL_hexstr2buf_ex(given, sizeof given, &n, hex, '\0'))
         return false;
     for (size_t i = 0; i < a->n; i++) {
-        if (compute(a->secrets[i], text, len, right))
+        if (compute(a->secrets[i], text, right))
             ok |= CRYPTO_memcmp(given, right, MAC_BYTES) == 0;
     }
     OPENSSL_cleanse(right, sizeof right);
@@ -109,7 +117,7 @@ static bool is_hmac_of(const struct auth *a, const char *text, size_t len, const
 
 static bool is_token_of(const struct auth *a, const char *name, const char *hex)
 {
-    return is_hmac_of(a, name, strlen(name), hex);
+    return is_hmac_of(a, &(struct text){.bytes = name, .n = strlen(name)}, hex);
 }
 
 /* Decodes a base64 text and adds a zero. False: it is no base64, or holds a zero. */
@@ -208,7 +216,19 @@ const char *auth_refusal(struct auth *a, const struct auth_claim *claim, char na
 
 /* ---- handovers ---- */
 
-static const char handover_text[] = "drainwatch\0handover";
+static const char handover_bytes[] = "drainwatch\0handover";
+static const struct text handover_text = {.bytes = handover_bytes, .n = sizeof handover_bytes - 1};
+
+/* Writes the HMAC of a text under the first secret. */
+static bool write_hmac(const struct auth *a, const struct text *text, char hex[AUTH_HEX + 1])
+{
+    unsigned char mac[MAC_BYTES];
+    bool ok = a->n > 0 && compute(a->secrets[0], text, mac) &&
+              OPENSSL_buf2hexstr_ex(hex, AUTH_HEX + 1, NULL, mac, sizeof mac, '\0') == 1;
+
+    OPENSSL_cleanse(mac, sizeof mac);
+    return ok;
+}
 
 bool auth_is_handover(const struct auth *a, const char *credentials)
 {
@@ -219,26 +239,43 @@ bool auth_is_handover(const struct auth *a, const char *credentials)
     if (credentials == NULL || !read_basic(credentials, pair))
         return false;
     ok = strncmp(pair, name, sizeof name - 1) == 0 &&
-         is_hmac_of(a, handover_text, sizeof handover_text - 1, pair + sizeof name - 1);
+         is_hmac_of(a, &handover_text, pair + sizeof name - 1);
     OPENSSL_cleanse(pair, sizeof pair);
     return ok;
 }
 
 bool auth_write_handover(const struct auth *a, char credentials[AUTH_HANDOVER_SIZE])
 {
-    unsigned char mac[MAC_BYTES];
     char pair[sizeof AUTH_HANDOVER + AUTH_HEX + 1] = AUTH_HANDOVER ":";
-    size_t n = strlen(pair);
-    bool ok = a->n > 0 && compute(a->secrets[0], handover_text, sizeof handover_text - 1, mac) &&
-              OPENSSL_buf2hexstr_ex(pair + n, sizeof pair - n, NULL, mac, sizeof mac, '\0') == 1;
+    bool ok = write_hmac(a, &handover_text, pair + strlen(pair));
 
     memcpy(credentials, "Basic ", 7);
     if (ok)
         EVP_EncodeBlock((unsigned char *)credentials + 6, (const unsigned char *)pair,
                         (int)strlen(pair));
-    OPENSSL_cleanse(mac, sizeof mac);
     OPENSSL_cleanse(pair, sizeof pair);
     return ok;
+}
+
+static struct text push_text(const void *push, size_t n)
+{
+    static const char begin[] = "drainwatch\0push"; /* with the zero at its end */
+
+    return (struct text){.bytes = begin, .n = sizeof begin, .more = push, .n_more = n};
+}
+
+bool auth_sign_push(const struct auth *a, const void *push, size_t n, char signature[AUTH_HEX + 1])
+{
+    const struct text text = push_text(push, n);
+
+    return write_hmac(a, &text, signature);
+}
+
+bool auth_is_push_signed(const struct auth *a, const void *push, size_t n, const char *signature)
+{
+    const struct text text = push_text(push, n);
+
+    return signature != NULL && is_hmac_of(a, &text, signature);
 }
 
 bool auth_may_show(const char *text)

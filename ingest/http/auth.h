@@ -47,6 +47,13 @@ bool auth_is_handover(const struct auth *a, const char *credentials); /* NULL is
 enum { AUTH_HANDOVER_SIZE = 128 };
 bool auth_write_handover(const struct auth *a, char credentials[AUTH_HANDOVER_SIZE]);
 
+/* The signature of a push that is handed over: the HMAC of "drainwatch", a zero byte, "push", a
+ * zero byte and the push. So somebody who got these credentials can post again what he got with
+ * them, and nothing else. */
+bool auth_sign_push(const struct auth *a, const void *push, size_t n, char signature[AUTH_HEX + 1]);
+bool auth_is_push_signed(const struct auth *a, const void *push, size_t n,
+                         const char *signature); /* NULL is never right */
+
 /* False for a text that may hold a token, put in the wrong place by mistake. */
 bool auth_may_show(const char *text);
 

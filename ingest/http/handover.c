@@ -21,6 +21,7 @@ struct handover {
     struct handovers *all;
     enum state state;
     struct buf body;
+    const char *signature; /* the request's; NULL: it has none */
     bool is_too_large;
     bool is_gone; /* its client is, while it was in work */
     struct wire_push push;
@@ -114,6 +115,13 @@ static void answer_too_large(struct answer *answer)
                HANDOVER_BODY_MAX);
 }
 
+static void answer_stranger(const struct handovers *hs, const char *why, int64_t now_us,
+                            struct answer *answer)
+{
+    refusals_stranger(hs->refusals, why, "", now_us);
+    answer_unauthorized(answer, why);
+}
+
 static void answer_malformed(const struct handovers *hs, const char *why, int64_t now_us,
                              struct answer *answer)
 {
@@ -171,13 +179,18 @@ static int unpack(struct handover *h, struct err *err)
 static void finish_body(struct handover *h, struct MHD_Connection *connection, int64_t now_us,
                         struct answer *answer)
 {
+    bool is_whole = !h->is_too_large && h->body.failed == 0;
+    bool is_signed =
+        is_whole && auth_is_push_signed(h->all->auth, h->body.data, h->body.len, h->signature);
     struct err err;
-    int rc = h->is_too_large || h->body.failed != 0 ? 0 : unpack(h, &err);
+    int rc = is_signed ? unpack(h, &err) : 0;
 
     if (h->is_too_large) {
         answer_too_large(answer);
-    } else if (h->body.failed != 0 || rc == ERR_NOMEM) {
+    } else if (!is_whole || rc == ERR_NOMEM) {
         answer_later(answer, "there is no memory for it");
+    } else if (!is_signed) {
+        answer_stranger(h->all, "this handover is not signed with the secret", now_us, answer);
     } else if (rc != 0) {
         answer_malformed(h->all, err.text, now_us, answer);
     } else {
@@ -225,13 +238,10 @@ static const struct incoming_ops ops = {push_body, finish, sender, end};
 static bool may_begin(const struct handovers *hs, const struct headers *h, int64_t now_us,
                       struct answer *answer)
 {
-    static const char stranger[] = "these are no credentials for a handover";
-
     if (hs->auth == NULL) {
         answer_set(answer, MHD_HTTP_NOT_IMPLEMENTED, "%s\n", hs->off_reason);
     } else if (!auth_is_handover(hs->auth, h->credentials)) {
-        refusals_stranger(hs->refusals, stranger, "", now_us);
-        answer_unauthorized(answer, stranger);
+        answer_stranger(hs, "these are no credentials for a handover", now_us, answer);
     } else if (h->length != NULL && strtoll(h->length, NULL, 10) > HANDOVER_BODY_MAX) {
         answer_too_large(answer);
     } else if (!headers_are_plain(h)) {
@@ -259,6 +269,7 @@ struct incoming *handovers_begin(struct handovers *hs, const struct headers *hea
     h->incoming.ops = &ops;
     h->all = hs;
     h->have = headers->have == NULL ? 0 : strtoll(headers->have, NULL, 10);
+    h->signature = headers->signature;
     buf_init(&h->body, HANDOVER_BODY_MAX);
     hs->open++;
     return &h->incoming;

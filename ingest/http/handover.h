@@ -25,6 +25,8 @@
  * If the database has less now, it has lost commits: then nothing is stored, and the answer is 503,
  * after which the sender asks again. 0 or none: not known. */
 #define HANDOVER_HAVE "Drainwatch-Have"
+/* A header: auth_sign_push of the body. */
+#define HANDOVER_SIGNATURE "Drainwatch-Signature"
 
 enum {
     HANDOVER_BODY_MAX = WIRE_MESSAGE_MAX, /* a push may hold one record of nearly that size */

@@ -55,7 +55,8 @@ struct headers {
     const char *msg_count;
     const char *drop_count;
     const char *lost_count;
-    const char *have; /* HANDOVER_HAVE of handover.h */
+    const char *have;      /* HANDOVER_HAVE of handover.h */
+    const char *signature; /* HANDOVER_SIGNATURE */
 };
 
 /* Whether the body is not packed: no Content-Encoding, or "identity". */

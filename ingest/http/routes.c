@@ -45,6 +45,7 @@ static const struct {
     WANTED("Logplex-Drop-Count", drop_count),
     WANTED("Logplex-Lost-Count", lost_count),
     WANTED(HANDOVER_HAVE, have),
+    WANTED(HANDOVER_SIGNATURE, signature),
 #undef WANTED
 };
 

@@ -30,6 +30,10 @@ def credentials(secret=SECRET, name="handover", text=b"drainwatch\0handover"):
     return "Basic " + base64.b64encode(f"{name}:{mac}".encode()).decode()
 
 
+def sign(body, secret=SECRET, begin=b"drainwatch\0push\0"):
+    return hmac.new(secret.encode(), begin + body, hashlib.sha256).hexdigest()
+
+
 class App:
     """The old ingest reaches the database through a proxy; the next one, and the alerter, directly.
     The app's address is `door`, which leads to the next one once that is there."""
@@ -195,7 +199,8 @@ class Lossy:
                 client = RawClient(port)
                 client.send(head(path=HANDOVER, drain=None, Content_Length=len(body),
                                  Authorization=self.headers["Authorization"],
-                                 Drainwatch_Have=self.headers["Drainwatch-Have"]) + body)
+                                 Drainwatch_Have=self.headers["Drainwatch-Have"],
+                                 Drainwatch_Signature=self.headers["Drainwatch-Signature"]) + body)
                 status, _, text = client.answer()
                 client.close()
                 if status == 204 and not lossy.lost:
@@ -323,7 +328,8 @@ def next_one(site, database):
 
 
 def hand(site, body=b"", **headers):
-    return site.request("POST", HANDOVER, body, {"Authorization": credentials(), **headers})
+    return site.request("POST", HANDOVER, body, {"Authorization": credentials(),
+                                                 "Drainwatch-Signature": sign(body), **headers})
 
 
 def test_questions_and_pushes(next_one, database, tmp_path):
@@ -355,7 +361,8 @@ def test_questions_and_pushes(next_one, database, tmp_path):
 def test_who_may_hand_over(next_one):
     def status(authorization):
         return next_one.request("POST", HANDOVER, b"x",
-                                {"Authorization": authorization} if authorization else {})[0]
+                                {"Drainwatch-Signature": sign(b"x"),
+                                 **({"Authorization": authorization} if authorization else {})})[0]
     assert status(None) == 401
     assert status(credentials(OTHER)) == 401
     assert status(credentials(text=b"handover")) == 401  # of a drain of that name
@@ -365,6 +372,25 @@ def test_who_may_hand_over(next_one):
     next_one.program.wait_said("401: ")
     next_one.program.wait_said("400: ")
     no_secret(next_one.program)
+
+
+def test_the_credentials_alone_write_nothing(next_one, database, tmp_path):
+    """Somebody has them who was sent a handover, by a wrong DRAINWATCH_PUBLIC_URL."""
+    pb, sender = load_messages(tmp_path), b"s" * 16
+    first = 1 << 62  # all later records of this sender would be taken for repeats
+
+    def push(n):
+        record = pb.Record(version=1, sender=sender, sequence=n, drain=DRAIN).SerializeToString()
+        return pb.Push(version=1, sender=sender, oldest=n, first=n,
+                       records=[record]).SerializeToString()
+    for signature in (sign(push(1)), sign(push(first), OTHER), sign(push(first), begin=b""), "",
+                      credentials()):
+        assert hand(next_one, push(first), **{"Drainwatch-Signature": signature})[0] == 401
+    assert next_one.request("POST", HANDOVER, push(first),
+                            {"Authorization": credentials()})[0] == 401
+    next_one.program.wait_said("this handover is not signed with the secret")
+    assert hand(next_one, push(1))[0] == 204
+    assert database.sql("SELECT first, last FROM inbox") == [["1", "1"]]
 
 
 def test_credentials_of_a_handover_are_no_drains(next_one):

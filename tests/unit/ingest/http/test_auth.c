@@ -265,6 +265,26 @@ UNIT_TEST(test_a_handover_is_no_drain_and_no_drain_is_a_handover)
     auth_free(a);
 }
 
+UNIT_TEST(test_a_push_is_signed_under_any_secret)
+{
+    struct auth *a = with((const char *const[]){"new", "old", NULL});
+    struct auth *old = with((const char *const[]){"old", NULL});
+    char signature[AUTH_HEX + 1];
+
+    assert_true(auth_sign_push(old, "push", 4, signature));
+    assert_true(auth_is_push_signed(a, "push", 4, signature));
+    assert_false(auth_is_push_signed(a, "pusH", 4, signature));
+    assert_false(auth_is_push_signed(a, "push", 3, signature));
+    assert_false(auth_is_push_signed(a, "push", 4, NULL));
+    assert_false(auth_is_push_signed(a, "push", 4, ""));
+    assert_true(auth_sign_push(a, "push", 4, signature)); /* under the first */
+    assert_false(auth_is_push_signed(old, "push", 4, signature));
+    assert_true(auth_sign_push(a, NULL, 0, signature));
+    assert_true(auth_is_push_signed(a, "", 0, signature));
+    auth_free(old);
+    auth_free(a);
+}
+
 UNIT_TEST(test_without_a_secret_there_is_no_handover)
 {
     struct auth *a = auth_new();
@@ -290,6 +310,7 @@ int main(void)
         cmocka_unit_test(test_kept_credentials_let_in_nobody_else),
         cmocka_unit_test(test_a_handover_under_any_secret),
         cmocka_unit_test(test_a_handover_is_no_drain_and_no_drain_is_a_handover),
+        cmocka_unit_test(test_a_push_is_signed_under_any_secret),
         cmocka_unit_test(test_without_a_secret_there_is_no_handover),
     };
 

@@ -673,17 +673,19 @@ static int post_handover(struct fixture *f, uint64_t first, size_t n)
 {
     const struct wire_bytes records[] = {{(const uint8_t *)"a", 1}, {(const uint8_t *)"b", 1}};
     struct wire_push push = {.oldest = 1, .first = first, .records = records, .n_records = n};
-    char credentials[AUTH_HANDOVER_SIZE], head[512];
+    char credentials[AUTH_HANDOVER_SIZE], signature[AUTH_HEX + 1], head[512];
     int fd = open_connection(f), len;
     struct buf body;
 
     buf_init(&body, 1 << 10);
     assert_int_equal(wire_pack_push(&push, &body), 0);
     assert_true(auth_write_handover(f->auth, credentials));
+    assert_true(auth_sign_push(f->auth, body.data, body.len, signature));
     len = snprintf(head, sizeof head,
-                   "POST " HANDOVER_PATH " HTTP/1.1\r\nHost: h\r\nAuthorization: %s\r\n"
-                   "Content-Length: %zu\r\n\r\n",
-                   credentials, body.len);
+                   "POST " HANDOVER_PATH
+                   " HTTP/1.1\r\nHost: h\r\nAuthorization: %s\r\n" HANDOVER_SIGNATURE
+                   ": %s\r\nContent-Length: %zu\r\n\r\n",
+                   credentials, signature, body.len);
     assert_int_equal(send(fd, head, (size_t)len, MSG_NOSIGNAL), len);
     assert_int_equal(send(fd, body.data, body.len, MSG_NOSIGNAL), (ssize_t)body.len);
     buf_close(&body);
