@@ -27,7 +27,7 @@ void excerpt_init(struct excerpt *e)
     *e = (struct excerpt){0};
     buf_init(&e->message, MESSAGE_MAX);
     buf_init(&e->copy, MESSAGE_MAX);
-    buf_init(&e->value, WIRE_GROUP_TEXT_MAX);
+    buf_init(&e->value, EXCERPT_VALUE_MAX);
 }
 
 void excerpt_close(struct excerpt *e)
@@ -169,7 +169,7 @@ static int shorten_value(struct buf *value, const char *bytes, size_t n)
     enum { HASH_DIGITS = 16 };
     uint64_t hash = hash_finish(hash_add(HASH_START, bytes, n));
 
-    value->len = text_cut(buf_text(value), value->len, WIRE_GROUP_TEXT_MAX - MARK - HASH_DIGITS);
+    value->len = text_cut(buf_text(value), value->len, EXCERPT_VALUE_MAX - MARK - HASH_DIGITS);
     return buf_printf(value, "%s%016" PRIx64, ellipsis, hash);
 }
 

@@ -18,7 +18,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { EXCERPT_VALUE_SIZE = WIRE_GROUP_TEXT_MAX + 1 }; /* of a group's value, with a zero */
+enum {
+    EXCERPT_VALUE_MAX = 256, /* bytes of a group's value: all groups of a flood are stored */
+    EXCERPT_VALUE_SIZE = EXCERPT_VALUE_MAX + 1,
+};
 
 struct excerpt {
     const struct rules *rules;
@@ -53,7 +56,7 @@ size_t excerpt_keys(const struct rule *rule, const char *keys[RULES_GROUP_BY_MAX
 /* Appends one value for each of these keys, as printable text with a zero byte after it: the
  * content of the first pair with the key, of `path` without the query and with its ids folded if
  * the rule says so. It is "" if there is no such pair or its end is not known, and "…" if it must
- * not be shown. A longer value than WIRE_GROUP_TEXT_MAX is cut and ends in "…" and a hash of all of
+ * not be shown. A longer value than EXCERPT_VALUE_MAX is cut and ends in "…" and a hash of all of
  * it, so that values which differ stay different. Returns 0 or ERR_NOMEM. */
 int excerpt_append_values(struct excerpt *e, uint32_t index, struct line_text message,
                           struct buf *out);

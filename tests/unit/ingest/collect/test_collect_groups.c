@@ -2,6 +2,8 @@
 #include "tests/unit/ingest/collect/collect_lines.h"
 #include "tests/unit/ingest/collect/redact_fails.h"
 
+#include "ingest/collect/excerpt.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -402,12 +404,12 @@ UNIT_TEST(test_wide_groups_fit_their_records)
 
     setup(&wide, 1, (struct rules_list){0});
     for (int64_t i = 0; i < 2 * COLLECT_GROUPS_MAX; i++) {
-        char message[5000], value[WIRE_GROUP_TEXT_MAX + 1];
+        char message[5000], value[EXCERPT_VALUE_MAX + 1];
         int n = snprintf(value, sizeof value, "%06d", (int)i);
 
         if (i % 2 == 0) { /* the others are the narrowest, which grow most when they are unpacked */
             memset(value + n, 'v', sizeof value - (size_t)n);
-            value[WIRE_GROUP_TEXT_MAX] = '\0';
+            value[EXCERPT_VALUE_MAX] = '\0';
         }
         snprintf(message, sizeof message, "a=%s b=%s c=%s d=%s", value, value, value, value);
         assert_int_equal(add(f.collect, "app", "web.1", message, i, each, 1), 0);

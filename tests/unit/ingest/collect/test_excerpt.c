@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { VALUE_MAX = WIRE_GROUP_TEXT_MAX };
+enum { VALUE_MAX = EXCERPT_VALUE_MAX };
 
 static const char *const by_path[] = {"path"};
 static const char *const by_all[] = {"status", "process", "path", "dyno"};
