@@ -31,13 +31,22 @@ static void note(struct lease_watch *w, const struct lease_seen *seen)
             .epoch = seen->epoch,
             .beat = seen->beat,
             .since_us = seen->answered_us,
-            .quick_polls = 0,
         };
     }
     if (!w->is_gone)
         w->gone_us = seen->answered_us;
     w->is_gone = seen->is_gone;
-    w->quick_polls = seen->answered_us - seen->sent_us <= LEASE_QUICK_US ? w->quick_polls + 1 : 0;
+    w->took_us[w->polls++ % LEASE_SILENT_POLLS] = seen->answered_us - seen->sent_us;
+}
+
+static bool is_silent(const struct lease_watch *w, int64_t now_us)
+{
+    int64_t patience_us = LEASE_SILENT_US;
+
+    for (int i = 0; i < LEASE_SILENT_POLLS; i++)
+        if (patience_us < LEASE_SILENT_POLLS * w->took_us[i])
+            patience_us = LEASE_SILENT_POLLS * w->took_us[i];
+    return w->polls >= LEASE_SILENT_POLLS && now_us - w->since_us >= patience_us;
 }
 
 bool lease_watch_see(struct lease_watch *w, const struct lease_seen *seen)
@@ -47,5 +56,5 @@ bool lease_watch_see(struct lease_watch *w, const struct lease_seen *seen)
         return true;
     if (seen->is_gone && seen->sent_us - w->gone_us >= LEASE_GONE_US)
         return true;
-    return seen->sent_us - w->since_us >= LEASE_SILENT_US && w->quick_polls >= LEASE_SILENT_POLLS;
+    return is_silent(w, seen->sent_us);
 }

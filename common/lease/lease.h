@@ -21,7 +21,6 @@
 #define LEASE_POST_US (800 * TIME_MS)
 #define LEASE_GONE_US TIME_S
 #define LEASE_SILENT_US (5 * TIME_S)
-#define LEASE_QUICK_US (500 * TIME_MS) /* a poll that took longer says nothing about the holder */
 enum { LEASE_SILENT_POLLS = 10 };
 
 /* ---- The holder ---- */
@@ -54,16 +53,18 @@ struct lease_watch {
     int64_t beat;
     int64_t since_us; /* the answer of the first poll that saw this epoch and beat */
     bool is_gone;
-    int64_t gone_us; /* the same for is_gone */
-    int quick_polls; /* in a row, up to the last one */
+    int64_t gone_us;                     /* the same for is_gone */
+    int polls;                           /* that saw this epoch and beat */
+    int64_t took_us[LEASE_SILENT_POLLS]; /* the last ones, in turn */
 };
 
 /* Begins anew; also after the standby's own connection broke. */
 void lease_watch_begin(struct lease_watch *w);
 /* Takes in a poll. True: take the lease now, if it still has this epoch and beat. At once if it was
  * released; if its holder's connection is gone for LEASE_GONE_US, so that a holder which connects
- * again keeps it; or if the beat stands still for LEASE_SILENT_US and the last LEASE_SILENT_POLLS
- * polls were quick, so that a slow database is not taken for a dead holder. */
+ * again keeps it; or if the beat stands still for LEASE_SILENT_US and LEASE_SILENT_POLLS polls, and
+ * for ten times as long as the slowest of the last polls took, so that a slow database is not taken
+ * for a dead holder. */
 bool lease_watch_see(struct lease_watch *w, const struct lease_seen *seen);
 
 #endif

@@ -93,15 +93,41 @@ UNIT_TEST(a_standby_that_slept_asks_ten_times_again)
     assert_true(takes);
 }
 
-UNIT_TEST(a_slow_database_is_not_a_dead_holder)
+/* With a database that needs `wait_us` for each statement a holder is silent for a few of them. */
+static int64_t taken_after(int64_t wait_us)
 {
     struct lease_watch w;
     bool takes;
+    int64_t at;
 
     lease_watch_begin(&w);
-    watch_until(&w, (struct lease_seen){.epoch = 1, .is_held = true}, 0, LEASE_QUICK_US + 1,
-                TIME_MINUTE, &takes);
+    at = watch_until(&w, (struct lease_seen){.epoch = 1, .is_held = true}, 0, wait_us, TIME_MINUTE,
+                     &takes);
+    assert_true(takes);
+    return at;
+}
+
+UNIT_TEST(a_slow_database_is_not_a_dead_holder)
+{
+    assert_in_range(taken_after(500 * TIME_MS), 5 * TIME_S, 8500 * TIME_MS);
+    assert_in_range(taken_after(TIME_S), 10 * TIME_S, 15 * TIME_S);
+    assert_in_range(taken_after(4 * TIME_S), 40 * TIME_S, 51 * TIME_S);
+}
+
+UNIT_TEST(one_slow_answer_counts_for_ten_polls)
+{
+    struct lease_seen seen = {.epoch = 1, .is_held = true};
+    struct lease_watch w;
+    bool takes;
+    int64_t at;
+
+    lease_watch_begin(&w);
+    at = watch_until(&w, seen, 0, TIME_MS, 4 * TIME_S, &takes);
+    at = watch_until(&w, seen, at, 4 * TIME_S, at + 1, &takes);
     assert_false(takes);
+    at = watch_until(&w, seen, at, TIME_MS, TIME_MINUTE, &takes);
+    assert_true(takes);
+    assert_in_range(at, 10 * TIME_S, 11 * TIME_S);
 }
 
 UNIT_TEST(a_holder_posts_until_its_time_is_over)
@@ -145,7 +171,8 @@ struct alerter {
 
 struct world {
     unsigned seed;
-    int64_t now; /* ms */
+    unsigned slow_ms; /* that each statement needs at the server */
+    int64_t now;      /* ms */
     struct alerter alerters[ALERTERS];
     int connections;    /* so far */
     int live[ALERTERS]; /* the open connection of each */
@@ -188,7 +215,7 @@ static void send(struct world *w, struct alerter *a, enum kind kind)
 {
     a->doing = kind;
     a->sent_us = a->clock_us;
-    a->runs_at = w->now + some_delay(w);
+    a->runs_at = w->now + some_delay(w) + (w->slow_ms == 0 ? 0 : below(w, w->slow_ms));
     a->answers_at = a->runs_at + some_delay(w);
     a->has_run = a->succeeded = false;
     a->poll_at = w->now + LEASE_POLL_US / TIME_MS;
@@ -331,6 +358,20 @@ static void one_millisecond(struct world *w)
     }
 }
 
+static void run_world(struct world *w)
+{
+    const unsigned seed = w->seed;
+
+    for (int i = 0; i < ALERTERS; i++)
+        w->alerters[i].clock_us = below(w, 1000000) * TIME_MS;
+    while (w->now < RUN_MS) {
+        one_millisecond(w);
+        if (may_post(w) > 1)
+            fail_msg("seed %u: two may post after %lld ms", seed, (long long)w->now);
+        w->posts += may_post(w);
+    }
+}
+
 UNIT_TEST(never_two_may_post)
 {
     int takes = 0;
@@ -339,19 +380,25 @@ UNIT_TEST(never_two_may_post)
     for (unsigned seed = 1; seed <= RUNS; seed++) {
         struct world w = {.seed = seed};
 
-        for (int i = 0; i < ALERTERS; i++)
-            w.alerters[i].clock_us = below(&w, 1000000) * TIME_MS;
-        while (w.now < RUN_MS) {
-            one_millisecond(&w);
-            if (may_post(&w) > 1)
-                fail_msg("seed %u: two may post after %lld ms", seed, (long long)w.now);
-            w.posts += may_post(&w);
-        }
+        run_world(&w);
         takes += w.takes;
         posts += w.posts;
     }
     assert_true(takes > 5 * RUNS);
     assert_true(posts > (int64_t)RUNS * RUN_MS / 3);
+}
+
+UNIT_TEST(never_two_may_post_over_a_slow_database)
+{
+    int takes = 0;
+
+    for (unsigned seed = 1; seed <= RUNS; seed++) {
+        struct world w = {.seed = seed, .slow_ms = 500 + 20 * seed};
+
+        run_world(&w);
+        takes += w.takes;
+    }
+    assert_true(takes > 2 * RUNS);
 }
 
 int main(void)
@@ -363,8 +410,10 @@ int main(void)
         cmocka_unit_test(a_silent_holder_is_waited_for_five_seconds),
         cmocka_unit_test(a_standby_that_slept_asks_ten_times_again),
         cmocka_unit_test(a_slow_database_is_not_a_dead_holder),
+        cmocka_unit_test(one_slow_answer_counts_for_ten_polls),
         cmocka_unit_test(a_holder_posts_until_its_time_is_over),
         cmocka_unit_test(never_two_may_post),
+        cmocka_unit_test(never_two_may_post_over_a_slow_database),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
