@@ -88,7 +88,8 @@ static int take(void *ctx, struct wire_bytes bytes, const struct wire_record *re
     struct engine_outcomes outcomes;
     int rc;
 
-    if (t->taken > 0 && clock_steady_us(&t->clock) - t->now_us >= TURN_US)
+    if (t->taken > 0 &&
+        (storage_is_long(t->storage) || clock_steady_us(&t->clock) - t->now_us >= TURN_US))
         return RECEIVER_NOT_NOW;
     rc = need_transaction(t, err);
     t->last_record_us = t->now_us;

@@ -242,7 +242,7 @@ static int begin_row(struct move *m, size_t n)
     struct storage *to = m->to.storage;
     int rc = 0;
 
-    if (m->batch_rows >= BATCH_ROWS || m->batch_bytes + n > BATCH_BYTES)
+    if (m->batch_rows >= BATCH_ROWS || m->batch_bytes + n > BATCH_BYTES || storage_is_long(to))
         rc = storage_in_transaction(to) ? end_batch(m) : 0;
     m->batch_rows++;
     m->batch_bytes += n;

@@ -17,6 +17,8 @@ enum {
 struct pg_sent {
     const struct pg_statement *statement;
     bool prepares; /* an answer to its preparation comes first */
+    int64_t at_us;
+    int64_t bytes; /* of its parameters */
 };
 
 struct pg {
@@ -31,6 +33,8 @@ struct pg {
     size_t n_known;
     struct pg_sent sent[PG_SENT_MAX]; /* the oldest first */
     size_t n_sent;
+    int64_t took_us; /* by the last answer */
+    int64_t moved_bytes;
 };
 
 struct pg_args {

@@ -170,6 +170,7 @@ static int finish_send(struct pg *p, struct pg_sent sent, bool ok, struct err *e
     assert(p->n_sent < PG_SENT_MAX);
     if (!ok || PQpipelineSync(p->conn) == 0)
         return lost(p, "the connection ended, or memory ran out, at a send", err);
+    sent.at_us = pg_now_us();
     p->sent[p->n_sent++] = sent;
     return 0;
 }
@@ -181,7 +182,9 @@ static int closed(const struct pg *p, struct err *err)
 
 int pg_send(struct pg *p, const struct pg_statement *s, const struct pg_args *a, struct err *err)
 {
-    struct pg_sent sent = {.statement = s, .prepares = !p->is_pooled && !is_known(p, s)};
+    struct pg_sent sent = {.statement = s,
+                           .prepares = !p->is_pooled && !is_known(p, s),
+                           .bytes = a == NULL ? 0 : (int64_t)a->bytes.len};
 
     if (p->conn == NULL)
         return closed(p, err);
@@ -349,11 +352,23 @@ int pg_receive(struct pg *p, int64_t wait_us, struct pg_rows **rows, struct err 
     memmove(p->sent, p->sent + 1, --p->n_sent * sizeof p->sent[0]);
     p->state[0] = '\0';
     rc = take_answer(p, &sent, pg_now_us() + wait_us, &a, err);
+    p->took_us = pg_now_us() - sent.at_us;
+    p->moved_bytes = sent.bytes + (int64_t)PQresultMemorySize(a.rows);
     if (rc == 0 && rows != NULL)
         *rows = (struct pg_rows *)a.rows;
     else
         PQclear(a.rows);
     return rc;
+}
+
+int64_t pg_took_us(const struct pg *p)
+{
+    return p->took_us;
+}
+
+int64_t pg_moved_bytes(const struct pg *p)
+{
+    return p->moved_bytes;
 }
 
 int pg_run(struct pg *p, const struct pg_statement *s, const struct pg_args *a, int64_t wait_us,

@@ -89,6 +89,10 @@ int pg_receive(struct pg *p, int64_t wait_us, struct pg_rows **rows, struct err 
 /* Both in one. Nothing else may be awaited. */
 int pg_run(struct pg *p, const struct pg_statement *s, const struct pg_args *a, int64_t wait_us,
            struct pg_rows **rows, struct err *err);
+/* Of the last answer or failure: the time since its statement was sent, and the bytes of parameters
+ * and rows. */
+int64_t pg_took_us(const struct pg *p);
+int64_t pg_moved_bytes(const struct pg *p);
 /* To be called after an error of a statement, while nothing is awaited. The tables also seem to be
  * gone (ERR_IO) if the user lost the right to the schema. Then it closes the connection, because
  * only pg_open notices that the right is back, and returns ERR_AWAY with the remedy. Otherwise it

@@ -12,6 +12,8 @@
 
 struct carrier;
 
+enum { CARRIER_PUSH_BYTES = 256 << 10 }; /* of records in one push, unless one is larger */
+
 struct carrier_ops {
     /* Wait until the descriptor is readable, or until wake_us (INT64_MAX: nothing is due); do not
      * wait if `pending`. Then call `tend`. */
@@ -49,8 +51,9 @@ struct carrier {
     /* The peer may lose records that it acked, as a failover of the database can. It then acks
      * fewer than before, and the sender sends those again that it still holds. */
     bool may_lose;
-    bool is_pooled;  /* a connection pool lies between, which makes everything slower */
-    struct err last; /* the last error, for the log alone; "" if all is well */
+    bool is_pooled;     /* a connection pool lies between, which makes everything slower */
+    struct err last;    /* the last error, for the log alone; "" if all is well */
+    int64_t push_bytes; /* what this link takes of CARRIER_PUSH_BYTES; 0: all */
     /* The sender keeps these two up to date before each `tend` and each goodbye. */
     uint8_t sender[WIRE_SENDER_BYTES];
     uint64_t waiting; /* records without an ack */

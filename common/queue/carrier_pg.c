@@ -113,6 +113,7 @@ static void tend(struct carrier *base, int64_t now_us)
 
     if (o != NULL) {
         c->is_running = false;
+        c->base.push_bytes = o->push_bytes;
         if (o->rc == 0)
             take_success(c, o, now_us);
         else

@@ -4,7 +4,9 @@
 
 #include "common/base/buf.h"
 #include "common/base/text.h"
+#include "common/pg/pace.h"
 #include "common/pg/pg.h"
+#include "common/queue/carrier.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -37,7 +39,8 @@ struct pg_jobs {
     struct pg_outcome outcome;
     struct pg *pg;
     struct pg_args *args;
-    atomic_int owners; /* the thread and the caller; the last one frees */
+    struct pg_pace pace; /* of pushes */
+    atomic_int owners;   /* the thread and the caller; the last one frees */
 };
 
 /* ---- statements ---- */
@@ -137,6 +140,7 @@ static int run_push(struct pg_jobs *j)
     pg_put_text(j->args, j->options.schema);
     pg_put_i64(j->args, j->job.acked);
     rc = pg_run(j->pg, &push, j->args, PG_DEADLINE_US, &rows, &j->outcome.err);
+    pg_pace_see(&j->pace, rc == 0, pg_took_us(j->pg), pg_moved_bytes(j->pg));
     if (rc == 0)
         j->outcome.known.have = pg_i64(rows, 0, 0);
     else if (rc == ERR_FULL)
@@ -167,6 +171,7 @@ static void run_job(struct pg_jobs *j)
         j->outcome.rc = pg_explain(j->pg, j->outcome.rc, &j->outcome.err);
     /* The next connection makes tables that are gone anew. */
     j->outcome.is_open = j->pg != NULL && pg_is_open(j->pg) && j->outcome.rc != ERR_IO;
+    j->outcome.push_bytes = j->pace.bytes;
 }
 
 /* ---- the thread ---- */
@@ -261,6 +266,7 @@ int pg_jobs_open(const struct pg_jobs_options *options, struct pg_jobs **out, st
     j->options.name = strdup(options->name);
     j->args = pg_args_new();
     buf_init(&j->body, WIRE_MESSAGE_MAX);
+    pg_pace_init(&j->pace, CARRIER_PUSH_BYTES);
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->changed, NULL);
     j->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

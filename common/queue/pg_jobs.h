@@ -55,6 +55,7 @@ struct pg_outcome {
     bool is_open; /* the connection still stands */
     struct err err;
     struct pg_known known;
+    int64_t push_bytes; /* that the next PUSH should have, for this link */
 };
 
 /* Starts the thread, which does nothing yet. Returns 0, ERR_IO or ERR_NOMEM. */

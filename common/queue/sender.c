@@ -148,10 +148,10 @@ static void clear_batch(struct batch *b)
 }
 
 /* Adds a copy. Returns false if the record does not follow the last one or does not fit. */
-static bool add_to_batch(struct batch *b, int64_t position, uint64_t sequence, const void *bytes,
-                         size_t n)
+static bool add_to_batch(struct batch *b, size_t most_bytes, int64_t position, uint64_t sequence,
+                         const void *bytes, size_t n)
 {
-    if (b->n > 0 && (b->n == SENDER_PUSH_RECORDS || b->bytes.len + n > SENDER_PUSH_BYTES ||
+    if (b->n > 0 && (b->n == SENDER_PUSH_RECORDS || b->bytes.len + n > most_bytes ||
                      sequence != b->sequence + b->n))
         return false;
     if (buf_append(&b->bytes, bytes, n) != 0)
@@ -165,6 +165,13 @@ static bool add_to_batch(struct batch *b, int64_t position, uint64_t sequence, c
 }
 
 /* ---- sending ---- */
+
+static size_t push_bytes(const struct sender *s)
+{
+    const int64_t most = s->carrier->push_bytes;
+
+    return most > 0 && most < CARRIER_PUSH_BYTES ? (size_t)most : (size_t)CARRIER_PUSH_BYTES;
+}
 
 static bool window_open(const struct sender *s)
 {
@@ -244,7 +251,10 @@ static int read_one(void *ctx, int64_t position, const void *bytes, size_t n)
         l.starts = s->read.sequence >> WIRE_SEQUENCE_BITS;
     else if (position < s->start_position && lookup_starts(&l, position, bytes, n) == 0)
         return 1;
-    return add_to_batch(&s->read, position, sequence_of(l.starts, position), bytes, n) ? 0 : 1;
+    return add_to_batch(&s->read, push_bytes(s), position, sequence_of(l.starts, position), bytes,
+                        n)
+               ? 0
+               : 1;
 }
 
 static int read_batch(struct sender *s, int64_t from, struct err *err)
@@ -530,8 +540,8 @@ int sender_open(struct carrier *carrier, struct journal *journal, int64_t keep_b
     s->patience_us = SENDER_RESEND_US;
     s->sent_us = now_us - SENDER_PING_US; /* ask at once */
     s->mark_us = s->answer_us = s->progress_us = s->again_us = now_us;
-    buf_init(&s->turn.bytes, SENDER_PUSH_BYTES + WIRE_RECORD_MAX);
-    buf_init(&s->read.bytes, SENDER_PUSH_BYTES + WIRE_RECORD_MAX);
+    buf_init(&s->turn.bytes, CARRIER_PUSH_BYTES + WIRE_RECORD_MAX);
+    buf_init(&s->read.bytes, CARRIER_PUSH_BYTES + WIRE_RECORD_MAX);
     buf_init(&s->packed, WIRE_MESSAGE_MAX);
     s->wire = wire_new();
     rc = s->wire == NULL ? err_set(err, ERR_NOMEM, "no memory for the sender") : 0;
@@ -584,7 +594,8 @@ int sender_append(struct sender *s, struct wire_record *record, struct err *err)
     assert(appended == position);
     /* The batch holds the turn's records from the first on, without a gap. */
     if (position == s->last + 1 + (int64_t)s->turn.n)
-        (void)add_to_batch(&s->turn, position, record->sequence, s->packed.data, s->packed.len);
+        (void)add_to_batch(&s->turn, push_bytes(s), position, record->sequence, s->packed.data,
+                           s->packed.len);
     return 0;
 }
 

@@ -26,7 +26,6 @@
 
 enum {
     SENDER_PUSH_RECORDS = 1000,    /* in one message */
-    SENDER_PUSH_BYTES = 256 << 10, /* in one message, unless a single record is larger */
     SENDER_FLIGHT_PUSHES = 64,     /* messages sent and not acked */
     SENDER_FLIGHT_RECORDS = 4096,  /* records sent and not acked */
     SENDER_FLIGHT_BYTES = 4 << 20, /* bytes; the message that reaches this is still sent */

@@ -146,6 +146,11 @@ void storage_rollback(struct storage *s)
     end(s, false);
 }
 
+bool storage_is_long(const struct storage *s)
+{
+    return s->ops->is_long != NULL && s->ops->is_long(s);
+}
+
 bool storage_in_transaction(const struct storage *s)
 {
     return s->in_transaction;

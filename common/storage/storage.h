@@ -256,6 +256,7 @@ struct storage_ops {
     int (*begin)(struct storage *s, struct err *err);
     int (*commit)(struct storage *s, struct err *err);
     void (*rollback)(struct storage *s);
+    bool (*is_long)(const struct storage *s); /* storage_is_long; NULL: never */
     /* Positions have no holes. append stores the packed form of an entry, and notes a snapshot in
      * the index of snapshots. read calls `fn` for packed entries. trim deletes the oldest entries
      * before `before`, at most `n` rows of them. */
@@ -319,6 +320,9 @@ void storage_close(struct storage *s); /* rolls back an open transaction; NULL i
 int storage_begin(struct storage *s, struct err *err);
 int storage_commit(struct storage *s, struct err *err);
 void storage_rollback(struct storage *s);
+/* Whether the open transaction holds so much that it should end before more is added: over a slow
+ * link its commit would take too long. */
+bool storage_is_long(const struct storage *s);
 bool storage_in_transaction(const struct storage *s);
 
 /* ---- Several alerters on one storage ----

@@ -65,6 +65,8 @@ static int open_pg(const struct storage_options *options, struct storage **out, 
     set_aside[0] = '\0';
     st->role = STORAGE_AWAY;
     st->is_stale = true;
+    pg_pace_init(&st->pace, STORAGE_PG_PACE_BYTES);
+    buf_init(&st->inbox.whole, WIRE_MESSAGE_MAX);
     storage_pg_turn_init(st);
     rc = copy_options(st, options);
     if (rc != 0)
@@ -82,6 +84,7 @@ static void close_pg(struct storage *s)
     storage_pg_turn_close(st);
     pg_rows_free(st->inbox.rows);
     pg_rows_free(st->inbox.held);
+    buf_close(&st->inbox.whole);
     pg_args_free(st->args);
     if (st->url != NULL)
         explicit_bzero(st->url, strlen(st->url));
@@ -149,6 +152,7 @@ const struct storage_ops storage_pg = {
     .begin = storage_pg_begin,
     .commit = storage_pg_commit,
     .rollback = storage_pg_rollback,
+    .is_long = storage_pg_is_long,
     .tend = storage_pg_tend,
     .restore = restore,
     .fd = storage_pg_fd,

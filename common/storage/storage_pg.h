@@ -9,13 +9,15 @@
 #define DRAINWATCH_COMMON_STORAGE_STORAGE_PG_H
 
 #include "common/lease/lease.h"
+#include "common/pg/pace.h"
 #include "common/pg/pg.h"
 #include "common/record/arena.h"
 #include "common/record/source.h"
 #include "common/storage/tables.h"
 
 enum {
-    STORAGE_PG_PART_BYTES = 1 << 20, /* of a snapshot, in a row of `part` */
+    STORAGE_PG_PACE_BYTES = 4 << 20,
+    STORAGE_PG_PART_BYTES = 1 << 20, /* of a snapshot, at most, in a row of `part` */
     STORAGE_PG_LENGTH_MAX = 10,      /* bytes of an entry's length */
     STORAGE_PG_COPY_STATEMENTS = 24,
     STORAGE_PG_NAME_SIZE = 256,
@@ -57,11 +59,11 @@ struct storage_pg_inbox {
     size_t next;          /* row to hand over */
     bool is_handed;       /* the receiver's last push lies in `rows` */
     struct pg_rows *held; /* it lies in this page, NULL: it does not */
+    struct buf whole;     /* or here, because it was too large for a page */
     bool is_read; /* this turn has got pushes, and until its end the same would come again */
     bool is_due;  /* there may be new ones */
     int64_t poll_us;
     int64_t found_us; /* when a read last found pushes */
-    size_t n_senders; /* in the page */
 };
 
 struct storage_pg {
@@ -78,7 +80,10 @@ struct storage_pg {
     struct pg_dial *dial; /* NULL: none is under way */
     int64_t dial_us;      /* when the next one may begin */
     int64_t backoff_us;
-    struct err why; /* it is away */
+    struct err why;      /* it is away */
+    struct pg_pace pace; /* of reads, and of turns */
+    int64_t unproved_us; /* time in statements since the last fenced one */
+    int unproved;        /* their number */
 
     int64_t now_us; /* of the last tend */
     enum storage_role role;
@@ -126,6 +131,16 @@ static inline struct storage_pg *storage_pg_of(const struct storage *s)
 /* Runs a statement with st->args. Returns pg_run's code. Rows may be NULL. */
 int storage_pg_run(struct storage_pg *st, const struct pg_statement *s, struct pg_rows **rows,
                    struct err *err);
+/* Takes the answer to a statement that was sent. Rows may be NULL. */
+int storage_pg_receive(struct storage_pg *st, struct pg_rows **rows, struct err *err);
+/* Like storage_pg_run, for the statements of a long read. An active alerter beats in between, or a
+ * standby would take over. */
+int storage_pg_run_page(struct storage_pg *st, const struct pg_statement *s, struct pg_rows **rows,
+                        struct err *err);
+/* The first rows of a query, up to `most` bytes together, but at least one. */
+#define STORAGE_PG_FITTING(columns, query, key, size, most)                                        \
+    "SELECT " columns " FROM (SELECT q.*, " size " AS size, sum(" size ") OVER (ORDER BY " key     \
+    ") AS upto FROM (" query ") q) w WHERE upto<=" most " OR upto=size ORDER BY " key
 /* After a call of pg.h: notes that the connection ended, if it did. Returns `rc`, but ERR_AWAY for
  * a missing right. */
 int storage_pg_note(struct storage_pg *st, int rc, const struct err *err);
@@ -174,6 +189,7 @@ int storage_pg_copy_drop_refused(struct storage_pg *st, int64_t row, struct err 
 int storage_pg_begin(struct storage *s, struct err *err);
 int storage_pg_commit(struct storage *s, struct err *err);
 void storage_pg_rollback(struct storage *s);
+bool storage_pg_is_long(const struct storage *s);
 int storage_pg_append(struct storage *s, const struct wire_entry *entry, struct wire_bytes packed,
                       int64_t *position, struct err *err);
 /* Deletes the parts of snapshots whose turns failed. */

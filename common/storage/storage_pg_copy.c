@@ -108,8 +108,10 @@ static const struct pg_statement select_snapshots = {
 static const struct pg_statement select_senders = {"senders",
                                                    "SELECT sender, taken, seen_us FROM senders"};
 static const struct pg_statement select_outbox = {
-    "outbox",
-    "SELECT " OUTBOX_COLUMNS " FROM outbox WHERE state < 2 AND row > $1 ORDER BY row LIMIT $2"};
+    "outbox", STORAGE_PG_FITTING(OUTBOX_COLUMNS,
+                                 "SELECT * FROM outbox WHERE state < 2 AND row > $1 ORDER BY row "
+                                 "LIMIT $2",
+                                 "row", "octet_length(alert)", "$3")};
 static const struct pg_statement select_channels = {"channels",
                                                     "SELECT channel, last_try_us FROM channels"};
 static const struct pg_statement select_ends = {
@@ -223,16 +225,17 @@ static int load(struct storage_pg *st, const struct pg_statement *from, enum sta
 static int load_outbox(struct storage_pg *st, struct err *err)
 {
     int64_t last = 0;
-    size_t n = LOAD_ROWS;
+    size_t n = 1;
     int rc = 0;
 
-    while (rc == 0 && n == LOAD_ROWS) {
+    while (rc == 0 && n > 0) {
         struct pg_rows *rows;
 
         pg_args_clear(st->args);
         pg_put_i64(st->args, last);
         pg_put_i64(st->args, LOAD_ROWS);
-        rc = storage_pg_run(st, &select_outbox, &rows, err);
+        pg_put_i64(st->args, st->pace.bytes);
+        rc = storage_pg_run_page(st, &select_outbox, &rows, err);
         if (rc == 0)
             rc = put_all(st, rows, PUT_OUTBOX, err);
         n = rc == 0 ? pg_n_rows(rows) : 0;

@@ -90,6 +90,7 @@ int storage_pg_fenced(struct storage_pg *st, struct pg_rows *rows, struct err *e
 {
     bool holds = pg_n_rows(rows) == 1;
 
+    st->unproved_us = st->unproved = 0;
     if (holds) {
         st->beat = pg_i64(rows, 0, 0);
         lease_prove(&st->hold, st->now_us);

@@ -6,6 +6,7 @@
 
 static const int64_t BACKOFF_FIRST_US = 100 * TIME_MS;
 static const int64_t BACKOFF_MOST_US = 5 * TIME_S;
+enum { BEAT_PAGES = 4 }; /* one beat, also if they are quick: the caller works on them */
 
 bool storage_pg_is_pooled(const struct storage_pg *st)
 {
@@ -53,6 +54,21 @@ int storage_pg_note(struct storage_pg *st, int rc, const struct err *err)
     return rc;
 }
 
+static int receive(struct storage_pg *st, struct pg_rows **rows, struct err *err)
+{
+    int rc = pg_receive(st->pg, PG_DEADLINE_US, rows, err);
+
+    pg_pace_see(&st->pace, rc == 0, pg_took_us(st->pg), pg_moved_bytes(st->pg));
+    st->unproved_us += pg_took_us(st->pg);
+    st->unproved++;
+    return rc;
+}
+
+int storage_pg_receive(struct storage_pg *st, struct pg_rows **rows, struct err *err)
+{
+    return storage_pg_note(st, receive(st, rows, err), err);
+}
+
 int storage_pg_run(struct storage_pg *st, const struct pg_statement *s, struct pg_rows **rows,
                    struct err *err)
 {
@@ -62,8 +78,25 @@ int storage_pg_run(struct storage_pg *st, const struct pg_statement *s, struct p
         *rows = NULL;
     if (st->pg == NULL)
         return storage_pg_away(st, err);
-    rc = pg_run(st->pg, s, st->args, PG_DEADLINE_US, rows, err);
+    rc = pg_send(st->pg, s, st->args, err);
+    if (rc == 0)
+        rc = receive(st, rows, err);
     return storage_pg_note(st, pg_explain(st->pg, rc, err), err);
+}
+
+int storage_pg_run_page(struct storage_pg *st, const struct pg_statement *s, struct pg_rows **rows,
+                        struct err *err)
+{
+    int rc = storage_pg_run(st, s, rows, err);
+
+    if (rc == 0 && st->role == STORAGE_ACTIVE &&
+        (st->unproved >= BEAT_PAGES || st->unproved_us >= LEASE_BEAT_US))
+        rc = storage_pg_beat(st, err);
+    if (rc == 0)
+        return 0;
+    pg_rows_free(*rows);
+    *rows = NULL;
+    return rc;
 }
 
 static void begin_dial(struct storage_pg *st)

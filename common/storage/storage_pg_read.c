@@ -7,27 +7,30 @@
 enum {
     LIST_ROWS = 256,   /* of the outbox, in one statement */
     REFUSED_ROWS = 16, /* likewise; one can have 2 MiB */
-    BEAT_PAGES = 8,    /* a long read beats once in so many pages, or a standby takes over */
 };
 
-/* Up to 2 MiB, but at least one row. */
+/* A row that is larger than a page is read in pieces. */
 static const struct pg_statement select_page = {
-    "page",
-    "SELECT position, n, snapshot, body FROM (SELECT q.*, sum(octet_length(body)) OVER "
-    "(ORDER BY position) AS upto FROM (SELECT position, n, snapshot, body FROM stream "
-    "WHERE position>=$1 ORDER BY position LIMIT 1000) q) w WHERE upto-octet_length(body)<2097152 "
-    "ORDER BY position"};
-static const struct pg_statement select_parts = {
-    "parts", "SELECT body FROM part WHERE position=$1 AND part>=$2 ORDER BY part LIMIT 2"};
+    "page", STORAGE_PG_FITTING("position, n, snapshot, substr(body, 1, $2::int), size",
+                               "SELECT position, n, snapshot, body FROM stream "
+                               "WHERE position>=$1 ORDER BY position LIMIT 1000",
+                               "position", "octet_length(body)", "$2")};
+static const struct pg_statement select_piece = {
+    "piece", "SELECT substr(body, $2::int, $3::int) FROM stream WHERE position=$1"};
+static const struct pg_statement select_part = {
+    "part_piece", "SELECT substr(body, $3::int, $4::int), octet_length(body) FROM part "
+                  "WHERE position=$1 AND part=$2"};
 static const struct pg_statement select_rows = {
-    "list", "SELECT o.row, o.state, o.channel, o.alert, o.decided_us, o.tries, o.last_try_us, "
-            "o.retry_after_us, o.next_try_us, o.ended_us, o.last_answer, c.last_try_us, o.app, "
-            "o.rule, o.turn, o.place FROM outbox o LEFT JOIN channels c ON c.channel=o.channel "
-            "WHERE o.row>$1 "
-            "ORDER BY o.row LIMIT $2"};
+    "list",
+    STORAGE_PG_FITTING("row, state, w.channel, alert, decided_us, tries, last_try_us, "
+                       "retry_after_us, next_try_us, ended_us, last_answer, (SELECT last_try_us "
+                       "FROM channels c WHERE c.channel=w.channel), app, rule, turn, place",
+                       "SELECT * FROM outbox WHERE row>$1 ORDER BY row LIMIT $2", "row",
+                       "octet_length(alert)", "$3")};
 static const struct pg_statement select_refused = {
-    "list_refused", "SELECT row, sender, sequence, bytes, reason, at_us FROM refused "
-                    "WHERE row>$1 ORDER BY row LIMIT $2"};
+    "list_refused", STORAGE_PG_FITTING("row, sender, sequence, bytes, reason, at_us",
+                                       "SELECT * FROM refused WHERE row>$1 ORDER BY row LIMIT $2",
+                                       "row", "octet_length(bytes)", "$3")};
 static const struct pg_statement select_alerters = {
     "alerters",
     "SELECT a.name, a.build, l.held AND l.holder=a.name, l.held AND l.holder=a.name AND l.pid<>0 "
@@ -105,22 +108,37 @@ static int read_entries(struct walk *w, int64_t position, int64_t n, struct wire
     return rc;
 }
 
-/* Appends up to two parts. *n gets their number. */
-static int read_parts(struct walk *w, int64_t position, int64_t part, struct buf *out, size_t *n)
+static int trimmed(const struct walk *w)
+{
+    return err_set(w->err, ERR_BUSY, "the history was trimmed while it was read (try again)");
+}
+
+static int append(const struct walk *w, struct buf *out, struct wire_bytes bytes)
+{
+    return buf_append(out, bytes.data, bytes.len) == 0
+               ? 0
+               : err_set(w->err, ERR_NOMEM, "no memory for the history");
+}
+
+/* Appends the next piece of a snapshot, from byte *at of a part on. */
+static int read_part(struct walk *w, int64_t position, int64_t *part, int64_t *at, struct buf *out)
 {
     struct pg_rows *rows;
     int rc;
 
     pg_args_clear(w->st->args);
     pg_put_i64(w->st->args, position);
-    pg_put_i64(w->st->args, part);
-    rc = storage_pg_run(w->st, &select_parts, &rows, w->err);
-    *n = rc == 0 ? pg_n_rows(rows) : 0;
-    for (size_t i = 0; i < *n && rc == 0; i++) {
-        struct wire_bytes body = pg_bytes(rows, i, 0);
-
-        if (buf_append(out, body.data, body.len) != 0)
-            rc = err_set(w->err, ERR_NOMEM, "no memory for a snapshot");
+    pg_put_i64(w->st->args, *part);
+    pg_put_i64(w->st->args, *at + 1);
+    pg_put_i64(w->st->args, w->st->pace.bytes);
+    rc = storage_pg_run_page(w->st, &select_part, &rows, w->err);
+    if (rc == 0)
+        rc = pg_n_rows(rows) == 1 ? append(w, out, pg_bytes(rows, 0, 0)) : trimmed(w);
+    if (rc == 0)
+        *at += (int64_t)pg_bytes(rows, 0, 0).len;
+    if (rc == 0 && *at >= pg_i64(rows, 0, 1)) {
+        *at = 0;
+        ++*part;
     }
     pg_rows_free(rows);
     return rc;
@@ -129,22 +147,69 @@ static int read_parts(struct walk *w, int64_t position, int64_t part, struct buf
 /* Its row tells how many bytes it has; fewer are there only if it was trimmed meanwhile. */
 static int read_snapshot(struct walk *w, int64_t position, struct wire_bytes body)
 {
-    size_t at = 0, length, n = 1;
+    int64_t part = 0, part_at = 0;
+    size_t at = 0, length;
     struct buf snapshot;
     int rc = 0;
 
     if (!read_length(body, &at, &length))
         return damaged(w, position);
     buf_init(&snapshot, WIRE_ENTRY_MAX);
-    for (int64_t part = 0; rc == 0 && n > 0 && snapshot.len < length; part += (int64_t)n)
-        rc = read_parts(w, position, part, &snapshot, &n);
-    if (rc == 0 && snapshot.len < length)
-        rc = err_set(w->err, ERR_BUSY, "the history was trimmed while it was read (try again)");
+    while (rc == 0 && snapshot.len < length)
+        rc = read_part(w, position, &part, &part_at, &snapshot);
     w->from = position;
     if (rc == 0)
         rc = hand_over(w, snapshot.data, length);
     buf_close(&snapshot);
     return rc;
+}
+
+/* Appends the next piece of a row. */
+static int read_piece(struct walk *w, int64_t position, struct buf *out)
+{
+    struct pg_rows *rows;
+    int rc;
+
+    pg_args_clear(w->st->args);
+    pg_put_i64(w->st->args, position);
+    pg_put_i64(w->st->args, (int64_t)out->len + 1);
+    pg_put_i64(w->st->args, w->st->pace.bytes);
+    rc = storage_pg_run_page(w->st, &select_piece, &rows, w->err);
+    if (rc == 0)
+        rc = pg_n_rows(rows) == 1 && pg_bytes(rows, 0, 0).len > 0
+                 ? append(w, out, pg_bytes(rows, 0, 0))
+                 : trimmed(w);
+    pg_rows_free(rows);
+    return rc;
+}
+
+/* A row of which the page holds only the beginning. */
+static int read_large(struct walk *w, int64_t position, int64_t n, struct wire_bytes begin,
+                      size_t length)
+{
+    struct buf body;
+    int rc;
+
+    buf_init(&body, WIRE_ENTRY_MAX);
+    rc = append(w, &body, begin);
+    while (rc == 0 && body.len < length)
+        rc = read_piece(w, position, &body);
+    if (rc == 0)
+        rc = read_entries(w, position, n, (struct wire_bytes){body.data, body.len});
+    buf_close(&body);
+    return rc;
+}
+
+static int read_row(struct walk *w, const struct pg_rows *rows, size_t i)
+{
+    const int64_t position = pg_i64(rows, i, 0), n = pg_i64(rows, i, 1);
+    const struct wire_bytes body = pg_bytes(rows, i, 3);
+    const size_t length = (size_t)pg_i64(rows, i, 4);
+
+    if (pg_bool(rows, i, 2))
+        return read_snapshot(w, position, body);
+    return body.len < length ? read_large(w, position, n, body, length)
+                             : read_entries(w, position, n, body);
 }
 
 /* *more: there may be another page. */
@@ -155,12 +220,11 @@ static int read_page(struct walk *w, bool *more)
 
     pg_args_clear(w->st->args);
     pg_put_i64(w->st->args, w->from);
-    rc = storage_pg_run(w->st, &select_page, &rows, w->err);
+    pg_put_i64(w->st->args, w->st->pace.bytes);
+    rc = storage_pg_run_page(w->st, &select_page, &rows, w->err);
     *more = rc == 0 && pg_n_rows(rows) > 0;
     for (size_t i = 0; *more && i < pg_n_rows(rows) && rc == 0; i++)
-        rc = pg_bool(rows, i, 2)
-                 ? read_snapshot(w, pg_i64(rows, i, 0), pg_bytes(rows, i, 3))
-                 : read_entries(w, pg_i64(rows, i, 0), pg_i64(rows, i, 1), pg_bytes(rows, i, 3));
+        rc = read_row(w, rows, i);
     pg_rows_free(rows);
     return rc;
 }
@@ -168,16 +232,12 @@ static int read_page(struct walk *w, bool *more)
 int storage_pg_read(struct storage *s, int64_t from, storage_bytes_fn *fn, void *ctx,
                     struct err *err)
 {
-    struct storage_pg *st = storage_pg_of(s);
-    struct walk w = {.st = st, .from = from, .fn = fn, .ctx = ctx, .err = err};
+    struct walk w = {.st = storage_pg_of(s), .from = from, .fn = fn, .ctx = ctx, .err = err};
     bool more = true;
     int rc = 0;
 
-    for (int page = 1; more && rc == 0; page++) {
+    while (more && rc == 0)
         rc = read_page(&w, &more);
-        if (rc == 0 && page % BEAT_PAGES == 0 && st->role == STORAGE_ACTIVE)
-            rc = storage_pg_beat(st, err);
-    }
     return rc;
 }
 
@@ -205,23 +265,24 @@ static struct storage_outbox_row row_at(const struct pg_rows *rows, size_t i)
     };
 }
 
-/* Runs a statement "behind $1, at most $2 rows". */
+/* Runs a statement "behind $1, at most $2 rows and $3 bytes". */
 static int next_rows(struct storage_pg *st, const struct pg_statement *statement, int64_t last,
                      int n, struct pg_rows **rows, struct err *err)
 {
     pg_args_clear(st->args);
     pg_put_i64(st->args, last);
     pg_put_i64(st->args, n);
-    return storage_pg_run(st, statement, rows, err);
+    pg_put_i64(st->args, st->pace.bytes);
+    return storage_pg_run_page(st, statement, rows, err);
 }
 
 int storage_pg_outbox_list(struct storage *s, storage_outbox_fn *fn, void *ctx, struct err *err)
 {
     int64_t last = 0;
-    size_t n = LIST_ROWS;
+    size_t n = 1;
     int rc = 0;
 
-    while (rc == 0 && n == LIST_ROWS) {
+    while (rc == 0 && n > 0) {
         struct pg_rows *rows;
 
         rc = next_rows(storage_pg_of(s), &select_rows, last, LIST_ROWS, &rows, err);
@@ -250,10 +311,10 @@ static void sender_at(const struct pg_rows *rows, size_t i, int column,
 int storage_pg_list_refused(struct storage *s, storage_refused_fn *fn, void *ctx, struct err *err)
 {
     int64_t last = 0;
-    size_t n = REFUSED_ROWS;
+    size_t n = 1;
     int rc = 0;
 
-    while (rc == 0 && n == REFUSED_ROWS) {
+    while (rc == 0 && n > 0) {
         struct pg_rows *rows;
 
         rc = next_rows(storage_pg_of(s), &select_refused, last, REFUSED_ROWS, &rows, err);

@@ -6,11 +6,6 @@
 
 #include <string.h>
 
-enum {
-    SENDER_BYTES_MAX = 1 << 20, /* of one sender in one read, so that none holds up the others */
-    READ_BYTES = 4 << 20,       /* for all senders together, if they have so much */
-};
-
 static const int64_t POLL_US = TIME_S; /* if no notification comes */
 /* Behind a pool none can come. The pause grows with the time since the last push. */
 static const int64_t POOLED_LEAST_US = 20 * TIME_MS;
@@ -18,16 +13,24 @@ static const int64_t POOLED_MOST_US = 250 * TIME_MS;
 enum { POOLED_SHARE = 8 };
 static const int64_t PAUSE_US = 50 * TIME_MS;
 
-/* By sender and by index from the last taken push on. It is fenced, because an alerter that woke up
- * would take another one's records for its own. */
+/* By sender and by index from the last taken push on: the first push of each sender, the one that
+ * waits longest before the others, then the second of each, and so on up to $2 bytes. One sender
+ * gets 1 MiB at most, so that it does not hold up the others. A first push that is larger than $2
+ * is read in pieces. It is fenced, because an alerter that woke up would take another one's records
+ * for its own. */
 static const struct pg_statement read_inbox = {
     "inbox",
-    "SELECT p.body, p.sender FROM (SELECT g.sender, coalesce(t.taken, 0) AS taken FROM ingests g "
-    "LEFT JOIN senders t ON t.sender=g.sender WHERE EXISTS (SELECT FROM lease WHERE epoch=$1)) s "
-    "CROSS JOIN LATERAL (SELECT w.sender, w.last, w.body FROM (SELECT q.*, "
-    "sum(octet_length(q.body)) OVER (ORDER BY q.last) AS upto FROM (SELECT i.sender, i.last, "
-    "i.body FROM inbox i WHERE i.sender=s.sender AND i.last>s.taken ORDER BY i.last LIMIT 64) q) "
-    "w WHERE w.upto-octet_length(w.body)<$2) p ORDER BY p.sender, p.last"};
+    "SELECT substr(t.body, 1, $2::int), t.sender, t.last, t.size FROM (SELECT p.*, "
+    "sum(p.size) OVER (ORDER BY p.round, p.at, p.sender) AS total FROM (SELECT g.sender, "
+    "coalesce(t.taken, 0) AS taken FROM ingests g LEFT JOIN senders t ON t.sender=g.sender WHERE "
+    "EXISTS (SELECT FROM lease WHERE epoch=$1)) s CROSS JOIN LATERAL (SELECT w.* FROM (SELECT q.*, "
+    "row_number() OVER r AS round, sum(q.size) OVER r AS upto FROM (SELECT i.sender, i.last, i.at, "
+    "i.body, octet_length(i.body) AS size FROM inbox i WHERE i.sender=s.sender AND i.last>s.taken "
+    "ORDER BY i.last LIMIT 64) q WINDOW r AS (ORDER BY q.last)) w "
+    "WHERE w.upto-w.size<1048576) p) t WHERE t.total<=$2 OR t.total=t.size "
+    "ORDER BY t.sender, t.last"};
+static const struct pg_statement read_rest = {
+    "inbox_piece", "SELECT substr(body, $3::int, $4::int) FROM inbox WHERE sender=$1 AND last=$2"};
 static const struct pg_statement refuse = {
     "refuse", "WITH fence AS (UPDATE lease SET beat=beat+1 WHERE epoch=$1 AND beat=$2 RETURNING "
               "beat), s AS (INSERT INTO senders (sender, taken, seen_us, refused) "
@@ -60,25 +63,11 @@ static void replace_page(struct storage_pg_inbox *in, struct pg_rows *rows)
     in->is_handed = false;
 }
 
-static void count_senders(struct storage_pg_inbox *in)
-{
-    size_t n = 1;
-
-    for (size_t i = 1; i < pg_n_rows(in->rows); i++) {
-        struct wire_bytes before = pg_bytes(in->rows, i - 1, 1), id = pg_bytes(in->rows, i, 1);
-
-        n += before.len != id.len || memcmp(before.data, id.data, id.len) != 0;
-    }
-    in->n_senders = n;
-}
-
 static void put_read(struct storage_pg *st)
 {
-    int64_t share = READ_BYTES / (int64_t)(st->inbox.n_senders == 0 ? 1 : st->inbox.n_senders);
-
     pg_args_clear(st->args);
     pg_put_i64(st->args, st->epoch);
-    pg_put_i64(st->args, share < SENDER_BYTES_MAX ? share : SENDER_BYTES_MAX);
+    pg_put_i64(st->args, st->pace.bytes);
 }
 
 static int64_t poll_pause_us(const struct storage_pg *st)
@@ -97,7 +86,6 @@ static void take_page(struct storage_pg *st, struct pg_rows *rows)
     struct storage_pg_inbox *in = &st->inbox;
 
     replace_page(in, rows);
-    count_senders(in);
     in->is_due = false;
     if (pg_n_rows(rows) > 0)
         in->found_us = st->now_us;
@@ -132,10 +120,50 @@ void storage_pg_source_receive(struct storage_pg *st)
 {
     struct pg_rows *rows;
     struct err err;
-    int rc = storage_pg_note(st, pg_receive(st->pg, PG_DEADLINE_US, &rows, &err), &err);
 
-    if (rc == 0)
+    if (storage_pg_receive(st, &rows, &err) == 0)
         take_page(st, rows);
+}
+
+/* Appends the next piece of the push that is the page's next one. */
+static int read_piece(struct storage_pg *st)
+{
+    const struct storage_pg_inbox *in = &st->inbox;
+    const struct wire_bytes sender = pg_bytes(in->rows, in->next, 1);
+    struct pg_rows *rows;
+    struct err err;
+    int rc;
+
+    pg_args_clear(st->args);
+    pg_put_bytes(st->args, sender.data, sender.len);
+    pg_put_i64(st->args, pg_i64(in->rows, in->next, 2));
+    pg_put_i64(st->args, (int64_t)in->whole.len + 1);
+    pg_put_i64(st->args, st->pace.bytes);
+    rc = storage_pg_run_page(st, &read_rest, &rows, &err);
+    if (rc == 0 && (pg_n_rows(rows) == 0 || pg_bytes(rows, 0, 0).len == 0))
+        rc = ERR_AWAY; /* another alerter took it */
+    if (rc == 0)
+        rc = buf_append(&st->inbox.whole, pg_bytes(rows, 0, 0).data, pg_bytes(rows, 0, 0).len);
+    pg_rows_free(rows);
+    return rc;
+}
+
+/* The page's next push, of which it may hold only the beginning. */
+static int read_push(struct storage_pg *st, struct wire_bytes *push)
+{
+    struct storage_pg_inbox *in = &st->inbox;
+    const size_t length = (size_t)pg_i64(in->rows, in->next, 3);
+    int rc;
+
+    *push = pg_bytes(in->rows, in->next, 0);
+    if (push->len >= length)
+        return 0;
+    buf_clear(&in->whole);
+    rc = buf_append(&in->whole, push->data, push->len);
+    while (rc == 0 && in->whole.len < length)
+        rc = read_piece(st);
+    *push = (struct wire_bytes){in->whole.data, in->whole.len};
+    return rc;
 }
 
 void storage_pg_source_drop(struct storage_pg *st)
@@ -198,7 +226,11 @@ static int source_receive(struct source *s, struct source_peer *peer, struct wir
         read_now(st);
     if (is_used_up(in))
         return 0;
-    *push = pg_bytes(in->rows, in->next++, 0);
+    if (read_push(st, push) != 0) {
+        storage_pg_source_drop(st);
+        return 0;
+    }
+    in->next++;
     st->deleted_bytes[STORAGE_PG_INBOX] += (int64_t)push->len;
     in->is_read = in->is_handed = true;
     pg_rows_free(in->held);

@@ -169,9 +169,7 @@ static int send_turn(struct storage_pg *st, struct err *err)
 
     if (rc == 0)
         rc = storage_pg_source_send(st, &reads, err);
-    if (rc == 0)
-        rc = pg_receive(st->pg, PG_DEADLINE_US, &rows, err);
-    rc = storage_pg_note(st, rc, err);
+    rc = rc == 0 ? storage_pg_receive(st, &rows, err) : storage_pg_note(st, rc, err);
     if (reads && st->pg != NULL)
         storage_pg_source_receive(st);
     if (rc == ERR_IO && st->pg != NULL)
@@ -302,21 +300,28 @@ static int add_entry(struct storage_pg *st, const struct wire_entry *entry,
     return 0;
 }
 
+static size_t part_bytes(const struct storage_pg *st, size_t left)
+{
+    size_t n = st->pace.bytes < STORAGE_PG_PART_BYTES ? (size_t)st->pace.bytes
+                                                      : (size_t)STORAGE_PG_PART_BYTES;
+
+    return left < n ? left : n;
+}
+
 /* A snapshot can be large, so its parts go ahead, each in a statement of its own. They count once
  * the turn has added their row, which tells how many bytes they are. */
 static int put_parts(struct storage_pg *st, int64_t position, struct wire_bytes packed,
                      struct err *err)
 {
+    int64_t part = 0;
     int rc = 0;
 
-    for (size_t at = 0; at < packed.len && rc == 0; at += STORAGE_PG_PART_BYTES) {
-        size_t n = packed.len - at;
-
+    for (size_t at = 0, n; at < packed.len && rc == 0; at += n, part++) {
+        n = part_bytes(st, packed.len - at);
         storage_pg_fence(st);
         pg_put_i64(st->args, position);
-        pg_put_i64(st->args, (int64_t)(at / STORAGE_PG_PART_BYTES));
-        pg_put_bytes(st->args, packed.data + at,
-                     n < STORAGE_PG_PART_BYTES ? n : STORAGE_PG_PART_BYTES);
+        pg_put_i64(st->args, part);
+        pg_put_bytes(st->args, packed.data + at, n);
         rc = storage_pg_run_fenced(st, &put_part, err);
     }
     return rc;
@@ -348,6 +353,13 @@ static int add_snapshot(struct storage_pg *st, const struct wire_entry *entry,
     st->state.bytes += (int64_t)(n + packed.len);
     return rc != 0 ? rc
                    : tables_put_snapshot(&st->tables.storage, row.position, entry->step_us, err);
+}
+
+bool storage_pg_is_long(const struct storage *s)
+{
+    const struct storage_pg *st = storage_pg_of(s);
+
+    return (int64_t)st->entries.len >= st->pace.bytes;
 }
 
 int storage_pg_append(struct storage *s, const struct wire_entry *entry, struct wire_bytes packed,

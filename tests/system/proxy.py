@@ -26,6 +26,7 @@ class _Pipe:
         self.source, self.sink, self.way = source, sink, way
         self.passed = 0
         self.closed = False
+        self.free_at = 0  # when it may pass the next bytes
 
 
 class Proxy:
@@ -33,6 +34,7 @@ class Proxy:
         """`target` is (host, port), or the path of a Unix socket. `delay_s` holds each way."""
         self.target = target
         self.delay_s = delay_s
+        self.rate = None  # bytes a second that each way of a connection passes
         self.accepted = 0
         self._stalled = set()
         self._most_up = None  # bytes of each connection that still pass upwards
@@ -126,10 +128,13 @@ class Proxy:
 
     def _may_read(self, pipe):
         spent = pipe.way == "up" and self._most_up is not None and pipe.passed >= self._most_up
-        return pipe.way not in self._stalled and not spent
+        return pipe.way not in self._stalled and not spent and pipe.free_at <= time.monotonic()
 
     def _wait_s(self):
-        return max(0, self._late[0][0] - time.monotonic()) if self._late else 0.5
+        now = time.monotonic()
+        times = [self._late[0][0]] if self._late else []
+        times += [pipe.free_at for pipe in self._pipes.values() if pipe.free_at > now]
+        return max(0, min(times) - now) if times else 0.5
 
     def _accept(self):
         client, _ = self._listener.accept()
@@ -161,11 +166,15 @@ class Proxy:
         most = CHUNK
         if pipe.way == "up" and self._most_up is not None:
             most = min(most, self._most_up - pipe.passed)
+        if self.rate:
+            most = min(most, max(1, self.rate // 50))
         try:
             data = source.recv(most)
         except OSError:
             data = b""
         pipe.passed += len(data)
+        if self.rate:
+            pipe.free_at = time.monotonic() + len(data) / self.rate
         at = time.monotonic() + self.delay_s
         heapq.heappush(self._late, (at, next(self._number), pipe, data))
 

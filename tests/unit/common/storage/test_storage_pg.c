@@ -273,6 +273,7 @@ UNIT_TEST(a_snapshot_lies_in_parts)
     struct alerter a = open_active("one"), reader;
     uint8_t *bytes = make_snapshot(n);
     enum storage_trimmed next = STORAGE_TRIM_MORE;
+    int64_t parts;
 
     for (int k = 1; k <= 2; k++) {
         begin(&a);
@@ -282,7 +283,9 @@ UNIT_TEST(a_snapshot_lies_in_parts)
         commit(&a);
         assert_sizes(&a);
     }
-    assert_int_equal(n_rows("part"), 4 + 2);
+    parts = n_rows("part");
+    assert_true(parts > 4 + 2); /* the first ones are small */
+    assert_true(number("max(octet_length(body)) FROM " TABLE("part")) <= 1 << 20);
     assert_int_equal(read_from(a.s, 0).bytes, 2 * 11 + n + n / 2);
     OK(open_at(database_url(), true, NULL, &reader));
     assert_int_equal(read_from(reader.s, 0).bytes, 2 * 11 + n + n / 2);
@@ -293,7 +296,7 @@ UNIT_TEST(a_snapshot_lies_in_parts)
         commit(&a);
         assert_sizes(&a);
     }
-    assert_int_equal(n_rows("part"), 2);
+    assert_in_range(n_rows("part"), 2, parts - 1);
     assert_int_equal(read_from(a.s, 0).bytes, 5 + n / 2);
     free(bytes);
     storage_close(a.s);
@@ -310,7 +313,7 @@ UNIT_TEST(parts_that_nobody_needs_do_not_count)
     OK(append(&a, WIRE_INPUT_SNAPSHOT, 1, bytes, n));
     storage_rollback(a.s);
     assert_int_equal(a.s->ops->bytes(a.s), 0);
-    assert_int_equal(n_rows("part"), 4);
+    assert_true(n_rows("part") > 3);
     OK(storage_restore(a.s, &err));
     assert_int_equal(n_rows("part"), 0);
     begin(&a);
@@ -923,7 +926,7 @@ UNIT_TEST(a_backlog_comes_in_pages)
         turns++;
     }
     assert_int_equal(pushes, 150);
-    assert_in_range(turns, 3, 12);
+    assert_in_range(turns, 3, 20);
     (void)source->ops->pending(source); /* hears of all pushes */
     assert_int_equal(take_pushes(&a, source, &taken, 64), 0);
     assert_false(source->ops->pending(source));
