@@ -129,7 +129,8 @@ int role_tend(struct role *r, int64_t boot_us, struct err *err)
         (r->now == STORAGE_STANDBY || term_of(r)->epoch != r->epoch))
         lose(r);
     /* A failover may have lost entries that were followed, and others have their positions now. */
-    t->needs_restore = t->needs_restore || (was_away && r->now == STORAGE_STANDBY);
+    t->needs_restore =
+        t->needs_restore || (was_away && r->now == STORAGE_STANDBY) || term_of(r)->must_reread;
     tell(r, err);
     if (r->now == STORAGE_AWAY || boot_us < r->retry_us)
         return 0;

@@ -34,8 +34,10 @@ static int restore(struct storage *s, struct err *err)
         rc = storage_pg_drop_parts(st, err);
     if (rc == 0)
         rc = storage_pg_copy_load(st, err);
-    if (rc == 0)
+    if (rc == 0) {
         storage_pg_source_drop(st);
+        st->term.must_reread = false;
+    }
     st->is_stale = rc != 0;
     return rc;
 }

@@ -251,20 +251,16 @@ int storage_pg_read_lease(struct storage_pg *st, struct err *err)
 
 /* ---- A standby ---- */
 
-/* A pool hides a failover. Entries that it lost may have been read, and must be read anew. Others
- * may have their positions by now, but only in a new term. */
+/* A pool hides a failover. Entries that it lost may have been read. Others may have their positions
+ * by now, but only in a new term. */
 static void check_loss(struct storage_pg *st, bool is_new_term)
 {
     const bool lacks_some = st->term.last < st->read_to;
 
-    if (!lacks_some && !(is_new_term && st->term.is_pooled))
-        return;
     if (lacks_some)
         st->read_to = st->term.last;
-    st->role = STORAGE_AWAY;
-    err_set(&st->why, ERR_AWAY, "%s",
-            lacks_some ? "it lost what it had stored last, as a failover can"
-                       : "another alerter has become active, so the stream is read anew");
+    if (lacks_some || (is_new_term && st->term.is_pooled))
+        st->term.must_reread = true;
 }
 
 /* Its holder has raised the beat between two polls. */

@@ -28,11 +28,14 @@ class Pooled:
                          DRAINWATCH_SCHEMA=self.schema, SLACK_API_URL=slack.url,
                          SLACK_BOT_TOKEN=slack.token)
         self.active = self.site.alerter()
-        self.standby = self.site.alerter(ready=False,
-                                         DRAINWATCH_STATE_DIR=self.site.folder / "second")
-        self.standby.wait_said("standing by: ")
+        self.standby = self.stand_by("second")
         self.ingest = self.site.ingest()
         self.site.wait_healthy()
+
+    def stand_by(self, name):
+        alerter = self.site.alerter(ready=False, DRAINWATCH_STATE_DIR=self.site.folder / name)
+        alerter.wait_said("standing by: ")
+        return alerter
 
     def post(self):
         status, headers, _ = self.site.request(
@@ -40,10 +43,13 @@ class Pooled:
         assert status == 204
         return headers["Drainwatch-Kept"]
 
-    def counted(self):
+    def status(self):
         result = self.site.run(ALERTER, "status", "--format", "json")
         assert result.returncode == 0, result.stderr
-        return json.loads(result.stdout)["counts"]["matches"]
+        return json.loads(result.stdout)
+
+    def counted(self):
+        return self.status()["counts"]["matches"]
 
     def wait_counted(self, n):
         wait_for(lambda: self.counted() == n, lambda: f"{n} matches, not {self.counted()}", timeout=60)
@@ -82,6 +88,18 @@ def test_a_killed_alerter_is_replaced_once_it_is_silent(pooled):
     assert pooled.post() == "database"
     pooled.wait_counted(5)
     assert len(pooled.slack.delivered) == 1
+
+
+def test_a_take_over_is_no_trouble_for_the_others(pooled):
+    third = pooled.stand_by("third")
+    pooled.post()
+    assert pooled.active.stop() == 0
+    pooled.post()
+    pooled.wait_counted(2)
+    wait_for(lambda: [one["behind"] for one in pooled.status()["alerter"]["instances"]] == [0, 0],
+             "both to have read all")
+    for alerter in pooled.standby, third:
+        assert not alerter.said("the database cannot be used")
 
 
 def test_restarts_of_the_pool_lose_and_double_nothing(pooled):

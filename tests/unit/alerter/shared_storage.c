@@ -148,6 +148,11 @@ void shared_set_fate(struct storage *s, enum shared_fate fate)
     side_of(s)->fate = fate;
 }
 
+void shared_lose(struct storage *s)
+{
+    side_of(s)->term.must_reread = true;
+}
+
 void shared_shift_clock(int64_t us)
 {
     shared.shift_us += us;
@@ -316,6 +321,7 @@ static int shared_restore(struct storage *s, struct err *err)
         return away(err);
     assert_false(s->in_transaction);
     side->restores++;
+    side->term.must_reread = false;
     side->is_read = false;
     copy(shared.db, side->tables.db);
     side->last = shared_last();

@@ -35,6 +35,8 @@ void shared_set_fate(struct storage *s, enum shared_fate fate);
  */
 void shared_replicate(void);
 void shared_fail_over(void);
+/* `s` finds out that entries are lost, without having been cut off. */
+void shared_lose(struct storage *s);
 
 /* Sets its clock forth, or back. */
 void shared_shift_clock(int64_t us);

@@ -443,6 +443,54 @@ UNIT_TEST(a_failover_that_loses_commits_is_noticed_by_all)
     assert_counted_once(t, b);
 }
 
+/* The connection stands, as behind a pool. */
+UNIT_TEST(a_standby_that_is_told_of_a_loss_reads_the_stream_anew)
+{
+    struct test *t = *state;
+    struct alerter *a = start(t, 0), *b = start(t, 1);
+
+    give(t, a);
+    push(t, "h12", 1);
+    go_on(t, a);
+    shared_replicate();
+    push(t, "h12", 2); /* which is lost */
+    go_on(t, a);
+    go_on(t, b);
+    shared_fail_over();
+    t->sequence--;
+    shared_lose(b->turn.storage);
+    step(t, b);
+    give(t, b);
+    push(t, "h12", 2); /* with the first one these are three */
+    go_on(t, b);
+    assert_int_equal(shared_rows(), 0);
+    assert_counted_once(t, b);
+    assert_said(t, "the database cannot be used", 0);
+}
+
+/* It may have found out in the step before it could take the lease. */
+UNIT_TEST(a_loss_is_not_forgotten_by_a_take_over)
+{
+    struct test *t = *state;
+    struct alerter *a = start(t, 0), *b = start(t, 1);
+
+    give(t, a);
+    push(t, "h12", 1);
+    go_on(t, a);
+    shared_replicate();
+    push(t, "h12", 2);
+    go_on(t, a);
+    go_on(t, b);
+    shared_fail_over();
+    t->sequence--;
+    shared_lose(b->turn.storage);
+    give(t, b);
+    push(t, "h12", 2);
+    go_on(t, b);
+    assert_int_equal(shared_rows(), 0);
+    assert_counted_once(t, b);
+}
+
 UNIT_TEST(an_alerter_that_is_cut_off_waits_and_goes_on)
 {
     struct test *t = *state;
@@ -738,6 +786,8 @@ int main(void)
         TEST(a_turn_that_was_lost_is_taken_again),
         TEST(a_full_database_is_tried_again),
         TEST(a_failover_that_loses_commits_is_noticed_by_all),
+        TEST(a_standby_that_is_told_of_a_loss_reads_the_stream_anew),
+        TEST(a_loss_is_not_forgotten_by_a_take_over),
         TEST(an_alerter_that_is_cut_off_waits_and_goes_on),
         TEST(an_alerter_starts_while_the_database_is_away),
         TEST(an_outcome_that_was_not_committed_is_dropped_with_the_lease),
