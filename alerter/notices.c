@@ -201,9 +201,8 @@ void notices_lost(struct notices *t, size_t dropped)
 void notices_began_anew(struct notices *t)
 {
     t->failing = (struct throttle){0};
-    log_warning(
-        "the database lost what it had stored last, as a failover can: this alerter goes on "
-        "from what is left, so an alert of those moments may come twice");
+    log_warning("the database lost its newest commits, as a failover can do: this alerter goes on "
+                "from the commits before them, so an alert of those moments may come twice");
 }
 
 void notices_away(struct notices *t, const char *why, uint64_t waits, int64_t boot_us)

@@ -203,7 +203,7 @@ def test_commits_that_the_database_loses_come_again_over_the_queue(site, slack, 
     database.sql("BEGIN; " + "; ".join(f"DELETE FROM {name}; INSERT INTO {name} TABLE copy_{name}"
                                        for name in tables) + "; COMMIT")
     database.proxy.go_on()
-    workers.active.wait_said("the database lost what it had stored last")
+    workers.active.wait_said("the database lost its newest commits")
     workers.ingest.wait_said("the database lost 2 records that it had taken")
     workers.post(1)
     workers.wait_counted(4)
