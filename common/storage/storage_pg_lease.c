@@ -48,15 +48,17 @@ static const struct pg_statement alive = {
              "seen=excluded.seen"};
 static const struct pg_statement leave = {"leave", "DELETE FROM alerters WHERE name=$1"};
 /* Deletes pushes that came twice, and programs that are gone. The inbox is read by ingest, so an
- * ingest with pushes stays, and one that a failover has lost is added. */
+ * ingest with pushes stays, and one that a failover has lost is added. An ingest may come back
+ * after weeks, and without its row in `senders` its last records would count again. So their number
+ * is bounded, and not their age. */
 static const struct pg_statement house = {
     "house", "WITH h AS (SELECT FROM lease WHERE epoch=$1), "
              "i AS (DELETE FROM inbox i USING h, senders s WHERE i.sender=s.sender AND "
              "i.last<=s.taken), "
              "g AS (DELETE FROM ingests g USING h WHERE g.seen<now()-interval '1 hour' AND "
              "NOT EXISTS (SELECT FROM inbox i WHERE i.sender=g.sender)), "
-             "s AS (DELETE FROM senders s USING h WHERE "
-             "s.seen_us<(extract(epoch FROM now()-interval '7 days')*1000000)::bigint AND "
+             "s AS (DELETE FROM senders s USING h WHERE s.sender IN "
+             "(SELECT sender FROM senders ORDER BY seen_us DESC OFFSET 10000) AND "
              "NOT EXISTS (SELECT FROM ingests g WHERE g.sender=s.sender)), "
              "n AS (INSERT INTO ingests (sender, name, build, goodbye, seen, waiting) "
              "SELECT DISTINCT i.sender, 'unknown', '', true, now(), 0 FROM h, inbox i WHERE "

@@ -1255,9 +1255,26 @@ UNIT_TEST(the_house_is_kept)
     assert_string_equal(
         database_sql("SELECT string_agg(encode(sender, 'escape'), ' ') FROM " TABLE("ingests")),
         "full lost");
+    assert_string_equal(database_sql("SELECT count(*) FROM " TABLE("senders")), "3");
+    storage_close(a.s);
+}
+
+/* An ingest that was off for long keeps its place. */
+UNIT_TEST(the_rows_of_senders_are_bounded_by_number_and_not_by_age)
+{
+    struct alerter a = open_active("one");
+
+    database_sql("SET search_path = " SCHEMA ";"
+                 "INSERT INTO senders SELECT decode(lpad(to_hex(i), 32, '0'), 'hex'), 5, i, '' "
+                 "FROM generate_series(1, 10002) i;"
+                 "INSERT INTO ingests SELECT sender, 'lives', '1', false, now(), 0 FROM senders "
+                 "WHERE seen_us = 1");
+    live(&a, 61 * TIME_S);
     assert_string_equal(
-        database_sql("SELECT string_agg(encode(sender, 'escape'), ' ') FROM " TABLE("senders")),
-        "full");
+        database_sql("SELECT string_agg(i::text, ' ') FROM "
+                     "generate_series(1, 10002) i WHERE NOT EXISTS (SELECT FROM " TABLE(
+                         "senders") " WHERE seen_us = i)"),
+        "2");
     storage_close(a.s);
 }
 
@@ -1309,6 +1326,7 @@ int main(void)
         TEST(a_reader_lists_all_alerts_in_pages),
         TEST(status_shows_the_programs_and_the_sizes),
         TEST(the_house_is_kept),
+        TEST(the_rows_of_senders_are_bounded_by_number_and_not_by_age),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
