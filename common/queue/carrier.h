@@ -57,6 +57,9 @@ struct carrier {
     /* The sender keeps these two up to date before each `tend` and each goodbye. */
     uint8_t sender[WIRE_SENDER_BYTES];
     uint64_t waiting; /* records without an ack */
+    /* The sequence in the last ack. The carrier sets it for its own acks, and the sender for the
+     * ones that came another way. */
+    uint64_t acked;
 };
 
 struct queue_options;

@@ -20,8 +20,7 @@ struct carrier_pg {
     struct pg_known known;
     int64_t alerter_us; /* of the last sign that an alerter is active, or of the connection */
     bool has_ack;
-    int64_t acked; /* the database has all up to here */
-    int64_t told;  /* records that wait, as the database was told last */
+    int64_t told; /* records that wait, as the database was told last */
     bool says_goodbye;
 };
 
@@ -57,10 +56,13 @@ static void take_failure(struct carrier_pg *c, const struct pg_outcome *o, int64
     plan_retry(c, now_us);
 }
 
-static void set_ack(struct carrier_pg *c, int64_t acked)
+/* The database had all up to `has` when the job ran. That is a loss only if it had more when the
+ * job began, because another way may have brought some meanwhile. */
+static void set_ack(struct carrier_pg *c, int64_t has)
 {
     c->has_ack = true;
-    c->acked = acked;
+    if (has < c->job.acked || has > (int64_t)c->base.acked)
+        c->base.acked = (uint64_t)has;
 }
 
 static void take_known(struct carrier_pg *c, const struct pg_known *known, int64_t now_us)
@@ -98,7 +100,8 @@ static void take_success(struct carrier_pg *c, const struct pg_outcome *o, int64
 
 static void begin(struct carrier_pg *c, enum pg_job_kind kind, int64_t now_us)
 {
-    c->job = (struct pg_job){.kind = kind, .waiting = (int64_t)c->base.waiting};
+    c->job = (struct pg_job){
+        .kind = kind, .waiting = (int64_t)c->base.waiting, .acked = (int64_t)c->base.acked};
     memcpy(c->job.sender, c->base.sender, sizeof c->job.sender);
     c->is_running = pg_jobs_begin(c->jobs, &c->job) == 0;
     c->told = c->job.waiting;
@@ -155,7 +158,7 @@ static int send_push(struct carrier *base, const struct wire_push *push, struct 
                              .first = (int64_t)push->first,
                              .last = (int64_t)(push->first + push->n_records - 1),
                              .oldest = (int64_t)push->oldest,
-                             .acked = c->acked,
+                             .acked = (int64_t)c->base.acked,
                              .body = packed};
     memcpy(c->job.sender, push->sender, sizeof c->job.sender);
     rc = pg_jobs_begin(c->jobs, &c->job);
@@ -192,7 +195,7 @@ static int receive(struct carrier *base, struct wire_ack *ack)
         return 0;
     c->has_ack = false;
     *ack = (struct wire_ack){
-        .taken = (uint64_t)c->acked, .refused = c->known.refused, .trouble = c->known.trouble};
+        .taken = base->acked, .refused = c->known.refused, .trouble = c->known.trouble};
     memcpy(ack->sender, base->sender, sizeof ack->sender);
     return 1;
 }

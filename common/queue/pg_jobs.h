@@ -34,9 +34,9 @@ struct pg_job {
     enum pg_job_kind kind;
     uint8_t sender[WIRE_SENDER_BYTES];
     int64_t waiting; /* records that have no ack; not of a PUSH */
+    int64_t acked;   /* a PUSH is not stored if the database has lost this */
     /* The rest is a PUSH's. The body is a packed push; it is copied. */
     int64_t first, last, oldest;
-    int64_t acked; /* nothing is stored if the database has lost this */
     struct wire_bytes body;
 };
 

@@ -428,6 +428,7 @@ static int take_ack(struct sender *s, const struct wire_ack *ack, int64_t now_us
     }
     s->answered = true;
     s->answer_us = now_us;
+    s->carrier->acked = ack->taken;
     if (ack->taken >= s->oldest)
         rc = advance(s, position_of(ack->taken), now_us, err);
     else

@@ -423,6 +423,44 @@ UNIT_TEST(it_sends_nothing_while_the_inbox_is_full)
     assert_string_equal(fault(w), "");
 }
 
+/* Another ingest has put records 4 … 9 into the database. */
+UNIT_TEST(a_push_builds_on_what_came_another_way)
+{
+    struct world *w = *state;
+
+    tend_after(w, 0);
+    succeed(w, alive(w, 3));
+    assert_acked(w, 3);
+    w->c->acked = 9;
+    assert_int_equal(push_records(w, 10, 1), 0);
+    assert_int_equal(jobs.job.acked, 9);
+    succeed(w, alive(w, 3)); /* a failover has lost them */
+    assert_acked(w, 3);
+    assert_int_equal(push_records(w, 4, 7), 0);
+    assert_int_equal(jobs.job.acked, 3);
+    succeed(w, alive(w, 3));
+    assert_acked(w, 10);
+}
+
+UNIT_TEST(what_comes_another_way_meanwhile_is_not_lost)
+{
+    struct world *w = *state;
+
+    connect_carrier(w);
+    assert_acked(w, 0);
+    assert_int_equal(push_records(w, 1, 3), 0);
+    w->c->acked = 9;
+    succeed(w, alive(w, 0));
+    assert_acked(w, 9);
+    tend_after(w, CARRIER_PG_PING_US);
+    w->c->acked = 12;
+    succeed(w, alive(w, 9));
+    assert_acked(w, 12);
+    tend_after(w, CARRIER_PG_PING_US);
+    succeed(w, alive(w, 9));
+    assert_acked(w, 9);
+}
+
 UNIT_TEST(acks_bring_the_alerters_words)
 {
     struct world *w = *state;
@@ -480,6 +518,8 @@ int main(void)
         TEST(it_says_why_the_database_is_of_no_use),
         TEST(it_says_that_no_alerter_is_active),
         TEST(it_sends_nothing_while_the_inbox_is_full),
+        TEST(a_push_builds_on_what_came_another_way),
+        TEST(what_comes_another_way_meanwhile_is_not_lost),
         TEST(acks_bring_the_alerters_words),
         TEST(without_memory_it_waits),
         TEST(a_goodbye_says_at_the_end_what_is_left),

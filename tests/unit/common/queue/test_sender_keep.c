@@ -443,6 +443,7 @@ UNIT_TEST(another_way_takes_all_while_the_peer_is_away)
     assert_int_equal(pack_next(w, &last), SENDER_PUSH_RECORDS);
     assert_int_equal(last, sequence(SENDER_PUSH_RECORDS));
     other_ack(w, last);
+    assert_int_equal(memory.base.acked, last);
     assert_int_equal(pack_next(w, &last), 5);
     assert_int_equal(pack_next(w, &last), 5); /* the answer was lost */
     other_ack(w, last);
@@ -469,6 +470,7 @@ UNIT_TEST(the_peer_goes_on_behind_another_way)
     assert_int_equal(sender_waiting(w->sender), 0);
     other_ack(w, last); /* late */
     assert_int_equal(sender_acked(w->sender), 13);
+    assert_int_equal(memory.base.acked, sequence(13));
 }
 
 UNIT_TEST(another_way_may_lack_records_that_the_peer_had)
@@ -482,6 +484,7 @@ UNIT_TEST(another_way_may_lack_records_that_the_peer_had)
     memory.is_away = true;
     other_lacks(w, sequence(4));
     assert_int_equal(sender_waiting(w->sender), 6);
+    assert_int_equal(memory.base.acked, sequence(4));
     assert_int_equal(pack_next(w, &last), 6);
     other_ack(w, last);
     assert_int_equal(sender_waiting(w->sender), 0);

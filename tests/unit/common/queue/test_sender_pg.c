@@ -417,6 +417,39 @@ UNIT_TEST(a_failover_behind_a_pool_loses_no_record)
     assert_true(health(w).is_pooled);
 }
 
+/* The next ingest puts the records that wait into the database. */
+static void hand_over(struct world *w)
+{
+    struct buf packed;
+    uint64_t last;
+
+    buf_init(&packed, WIRE_MESSAGE_MAX);
+    OK(w, sender_pack_next(w->sender, &packed, &last, &w->err));
+    OK(w, sender_take_ack(w->sender, last, false, now_us(), &w->err));
+    buf_close(&packed);
+}
+
+/* A failover loses them at once. */
+UNIT_TEST(what_another_ingest_handed_over_leaves_no_hole_behind_a_pool)
+{
+    struct world *w = *state;
+
+    w->url = database_pool_url();
+    start_ingest(w);
+    deliver(w, 10);
+    UNTIL(w, sender_waiting(w->sender) == 0);
+    database_sql("REVOKE INSERT ON " SCHEMA ".inbox FROM drainwatch");
+    deliver(w, 5);
+    UNTIL(w, health(w).detail[0] != '\0');
+    hand_over(w);
+    assert_int_equal(sender_waiting(w->sender), 0);
+    database_sql("GRANT INSERT ON " SCHEMA ".inbox TO drainwatch");
+    deliver(w, 1);
+    UNTIL(w, sender_waiting(w->sender) == 0);
+    assert_int_equal(count_missing(16), 0);
+    assert_int_equal(health(w).taken_back, 5);
+}
+
 UNIT_TEST(nobody_there)
 {
     struct world *w = *state;
@@ -465,6 +498,7 @@ int main(void)
         TEST(a_dropped_schema_is_made_anew),
         TEST(a_failover_that_lost_commits_loses_no_record),
         TEST(a_failover_behind_a_pool_loses_no_record),
+        TEST(what_another_ingest_handed_over_leaves_no_hole_behind_a_pool),
         TEST(nobody_there),
         TEST(a_goodbye_is_noted),
     };
