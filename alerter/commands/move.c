@@ -10,8 +10,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -322,15 +324,47 @@ static void close_side(struct side *side)
     side->storage = NULL;
 }
 
+/* Closes the target. Its log goes into the file then, if there is room. */
+static int finish_target(struct move *m)
+{
+    char name[FILE_SIZE];
+
+    close_side(&m->to);
+    name_file(&m->to, "-wal", name);
+    return m->to.file[0] == '\0' || access(name, F_OK) != 0
+               ? 0
+               : err_set(m->err, ERR_FULL, "%s: cannot be finished (is its disk full?)",
+                         m->to.file);
+}
+
+/* From here on no alerter goes on with the source. One that is frozen would else wake, and decide
+ * and post beside the alerter at the target. */
+static int give_up_source(struct move *m)
+{
+    struct storage *from = m->from.storage;
+    char place[PATH_MAX];
+
+    if (from->ops->note_move == NULL)
+        return 0;
+    return from->ops->note_move(from, realpath(m->to.name, place) != NULL ? place : m->to.name,
+                                m->err);
+}
+
+static void keep_source(struct move *m)
+{
+    struct storage *from = m->from.storage;
+    struct err ignored;
+
+    if (from->ops->note_move != NULL)
+        (void)from->ops->note_move(from, "", &ignored);
+}
+
 static int name_for_good(const struct move *m)
 {
     char name[FILE_SIZE];
 
     if (m->to.file[0] == '\0')
         return 0;
-    name_file(&m->to, "-wal", name);
-    if (access(name, F_OK) == 0) /* it goes into the file when that is closed */
-        return err_set(m->err, ERR_FULL, "%s: cannot be finished (is its disk full?)", m->to.file);
     name_file(&m->to, "", name);
     if (link(name, m->to.file) != 0)
         return errno == EEXIST ? refuse_full(m)
@@ -338,6 +372,22 @@ static int name_for_good(const struct move *m)
                                          strerror(errno));
     remove_unfinished(&m->to);
     return 0;
+}
+
+static int end(struct move *m)
+{
+    int rc = storage_is_shared(m->from.storage) ? keep_lease(m, m->from.storage) : 0;
+
+    if (rc == 0)
+        rc = finish_target(m);
+    if (rc == 0)
+        rc = give_up_source(m);
+    if (rc != 0)
+        return rc;
+    rc = name_for_good(m);
+    if (rc != 0)
+        keep_source(m);
+    return rc;
 }
 
 static int move(struct move *m, const struct settings *settings)
@@ -352,23 +402,25 @@ static int move(struct move *m, const struct settings *settings)
         rc = open_target(m);
     if (rc == 0)
         rc = copy_all(m);
-    if (rc == 0 && storage_is_shared(m->from.storage))
-        rc = keep_lease(m, m->from.storage);
+    if (rc == 0)
+        rc = end(m);
     close_side(&m->to);
     close_side(&m->from);
-    return rc != 0 ? rc : name_for_good(m);
+    return rc;
 }
 
 static void print_counts(const struct move *m)
 {
     printf("copied %" PRIu64 " %s (%" PRIu64 " %s), %" PRIu64 " %s, %" PRIu64
            " refused %s and %" PRIu64 " %s\n"
-           "%s is left as it was: do not start an alerter on it again\n",
+           "%s is left as it was%s\n",
            m->entries, text_plural(m->entries, "entry", "entries"), m->snapshots,
            text_plural(m->snapshots, "snapshot", "snapshots"), m->senders,
            text_plural(m->senders, "sender", "senders"), m->refused,
            text_plural(m->refused, "record", "records"), m->alerts,
-           text_plural(m->alerts, "alert", "alerts"), m->from.name);
+           text_plural(m->alerts, "alert", "alerts"), m->from.name,
+           m->from.file[0] == '\0' ? ", and no alerter starts on it again"
+                                   : ": do not start an alerter on it again");
 }
 
 int move_command(const struct startup_program *program, int argc, char **argv)

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { SCHEMA_VERSION = 2 };
+enum { SCHEMA_VERSION = 3 };
 
 /* Tables whose rows change all the time are vacuumed by number of dead rows, and without pauses. */
 #define CHURN(prefix, rows)                                                                        \
@@ -28,7 +28,8 @@ static const char migration[] =
     " held boolean NOT NULL, holder text NOT NULL, pid int NOT NULL,"
     " backend_start timestamptz NOT NULL, beat bigint NOT NULL, last bigint NOT NULL,"
     " start bigint NOT NULL, bytes bigint NOT NULL, since timestamptz NOT NULL DEFAULT now(),"
-    " trouble text NOT NULL DEFAULT '')" /* why alerts are not delivered */
+    " trouble text NOT NULL DEFAULT ''," /* why alerts are not delivered */
+    " moved text NOT NULL DEFAULT '')"   /* the folder that has all of it since; '': none */
     " WITH (fillfactor=20, " CHURN(
         "",
         "2000") ");"
@@ -91,7 +92,7 @@ static const char migration[] =
                                         " sender bytea NOT NULL, sequence bigint NOT NULL, bytes "
                                         "bytea NOT NULL, reason text NOT NULL,"
                                         " at_us bigint NOT NULL);"
-                                        "INSERT INTO about (version, oldest_build) VALUES (2, 1);"
+                                        "INSERT INTO about (version, oldest_build) VALUES (3, 1);"
                                         /* The server may have been built without lz4. */
                                         "BEGIN EXECUTE 'ALTER TABLE inbox ALTER body SET "
                                         "COMPRESSION lz4';"
@@ -101,14 +102,16 @@ static const char migration[] =
                                         "THEN NULL; END; "
                                         "END $migration$";
 
-/* Version 1 had no turns of apps. Its builds can still use the table. */
+/* Version 1 had no turns of apps, and version 2 did not note a move. Their builds can still use the
+ * tables. */
 static const char update[] =
     "DO $update$ BEGIN "
     "PERFORM pg_advisory_xact_lock(hashtext('drainwatch'), "
     "hashtext(current_setting('search_path'))); "
     "ALTER TABLE outbox ADD COLUMN IF NOT EXISTS app text NOT NULL DEFAULT '',"
     " ADD COLUMN IF NOT EXISTS turn bigint NOT NULL DEFAULT 0; "
-    "UPDATE about SET version = 2 WHERE version < 2; END $update$";
+    "ALTER TABLE lease ADD COLUMN IF NOT EXISTS moved text NOT NULL DEFAULT ''; "
+    "UPDATE about SET version = 3 WHERE version < 3; END $update$";
 
 static int read_version(struct pg *p, int64_t *version, int64_t *oldest_build, struct err *err)
 {

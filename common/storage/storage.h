@@ -122,6 +122,7 @@ struct storage_term {
     int64_t last;        /* position of the newest entry */
     int64_t taken_at_us; /* while active: the storage's own clock when we took it, UTC */
     bool is_pooled;      /* a connection pool lies between, which makes everything slower */
+    const char *moved;   /* the place to which all contents were moved for good, "": none */
 };
 
 /* What `status` shows of the programs at a shared storage. Ages are by the storage's clock. */
@@ -229,6 +230,9 @@ struct storage_ops {
      * drops them. NULL: each is kept at once. */
     int (*begin_all)(struct storage *s, struct err *err);
     int (*commit_all)(struct storage *s, struct err *err);
+    /* While active, on the storage that is moved away: notes the place, so that no alerter goes on
+     * here. "" takes the note back. NULL: its only owner is the caller. */
+    int (*note_move)(struct storage *s, const char *place, struct err *err);
 
     /* On a full disk, between transactions: makes the room of deleted rows usable for new ones.
      * NULL: it is usable at once. */

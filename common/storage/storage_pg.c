@@ -69,6 +69,8 @@ static int open_pg(const struct storage_options *options, struct storage **out, 
     st->is_stale = true;
     pg_pace_init(&st->pace, STORAGE_PG_PACE_BYTES);
     buf_init(&st->inbox.whole, WIRE_MESSAGE_MAX);
+    st->term.holder = st->term_holder;
+    st->term.moved = st->term_moved;
     storage_pg_turn_init(st);
     rc = copy_options(st, options);
     if (rc != 0)
@@ -193,6 +195,7 @@ const struct storage_ops storage_pg = {
     .outbox_restore = tables_outbox_restore,
     .begin_all = storage_pg_begin_all,
     .commit_all = storage_pg_commit_all,
+    .note_move = storage_pg_note_move,
     .reclaim = storage_pg_reclaim,
     .list_peers = storage_pg_list_peers,
     .sizes = storage_pg_sizes,

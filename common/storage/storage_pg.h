@@ -102,6 +102,7 @@ struct storage_pg {
     int64_t house_us;
     struct storage_term term;
     char term_holder[STORAGE_PG_NAME_SIZE];
+    char term_moved[STORAGE_PG_TROUBLE_SIZE];
     char trouble[STORAGE_PG_TROUBLE_SIZE]; /* why alerts are not delivered; ingest shows it */
 
     bool is_stale;                 /* a restore must come before the next transaction */
@@ -166,6 +167,7 @@ int64_t storage_pg_wake_us(const struct storage *s);
 int storage_pg_fd(const struct storage *s);
 bool storage_pg_may_post(struct storage *s, int64_t now_us);
 void storage_pg_release(struct storage *s);
+int storage_pg_note_move(struct storage *s, const char *place, struct err *err);
 const struct storage_term *storage_pg_term(const struct storage *s);
 
 /* ---- storage_pg_copy.c: the copy in memory ---- */

@@ -1,5 +1,6 @@
 /* The PostgreSQL storage's role: takes, keeps and watches the lease, and tells the other alerters
  * that this one lives. Called by storage.c through the table in storage_pg.c. */
+#include "common/base/text.h"
 #include "common/base/time.h"
 #include "common/storage/storage_pg.h"
 
@@ -17,7 +18,7 @@ static const int64_t NOTIFIED_US = 20 * TIME_MS;
     "(SELECT backend_start FROM pg_stat_get_activity(" pid "::int)), 'epoch')"
 
 static const struct pg_statement read_lease = {
-    "lease", "SELECT beat, last, start, bytes, epoch, holder FROM lease"};
+    "lease", "SELECT beat, last, start, bytes, epoch, holder, moved FROM lease"};
 static const struct pg_statement resume = {
     "resume",
     "UPDATE lease SET beat=beat+1, " RENEW(
@@ -25,7 +26,7 @@ static const struct pg_statement resume = {
 static const struct pg_statement watch_lease = {
     "watch", "SELECT epoch, beat, held, holder, last, l.pid<>0 AND NOT EXISTS "
              "(SELECT FROM pg_stat_get_activity(l.pid) a WHERE a.backend_start=l.backend_start "
-             "OR a.backend_start IS NULL) FROM lease l"};
+             "OR a.backend_start IS NULL), moved FROM lease l"};
 /* Conditional on the beat, because the holder may have woken since the poll. */
 static const struct pg_statement take_lease = {
     "take", "UPDATE lease SET epoch=epoch+1, held=true, holder=$3, beat=0, since=now(), " RENEW(
@@ -42,6 +43,8 @@ static const struct pg_statement beat = {
 static const struct pg_statement release_lease = {
     "release", "WITH r AS (UPDATE lease SET beat=beat+1, held=false WHERE epoch=$1 AND beat=$2 "
                "RETURNING beat) SELECT beat FROM r WHERE pg_notify($3, 'l') IS NOT NULL"};
+static const struct pg_statement note_move = {
+    "move", "UPDATE lease SET beat=beat+1, moved=$3 WHERE epoch=$1 AND beat=$2 RETURNING beat"};
 static const struct pg_statement alive = {
     "alive", "INSERT INTO alerters (name, build, position, seen) VALUES ($1, $2, $3, now()) "
              "ON CONFLICT (name) DO UPDATE SET build=excluded.build, position=excluded.position, "
@@ -142,7 +145,6 @@ static void take_state(struct storage_pg *st, const struct pg_rows *rows)
 static void note_holder(struct storage_pg *st, const char *holder)
 {
     snprintf(st->term_holder, sizeof st->term_holder, "%s", holder);
-    st->term.holder = st->term_holder;
 }
 
 static void become_active(struct storage_pg *st, const struct pg_rows *rows)
@@ -244,6 +246,7 @@ int storage_pg_read_lease(struct storage_pg *st, struct err *err)
     if (rc == 0) {
         take_state(st, rows);
         note_holder(st, pg_text(rows, 0, 5));
+        text_copy_printable(st->term_moved, sizeof st->term_moved, pg_text(rows, 0, 6));
         st->term.is_heard = false;
         st->role = STORAGE_STANDBY;
     }
@@ -297,6 +300,7 @@ static int poll_lease(struct storage_pg *st, struct err *err)
     st->term.epoch = st->seen.epoch;
     st->term.last = pg_i64(rows, 0, 4);
     note_holder(st, pg_text(rows, 0, 3));
+    text_copy_printable(st->term_moved, sizeof st->term_moved, pg_text(rows, 0, 6));
     pg_rows_free(rows);
     check_loss(st, is_new_term);
     return 0;
@@ -493,6 +497,14 @@ void storage_pg_release(struct storage *s)
     pg_args_clear(st->args);
     pg_put_text(st->args, st->holder);
     (void)storage_pg_run(st, &leave, NULL, &err);
+}
+
+int storage_pg_note_move(struct storage *s, const char *place, struct err *err)
+{
+    struct storage_pg *st = storage_pg_of(s);
+
+    pg_put_text(storage_pg_fence(st), place);
+    return storage_pg_run_fenced(st, &note_move, err);
 }
 
 const struct storage_term *storage_pg_term(const struct storage *s)

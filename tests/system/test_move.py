@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import signal
 import sqlite3
 import threading
 
@@ -128,6 +129,51 @@ def test_a_storage_in_use_is_not_moved(kept, database):
     assert alerter.stop() == 0
     code, said = move(site, "database", site.folder / "other", **database.settings)
     assert code == 0, said
+
+
+def age(database):
+    """Nothing was heard of the alerters for a while."""
+    database.sql("UPDATE alerters SET seen = now() - interval '1 minute'")
+
+
+def test_an_alerter_that_was_frozen_during_a_move_does_nothing_more(site, database, slack):
+    one = site(rules=rules(text=SHIPPED, cooldown="1s"), SLACK_API_URL=slack.url,
+               SLACK_BOT_TOKEN=slack.token, **database.settings)
+    frozen = one.alerter()
+    ingest = one.ingest()
+    one.wait_healthy()
+    slack.behave("error:invalid_auth")
+    assert one.post(h12(4)) == 204
+    frozen.wait_said("is NOT delivered")
+    frozen.signal(signal.SIGSTOP)
+    assert one.post(h12(1)) == 204
+    assert ingest.stop() == 0
+    slack.behave("ok")
+    age(database)
+    back = one.folder / "back"
+    code, said = move(one, "database", back)
+    assert code == 0 and "no alerter starts on it again" in said, said
+    frozen.signal(signal.SIGCONT)
+    for alerter in frozen, one.alerter(ready=False):
+        assert alerter.wait() == 78
+        assert alerter.said(f"was moved to {back}: unset DRAINWATCH_DATABASE_URL")
+    assert not slack.delivered
+    for name in database.settings:
+        del one.settings[name]
+    one.settings["DRAINWATCH_STATE_DIR"] = back
+    one.alerter()
+    wait_for(lambda: slack.delivered, "the alert that was refused")
+    assert len(contents(one)[1]) == len(slack.delivered) == 1
+
+
+def test_a_move_that_ends_before_its_folder_has_a_name_can_be_run_again(kept, database):
+    site, state = kept
+    assert move(site, state, "database", **database.settings)[0] == 0
+    database.sql("UPDATE lease SET moved = '/somewhere'")
+    before = contents(site, **database.settings)
+    code, said = move(site, "database", site.folder / "back", **database.settings)
+    assert code == 0, said
+    assert contents(site, DRAINWATCH_STATE_DIR=site.folder / "back") == before
 
 
 def is_empty(database):

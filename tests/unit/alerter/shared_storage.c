@@ -40,6 +40,7 @@ static struct {
     struct side *holder;
     bool is_released;
     bool is_unreadable;
+    const char *moved;
     int64_t now_us;
     int64_t shift_us;
     struct push *inbox;
@@ -151,6 +152,11 @@ void shared_set_fate(struct storage *s, enum shared_fate fate)
 void shared_lose(struct storage *s)
 {
     side_of(s)->term.must_reread = true;
+}
+
+void shared_move(const char *place)
+{
+    shared.moved = place;
 }
 
 void shared_shift_clock(int64_t us)
@@ -273,7 +279,7 @@ static int shared_open(const struct storage_options *options, struct storage **o
     (void)options, (void)set_aside;
     assert_non_null(side);
     side->source.ops = &inbox_ops;
-    side->term.holder = "";
+    side->term.holder = side->term.moved = "";
     *out = &side->tables.storage;
     assert_int_equal(sqlite3_open(":memory:", &side->tables.db), SQLITE_OK);
     copy(shared.db, side->tables.db);
@@ -310,6 +316,7 @@ static int shared_tend(struct storage *s, int64_t now_us, enum storage_role *rol
     side->term.holder = shared.holder == NULL ? "" : "another one";
     side->term.is_heard = shared.holder != NULL;
     side->term.last = shared_last();
+    side->term.moved = shared.moved == NULL ? "" : shared.moved;
     return 0;
 }
 

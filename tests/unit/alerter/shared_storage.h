@@ -38,6 +38,9 @@ void shared_fail_over(void);
 /* `s` finds out that entries are lost, without having been cut off. */
 void shared_lose(struct storage *s);
 
+/* All of it was moved to another place. */
+void shared_move(const char *place);
+
 /* Sets its clock forth, or back. */
 void shared_shift_clock(int64_t us);
 

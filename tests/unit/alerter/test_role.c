@@ -515,6 +515,23 @@ UNIT_TEST(an_alerter_that_is_cut_off_waits_and_goes_on)
     assert_counted_once(t, a);
 }
 
+UNIT_TEST(an_alerter_does_not_go_on_with_a_storage_that_was_moved)
+{
+    struct test *t = *state;
+    struct alerter *a = start(t, 0), *b = start(t, 1);
+
+    give(t, a);
+    push(t, "h12", 4);
+    shared_give_lease(NULL);
+    shared_move("/srv/state");
+    for (int i = 0; i < ALERTERS; i++) {
+        assert_int_equal(role_tend(&t->alerters[i].role, t->boot_us, &t->err), ERR_INPUT);
+        assert_non_null(strstr(t->err.text, "moved to /srv/state: unset DRAINWATCH_DATABASE_URL"));
+    }
+    assert_false(role_is_active(&b->role));
+    assert_int_equal(posts(t), 0);
+}
+
 UNIT_TEST(an_alerter_starts_while_the_database_is_away)
 {
     struct test *t = *state;
@@ -789,6 +806,7 @@ int main(void)
         TEST(a_standby_that_is_told_of_a_loss_reads_the_stream_anew),
         TEST(a_loss_is_not_forgotten_by_a_take_over),
         TEST(an_alerter_that_is_cut_off_waits_and_goes_on),
+        TEST(an_alerter_does_not_go_on_with_a_storage_that_was_moved),
         TEST(an_alerter_starts_while_the_database_is_away),
         TEST(an_outcome_that_was_not_committed_is_dropped_with_the_lease),
         TEST(the_lease_may_come_back_in_another_term),

@@ -67,7 +67,7 @@ UNIT_TEST(programs_that_start_together_make_one_schema)
         pthread_join(threads[i], NULL);
     for (int i = 0; i < PROGRAMS; i++)
         assert_int_equal(results[i], 0);
-    assert_string_equal(database_sql("SELECT version FROM " SCHEMA ".about"), "2");
+    assert_string_equal(database_sql("SELECT version FROM " SCHEMA ".about"), "3");
     assert_string_equal(database_sql("SELECT epoch FROM " SCHEMA ".lease"), "0");
 }
 
@@ -84,21 +84,23 @@ UNIT_TEST(an_older_schema_is_brought_up_to_date)
     struct pg_options o = options();
 
     opens();
-    database_sql("ALTER TABLE " SCHEMA ".outbox DROP app, DROP turn");
+    database_sql("ALTER TABLE " SCHEMA ".outbox DROP app, DROP turn;"
+                 "ALTER TABLE " SCHEMA ".lease DROP moved");
     database_sql("UPDATE " SCHEMA ".about SET version = 1");
     o.read_only = true;
     fails(o, ERR_IO, "start this build's alerter");
     opens();
-    assert_string_equal(database_sql("SELECT version FROM " SCHEMA ".about"), "2");
+    assert_string_equal(database_sql("SELECT version FROM " SCHEMA ".about"), "3");
     assert_string_equal(database_sql("SELECT count(app) + count(turn) FROM " SCHEMA ".outbox"),
                         "0");
+    assert_string_equal(database_sql("SELECT moved FROM " SCHEMA ".lease"), "");
 }
 
 UNIT_TEST(an_empty_schema_is_filled)
 {
     database_sql("CREATE SCHEMA " SCHEMA " AUTHORIZATION drainwatch");
     opens();
-    assert_string_equal(database_sql("SELECT version FROM " SCHEMA ".about"), "2");
+    assert_string_equal(database_sql("SELECT version FROM " SCHEMA ".about"), "3");
 }
 
 UNIT_TEST(bodies_are_compressed_by_lz4)

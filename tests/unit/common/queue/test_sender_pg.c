@@ -368,7 +368,7 @@ UNIT_TEST(a_newer_schema_is_said)
     database_sql("UPDATE " SCHEMA ".about SET version = 9, oldest_build = 9");
     start_ingest(w);
     UNTIL(w, says(w, "the database has the tables of a newer drainwatch"));
-    database_sql("UPDATE " SCHEMA ".about SET version = 2, oldest_build = 1");
+    database_sql("UPDATE " SCHEMA ".about SET version = 3, oldest_build = 1");
     UNTIL(w, health(w).ok);
 }
 

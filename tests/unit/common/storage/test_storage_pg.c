@@ -583,6 +583,28 @@ UNIT_TEST(behind_a_pool_a_standby_reads_anew_in_each_term)
     storage_close(b.s);
 }
 
+/* The holder of before was frozen meanwhile. */
+UNIT_TEST(a_move_is_noted_by_the_holder_alone_and_seen_by_all)
+{
+    struct alerter a = open_active("one"), b = open_standby("two"), c;
+
+    become_active(&b);
+    assert_int_equal(a.s->ops->note_move(a.s, "/srv/a", &err), ERR_AWAY);
+    assert_string_equal(storage_term(b.s)->moved, "");
+    OK(b.s->ops->note_move(b.s, "/srv/b", &err));
+    OK(turn(&b, 1));
+    live(&a, TIME_S);
+    assert_string_equal(storage_term(a.s)->moved, "/srv/b");
+    c = open_standby("three");
+    assert_string_equal(storage_term(c.s)->moved, "/srv/b");
+    OK(b.s->ops->note_move(b.s, "", &err));
+    live(&a, TIME_S);
+    assert_string_equal(storage_term(a.s)->moved, "");
+    storage_close(a.s);
+    storage_close(b.s);
+    storage_close(c.s);
+}
+
 UNIT_TEST(a_holder_that_connects_again_keeps_the_lease)
 {
     struct alerter a = open_active("one"), b = open_standby("two");
@@ -1299,6 +1321,7 @@ int main(void)
         TEST(behind_a_pool_a_standby_reads_anew_in_each_term),
         TEST(the_session_that_holds_the_lock_of_the_lease_is_ended),
         TEST(a_lone_holder_ends_its_own_session_before),
+        TEST(a_move_is_noted_by_the_holder_alone_and_seen_by_all),
         TEST(a_holder_that_connects_again_keeps_the_lease),
         TEST(a_standby_that_may_not_take_the_lease_does_not),
         TEST(a_standby_follows_the_stream),
