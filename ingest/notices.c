@@ -152,8 +152,8 @@ static void say_taken_back(struct notices *n, uint64_t taken_back)
 
     if (taken_back > n->taken_back) {
         text_format_count(taken_back - n->taken_back, count);
-        log_warning("the database lost %s %s that it had taken, as a failover can: the ones that "
-                    "are still here are sent again",
+        log_warning("the database lost %s %s that it had taken, as in a failover or a move: the "
+                    "ones that are still here are sent again",
                     count, text_plural(taken_back - n->taken_back, "record", "records"));
     }
     n->taken_back = taken_back;

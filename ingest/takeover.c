@@ -114,7 +114,9 @@ static void take_registered(struct takeover *t, const struct pg_known *known, in
 
     t->is_up = t->has_known = true;
     memcpy(t->known, push->sender, sizeof t->known);
-    if (push->goodbye)
+    if (known->is_moved)
+        fail(t, "all of it was moved to another place", now_us);
+    else if (push->goodbye)
         begin_or_fail(t, PG_JOB_GOODBYE, now_us);
     else if (push->n_records > 0)
         begin_or_fail(t, PG_JOB_PUSH, now_us);

@@ -337,6 +337,21 @@ static int finish_target(struct move *m)
                          m->to.file);
 }
 
+/* The inbox is not copied. Ingests that run send its rows again. */
+static int refuse_left(struct move *m, struct storage *from)
+{
+    struct storage_sizes sizes;
+    int rc = from->ops->sizes(from, &sizes, m->err);
+
+    if (rc != 0 || sizes.inbox_left == 0)
+        return rc;
+    return err_set(m->err, ERR_BUSY,
+                   "%" PRId64 " %s in the database that no ingest would send again (start an "
+                   "alerter there until status shows that no message waits, stop it, move again)",
+                   sizes.inbox_left,
+                   text_plural((uint64_t)sizes.inbox_left, "message waits", "messages wait"));
+}
+
 /* From here on no alerter goes on with the source. One that is frozen would else wake, and decide
  * and post beside the alerter at the target. */
 static int give_up_source(struct move *m)
@@ -376,10 +391,12 @@ static int name_for_good(const struct move *m)
 
 static int end(struct move *m)
 {
-    int rc = storage_is_shared(m->from.storage) ? keep_lease(m, m->from.storage) : 0;
+    int rc = finish_target(m);
 
-    if (rc == 0)
-        rc = finish_target(m);
+    if (rc == 0 && storage_is_shared(m->from.storage))
+        rc = keep_lease(m, m->from.storage);
+    if (rc == 0 && storage_is_shared(m->from.storage))
+        rc = refuse_left(m, m->from.storage);
     if (rc == 0)
         rc = give_up_source(m);
     if (rc != 0)

@@ -135,7 +135,7 @@ static bool is_away(const struct carrier *base)
 {
     const struct carrier_pg *c = of_const(base);
 
-    return !c->is_up || c->is_held || c->known.is_full;
+    return !c->is_up || c->is_held || c->known.is_full || c->known.is_moved;
 }
 
 static bool is_writable(struct carrier *base)
@@ -229,6 +229,8 @@ static const char *get_fault(const struct carrier *base)
 
     if (text[0] == '\0' && c->is_up && c->known.is_full)
         text = "the database's inbox is full, because the alerter is behind";
+    if (text[0] == '\0' && c->is_up && c->known.is_moved)
+        text = "what the database kept was moved to another place";
     return text;
 }
 
@@ -237,7 +239,10 @@ static int64_t idle_us(const struct carrier *base, int64_t now_us)
     const struct carrier_pg *c = of_const(base);
     int64_t us = now_us - c->alerter_us;
 
-    return c->is_up && failure_text(c->failure)[0] == '\0' && us >= CARRIER_PG_ALERTER_US ? us : 0;
+    return c->is_up && !c->known.is_moved && failure_text(c->failure)[0] == '\0' &&
+                   us >= CARRIER_PG_ALERTER_US
+               ? us
+               : 0;
 }
 
 static void close_carrier(struct carrier *base)

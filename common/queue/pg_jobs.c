@@ -46,18 +46,20 @@ struct pg_jobs {
 /* ---- statements ---- */
 
 /* An inbox that is small on the disk need not be summed up. Its files do not shrink by themselves,
- * so their size alone tells nothing. */
+ * so their size alone tells nothing. Once all was moved away, nobody reads the inbox any more. */
 static const struct pg_statement register_sender = {
     "register", "INSERT INTO ingests AS g (sender, name, build, goodbye, seen, waiting)"
                 " VALUES ($1, $2, $3, false, now(), $4)"
                 " ON CONFLICT (sender) DO UPDATE SET name = excluded.name, build = excluded.build,"
                 " goodbye = false, seen = excluded.seen, waiting = excluded.waiting"
                 " RETURNING greatest((SELECT taken FROM senders s WHERE s.sender = g.sender),"
-                " (SELECT max(last) FROM inbox i WHERE i.sender = g.sender)),"
+                " CASE WHEN (SELECT moved FROM lease) = ''"
+                " THEN (SELECT max(last) FROM inbox i WHERE i.sender = g.sender) END),"
                 " (SELECT refused FROM senders s WHERE s.sender = g.sender),"
                 " (SELECT trouble FROM lease), (SELECT epoch FROM lease), (SELECT beat FROM lease),"
                 " CASE WHEN pg_table_size('inbox') > $5"
-                " THEN (SELECT sum(pg_column_size(body)) FROM inbox) > $5 ELSE false END"};
+                " THEN (SELECT sum(pg_column_size(body)) FROM inbox) > $5 ELSE false END,"
+                " (SELECT moved <> '' FROM lease)"};
 
 /* If an answer was lost, a copy of the push may be there; the one with more records stays. Behind a
  * pool a failover that lost commits shows here first: then nothing is stored, or records in between
@@ -98,6 +100,7 @@ static int run_register(struct pg_jobs *j)
     known->epoch = pg_i64(rows, 0, 3);
     known->beat = pg_i64(rows, 0, 4);
     known->is_full = pg_bool(rows, 0, 5);
+    known->is_moved = pg_bool(rows, 0, 6);
     known->is_pooled = pg_is_pooled(j->pg);
     pg_rows_free(rows);
     return 0;

@@ -47,6 +47,7 @@ struct pg_known {
     char trouble[PG_JOBS_TEXT_SIZE]; /* why alerts are not delivered; "" if they are */
     int64_t epoch, beat;             /* of the lease: one rises as long as an alerter is active */
     bool is_full;                    /* the inbox is larger than inbox_max_bytes */
+    bool is_moved;                   /* an alerter at another place has all that was taken */
     bool is_pooled;                  /* a connection pool lies between */
 };
 

@@ -148,6 +148,7 @@ struct storage_sizes {
     int64_t history_bytes;
     int64_t inbox_rows; /* pushes that no alerter has taken yet */
     int64_t inbox_bytes;
+    int64_t inbox_left;  /* of its rows, which no ingest can send again */
     int64_t total_bytes; /* of all tables, on the disk */
 };
 

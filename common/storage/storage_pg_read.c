@@ -43,11 +43,17 @@ static const struct pg_statement select_alerters = {
 static const struct pg_statement select_ingests = {
     "ingests", "SELECT name, build, (extract(epoch FROM clock_timestamp()-seen)*1000000)::bigint, "
                "waiting, goodbye FROM ingests ORDER BY name"};
+/* An ingest keeps its last ten minutes, so that it can send them again. */
 static const struct pg_statement select_sizes = {
-    "sizes", "SELECT l.bytes, i.n, i.size, (SELECT sum(pg_total_relation_size(c.oid))::bigint "
-             "FROM pg_class c WHERE c.relkind='r' AND "
-             "c.relnamespace=current_schema()::regnamespace) FROM lease l CROSS JOIN (SELECT "
-             "count(*) AS n, sum(octet_length(body)) AS size FROM inbox) i"};
+    "sizes",
+    "SELECT l.bytes, i.n, i.size, i.rest, (SELECT sum(pg_total_relation_size(c.oid))::bigint "
+    "FROM pg_class c WHERE c.relkind='r' AND "
+    "c.relnamespace=current_schema()::regnamespace) FROM lease l CROSS JOIN (SELECT "
+    "count(*) AS n, sum(octet_length(body)) AS size, count(*) FILTER (WHERE "
+    "NOT EXISTS (SELECT FROM senders s WHERE s.sender=b.sender AND s.taken>=b.last) AND "
+    "(at<clock_timestamp()-interval '5 minutes' OR NOT EXISTS (SELECT FROM ingests g "
+    "WHERE g.sender=b.sender AND NOT g.goodbye AND "
+    "g.seen>clock_timestamp()-interval '30 seconds'))) AS rest FROM inbox b) i"};
 
 /* ---- The stream ---- */
 
@@ -398,7 +404,8 @@ int storage_pg_sizes(struct storage *s, struct storage_sizes *sizes, struct err 
         *sizes = (struct storage_sizes){.history_bytes = pg_i64(rows, 0, 0),
                                         .inbox_rows = pg_i64(rows, 0, 1),
                                         .inbox_bytes = pg_i64(rows, 0, 2),
-                                        .total_bytes = pg_i64(rows, 0, 3)};
+                                        .inbox_left = pg_i64(rows, 0, 3),
+                                        .total_bytes = pg_i64(rows, 0, 4)};
     pg_rows_free(rows);
     return rc;
 }

@@ -146,8 +146,7 @@ def test_an_alerter_that_was_frozen_during_a_move_does_nothing_more(site, databa
     assert one.post(h12(4)) == 204
     frozen.wait_said("is NOT delivered")
     frozen.signal(signal.SIGSTOP)
-    assert one.post(h12(1)) == 204
-    assert ingest.stop() == 0
+    assert one.post(worker_timeout(3)) == 204
     slack.behave("ok")
     age(database)
     back = one.folder / "back"
@@ -158,12 +157,32 @@ def test_an_alerter_that_was_frozen_during_a_move_does_nothing_more(site, databa
         assert alerter.wait() == 78
         assert alerter.said(f"was moved to {back}: unset DRAINWATCH_DATABASE_URL")
     assert not slack.delivered
+    wait_for(lambda: one.health()[1].startswith("what the database kept was moved to another place"),
+             "ingest to say so")
+    assert ingest.stop() == 0
     for name in database.settings:
         del one.settings[name]
-    one.settings["DRAINWATCH_STATE_DIR"] = back
-    one.alerter()
-    wait_for(lambda: slack.delivered, "the alert that was refused")
-    assert len(contents(one)[1]) == len(slack.delivered) == 1
+    one.ingest()
+    one.alerter(DRAINWATCH_STATE_DIR=back, DRAINWATCH_QUEUE=f"ipc://{one.folder}/state/queue.sock")
+    wait_for(lambda: len(slack.delivered) == 2, "the alert that was refused, and the one to come")
+    assert len(contents(one, DRAINWATCH_STATE_DIR=back)[1]) == 2
+
+
+def test_records_that_lie_in_the_database_alone_are_not_left_there(site, database):
+    one = site(**database.settings)
+    alerter, ingest = one.alerter(), one.ingest()
+    one.wait_healthy()
+    assert alerter.stop() == 0
+    assert one.post(h12(1)) == 204
+    assert ingest.stop() == 0
+    code, said = move(one, "database", one.folder / "back")
+    assert code == 1 and "1 message waits in the database that no ingest would send again" in said
+    assert not (one.folder / "back" / "alerter.db").exists()
+    alerter = one.alerter()
+    wait_for(lambda: database.sql("SELECT count(*) FROM inbox") == [["0"]], "the record to be taken")
+    assert alerter.stop() == 0
+    code, said = move(one, "database", one.folder / "back")
+    assert code == 0, said
 
 
 def test_a_move_that_ends_before_its_folder_has_a_name_can_be_run_again(kept, database):

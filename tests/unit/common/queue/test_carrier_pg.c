@@ -424,6 +424,24 @@ UNIT_TEST(it_sends_nothing_while_the_inbox_is_full)
 }
 
 /* Another ingest has put records 4 … 9 into the database. */
+UNIT_TEST(it_sends_nothing_to_a_database_that_was_moved)
+{
+    struct world *w = *state;
+    struct pg_known moved;
+
+    connect_carrier(w);
+    moved = alive(w, 9);
+    moved.is_moved = true;
+    for (int i = 0; i < 3; i++) { /* no alerter is active there any more */
+        tend_after(w, CARRIER_PG_PING_US);
+        succeed(w, moved);
+    }
+    assert_true(is_away(w));
+    assert_int_equal(push_records(w, 10, 1), ERR_FULL);
+    assert_string_equal(fault(w), "what the database kept was moved to another place");
+    assert_int_equal(idle_us(w), 0);
+}
+
 UNIT_TEST(a_push_builds_on_what_came_another_way)
 {
     struct world *w = *state;
@@ -518,6 +536,7 @@ int main(void)
         TEST(it_says_why_the_database_is_of_no_use),
         TEST(it_says_that_no_alerter_is_active),
         TEST(it_sends_nothing_while_the_inbox_is_full),
+        TEST(it_sends_nothing_to_a_database_that_was_moved),
         TEST(a_push_builds_on_what_came_another_way),
         TEST(what_comes_another_way_meanwhile_is_not_lost),
         TEST(acks_bring_the_alerters_words),

@@ -450,6 +450,20 @@ UNIT_TEST(what_another_ingest_handed_over_leaves_no_hole_behind_a_pool)
     assert_int_equal(health(w).taken_back, 5);
 }
 
+/* What the alerter has not taken must go to another one. */
+UNIT_TEST(what_lies_in_a_moved_database_waits_again)
+{
+    struct world *w = *state;
+
+    start_ingest(w);
+    deliver(w, 3);
+    UNTIL(w, sender_waiting(w->sender) == 0);
+    database_sql("INSERT INTO " SCHEMA ".senders SELECT sender, last - 1, 1 FROM " SCHEMA ".inbox;"
+                 "UPDATE " SCHEMA ".lease SET moved = '/srv/state'");
+    UNTIL(w, says(w, "what the database kept was moved to another place, 1 delivery waits"));
+    assert_int_equal(health(w).taken_back, 1);
+}
+
 UNIT_TEST(nobody_there)
 {
     struct world *w = *state;
@@ -499,6 +513,7 @@ int main(void)
         TEST(a_failover_that_lost_commits_loses_no_record),
         TEST(a_failover_behind_a_pool_loses_no_record),
         TEST(what_another_ingest_handed_over_leaves_no_hole_behind_a_pool),
+        TEST(what_lies_in_a_moved_database_waits_again),
         TEST(nobody_there),
         TEST(a_goodbye_is_noted),
     };
