@@ -23,13 +23,9 @@ void snapshot_begin(struct snapshot_writer *w, struct buf *out)
 
 void snapshot_put_u64(struct snapshot_writer *w, uint64_t number)
 {
-    uint8_t bytes[10];
-    size_t n = 0;
+    uint8_t bytes[SNAPSHOT_U64_BYTES];
 
-    for (; number >= 0x80; number >>= 7)
-        bytes[n++] = (uint8_t)(number | 0x80);
-    bytes[n++] = (uint8_t)number;
-    put(w, bytes, n);
+    put(w, bytes, snapshot_encode_u64(bytes, number));
 }
 
 void snapshot_put_i64(struct snapshot_writer *w, int64_t number)
@@ -37,6 +33,11 @@ void snapshot_put_i64(struct snapshot_writer *w, int64_t number)
     uint64_t twice = (uint64_t)number << 1;
 
     snapshot_put_u64(w, number < 0 ? ~twice : twice);
+}
+
+void snapshot_put_encoded(struct snapshot_writer *w, const uint8_t *bytes, size_t n)
+{
+    put(w, bytes, n);
 }
 
 void snapshot_put_fixed64(struct snapshot_writer *w, uint64_t number)

@@ -507,10 +507,41 @@ uint64_t window_count_after(const struct window *w, int64_t ms)
     return w->n == 0 ? 0 : sum_all(w) - sum_before(w, first_after(w, ms));
 }
 
+/* One number for most times: twice the distance from the time before, and 1 more if a number of
+ * matches follows, because it is not 1. */
+static size_t encode_time(uint8_t *out, uint64_t gap, uint64_t n)
+{
+    size_t len = snapshot_encode_u64(out, gap << 1 | (n != 1));
+
+    return n != 1 ? len + snapshot_encode_u64(out + len, n) : len;
+}
+
+/* Saves the block's times from index `i` on. *ms and *sum are of the time before. */
+static void save_block(const struct window_block *b, uint32_t i, int64_t *ms, uint64_t *sum,
+                       struct snapshot_writer *out)
+{
+    enum { TIME_BYTES = 2 * SNAPSHOT_U64_BYTES };
+    uint8_t bytes[16 * TIME_BYTES];
+    size_t len = 0;
+
+    for (; i < b->n; i++) {
+        const struct window_time *time = &b->times[i];
+        const uint64_t upto = time->sum + b->added;
+
+        if (len > sizeof bytes - TIME_BYTES) {
+            snapshot_put_encoded(out, bytes, len);
+            len = 0;
+        }
+        len += encode_time(bytes + len, (uint64_t)(time->ms - *ms), upto - *sum);
+        *ms = time->ms;
+        *sum = upto;
+    }
+    snapshot_put_encoded(out, bytes, len);
+}
+
 void window_save(const struct window *w, struct snapshot_writer *out)
 {
-    struct place p = {.i = w->head};
-    uint64_t before = w->before;
+    uint64_t sum = w->before;
     int64_t ms = oldest_ms(w);
 
     assert(w->n > 0);
@@ -519,13 +550,8 @@ void window_save(const struct window *w, struct snapshot_writer *out)
         snapshot_put_i64(out, w->merged_ms);
     snapshot_put_u64(out, w->n);
     snapshot_put_i64(out, ms);
-    for (; !is_end(w, p); p = next(w, p)) {
-        if (ms_at(w, p) != ms)
-            snapshot_put_u64(out, (uint64_t)(ms_at(w, p) - ms));
-        snapshot_put_u64(out, sum_at(w, p) - before);
-        before = sum_at(w, p);
-        ms = ms_at(w, p);
-    }
+    for (uint32_t b = 0; b < w->n_blocks; b++)
+        save_block(&w->blocks[b], b == 0 ? w->head : 0, &ms, &sum, out);
 }
 
 static int64_t load_ms(struct snapshot_reader *in)
@@ -537,6 +563,25 @@ static int64_t load_ms(struct snapshot_reader *in)
     return in->bad ? 0 : ms;
 }
 
+/* Moves a run to the next time. Before version 6 the distance stood alone, the first time had none,
+ * and a number of matches always followed. */
+static void load_time(struct snapshot_reader *in, bool is_first, uint64_t n_max,
+                      struct window_run *run)
+{
+    uint64_t code = 1;
+
+    if (in->version >= 6)
+        code = snapshot_get_u64(in);
+    else if (!is_first)
+        code = snapshot_get_max(in, UINT64_MAX >> 1) << 1 | 1;
+    if ((code >> 1 == 0) != is_first || code >> 1 > (uint64_t)(MS_MAX - run->ms))
+        in->bad = true;
+    else
+        run->ms += (int64_t)(code >> 1);
+    run->n = (code & 1) != 0 ? snapshot_get_u64(in) : 1;
+    in->bad = in->bad || run->n == 0 || run->n > n_max;
+}
+
 static int load_times(struct window *w, struct snapshot_reader *in, size_t n)
 {
     struct window_run run = {.ms = load_ms(in)};
@@ -544,14 +589,7 @@ static int load_times(struct window *w, struct snapshot_reader *in, size_t n)
     int rc = 0;
 
     for (size_t i = 0; i < n && !in->bad && rc == 0; i++) {
-        if (i > 0) {
-            uint64_t gap = snapshot_get_max(in, (uint64_t)(MS_MAX - run.ms));
-
-            in->bad = in->bad || gap == 0;
-            run.ms += (int64_t)gap;
-        }
-        run.n = snapshot_get_max(in, (UINT64_MAX >> 1) - sum);
-        in->bad = in->bad || run.n == 0;
+        load_time(in, i == 0, (UINT64_MAX >> 1) - sum, &run);
         sum += run.n;
         rc = in->bad ? ERR_DAMAGED : add(w, &run);
     }
@@ -564,7 +602,7 @@ int window_load(struct window *w, struct snapshot_reader *in, size_t max_times)
 
     if (snapshot_get_max(in, 1) != 0)
         w->merged_ms = load_ms(in);
-    n = snapshot_get_count(in, 2);
+    n = snapshot_get_count(in, in->version < 6 ? 2 : 1);
     if (in->bad || n == 0 || n > max_times)
         return ERR_DAMAGED;
     return load_times(w, in, n);

@@ -13,7 +13,14 @@
 #include <string.h>
 #include <valgrind/callgrind.h>
 
-enum { LINES = 100, BODY_MAX = LINES * LINES_MAX, STEPS = 1000, CHUNK = 16 << 10, FULL = 65536 };
+enum {
+    LINES = 100,
+    BODY_MAX = LINES * LINES_MAX,
+    STEPS = 1000,
+    CHUNK = 16 << 10,
+    FULL = 65536,
+    SAVED_MAX = 1 << 20
+};
 
 static const int64_t START_US = INT64_C(1778141172000000);
 static const char rules_text[] =
@@ -31,7 +38,7 @@ struct budget {
     struct auth *auth;
     struct engine *engine;
     struct wire *wire;
-    struct buf packed;
+    struct buf packed, saved;
     const struct wire_record *records;
     size_t n_records;
     char none[BODY_MAX], half[BODY_MAX];
@@ -154,6 +161,14 @@ static void step_late(struct budget *b)
     }
 }
 
+/* A snapshot of the full window and little else. No record is taken meanwhile. */
+static void save_engine(struct budget *b)
+{
+    buf_clear(&b->saved);
+    if (engine_save(b->engine, &b->saved) != 0)
+        abort();
+}
+
 static void fill_window(struct budget *b)
 {
     static int64_t times_us[FULL];
@@ -181,6 +196,7 @@ static void make_all(struct budget *b)
 
     buf_init(&faults, RULES_FAULTS_MAX);
     buf_init(&b->packed, WIRE_RECORD_MAX);
+    buf_init(&b->saved, SAVED_MAX);
     b->delivery = delivery_new();
     b->auth = auth_new();
     b->engine = engine_new();
@@ -209,6 +225,7 @@ int main(void)
     COUNT(&b, unpack);
     COUNT(&b, step_engine);
     fill_window(&b);
+    COUNT(&b, save_engine);
     COUNT(&b, step_late);
     engine_free(b.engine);
     wire_free(b.wire);
@@ -217,5 +234,6 @@ int main(void)
     rulebook_release(b.book);
     rules_free(b.rules);
     buf_close(&b.packed);
+    buf_close(&b.saved);
     return 0;
 }

@@ -315,13 +315,14 @@ static void agree(const struct window *w, const struct list *l, const struct win
     assert_int_equal(window_count_after(w, runs[0].ms), after);
 }
 
-/* The window as a snapshot brings it back. */
-static void reload(struct window *w)
+/* The window as a snapshot brings it back. Returns the size of the snapshot. */
+static size_t reload(struct window *w)
 {
     struct snapshot_writer writer;
     struct snapshot_reader reader;
     struct buf bytes;
     struct err err;
+    size_t n;
 
     buf_init(&bytes, 1 << 20);
     snapshot_begin(&writer, &bytes);
@@ -331,7 +332,89 @@ static void reload(struct window *w)
     assert_int_equal(snapshot_open(&reader, bytes.data, bytes.len, &err), 0);
     assert_int_equal(window_load(w, &reader, MANY), 0);
     assert_true(snapshot_complete(&reader));
+    n = bytes.len;
     buf_close(&bytes);
+    return n;
+}
+
+/* An alerter that saves millions of times takes no record meanwhile. */
+static void takes_bytes_a_time(int64_t gap_ms, size_t bytes)
+{
+    struct window w;
+
+    window_init(&w);
+    for (int64_t i = 0; i < 10000; i++)
+        put(&w, i * gap_ms, 1);
+    assert_in_range(reload(&w), 10000 * bytes, 10000 * bytes + 50);
+    assert_int_equal(w.n, 10000);
+    assert_int_equal(window_count_after(&w, 9998 * gap_ms), 1);
+    window_close(&w);
+}
+
+UNIT_TEST(a_saved_time_takes_a_byte_up_to_63_ms_after_another)
+{
+    takes_bytes_a_time(1, 1);
+    takes_bytes_a_time(63, 1);
+    takes_bytes_a_time(64, 2);
+    takes_bytes_a_time(360, 2);
+}
+
+static int load_version(int version, const uint64_t *numbers, size_t n, struct window *w)
+{
+    struct snapshot_writer writer;
+    struct snapshot_reader reader;
+    struct buf bytes;
+    struct err err;
+    int rc;
+
+    buf_init(&bytes, 1000);
+    snapshot_begin(&writer, &bytes);
+    for (size_t i = 0; i < n; i++)
+        snapshot_put_u64(&writer, numbers[i]);
+    assert_int_equal(snapshot_finish(&writer), 0);
+    assert_int_equal(snapshot_open(&reader, bytes.data, bytes.len, &err), 0);
+    reader.version = version;
+    window_init(w);
+    rc = window_load(w, &reader, MANY);
+    assert_true(rc != 0 || snapshot_complete(&reader));
+    buf_close(&bytes);
+    return rc;
+}
+
+/* Nothing was merged; then how many times, the first one doubled for its sign, and the times. */
+UNIT_TEST(a_window_of_version_5_is_read)
+{
+    static const uint64_t v5[] = {0, 3, 2 * 1000, 4, 70, 1, 5, 2},
+                          v6[] = {0, 3, 2000, 1, 4, 140, 11, 2};
+    struct window old, new;
+
+    assert_int_equal(load_version(5, v5, 8, &old), 0);
+    assert_int_equal(load_version(6, v6, 8, &new), 0);
+    for (int64_t ms = 999; ms < 1080; ms++)
+        assert_int_equal(window_count_after(&old, ms), window_count_after(&new, ms));
+    assert_int_equal(window_count_after(&old, 999), 7);
+    assert_int_equal(window_count_after(&old, 1000), 3);
+    assert_int_equal(window_count_after(&old, 1070), 2);
+    window_close(&old);
+    window_close(&new);
+}
+
+UNIT_TEST(saved_times_that_no_window_has_are_damage)
+{
+    static const uint64_t many = UINT64_MAX >> 1;
+    static const uint64_t windows[][6] = {
+        {0, 2, 2000, 2, 2},          /* a distance before the first */
+        {0, 2, 2000, 0, 0},          /* none before the second */
+        {0, 2, 2000, 0, UINT64_MAX}, /* beyond the end of time */
+        {0, 2, 2000, 1, 0, 2},       /* no match */
+        {0, 2, 2000, 1, many, 2},    /* more than a sum can hold */
+    };
+    struct window w;
+
+    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) {
+        assert_int_equal(load_version(6, windows[i], windows[i][3] & 1 ? 6 : 5, &w), ERR_DAMAGED);
+        window_close(&w);
+    }
 }
 
 UNIT_TEST(late_matches_of_a_large_window_agree_with_a_plain_list)
@@ -406,6 +489,9 @@ int main(void)
         cmocka_unit_test(above_the_bound_the_oldest_two_merge),
         cmocka_unit_test(a_storm_stays_bounded_and_memory_comes_back),
         cmocka_unit_test(random_batches_agree_with_a_plain_list),
+        cmocka_unit_test(a_saved_time_takes_a_byte_up_to_63_ms_after_another),
+        cmocka_unit_test(a_window_of_version_5_is_read),
+        cmocka_unit_test(saved_times_that_no_window_has_are_damage),
         cmocka_unit_test(late_matches_of_a_large_window_agree_with_a_plain_list),
         cmocka_unit_test(late_matches_leave_blocks_at_least_half_full),
         cmocka_unit_test(the_ends_of_time_are_times),
