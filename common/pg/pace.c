@@ -4,7 +4,7 @@
 
 void pg_pace_init(struct pg_pace *p, int64_t most)
 {
-    *p = (struct pg_pace){.bytes = PG_PACE_LEAST, .most = most};
+    *p = (struct pg_pace){.bytes = PG_PACE_FIRST, .most = most};
 }
 
 void pg_pace_see(struct pg_pace *p, bool succeeded, int64_t took_us, int64_t bytes)

@@ -7,10 +7,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { PG_PACE_LEAST = 16 << 10 };
-#define PG_PACE_QUICK_US INT64_C(500000)
+enum { PG_PACE_LEAST = 16 << 10, PG_PACE_FIRST = 64 << 10 };
+/* Also over a link on which an answer takes a second. Twice as much is not slow. */
+#define PG_PACE_QUICK_US INT64_C(1500000)
 /* Well before PG_DEADLINE_US, and before the server gives a statement up. */
-#define PG_PACE_SLOW_US INT64_C(3000000)
+#define PG_PACE_SLOW_US INT64_C(3500000)
 
 struct pg_pace {
     int64_t bytes;

@@ -27,11 +27,11 @@ UNIT_TEST(no_statement_fails_over_a_slow_link)
 {
     struct pg_pace p;
 
-    for (int64_t rate = 4000; rate <= 100000000; rate *= 5) {
+    for (int64_t rate = 20000; rate <= 100000000; rate *= 5) {
         pg_pace_init(&p, MOST);
         assert_int_equal(move(&p, 100 * rate, rate), 0);
-        assert_true(p.bytes <= 2 * rate || p.bytes == PG_PACE_LEAST);
-        assert_true(p.bytes >= rate / 4 || p.bytes == MOST);
+        assert_true(p.bytes <= 6 * rate);
+        assert_true(p.bytes >= rate || p.bytes == MOST);
     }
 }
 
@@ -54,7 +54,7 @@ UNIT_TEST(small_statements_tell_nothing)
     pg_pace_init(&p, MOST);
     for (int i = 0; i < 100; i++)
         pg_pace_see(&p, true, 1000, 100);
-    assert_int_equal(p.bytes, PG_PACE_LEAST);
+    assert_int_equal(p.bytes, PG_PACE_FIRST);
 }
 
 /* It is slow for a reason of its own. */
