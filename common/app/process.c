@@ -141,6 +141,7 @@ void process_unblock_signals(void)
 {
     sigset_t set = our_signals();
 
+    sigdelset(&set, SIGHUP);
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_DFL);

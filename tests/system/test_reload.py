@@ -143,6 +143,15 @@ def test_a_signal_while_the_first_rules_are_read(site, program):
     started.wait_said("was read again")
 
 
+@pytest.mark.parametrize("program", [ALERTER, INGEST])
+def test_a_program_that_was_started_with_hangups_ignored_takes_them(site, program):
+    """As nohup and scripts/run start it."""
+    started = site(rules=rules()).start("sh", "-c", f"trap '' HUP; exec {program}")
+    started.wait_said("ready; " if program == ALERTER else "listening on port")
+    started.signal(signal.SIGHUP)
+    started.wait_said("was read again")
+
+
 def test_killed_right_after_it_was_said(both):
     assert both.s.post(h12(3)) == 204
     both.reload(rules(more=OTHER))

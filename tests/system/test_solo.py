@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shutil
 import signal
 import time
 
@@ -156,6 +157,18 @@ def test_a_hangup_is_passed_on(site, slack):
     both.wait_messages(1)
     both.ingest.wait_said("retrying 1 kept alert")
     assert both.ingest.process.poll() is None
+
+
+def test_a_hangup_that_comes_before_the_alerter_is_loaded_waits(site, tmp_path):
+    """The script has the place of the loader."""
+    here = site(rules=rules())
+    shutil.copy(INGEST, tmp_path)
+    script = tmp_path / ALERTER.name
+    script.write_text(f"#!/bin/sh\nkill -HUP $$\nexec {ALERTER}\n")
+    script.chmod(0o755)
+    started = here.start(tmp_path / INGEST.name, DRAINWATCH_SOLO="true")
+    started.wait_said("was read again")
+    assert not started.said("was killed by signal")
 
 
 def test_no_alerter_beside_it(site, tmp_path):
