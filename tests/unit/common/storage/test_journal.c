@@ -696,6 +696,7 @@ static void test_a_full_spool_comes_back_by_itself(void **state)
                 assert_true(on_disk(t) <= bound);
                 assert_true(full <= on_disk(t));
                 assert_true(journal_is_larger(t->j, full - 1));
+                assert_false(journal_has_room(t->j, (size_t)bound / 16));
                 if (round == 0)
                     first = n;
                 /* The room that was trimmed is used again. A small bound is for a good part the
@@ -704,6 +705,7 @@ static void test_a_full_spool_comes_back_by_itself(void **state)
                 assert_true(n * (int64_t)(sizes[s] + 8) > bound / 100 * (b == 2 ? 60 : 20));
                 trim_to(t, journal_last(t->j));
                 assert_false(journal_is_larger(t->j, full / 4));
+                assert_true(journal_has_room(t->j, (size_t)bound / 16));
                 assert_true(journal_bytes(t->j) < full / 4);
             }
             close_it(t);
