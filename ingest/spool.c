@@ -13,7 +13,9 @@
 
 enum {
     PATH_SIZE = 4096,
-    KEEP_SHARE = 4,  /* of a journal, for records that a database already has */
+    SHARED_WAITING = 16, /* records that wait in the quick lane, before the bulk lane makes way */
+    SHARED_BYTES = 4 << 10, /* of its messages meanwhile */
+    KEEP_SHARE = 4,         /* of a journal, for records that a database already has */
     LEFT_SHARE = 16, /* of the quick lane: with less room other drains' deliveries may not fit */
 };
 
@@ -413,13 +415,28 @@ static int for_each(struct spool *s, sender_fn *fn, int64_t now_us, struct err *
     return failed;
 }
 
+/* The alerter takes a message of each lane in turn. The quick lane's messages are small if each of
+ * its deliveries came alone, so the bulk lane's must be small then, too: a message of 256 KiB can
+ * hold 300 times the work. */
+static void share(const struct spool *s)
+{
+    const bool is_shared = s->settings->queue != NULL && s->n_lanes > BACKLOG_BULK;
+
+    if (is_shared)
+        sender_limit_push(
+            s->lanes[BACKLOG_BULK].sender,
+            sender_waiting(s->lanes[BACKLOG_QUICK].sender) > SHARED_WAITING ? SHARED_BYTES : 0);
+}
+
 int spool_push(struct spool *s, int64_t now_us, struct err *err)
 {
+    share(s);
     return for_each(s, sender_push, now_us, err);
 }
 
 int spool_exchange(struct spool *s, int64_t now_us, struct err *err)
 {
+    share(s);
     return for_each(s, exchange, now_us, err);
 }
 

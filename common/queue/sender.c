@@ -71,6 +71,7 @@ struct sender {
     uint64_t sent_sequence; /* of `sent`; meaningless while nothing is in flight */
     struct flight flights[SENDER_FLIGHT_PUSHES]; /* the oldest first */
     size_t n_flights;
+    size_t push_limit; /* bytes, 0: none */
     size_t flight_bytes;
     struct batch turn; /* the first records of this turn, kept so that they need not be read back */
     struct batch read; /* records read back from the journal */
@@ -168,9 +169,16 @@ static bool add_to_batch(struct batch *b, size_t most_bytes, int64_t position, u
 
 static size_t push_bytes(const struct sender *s)
 {
-    const int64_t most = s->carrier->push_bytes;
+    const int64_t link = s->carrier->push_bytes;
+    const size_t most =
+        link > 0 && link < CARRIER_PUSH_BYTES ? (size_t)link : (size_t)CARRIER_PUSH_BYTES;
 
-    return most > 0 && most < CARRIER_PUSH_BYTES ? (size_t)most : (size_t)CARRIER_PUSH_BYTES;
+    return s->push_limit > 0 && s->push_limit < most ? s->push_limit : most;
+}
+
+void sender_limit_push(struct sender *s, size_t bytes)
+{
+    s->push_limit = bytes;
 }
 
 static bool window_open(const struct sender *s)

@@ -88,6 +88,9 @@ int sender_append(struct sender *s, struct wire_record *record, struct err *err)
 int sender_trim(struct sender *s, struct err *err);
 bool sender_trim_due(const struct sender *s, int64_t now_us);
 
+/* At most so many bytes of records in a message, unless one is larger; 0: as many as usual. */
+void sender_limit_push(struct sender *s, size_t bytes);
+
 /* After each commit: sends the new records. */
 int sender_push(struct sender *s, int64_t now_us, struct err *err);
 /* After each rollback. */

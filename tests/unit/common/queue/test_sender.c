@@ -852,6 +852,25 @@ UNIT_TEST(test_bound_in_flight)
     assert_int_equal(w->store.committed.n, 50200);
 }
 
+UNIT_TEST(test_limited_pushes)
+{
+    struct world *w = *state;
+
+    start_alerter(w);
+    start_ingest(w);
+    UNTIL(w, can_send(w->sender));
+    sender_limit_push(w->sender, 2000);
+    deliver(w, 300);
+    assert_true(w->sender->n_flights > 5);
+    for (size_t i = 0; i < w->sender->n_flights; i++)
+        assert_in_range(w->sender->flights[i].bytes, 1, 2000);
+    assert_all_taken(w);
+    sender_limit_push(w->sender, 0);
+    deliver(w, 300);
+    assert_int_equal(w->sender->n_flights, 1);
+    assert_all_taken(w);
+}
+
 UNIT_TEST(test_many_small_pushes)
 {
     struct world *w = *state;
@@ -1357,6 +1376,7 @@ int main(void)
         TEST(test_turns_that_end_within_a_message),
         TEST(test_bound_in_flight),
         TEST(test_many_small_pushes),
+        TEST(test_limited_pushes),
         TEST(test_unreadable_records),
         TEST(test_newer_record),
         TEST(test_wrong_acks),
