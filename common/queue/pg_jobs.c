@@ -45,6 +45,14 @@ struct pg_jobs {
 
 /* ---- statements ---- */
 
+/* The last sequence of sender $1 that the database has. The index also leads to pushes that were
+ * taken, as long as another session may see them: a dump, or a transaction that somebody left open.
+ * So a statement looks behind the last one taken. */
+#define HAVE                                                                                       \
+    "(SELECT greatest(t.taken, (SELECT max(last) FROM inbox WHERE sender = $1 AND last > "         \
+    "t.taken)) FROM (SELECT coalesce((SELECT taken FROM senders WHERE sender = $1), 0) AS taken) " \
+    "t)"
+
 /* An inbox that is small on the disk need not be summed up. Its files do not shrink by themselves,
  * so their size alone tells nothing. Once all was moved away, nobody reads the inbox any more. */
 static const struct pg_statement register_sender = {
@@ -52,21 +60,21 @@ static const struct pg_statement register_sender = {
                 " VALUES ($1, $2, $3, false, now(), $4)"
                 " ON CONFLICT (sender) DO UPDATE SET name = excluded.name, build = excluded.build,"
                 " goodbye = false, seen = excluded.seen, waiting = excluded.waiting"
-                " RETURNING greatest((SELECT taken FROM senders s WHERE s.sender = g.sender),"
-                " CASE WHEN (SELECT moved FROM lease) = ''"
-                " THEN (SELECT max(last) FROM inbox i WHERE i.sender = g.sender) END),"
+                " RETURNING CASE WHEN (SELECT moved FROM lease) = '' THEN " HAVE
+                " ELSE (SELECT taken FROM senders WHERE sender = $1) END,"
                 " (SELECT refused FROM senders s WHERE s.sender = g.sender),"
                 " (SELECT trouble FROM lease), (SELECT epoch FROM lease), (SELECT beat FROM lease),"
                 " CASE WHEN pg_table_size('inbox') > $5"
-                " THEN (SELECT sum(pg_column_size(body)) FROM inbox) > $5 ELSE false END,"
+                " THEN (SELECT sum(pg_column_size(i.body)) FROM ingests n"
+                " LEFT JOIN senders t ON t.sender = n.sender JOIN inbox i ON i.sender = n.sender"
+                " AND i.last > coalesce(t.taken, 0)) > $5 ELSE false END,"
                 " (SELECT moved <> '' FROM lease)"};
 
 /* If an answer was lost, a copy of the push may be there; the one with more records stays. Behind a
  * pool a failover that lost commits shows here first: then nothing is stored, or records in between
  * would be missing. */
 static const struct pg_statement push = {
-    "push", "WITH h AS (SELECT coalesce(greatest((SELECT taken FROM senders WHERE sender = $1),"
-            " (SELECT max(last) FROM inbox WHERE sender = $1)), 0) AS have),"
+    "push", "WITH h AS (SELECT " HAVE " AS have),"
             " p AS (INSERT INTO inbox (sender, last, first, oldest, body)"
             " SELECT $1, $2, $3, $4, $5 FROM h WHERE have >= $7 ON CONFLICT (sender, last) DO"
             " UPDATE SET first = excluded.first, oldest = excluded.oldest, body = excluded.body"

@@ -53,9 +53,11 @@ static const struct pg_statement leave = {"leave", "DELETE FROM alerters WHERE n
 /* Deletes pushes that came twice, and programs that are gone. The inbox is read by ingest, so an
  * ingest with pushes stays, and one that a failover has lost is added. An ingest may come back
  * after weeks, and without its row in `senders` its last records would count again. So their number
- * is bounded, and not their age. */
+ * is bounded, and not their age. Nothing is done while another session keeps very many deleted
+ * pushes, because the look at all of them would take too long. */
 static const struct pg_statement house = {
-    "house", "WITH h AS (SELECT FROM lease WHERE epoch=$1), "
+    "house", "WITH h AS (SELECT FROM lease WHERE epoch=$1 AND "
+             "pg_stat_get_dead_tuples('inbox'::regclass)<100000), "
              "i AS (DELETE FROM inbox i USING h, senders s WHERE i.sender=s.sender AND "
              "i.last<=s.taken), "
              "g AS (DELETE FROM ingests g USING h WHERE g.seen<now()-interval '1 hour' AND "

@@ -330,6 +330,60 @@ UNIT_TEST(a_full_inbox_waits_for_the_alerter)
     assert_true(health(w).ok);
 }
 
+/* As the alerter does, by index. */
+static void take_push(void)
+{
+    database_sql("SET search_path = " SCHEMA "; SET enable_seqscan = off;"
+                 "SET enable_bitmapscan = off; SET enable_hashjoin = off;"
+                 "SET enable_mergejoin = off;"
+                 "WITH d AS (DELETE FROM inbox i USING senders s WHERE i.sender = s.sender"
+                 " AND i.last > s.taken RETURNING i.sender, i.last)"
+                 "UPDATE senders s SET taken = d.last FROM d WHERE d.sender = s.sender");
+}
+
+/* Pages read so far, of the inbox and its index. A session counts its own a second later, or at its
+ * end. */
+#define PAGES                                                                                      \
+    "pg_stat_get_blocks_fetched('" SCHEMA ".inbox'::regclass)"                                     \
+    " + pg_stat_get_blocks_fetched('" SCHEMA ".inbox_pkey'::regclass)"
+
+/* The pages that pushes and registrations read. */
+static long long pages_read(struct world *w)
+{
+    long long before = count(PAGES);
+
+    for (int i = 0; i < 20; i++) {
+        if (i % 10 == 5)
+            end_backends(); /* registers anew */
+        if (i == 19)
+            usleep(1100000);
+        deliver(w, 1);
+        UNTIL(w, sender_waiting(w->sender) == 0);
+        take_push();
+    }
+    return count(PAGES) - before;
+}
+
+/* As a dump does. */
+UNIT_TEST(a_session_that_keeps_deleted_rows_makes_no_push_slow)
+{
+    struct world *w = *state;
+    PGconn *other = PQconnectdb(getenv("DRAINWATCH_TEST_SUPERUSER_URL"));
+
+    start_ingest(w);
+    deliver(w, 1);
+    UNTIL(w, sender_waiting(w->sender) == 0);
+    PQclear(PQexec(other, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT"));
+    database_sql("ALTER TABLE " SCHEMA ".inbox SET (autovacuum_enabled = off);"
+                 "INSERT INTO " SCHEMA ".senders SELECT sender, last, 1 FROM " SCHEMA ".inbox;"
+                 "INSERT INTO " SCHEMA ".inbox SELECT sender, last - k, last - k, 1, now(), body"
+                 " FROM " SCHEMA ".inbox, generate_series(1, 20000) k;"
+                 "DELETE FROM " SCHEMA ".inbox");
+    UNTIL(w, count(PAGES) > 20000); /* of the rows above */
+    assert_in_range(pages_read(w), 1, 1000);
+    PQfinish(other);
+}
+
 UNIT_TEST(a_database_over_its_plan_takes_nothing)
 {
     struct world *w = *state;
@@ -506,6 +560,7 @@ int main(void)
         TEST(a_commit_after_a_lost_answer),
         TEST(a_locked_inbox_delays_only),
         TEST(a_full_inbox_waits_for_the_alerter),
+        TEST(a_session_that_keeps_deleted_rows_makes_no_push_slow),
         TEST(a_database_over_its_plan_takes_nothing),
         TEST(a_new_password_is_said),
         TEST(a_newer_schema_is_said),
