@@ -496,6 +496,8 @@ void spool_health(const struct spool *s, int64_t now_us, struct sender_health *o
         uint64_t taken_back;
 
         sender_health(s->lanes[i].sender, now_us, &health);
+        if (health.is_new) /* a lane is opened when it is first needed */
+            continue;
         taken_back = out->taken_back + health.taken_back;
         if (health.ok < out->ok || (health.ok == out->ok && health.waiting_us > out->waiting_us))
             *out = health;

@@ -6,7 +6,11 @@
  * a post only within LEASE_POST_US of the sending of the last fenced statement that succeeded. A
  * standby takes the lease only if that time is over, whatever the holder does meanwhile: its
  * statement takes the lease on the condition that epoch and beat are still the ones that it saw. So
- * never two may post, as long as the clock of a holder goes on while it is paused. */
+ * never two may post, as long as the clock of a holder goes on while it is paused.
+ *
+ * A database may need longer than LEASE_POST_US for each statement. Then the storage lets a post
+ * begin right after a beat that succeeded, or no alert would ever come. If the session ended while
+ * that answer was under way, both may post: the message comes twice, with one id. */
 #ifndef DRAINWATCH_COMMON_LEASE_LEASE_H
 #define DRAINWATCH_COMMON_LEASE_LEASE_H
 

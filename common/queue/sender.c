@@ -864,14 +864,16 @@ void sender_health(const struct sender *s, int64_t now_us, struct sender_health 
 {
     char why[SENDER_REASON_SIZE], count[TEXT_COUNT_SIZE];
 
-    *out = (struct sender_health){.state = state_of(s, now_us),
-                                  .peer = s->carrier->peer,
-                                  .fault = s->carrier->ops->fault(s->carrier),
-                                  .waiting = sender_waiting(s),
-                                  .taken_back = s->taken_back,
-                                  .is_pooled = s->carrier->is_pooled,
-                                  .detail = s->carrier->last.text,
-                                  .address = s->carrier->address};
+    *out =
+        (struct sender_health){.state = state_of(s, now_us),
+                               .is_new = !s->answered && now_us - s->answer_us < SENDER_SILENCE_US,
+                               .peer = s->carrier->peer,
+                               .fault = s->carrier->ops->fault(s->carrier),
+                               .waiting = sender_waiting(s),
+                               .taken_back = s->taken_back,
+                               .is_pooled = s->carrier->is_pooled,
+                               .detail = s->carrier->last.text,
+                               .address = s->carrier->address};
     if (out->waiting > 0)
         out->waiting_us = now_us - s->progress_us;
     out->ok = out->state == SENDER_WELL;

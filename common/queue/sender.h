@@ -53,6 +53,7 @@ enum sender_state {
 struct sender_health {
     bool ok; /* the alerter answers and takes the records: SENDER_WELL */
     enum sender_state state;
+    bool is_new;                     /* there was no answer yet, and none is overdue */
     const char *peer;                /* it acks the records: "the alerter", "the database" */
     const char *fault;               /* why it takes none, for anybody; "": it does, or unknown */
     uint64_t waiting;                /* records without an ack */

@@ -50,13 +50,18 @@ def full_disk():
         disk.close()
 
 
-def test_both_go_on_in_the_room_of_old_rows_on_a_full_disk(site, full_disk):
-    cluster, disk = full_disk
+def small_site(site, cluster):
     s = Site(site, lambda text: cluster.sql(f"SET search_path = own; {text}", "small"),
              DRAINWATCH_DATABASE_URL=cluster.url(database="small"), DRAINWATCH_SCHEMA="own",
              DRAINWATCH_HISTORY_MAX_BYTES="4MiB")
     s.post(FILLED)
     s.wait_taken()
+    return s
+
+
+def test_both_go_on_in_the_room_of_old_rows_on_a_full_disk(site, full_disk):
+    cluster, disk = full_disk
+    s = small_site(site, cluster)
     cluster.sql("VACUUM", "small")  # as autovacuum does in its time
     disk.fill()
     s.post(MORE)
@@ -65,6 +70,20 @@ def test_both_go_on_in_the_room_of_old_rows_on_a_full_disk(site, full_disk):
     assert s.site.post(worker_timeout(3)) == 204
     s.n += 1
     s.alerter.wait_said("alert: Gunicorn")
+    disk.free()
+    s.wait_taken()
+    s.site.wait_healthy()
+
+
+def test_a_disk_without_room_for_a_page_loses_nothing(site, full_disk):
+    """Not even TRUNCATE works then; docs/operations.md says what to do."""
+    cluster, disk = full_disk
+    s = small_site(site, cluster)
+    disk.fill()
+    s.post(MORE)
+    wait_for(lambda: "has no room" in s.site.health()[1], lambda: f"the reason, not {s.site.health()}")
+    with pytest.raises(RuntimeError, match="No space left on device"):
+        s.sql("TRUNCATE stream, part")
     disk.free()
     s.wait_taken()
     s.site.wait_healthy()
