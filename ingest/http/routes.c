@@ -34,7 +34,7 @@ static const struct {
 } wanted[] = {
 #define WANTED(NAME, FIELD)                                                                        \
     {                                                                                              \
-        NAME, sizeof NAME - 1, offsetof(struct headers, FIELD)                                     \
+        (NAME), sizeof(NAME) - 1, offsetof(struct headers, FIELD)                                  \
     }
     WANTED(MHD_HTTP_HEADER_AUTHORIZATION, credentials),
     WANTED(MHD_HTTP_HEADER_CONTENT_ENCODING, encoding),
