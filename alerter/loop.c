@@ -27,7 +27,7 @@ static const int64_t STOP_IDLE_US = 5 * TIME_S;
 static const int64_t STOP_DUE_US = 1500 * TIME_MS;
 /* Another alerter takes the records, and the alerts that are due, so only posts in flight are
  * waited for. */
-static const int64_t LEAVE_US = 5 * TIME_S;
+static const int64_t LEAVE_US = 16 * TIME_S;
 /* For records, the storage, and signals. */
 enum { FDS = 3 };
 

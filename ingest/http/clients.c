@@ -33,7 +33,7 @@ void clients_init(struct clients *cs, uint64_t files)
 
     max = max < CLIENTS_MAX ? max : CLIENTS_MAX;
     *cs = (struct clients){.max = max > MAX_LEAST ? (unsigned)max : MAX_LEAST,
-                           .body_s = CLIENTS_BODY_S};
+                           .stop_us = INT64_MAX};
 }
 
 void clients_set_time(struct clients *cs, int64_t wall_us)
@@ -60,8 +60,10 @@ static void write_why(const struct clients *cs, enum clients_end why, char *text
                  "it keep fewer, or shut it out with `refuse` in the rules file",
                  cs->n, cs->max, cs->greedy, cs->greedy_n);
     else if (why == CLIENTS_SLOW)
-        snprintf(text, size, "a head must come within %d s, a body within %d s and at %d KiB/s",
-                 CLIENTS_HEAD_S, CLIENTS_BODY_S, CLIENTS_BODY_RATE >> 10);
+        snprintf(text, size,
+                 "a head must come within %d s, a body within %d s and at %d KiB/s, and both within "
+                 "%d s once ingest is to stop",
+                 CLIENTS_HEAD_S, CLIENTS_BODY_S, CLIENTS_BODY_RATE >> 10, CLIENTS_LAST_S);
     else
         snprintf(text, size, "a chunk of its body has an extension without an end");
 }
@@ -244,28 +246,21 @@ void clients_know(struct clients *cs, struct client *c, const char *drain)
 
 void clients_stop(struct clients *cs)
 {
-    struct client *c;
-
-    cs->body_s = CLIENTS_LAST_BODY_S;
-    DL_FOREACH(cs->known, c)
-    {
-        if (c->step == CLIENTS_BODY)
-            clients_go_to(cs, c, CLIENTS_BODY);
-    }
+    cs->stop_us = cs->now_us;
 }
 
 /* ---- the look ---- */
 
 static int64_t time_left_us(const struct clients *cs, const struct client *c)
 {
-    int64_t allowed_s = INT64_MAX / TIME_S;
+    int64_t allowed_s = INT64_MAX / TIME_S, left_us, last_us;
 
     switch (c->step) {
     case CLIENTS_HEAD:
         allowed_s = c->list == &cs->known ? CLIENTS_IDLE_S : CLIENTS_HEAD_S;
         break;
     case CLIENTS_BODY:
-        allowed_s = cs->body_s + (int64_t)(c->body_bytes / CLIENTS_BODY_RATE);
+        allowed_s = CLIENTS_BODY_S + (int64_t)(c->body_bytes / CLIENTS_BODY_RATE);
         break;
     case CLIENTS_ANSWER:
         allowed_s = CLIENTS_ANSWER_S;
@@ -273,7 +268,11 @@ static int64_t time_left_us(const struct clients *cs, const struct client *c)
     case CLIENTS_WAIT:
         break;
     }
-    return allowed_s * TIME_S - (cs->now_us - c->since_us);
+    left_us = allowed_s * TIME_S - (cs->now_us - c->since_us);
+    if (cs->stop_us == INT64_MAX || c->step == CLIENTS_WAIT)
+        return left_us;
+    last_us = CLIENTS_LAST_S * TIME_S - (cs->now_us - cs->stop_us);
+    return left_us < last_us ? left_us : last_us;
 }
 
 /* Whether nothing can come of a connection any more. libmicrohttpd (0.9.75) overlooks an end of

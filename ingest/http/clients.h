@@ -23,8 +23,8 @@ enum {
     CLIENTS_IDLE_S = 330, /* the same, for a connection that authenticated */
     CLIENTS_BODY_S = 30,
     CLIENTS_BODY_RATE = 16 << 10, /* bytes of a body that earn one second more */
-    CLIENTS_LAST_BODY_S = 2,      /* instead of CLIENTS_BODY_S, from clients_stop on */
     CLIENTS_ANSWER_S = 30,        /* to take the answer */
+    CLIENTS_LAST_S = 3, /* from clients_stop on, for a body and its answer together */
     /* One drain may hold a quarter of the connections when there is no room left. */
     CLIENTS_DRAIN_SHARE = 4,
     CLIENTS_SHOWN_SIZE = 101,
@@ -71,7 +71,7 @@ struct clients {
     unsigned greedy_n;            /* connections that the drain `greedy` held */
     char greedy[CLIENTS_SHOWN_SIZE];
     int64_t wall_us, now_us, looked_us;
-    int64_t body_s; /* CLIENTS_BODY_S or CLIENTS_LAST_BODY_S */
+    int64_t stop_us; /* when clients_stop was called; INT64_MAX: it was not */
     struct throttle ends[CLIENTS_ENDS];
 };
 
@@ -89,7 +89,8 @@ void clients_go_to(const struct clients *cs, struct client *c, enum clients_step
 /* It authenticated, and delivers for this drain. */
 void clients_know(struct clients *cs, struct client *c, const char *drain);
 
-/* This process is to end: bodies must end soon, or go on at their rate. */
+/* This process is to end: so must bodies and answers soon, whatever their rate. New clients are
+ * turned away meanwhile, and one slow client must not cost them their lines. */
 void clients_stop(struct clients *cs);
 
 /* Ends a connection and logs it: the first of a kind at once, the next ones once a minute. */

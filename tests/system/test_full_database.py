@@ -91,7 +91,7 @@ def test_a_disk_without_room_for_a_page_loses_nothing(site, full_disk):
 
 def test_a_plan_that_was_outgrown_is_told_and_survived(site, database):
     """As Heroku does it: reading, DELETE and TRUNCATE are left. The operator chooses to give the
-    history away."""
+    history away, as docs/operations.md has it."""
     s = Site(site, database.sql, **database.settings)
     s.post(300)
     s.wait_taken()
@@ -101,9 +101,15 @@ def test_a_plan_that_was_outgrown_is_told_and_survived(site, database):
     for program in (s.alerter, s.ingest):
         program.wait_said("the database has outgrown its plan")
     wait_for(lambda: "the database refuses this program" in s.site.health()[1], "the reason in /healthz")
+    assert s.alerter.stop() == 0
     database.sql("TRUNCATE stream, part")
     database.sql(f"GRANT INSERT, UPDATE ON ALL TABLES IN SCHEMA {database.name} TO {USER}")
+    s.alerter = s.site.alerter()
     s.wait_taken()
     s.site.wait_healthy()
-    s.post(1)
+    s.alerter.kill()
+    s.alerter = s.site.alerter()
+    assert s.site.post(worker_timeout(3)) == 204
+    s.n += 1
+    s.alerter.wait_said("alert: Gunicorn")
     s.wait_taken()

@@ -121,17 +121,23 @@ UNIT_TEST(test_a_body_earns_time_by_its_bytes)
     allows(slow, 5);
 }
 
-UNIT_TEST(test_a_body_must_end_soon_or_keep_its_rate_once_we_stop)
+UNIT_TEST(test_a_body_and_an_answer_must_end_soon_once_we_stop)
 {
-    struct peer *silent = add_known(), *quick = add_known();
+    struct peer *silent = add_known(), *quick = add_known(), *reader = add_known();
+    struct peer *waiting = add_known();
 
     clients_go_to(&cs, &silent->client, CLIENTS_BODY);
     clients_go_to(&cs, &quick->client, CLIENTS_BODY);
-    silent->client.body_bytes = quick->client.body_bytes = 100 * CLIENTS_BODY_RATE;
+    clients_go_to(&cs, &reader->client, CLIENTS_ANSWER);
+    clients_go_to(&cs, &waiting->client, CLIENTS_WAIT);
     clients_stop(&cs);
-    quick->client.body_bytes += 5 * CLIENTS_BODY_RATE;
-    allows(silent, CLIENTS_LAST_BODY_S);
-    allows(quick, 5);
+    pass(1);
+    quick->client.body_bytes += 100 * CLIENTS_BODY_RATE;
+    clients_go_to(&cs, &reader->client, CLIENTS_ANSWER); /* it reads an answer after another */
+    allows(silent, CLIENTS_LAST_S - 1);
+    assert_false(is_open(quick));
+    assert_false(is_open(reader));
+    assert_true(is_open(waiting));
 }
 
 UNIT_TEST(test_our_own_work_has_no_deadline_and_an_answer_has)
@@ -318,7 +324,7 @@ int main(void)
         TEST(test_a_stranger_has_ten_seconds_for_a_head),
         TEST(test_an_authenticated_connection_may_be_idle_for_longer),
         TEST(test_a_body_earns_time_by_its_bytes),
-        TEST(test_a_body_must_end_soon_or_keep_its_rate_once_we_stop),
+        TEST(test_a_body_and_an_answer_must_end_soon_once_we_stop),
         TEST(test_our_own_work_has_no_deadline_and_an_answer_has),
         TEST(test_a_clock_that_is_set_ends_nothing),
         TEST(test_a_peer_that_has_left_is_let_go),
