@@ -111,11 +111,13 @@ RULES = ("app: shop\nslack: {channel: C0123456789}\nrules:\n" + rule("h12", "cod
 def test_the_last_quarter_of_the_inbox_is_for_the_quick_lane(site, database):
     ingest = Ingest(site, database, rules=RULES, DRAINWATCH_SPOOL_MAX_BYTES="8 MiB")
     database.sql("ALTER TABLE inbox ALTER body SET STORAGE EXTERNAL")
+    database.sql("INSERT INTO ingests (sender, name, build, goodbye, seen, waiting)"
+                 " VALUES ('\\x00', 'another', '', false, now(), 7)")
     database.sql("INSERT INTO inbox (sender, last, first, oldest, body) SELECT '\\x00', n, n, n,"
                  " decode(repeat('00', 1 << 20), 'hex') FROM generate_series(1, 7) n")
     lines = (frame("flood " + "x" * 900, source="app", process=f"web.{n}") for n in range(1500))
     ingest.post(b"".join(lines), drain="d.flood")  # too large for the quick lane
-    wait_for(lambda: database.sql("SELECT count(*) FROM ingests")[0][0] == "2", "the other lane")
+    wait_for(lambda: database.sql("SELECT count(*) FROM ingests")[0][0] == "3", "the other lane")
     assert ingest.post(frame("flood"), drain="d.flood")[0] == "disk"
     assert ingest.post()[0] == "database"
     database.sql("DELETE FROM inbox WHERE sender = '\\x00'")
