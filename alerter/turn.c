@@ -11,7 +11,8 @@
 
 #include <stdio.h>
 
-/* The most of the stream that a start has to read again. */
+/* The longest part of the stream that a start has to read again; fold_wants_snapshot bounds its
+ * bytes. */
 static const int64_t SNAPSHOT_US = 10 * TIME_MINUTE;
 /* After a failed turn: the disk may need a moment, and ingest keeps everything meanwhile. */
 static const int64_t FAILED_PAUSE_US = 500 * TIME_MS;
@@ -99,7 +100,7 @@ static int take(void *ctx, struct wire_bytes bytes, const struct wire_record *re
         return RECEIVER_NOT_NOW; /* the disk is full: the next turn makes room */
     t->taken++;
     if (rc == 0)
-        rc = fold_event(&t->fold, &event, &outcomes, err);
+        rc = fold_event(&t->fold, &event, bytes.len, &outcomes, err);
     return rc != 0 ? rc : put_outcomes(t, &outcomes, err);
 }
 
@@ -219,8 +220,8 @@ static int feed_new_rules(struct turn *t, struct err *err)
 
 static bool snapshot_due(const struct turn *t)
 {
-    return t->fold.since_saved > 0 &&
-           (t->snapshot_wanted || t->now_us - t->fold.saved_us >= SNAPSHOT_US);
+    return t->fold.since_saved > 0 && (t->snapshot_wanted || fold_wants_snapshot(&t->fold) ||
+                                       t->now_us - t->fold.saved_us >= SNAPSHOT_US);
 }
 
 /* Adds to the transaction the work that belongs to no record: a snapshot, trimming, and the results

@@ -36,11 +36,12 @@ void fold_close(struct fold *f)
     *f = (struct fold){0};
 }
 
-int fold_event(struct fold *f, const struct engine_event *event, struct engine_outcomes *out,
-               struct err *err)
+int fold_event(struct fold *f, const struct engine_event *event, size_t bytes,
+               struct engine_outcomes *out, struct err *err)
 {
     f->last_us = event->at_us;
     f->since_saved++;
+    f->since_saved_bytes += bytes;
     return engine_step(f->engine, event, out, err);
 }
 
@@ -49,6 +50,13 @@ static int pass_over(struct fold *f, const struct wire_entry *entry)
 {
     f->last_us = entry->step_us;
     return 0;
+}
+
+static void note_snapshot(struct fold *f, const struct wire_entry *entry)
+{
+    f->last_us = f->saved_us = entry->step_us;
+    f->saved_bytes = entry->bytes.len;
+    f->since_saved = f->since_saved_bytes = 0;
 }
 
 static int take_snapshot(struct fold *f, const struct wire_entry *entry, struct err *err)
@@ -63,8 +71,7 @@ static int take_snapshot(struct fold *f, const struct wire_entry *entry, struct 
         engine_free(f->engine);
         f->engine = loaded;
     }
-    f->last_us = f->saved_us = entry->step_us;
-    f->since_saved = 0;
+    note_snapshot(f, entry);
     return 0;
 }
 
@@ -82,16 +89,17 @@ int fold_entry(struct fold *f, const struct wire_entry *entry, struct engine_out
         event = engine_record_event(&record, entry->step_us);
         if (rc == ERR_INPUT) /* it could be read when it was stored */
             rc = ERR_DAMAGED;
-        return rc != 0 ? rc : fold_event(f, &event, out, err);
+        return rc != 0 ? rc : fold_event(f, &event, entry->bytes.len, out, err);
     case WIRE_INPUT_RULES:
         event =
             engine_rules_event((const char *)entry->bytes.data, entry->bytes.len, entry->step_us);
-        return f->on_trial ? pass_over(f, entry) : fold_event(f, &event, out, err);
+        return f->on_trial ? pass_over(f, entry)
+                           : fold_event(f, &event, entry->bytes.len, out, err);
     case WIRE_INPUT_SNAPSHOT:
         return f->on_trial ? pass_over(f, entry) : take_snapshot(f, entry, err);
     case WIRE_INPUT_TICK:
         event = engine_tick_event(entry->step_us);
-        return fold_event(f, &event, out, err);
+        return fold_event(f, &event, entry->bytes.len, out, err);
     case WIRE_INPUT_NONE:
         break;
     }
@@ -107,7 +115,7 @@ int fold_tick(struct fold *f, struct engine_outcomes *out, struct err *err)
 {
     const struct engine_event event = engine_tick_event(engine_next_us(f->engine));
 
-    return fold_event(f, &event, out, err);
+    return fold_event(f, &event, 0, out, err);
 }
 
 /* ---- From the storage ---- */
@@ -181,6 +189,12 @@ int fold_follow(struct fold *f, struct storage *storage, struct err *err)
     return storage_read(storage, f->position + 1, restore_entry, &r, err);
 }
 
+bool fold_wants_snapshot(const struct fold *f)
+{
+    return f->since_saved_bytes > FOLD_UNSAVED_MAX &&
+           f->since_saved_bytes > FOLD_SNAPSHOT_SHARE * f->saved_bytes;
+}
+
 int fold_save(struct fold *f, struct storage *storage, int64_t step_us, struct err *err)
 {
     struct wire_entry entry = {.step_us = step_us, .input = WIRE_INPUT_SNAPSHOT};
@@ -195,9 +209,7 @@ int fold_save(struct fold *f, struct storage *storage, int64_t step_us, struct e
     if (rc == 0)
         rc = storage_append(storage, &entry, NULL, err);
     buf_close(&bytes);
-    if (rc != 0)
-        return rc;
-    f->last_us = f->saved_us = step_us;
-    f->since_saved = 0;
-    return 0;
+    if (rc == 0)
+        note_snapshot(f, &entry);
+    return rc;
 }

@@ -15,6 +15,11 @@
 enum {
     /* A saved engine takes tens of MB at most, and shares an entry with its stamp. */
     FOLD_SNAPSHOT_MAX = WIRE_ENTRY_MAX - 1024,
+    /* A snapshot is wanted once more bytes than this lie behind the last one, and more than this
+     * many times its own size: a flood must neither delay a start nor make large snapshots all the
+     * time. */
+    FOLD_UNSAVED_MAX = 32 << 20,
+    FOLD_SNAPSHOT_SHARE = 4,
 };
 
 struct fold {
@@ -23,7 +28,9 @@ struct fold {
     int64_t last_us;      /* the newest stamp that was folded, 0: none was */
     int64_t position;     /* of the newest entry that was read from the storage, 0: none was */
     uint64_t since_saved; /* entries since the last snapshot */
-    int64_t saved_us;     /* the last snapshot's stamp, 0: there is none */
+    uint64_t since_saved_bytes;
+    uint64_t saved_bytes; /* of the last snapshot, 0: there is none */
+    int64_t saved_us;     /* its stamp, likewise */
     bool on_trial;        /* it ignores rules and snapshots of the stream */
 };
 
@@ -33,9 +40,9 @@ int fold_open(struct fold *f, struct err *err); /* a new engine; 0 or ERR_NOMEM 
 int fold_open_trial(struct fold *f, const char *rules, size_t len, struct err *err);
 void fold_close(struct fold *f); /* also if it is all zeros */
 
-/* Feeds one event. Returns as engine_step does. */
-int fold_event(struct fold *f, const struct engine_event *event, struct engine_outcomes *out,
-               struct err *err);
+/* Feeds one event, whose entry holds `bytes` bytes. Returns as engine_step does. */
+int fold_event(struct fold *f, const struct engine_event *event, size_t bytes,
+               struct engine_outcomes *out, struct err *err);
 
 /* Feeds one entry of the stream; the outcomes are valid until the next call. Only an
  * engine that was fed nothing loads a snapshot. Any other has reached the same state already.
@@ -59,6 +66,8 @@ int fold_restore(struct fold *f, struct storage *storage, struct err *err);
  * trimmed before it was read) and ERR_NOMEM the fold must be restored. */
 int fold_follow(struct fold *f, struct storage *storage, struct err *err);
 
+/* Whether a start would have to read so much that a snapshot is due. */
+bool fold_wants_snapshot(const struct fold *f);
 /* Appends a snapshot to the storage, within a transaction. */
 int fold_save(struct fold *f, struct storage *storage, int64_t step_us, struct err *err);
 

@@ -80,7 +80,7 @@ static void enter_record(struct week *w, uint64_t number)
                 w->storage,
                 &(struct wire_entry){w->now_us, WIRE_INPUT_RECORD, {w->packed.data, w->packed.len}},
                 NULL, &w->err));
-    must(w, fold_event(&w->fold, &event, &alerts, &w->err));
+    must(w, fold_event(&w->fold, &event, w->packed.len, &alerts, &w->err));
 }
 
 /* Writes the records up to the next snapshot in one transaction. */

@@ -667,6 +667,44 @@ UNIT_TEST(a_standby_that_is_behind_the_trimmed_history_reads_the_snapshot)
     assert_int_equal(a->turn.fold.last_us, b->turn.fold.last_us);
 }
 
+/* Stores rules that are refused, and take long to read again. */
+static void append_much(struct test *t, struct alerter *a)
+{
+    static uint8_t refused[1 << 20];
+    const struct wire_entry entry = {
+        a->turn.fold.last_us, WIRE_INPUT_RULES, {refused, sizeof refused}};
+
+    memset(refused, '\x01', sizeof refused);
+    OK(t, storage_begin(a->turn.storage, &t->err));
+    for (int n = 0; n <= FOLD_UNSAVED_MAX >> 20; n++)
+        OK(t, storage_append(a->turn.storage, &entry, NULL, &t->err));
+    OK(t, storage_commit(a->turn.storage, &t->err));
+}
+
+UNIT_TEST(an_alerter_that_read_much_takes_a_snapshot_at_once)
+{
+    struct test *t = *state;
+    struct alerter *a = start(t, 0), *b = start(t, 1);
+    int64_t saved_us;
+
+    give(t, a);
+    go_on(t, a);
+    step(t, b);
+    saved_us = b->turn.fold.saved_us;
+    append_much(t, a);
+    give(t, b);
+    assert_true(b->turn.fold.saved_us > saved_us);
+    saved_us = b->turn.fold.saved_us;
+    push(t, "h12", 3);
+    go_on(t, b);
+    assert_int_equal(b->turn.fold.saved_us, saved_us);
+    stop(a);
+    a = start(t, 0);
+    append_much(t, b);
+    give(t, a);
+    assert_true(a->turn.fold.saved_us > saved_us);
+}
+
 static int note_channel_last(void *ctx, const struct outbox_message *m)
 {
     *(int64_t *)ctx = m->facts.channel_last_us;
@@ -814,6 +852,7 @@ int main(void)
         TEST(rules_that_a_standby_read_again_come_into_force_with_its_term),
         TEST(an_alerter_that_cannot_read_the_stream_does_not_take_over),
         TEST(a_standby_that_is_behind_the_trimmed_history_reads_the_snapshot),
+        TEST(an_alerter_that_read_much_takes_a_snapshot_at_once),
         TEST(a_waiting_alert_counts_as_tried_at_the_take_over),
         TEST(the_clock_is_the_storages_and_never_goes_back),
         TEST(each_record_and_alert_counts_once_whatever_happens),

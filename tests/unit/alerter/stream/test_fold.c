@@ -122,7 +122,8 @@ static void assert_restored_as_it_was(struct test *t)
 {
     struct buf before, after;
     int64_t last_us = t->f.last_us, saved_us = t->f.saved_us;
-    uint64_t since = t->f.since_saved;
+    uint64_t since = t->f.since_saved, bytes = t->f.since_saved_bytes;
+    bool wants_snapshot = fold_wants_snapshot(&t->f);
 
     state_of(t, &before);
     restore(t);
@@ -132,6 +133,8 @@ static void assert_restored_as_it_was(struct test *t)
     assert_int_equal(t->f.last_us, last_us);
     assert_int_equal(t->f.saved_us, saved_us);
     assert_int_equal(t->f.since_saved, since);
+    assert_int_equal(t->f.since_saved_bytes, bytes);
+    assert_int_equal(fold_wants_snapshot(&t->f), wants_snapshot);
     buf_close(&before);
     buf_close(&after);
 }
@@ -403,6 +406,52 @@ static void test_a_snapshot_that_is_rolled_back_is_none(void **state)
     assert_int_equal(t->alerts.n_alerts, 1);
 }
 
+/* ---- a long way to read again ---- */
+
+/* That many bytes of rules that are refused, in entries of a MiB. */
+static void enter_mib(struct test *t, int n, int64_t at_us)
+{
+    static char refused[1 << 20];
+
+    memset(refused, '\x01', sizeof refused);
+    while (n-- > 0)
+        assert_int_equal(enter(t, WIRE_INPUT_RULES, refused, sizeof refused, at_us), ERR_INPUT);
+}
+
+static void test_a_snapshot_is_wanted_once_a_restart_would_read_much(void **state)
+{
+    struct test *t = *state;
+
+    enter_rules(t, NOW);
+    save(t, NOW + 1);
+    for (int i = 0; i < 2; i++) {
+        enter_mib(t, FOLD_UNSAVED_MAX >> 20, NOW + 2);
+        assert_false(fold_wants_snapshot(&t->f));
+        enter_matches(t, 1, NOW + 3);
+        assert_true(fold_wants_snapshot(&t->f));
+        assert_restored_as_it_was(t);
+        save(t, NOW + 4);
+        assert_false(fold_wants_snapshot(&t->f));
+        assert_restored_as_it_was(t);
+    }
+}
+
+static void test_a_large_snapshot_is_wanted_less_often(void **state)
+{
+    enum { SIZE = FOLD_UNSAVED_MAX / 2 };
+    struct test *t = *state;
+    uint8_t *snapshot = calloc(1, SIZE);
+
+    assert_non_null(snapshot);
+    enter_rules(t, NOW);
+    OK(t, enter(t, WIRE_INPUT_SNAPSHOT, snapshot, SIZE, NOW + 1));
+    enter_mib(t, FOLD_SNAPSHOT_SHARE * (SIZE >> 20), NOW + 2);
+    assert_false(fold_wants_snapshot(&t->f));
+    enter_matches(t, 1, NOW + 3);
+    assert_true(fold_wants_snapshot(&t->f));
+    free(snapshot);
+}
+
 /* ---- ticks ---- */
 
 static void test_a_recorded_tick_tells_the_digest_once(void **state)
@@ -456,6 +505,8 @@ int main(void)
         TEST(test_a_stream_of_damaged_snapshots_is_set_aside),
         TEST(test_a_newer_builds_stream_is_left_alone),
         TEST(test_a_snapshot_that_is_rolled_back_is_none),
+        TEST(test_a_snapshot_is_wanted_once_a_restart_would_read_much),
+        TEST(test_a_large_snapshot_is_wanted_less_often),
         TEST(test_a_recorded_tick_tells_the_digest_once),
         TEST(test_a_digest_in_the_making_is_restored),
     };
