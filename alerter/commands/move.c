@@ -352,26 +352,21 @@ static int refuse_left(struct move *m, struct storage *from)
                    text_plural((uint64_t)sizes.inbox_left, "message waits", "messages wait"));
 }
 
-/* From here on no alerter goes on with the source. One that is frozen would else wake, and decide
- * and post beside the alerter at the target. */
-static int give_up_source(struct move *m)
+static int check_source(struct move *m)
 {
     struct storage *from = m->from.storage;
-    char place[PATH_MAX];
+    int rc = storage_is_shared(from) ? keep_lease(m, from) : 0;
 
-    if (from->ops->note_move == NULL)
-        return 0;
-    return from->ops->note_move(from, realpath(m->to.name, place) != NULL ? place : m->to.name,
-                                m->err);
+    return rc == 0 && storage_is_shared(from) ? refuse_left(m, from) : rc;
 }
 
-static void keep_source(struct move *m)
+/* No alerter goes on with a source that notes its move. One that is frozen would else wake, and
+ * decide and post beside the alerter at the target. */
+static int note_move(const struct move *m, const char *place, struct err *err)
 {
     struct storage *from = m->from.storage;
-    struct err ignored;
 
-    if (from->ops->note_move != NULL)
-        (void)from->ops->note_move(from, "", &ignored);
+    return from->ops->note_move == NULL ? 0 : from->ops->note_move(from, place, err);
 }
 
 static int name_for_good(const struct move *m)
@@ -391,19 +386,19 @@ static int name_for_good(const struct move *m)
 
 static int end(struct move *m)
 {
+    char place[PATH_MAX];
+    struct err ignored;
     int rc = finish_target(m);
 
-    if (rc == 0 && storage_is_shared(m->from.storage))
-        rc = keep_lease(m, m->from.storage);
-    if (rc == 0 && storage_is_shared(m->from.storage))
-        rc = refuse_left(m, m->from.storage);
     if (rc == 0)
-        rc = give_up_source(m);
+        rc = check_source(m);
+    if (rc == 0)
+        rc = note_move(m, realpath(m->to.name, place) != NULL ? place : m->to.name, m->err);
     if (rc != 0)
         return rc;
     rc = name_for_good(m);
     if (rc != 0)
-        keep_source(m);
+        (void)note_move(m, "", &ignored);
     return rc;
 }
 
