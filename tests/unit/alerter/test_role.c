@@ -410,25 +410,37 @@ UNIT_TEST(a_full_database_is_tried_again)
     assert_int_equal(shared_rows(), 1);
 }
 
+/* Of two records that `b` has followed a failover will lose the second, which has `lost` matches.
+ */
+static void follow_what_is_lost(struct test *t, struct alerter *a, struct alerter *b, size_t lost)
+{
+    give(t, a);
+    push(t, "h12", 1);
+    go_on(t, a);
+    shared_replicate();
+    push(t, "h12", lost);
+    go_on(t, a);
+    go_on(t, b);
+}
+
+static void fail_over(struct test *t)
+{
+    shared_fail_over();
+    t->sequence--;
+}
+
 /* The standby had followed entries that were lost, and others get their positions. */
 UNIT_TEST(a_failover_that_loses_commits_is_noticed_by_all)
 {
     struct test *t = *state;
     struct alerter *a = start(t, 0), *b = start(t, 1);
 
-    give(t, a);
-    push(t, "h12", 1);
-    go_on(t, a);
-    shared_replicate();
-    push(t, "h12", 3); /* which alerts, and is lost */
-    go_on(t, a);
-    go_on(t, b);
+    follow_what_is_lost(t, a, b, 3); /* they alert */
     shared_cut_off(a->turn.storage, true);
     shared_cut_off(b->turn.storage, true);
     step(t, a);
     step(t, b);
-    shared_fail_over();
-    t->sequence--;
+    fail_over(t);
     shared_cut_off(a->turn.storage, false);
     shared_cut_off(b->turn.storage, false);
     give(t, a);
@@ -443,28 +455,27 @@ UNIT_TEST(a_failover_that_loses_commits_is_noticed_by_all)
     assert_counted_once(t, b);
 }
 
+/* Three matches in all do not alert, and five would. */
+static void assert_lost_ones_are_forgotten(struct test *t, struct alerter *b)
+{
+    give(t, b);
+    push(t, "h12", 2);
+    go_on(t, b);
+    assert_int_equal(shared_rows(), 0);
+    assert_counted_once(t, b);
+}
+
 /* The connection stands, as behind a pool. */
 UNIT_TEST(a_standby_that_is_told_of_a_loss_reads_the_stream_anew)
 {
     struct test *t = *state;
     struct alerter *a = start(t, 0), *b = start(t, 1);
 
-    give(t, a);
-    push(t, "h12", 1);
-    go_on(t, a);
-    shared_replicate();
-    push(t, "h12", 2); /* which is lost */
-    go_on(t, a);
-    go_on(t, b);
-    shared_fail_over();
-    t->sequence--;
+    follow_what_is_lost(t, a, b, 2);
+    fail_over(t);
     shared_lose(b->turn.storage);
     step(t, b);
-    give(t, b);
-    push(t, "h12", 2); /* with the first one these are three */
-    go_on(t, b);
-    assert_int_equal(shared_rows(), 0);
-    assert_counted_once(t, b);
+    assert_lost_ones_are_forgotten(t, b);
     assert_said(t, "the database cannot be used", 0);
 }
 
@@ -474,21 +485,10 @@ UNIT_TEST(a_loss_is_not_forgotten_by_a_take_over)
     struct test *t = *state;
     struct alerter *a = start(t, 0), *b = start(t, 1);
 
-    give(t, a);
-    push(t, "h12", 1);
-    go_on(t, a);
-    shared_replicate();
-    push(t, "h12", 2);
-    go_on(t, a);
-    go_on(t, b);
-    shared_fail_over();
-    t->sequence--;
+    follow_what_is_lost(t, a, b, 2);
+    fail_over(t);
     shared_lose(b->turn.storage);
-    give(t, b);
-    push(t, "h12", 2);
-    go_on(t, b);
-    assert_int_equal(shared_rows(), 0);
-    assert_counted_once(t, b);
+    assert_lost_ones_are_forgotten(t, b);
 }
 
 UNIT_TEST(an_alerter_that_is_cut_off_waits_and_goes_on)
