@@ -26,7 +26,7 @@ static const int64_t STOP_IDLE_US = 5 * TIME_S;
  * tick that may decide one is waited for. */
 static const int64_t STOP_DUE_US = 1500 * TIME_MS;
 /* Another alerter takes the records, and the alerts that are due, so only posts in flight are
- * waited for. */
+ * waited for. Each of them has 15 s (HTTP_CLIENT_WHOLE_MS). */
 static const int64_t LEAVE_US = 16 * TIME_S;
 /* For records, the storage, and signals. */
 enum { FDS = 3 };

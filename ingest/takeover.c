@@ -126,7 +126,6 @@ static void take_registered(struct takeover *t, const struct pg_known *known, in
 
 static void take_outcome(struct takeover *t, const struct pg_outcome *o, int64_t now_us)
 {
-
     t->is_running = false;
     if (o->rc != 0) {
         t->is_up = t->is_up && o->is_open;
