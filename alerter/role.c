@@ -60,16 +60,6 @@ static int settle(struct role *r, int rc, struct err *err)
     return rc == ERR_IO || rc == ERR_INPUT || rc == ERR_DAMAGED ? rc : 0;
 }
 
-/* It may have been frozen during the move. */
-static int refuse_moved(const struct storage_term *term, struct err *err)
-{
-    return err_set(err, ERR_INPUT,
-                   "all that this database kept was moved to %s: unset DRAINWATCH_DATABASE_URL and "
-                   "start the alerter there, or set DRAINWATCH_SCHEMA to a new name (if that "
-                   "folder is empty, run the move again)",
-                   term->moved);
-}
-
 /* ---- changes ---- */
 
 static int take_over(struct role *r, struct err *err)
@@ -135,8 +125,9 @@ int role_tend(struct role *r, int64_t boot_us, struct err *err)
     r->boot_us = boot_us;
     if (rc != 0 || !storage_is_shared(t->storage))
         return rc;
-    if (term_of(r)->moved[0] != '\0')
-        return refuse_moved(term_of(r), err);
+    rc = turn_check_place(t, err); /* it may have been frozen during a move */
+    if (rc != 0)
+        return rc;
     if (r->now != STORAGE_AWAY && turn_is_active(t) &&
         (r->now == STORAGE_STANDBY || term_of(r)->epoch != r->epoch))
         lose(r);

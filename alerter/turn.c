@@ -470,16 +470,77 @@ static int open_folded(struct turn *t, const struct storage_ops *backing, struct
     return rc != 0 ? rc : fold_restore(&t->fold, t->storage, err);
 }
 
+static int refuse_folder(const struct turn *t, struct err *err)
+{
+    const char *folder = t->settings->state_dir, *place = t->storage->moved;
+
+    return place[0] == '/'
+               ? err_set(err, ERR_INPUT,
+                         "all that %s kept was moved to %s: set DRAINWATCH_STATE_DIR to that "
+                         "folder (if it is empty, run the move again; to go back, run "
+                         "\"drainwatch-alerter move %s NEW\" and set DRAINWATCH_STATE_DIR to the "
+                         "folder NEW)",
+                         folder, place, place)
+               : err_set(err, ERR_INPUT,
+                         "all that %s kept was moved to %s: set DRAINWATCH_DATABASE_URL and "
+                         "DRAINWATCH_SCHEMA (if that schema is empty, run the move again; to go "
+                         "back, run \"drainwatch-alerter move database NEW\" and set "
+                         "DRAINWATCH_STATE_DIR to the folder NEW)",
+                         folder, place);
+}
+
+int turn_check_place(const struct turn *t, struct err *err)
+{
+    const char *place = t->storage->moved;
+
+    if (place[0] == '\0')
+        return 0;
+    if (!storage_is_shared(t->storage))
+        return refuse_folder(t, err);
+    return err_set(err, ERR_INPUT,
+                   "all that this database kept was moved to %s: unset DRAINWATCH_DATABASE_URL and "
+                   "start the alerter there (if that folder is empty, run the move again; to go "
+                   "back, set DRAINWATCH_SCHEMA to a new name and run \"drainwatch-alerter move %s "
+                   "database\")",
+                   place, place);
+}
+
+static int set_rules(struct turn *t, struct wire_bytes text, struct err *err)
+{
+    buf_init(&t->rules, text.len);
+    return buf_append(&t->rules, text.data, text.len) == 0
+               ? 0
+               : err_set(err, ERR_NOMEM, "no memory for the rules");
+}
+
+static int open_own(struct turn *t, const struct turn_options *o, struct err *err)
+{
+    const struct wire_bytes text = {(const uint8_t *)o->rules_text, o->rules_len};
+    int rc = set_rules(t, text, err);
+
+    if (rc == 0)
+        rc = open_folded(t, o->backing, err);
+    return rc != 0 || storage_is_shared(t->storage) ? rc : turn_check_place(t, err);
+}
+
+static int borrow_storage(struct turn *t, struct storage *storage, struct err *err)
+{
+    int rc;
+
+    t->storage = storage;
+    t->is_borrowed = true;
+    rc = fold_restore(&t->fold, storage, err);
+    return rc != 0 ? rc : set_rules(t, engine_rules_text(t->fold.engine), err);
+}
+
 int turn_open(struct turn *t, const struct turn_options *options, struct err *err)
 {
     int rc;
 
     t->settings = options->settings;
     t->notices = options->notices;
-    buf_init(&t->rules, options->rules_len);
-    if (buf_append(&t->rules, options->rules_text, options->rules_len) != 0)
-        return err_set(err, ERR_NOMEM, "no memory for the rules");
-    rc = open_folded(t, options->backing, err);
+    rc = options->storage != NULL ? borrow_storage(t, options->storage, err)
+                                  : open_own(t, options, err);
     if (rc == 0)
         rc = outbox_open(t->storage, &t->outbox, err);
     if (rc == 0 && !storage_is_shared(t->storage))
@@ -558,5 +619,6 @@ void turn_close(struct turn *t)
     fold_close(&t->fold);
     buf_close(&t->rules);
     outbox_close(t->outbox);
-    storage_close(t->storage);
+    if (!t->is_borrowed)
+        storage_close(t->storage);
 }

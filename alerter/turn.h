@@ -33,6 +33,7 @@ struct turn {
     const struct settings *settings; /* borrowed */
     struct notices *notices;         /* borrowed */
     struct storage *storage;
+    bool is_borrowed; /* the storage */
     struct outbox *outbox;
     struct fold fold;
     /* Begins at the clock of the machine or of a shared storage, or at the stream's last stamp. */
@@ -57,6 +58,9 @@ struct turn_options {
     const char *rules_text;
     size_t rules_len;
     const struct storage_ops *backing; /* NULL: by the settings */
+    /* NULL: opened here. A restored shared storage otherwise, which the caller closes: the rules in
+     * force stay, and the two rules_ are not used. */
+    struct storage *storage;
 };
 
 /* Opens the storage. If this alerter is its owner, it also builds the engine from the stream and
@@ -64,6 +68,9 @@ struct turn_options {
  * storage, engine or queue. turn_close is due in any case. */
 int turn_open(struct turn *t, const struct turn_options *options, struct err *err);
 void turn_close(struct turn *t);
+
+/* ERR_INPUT if the contents of the storage were moved to another place. */
+int turn_check_place(const struct turn *t, struct err *err);
 
 /* Begins to take turns, on a fold that shows the stored stream: records the rules if they differ
  * from those in force, retries parked alerts, and opens the receiver. After an error nothing of a

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char MOVED[] = "all of it was moved to another place";
+
 void takeover_init(struct takeover *t, const struct settings *settings)
 {
     *t = (struct takeover){.settings = settings};
@@ -115,13 +117,25 @@ static void take_registered(struct takeover *t, const struct pg_known *known, in
     t->is_up = t->has_known = true;
     memcpy(t->known, push->sender, sizeof t->known);
     if (known->is_moved)
-        fail(t, "all of it was moved to another place", now_us);
+        fail(t, MOVED, now_us);
     else if (push->goodbye)
         begin_or_fail(t, PG_JOB_GOODBYE, now_us);
     else if (push->n_records > 0)
         begin_or_fail(t, PG_JOB_PUSH, now_us);
     else
         decide(t, HANDOVER_KNOWN, known->have);
+}
+
+static void take_pushed(struct takeover *t, const struct pg_known *known, int64_t now_us)
+{
+    if (known->is_moved) {
+        fail(t, MOVED, now_us);
+    } else if (known->have < handover_have(t->handover)) {
+        fail(t, "it has lost records that it had", now_us);
+    } else {
+        log_taken(throttle_add(&t->taken, handover_push(t->handover)->n_records, now_us));
+        decide(t, HANDOVER_COMMITTED, 0);
+    }
 }
 
 static void take_outcome(struct takeover *t, const struct pg_outcome *o, int64_t now_us)
@@ -132,10 +146,9 @@ static void take_outcome(struct takeover *t, const struct pg_outcome *o, int64_t
         fail(t, o->err.text, now_us);
     } else if (t->kind == PG_JOB_CONNECT || t->kind == PG_JOB_REGISTER) {
         take_registered(t, &o->known, now_us);
-    } else if (t->kind == PG_JOB_PUSH && o->known.have < handover_have(t->handover)) {
-        fail(t, "it has lost records that it had", now_us);
+    } else if (t->kind == PG_JOB_PUSH) {
+        take_pushed(t, &o->known, now_us);
     } else {
-        log_taken(throttle_add(&t->taken, handover_push(t->handover)->n_records, now_us));
         decide(t, HANDOVER_COMMITTED, 0);
     }
 }

@@ -13,7 +13,7 @@ int export_command(const struct startup_program *program, int argc, char **argv)
 
 /* Copies the stream, the last sequences, refused records and the outbox from one storage into
  * another, which must be empty. Each is a state folder, or the database of the settings. No alerter
- * may serve on either. */
+ * may serve on either, nor on the first one later. Records that lie in it are decided on first. */
 int move_command(const struct startup_program *program, int argc, char **argv);
 
 /* A captured stream through the engine in virtual time. It posts nothing and prints every alert,

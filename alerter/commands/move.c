@@ -2,6 +2,7 @@
  * Called by main. */
 #include "alerter/commands/commands.h"
 
+#include "alerter/commands/drain.h"
 #include "alerter/commands/output.h"
 #include "common/app/args.h"
 #include "common/app/clock.h"
@@ -115,16 +116,23 @@ static int take_lease(struct move *m, struct storage *s)
 }
 
 /* The lease must be kept all the time, or else an alerter may have changed the storage. */
-static int keep_lease(struct move *m, struct storage *s)
+static int keep_lease(struct move *m)
 {
-    enum storage_role role;
-    int rc = storage_tend(s, clock_boot_us(), &role, m->err);
+    struct storage *from = m->from.storage;
+    enum storage_role role = STORAGE_ACTIVE;
+    int rc = storage_is_shared(from) ? storage_tend(from, clock_boot_us(), &role, m->err) : 0;
 
     if (rc != 0 || role == STORAGE_ACTIVE)
         return rc;
     return role == STORAGE_AWAY ? ERR_AWAY
                                 : err_set(m->err, ERR_BUSY,
                                           "an alerter was started meanwhile (stop it, move again)");
+}
+
+static int keep_source(void *ctx, struct err *err)
+{
+    (void)err; /* it is the move's */
+    return keep_lease(ctx);
 }
 
 /* ---- Open ---- */
@@ -233,9 +241,7 @@ static int end_batch(struct move *m)
     int rc = storage_commit(m->to.storage, m->err);
 
     m->batch_rows = m->batch_bytes = 0;
-    if (rc == 0 && storage_is_shared(m->from.storage))
-        rc = keep_lease(m, m->from.storage);
-    return rc;
+    return rc == 0 ? keep_lease(m) : rc;
 }
 
 /* Makes room for a row of `n` bytes: many rows share a transaction of the target. */
@@ -337,38 +343,6 @@ static int finish_target(struct move *m)
                          m->to.file);
 }
 
-/* The inbox is not copied. Ingests that run send its rows again. */
-static int refuse_left(struct move *m, struct storage *from)
-{
-    struct storage_sizes sizes;
-    int rc = from->ops->sizes(from, &sizes, m->err);
-
-    if (rc != 0 || sizes.inbox_left == 0)
-        return rc;
-    return err_set(m->err, ERR_BUSY,
-                   "%" PRId64 " %s in the database that no ingest would send again (start an "
-                   "alerter there until status shows that no message waits, stop it, move again)",
-                   sizes.inbox_left,
-                   text_plural((uint64_t)sizes.inbox_left, "message waits", "messages wait"));
-}
-
-static int check_source(struct move *m)
-{
-    struct storage *from = m->from.storage;
-    int rc = storage_is_shared(from) ? keep_lease(m, from) : 0;
-
-    return rc == 0 && storage_is_shared(from) ? refuse_left(m, from) : rc;
-}
-
-/* No alerter goes on with a source that notes its move. One that is frozen would else wake, and
- * decide and post beside the alerter at the target. */
-static int note_move(const struct move *m, const char *place, struct err *err)
-{
-    struct storage *from = m->from.storage;
-
-    return from->ops->note_move == NULL ? 0 : from->ops->note_move(from, place, err);
-}
-
 static int name_for_good(const struct move *m)
 {
     char name[FILE_SIZE];
@@ -386,19 +360,53 @@ static int name_for_good(const struct move *m)
 
 static int end(struct move *m)
 {
-    char place[PATH_MAX];
-    struct err ignored;
     int rc = finish_target(m);
 
     if (rc == 0)
-        rc = check_source(m);
+        rc = keep_lease(m);
+    return rc == 0 ? name_for_good(m) : rc;
+}
+
+/* ---- The note ---- */
+
+static void name_place(const struct move *m, const struct settings *settings, char place[PATH_MAX])
+{
+    if (m->to.file[0] == '\0')
+        snprintf(place, PATH_MAX, "the schema %s of the database", settings->schema);
+    else if (realpath(m->to.name, place) == NULL)
+        snprintf(place, PATH_MAX, "%s", m->to.name);
+}
+
+/* Tries again after the connection was lost. */
+static void take_back_note(struct move *m)
+{
+    struct storage *from = m->from.storage;
+    struct err ignored;
+    struct move again = {.err = &ignored};
+
+    if (from->ops->note_move(from, "", &ignored) != 0 && storage_is_shared(from) &&
+        take_lease(&again, from) == 0)
+        (void)from->ops->note_move(from, "", &ignored);
+}
+
+/* No alerter goes on with a source that notes its move, also not one that is frozen now, and no
+ * ingest puts more into it. So the copy has all that it ever held. */
+static int move_noted(struct move *m, const struct settings *settings)
+{
+    struct storage *from = m->from.storage;
+    char place[PATH_MAX];
+    int rc;
+
+    name_place(m, settings, place);
+    rc = from->ops->note_move(from, place, m->err);
+    if (rc == 0 && storage_is_shared(from))
+        rc = drain_inbox(from, settings, keep_source, m, m->err);
     if (rc == 0)
-        rc = note_move(m, realpath(m->to.name, place) != NULL ? place : m->to.name, m->err);
+        rc = copy_all(m);
+    if (rc == 0)
+        rc = end(m);
     if (rc != 0)
-        return rc;
-    rc = name_for_good(m);
-    if (rc != 0)
-        (void)note_move(m, "", &ignored);
+        take_back_note(m);
     return rc;
 }
 
@@ -413,9 +421,7 @@ static int move(struct move *m, const struct settings *settings)
     if (rc == 0)
         rc = open_target(m);
     if (rc == 0)
-        rc = copy_all(m);
-    if (rc == 0)
-        rc = end(m);
+        rc = move_noted(m, settings);
     close_side(&m->to);
     close_side(&m->from);
     return rc;
@@ -425,14 +431,12 @@ static void print_counts(const struct move *m)
 {
     printf("copied %" PRIu64 " %s (%" PRIu64 " %s), %" PRIu64 " %s, %" PRIu64
            " refused %s and %" PRIu64 " %s\n"
-           "%s is left as it was%s\n",
+           "no alerter starts on %s again\n",
            m->entries, text_plural(m->entries, "entry", "entries"), m->snapshots,
            text_plural(m->snapshots, "snapshot", "snapshots"), m->senders,
            text_plural(m->senders, "sender", "senders"), m->refused,
            text_plural(m->refused, "record", "records"), m->alerts,
-           text_plural(m->alerts, "alert", "alerts"), m->from.name,
-           m->from.file[0] == '\0' ? ", and no alerter starts on it again"
-                                   : ": do not start an alerter on it again");
+           text_plural(m->alerts, "alert", "alerts"), m->from.name);
 }
 
 int move_command(const struct startup_program *program, int argc, char **argv)

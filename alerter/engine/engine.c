@@ -141,6 +141,13 @@ void engine_set_limits(struct engine *e, const struct engine_limits *limits)
 
 /* ---- rules ---- */
 
+struct wire_bytes engine_rules_text(const struct engine *e)
+{
+    return e->rules.rules == NULL
+               ? (struct wire_bytes){0}
+               : (struct wire_bytes){(const uint8_t *)e->rules.text, e->rules.len};
+}
+
 bool engine_has_rules_text(const struct engine *e, const char *text, size_t len)
 {
     return e->rules.rules != NULL && e->rules.len == len && memcmp(e->rules.text, text, len) == 0;

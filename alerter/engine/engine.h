@@ -170,6 +170,8 @@ int engine_step(struct engine *e, const struct engine_event *event, struct engin
 /* When the next tick is due: a tick before that time changes nothing. INT64_MAX: nothing waits. */
 int64_t engine_next_us(const struct engine *e);
 
+/* The text of the rules in force, empty before the first. Valid until the next step. */
+struct wire_bytes engine_rules_text(const struct engine *e);
 /* Whether exactly this text is in force. */
 bool engine_has_rules_text(const struct engine *e, const char *text, size_t len);
 

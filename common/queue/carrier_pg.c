@@ -75,12 +75,22 @@ static void take_known(struct carrier_pg *c, const struct pg_known *known, int64
     set_ack(c, known->have);
 }
 
+/* If the database was moved, the sender keeps the records and sends them again. */
+static void take_pushed(struct carrier_pg *c, const struct pg_known *known)
+{
+    const bool is_stored = known->have >= c->job.acked && !known->is_moved;
+
+    c->known.is_moved = known->is_moved;
+    c->epoch += known->is_moved;
+    set_ack(c, is_stored ? c->job.last : known->have);
+}
+
 /* A push that failed is not made good by a registration. Patience lasts until more than a
  * connection works. */
 static void take_success(struct carrier_pg *c, const struct pg_outcome *o, int64_t now_us)
 {
     if (c->job.kind == PG_JOB_PUSH)
-        set_ack(c, o->known.have < c->job.acked ? o->known.have : c->job.last);
+        take_pushed(c, &o->known);
     else
         take_known(c, &o->known, now_us);
     if (c->job.kind == PG_JOB_CONNECT) {

@@ -54,14 +54,13 @@ struct pg_jobs {
     "t)"
 
 /* An inbox that is small on the disk need not be summed up. Its files do not shrink by themselves,
- * so their size alone tells nothing. Once all was moved away, nobody reads the inbox any more. */
+ * so their size alone tells nothing. */
 static const struct pg_statement register_sender = {
     "register", "INSERT INTO ingests AS g (sender, name, build, goodbye, seen, waiting)"
                 " VALUES ($1, $2, $3, false, now(), $4)"
                 " ON CONFLICT (sender) DO UPDATE SET name = excluded.name, build = excluded.build,"
                 " goodbye = false, seen = excluded.seen, waiting = excluded.waiting"
-                " RETURNING CASE WHEN (SELECT moved FROM lease) = '' THEN " HAVE
-                " ELSE (SELECT taken FROM senders WHERE sender = $1) END,"
+                " RETURNING " HAVE ","
                 " (SELECT refused FROM senders s WHERE s.sender = g.sender),"
                 " (SELECT trouble FROM lease), (SELECT epoch FROM lease), (SELECT beat FROM lease),"
                 " CASE WHEN pg_table_size('inbox') > $5"
@@ -72,13 +71,16 @@ static const struct pg_statement register_sender = {
 
 /* If an answer was lost, a copy of the push may be there; the one with more records stays. Behind a
  * pool a failover that lost commits shows here first: then nothing is stored, or records in between
- * would be missing. */
+ * would be missing. Once a move away has begun, nothing is stored either: the move waits for the
+ * pushes before it by a lock on the inbox, which a statement takes before it looks at the lease. */
 static const struct pg_statement push = {
-    "push", "WITH h AS (SELECT " HAVE " AS have),"
-            " p AS (INSERT INTO inbox (sender, last, first, oldest, body)"
-            " SELECT $1, $2, $3, $4, $5 FROM h WHERE have >= $7 ON CONFLICT (sender, last) DO"
-            " UPDATE SET first = excluded.first, oldest = excluded.oldest, body = excluded.body"
-            " WHERE excluded.first < inbox.first) SELECT have, pg_notify($6, 'i') FROM h"};
+    "push",
+    "WITH h AS (SELECT " HAVE " AS have, EXISTS (SELECT FROM lease WHERE moved <> '') AS"
+    " is_moved), p AS (INSERT INTO inbox (sender, last, first, oldest, body)"
+    " SELECT $1, $2, $3, $4, $5 FROM h WHERE have >= $7 AND NOT is_moved"
+    " ON CONFLICT (sender, last) DO"
+    " UPDATE SET first = excluded.first, oldest = excluded.oldest, body = excluded.body"
+    " WHERE excluded.first < inbox.first) SELECT have, is_moved, pg_notify($6, 'i') FROM h"};
 
 /* On a full disk the room of pushes that were taken is all that there is, and only a VACUUM makes
  * it usable. Autovacuum does not come for a few rows. */
@@ -152,10 +154,12 @@ static int run_push(struct pg_jobs *j)
     pg_put_i64(j->args, j->job.acked);
     rc = pg_run(j->pg, &push, j->args, PG_DEADLINE_US, &rows, &j->outcome.err);
     pg_pace_see(&j->pace, rc == 0, pg_took_us(j->pg), pg_moved_bytes(j->pg));
-    if (rc == 0)
+    if (rc == 0) {
         j->outcome.known.have = pg_i64(rows, 0, 0);
-    else if (rc == ERR_FULL)
+        j->outcome.known.is_moved = pg_bool(rows, 0, 1);
+    } else if (rc == ERR_FULL) {
         make_room(j); /* the carrier tries again */
+    }
     pg_rows_free(rows);
     return rc;
 }

@@ -34,20 +34,20 @@ struct pg_job {
     enum pg_job_kind kind;
     uint8_t sender[WIRE_SENDER_BYTES];
     int64_t waiting; /* records that have no ack; not of a PUSH */
-    int64_t acked;   /* a PUSH is not stored if the database has lost this */
+    int64_t acked;   /* a PUSH is not stored if the database has lost this, or was moved */
     /* The rest is a PUSH's. The body is a packed push; it is copied. */
     int64_t first, last, oldest;
     struct wire_bytes body;
 };
 
-/* Of CONNECT and REGISTER; `have` also of a PUSH, as it was before. */
+/* Of CONNECT and REGISTER. A PUSH fills `have`, as it was before, and `is_moved`. */
 struct pg_known {
     int64_t have; /* the last sequence that the database has of the sender, 0: none */
     char refused[PG_JOBS_TEXT_SIZE]; /* why the next record is not taken; "" if it is */
     char trouble[PG_JOBS_TEXT_SIZE]; /* why alerts are not delivered; "" if they are */
     int64_t epoch, beat;             /* of the lease: one rises as long as an alerter is active */
     bool is_full;                    /* the inbox is larger than inbox_max_bytes */
-    bool is_moved;                   /* an alerter at another place has all that was taken */
+    bool is_moved;                   /* to another place, with all that was pushed */
     bool is_pooled;                  /* a connection pool lies between */
 };
 

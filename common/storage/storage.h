@@ -20,6 +20,8 @@
 struct source; /* of common/record/source.h */
 struct storage;
 
+enum { STORAGE_PLACE_SIZE = 512 };
+
 struct storage_options {
     const char *location; /* a path of SQLite's file, or the URL of a database: a secret then */
     const char *schema;   /* of a database */
@@ -122,7 +124,6 @@ struct storage_term {
     int64_t last;        /* position of the newest entry */
     int64_t taken_at_us; /* while active: the storage's own clock when we took it, UTC */
     bool is_pooled;      /* a connection pool lies between, which makes everything slower */
-    const char *moved;   /* the place to which all contents were moved for good, "": none */
 };
 
 /* What `status` shows of the programs at a shared storage. Ages are by the storage's clock. */
@@ -148,7 +149,7 @@ struct storage_sizes {
     int64_t history_bytes;
     int64_t inbox_rows; /* pushes that no alerter has taken yet */
     int64_t inbox_bytes;
-    int64_t inbox_left;  /* of its rows, which no ingest can send again */
+    int64_t inbox_left;  /* of its rows, of which no alerter has taken all records */
     int64_t total_bytes; /* of all tables, on the disk */
 };
 
@@ -232,7 +233,8 @@ struct storage_ops {
     int (*begin_all)(struct storage *s, struct err *err);
     int (*commit_all)(struct storage *s, struct err *err);
     /* While active, on the storage that is moved away: notes the place, so that no alerter goes on
-     * here. "" takes the note back. NULL: its only owner is the caller. */
+     * here, and that no ingest puts pushes here any more once it returned. "" takes the note back.
+     */
     int (*note_move)(struct storage *s, const char *place, struct err *err);
 
     /* On a full disk, between transactions: makes the room of deleted rows usable for new ones.
@@ -299,7 +301,8 @@ struct storage_history {
 /* A backing's own struct begins with this one. Callers use `ops` alone. */
 struct storage {
     const struct storage_ops *ops;
-    bool stands_by; /* set by the owner: storage_tend must not take the lease */
+    bool stands_by;                 /* set by the owner: storage_tend must not take the lease */
+    char moved[STORAGE_PLACE_SIZE]; /* the place to which all contents were moved, "": none */
     struct wire *wire;
     struct buf packed;
     bool in_transaction;

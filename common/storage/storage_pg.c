@@ -70,7 +70,6 @@ static int open_pg(const struct storage_options *options, struct storage **out, 
     pg_pace_init(&st->pace, STORAGE_PG_PACE_BYTES);
     buf_init(&st->inbox.whole, WIRE_MESSAGE_MAX);
     st->term.holder = st->term_holder;
-    st->term.moved = st->term_moved;
     storage_pg_turn_init(st);
     rc = copy_options(st, options);
     if (rc != 0)

@@ -102,7 +102,6 @@ struct storage_pg {
     int64_t house_us;
     struct storage_term term;
     char term_holder[STORAGE_PG_NAME_SIZE];
-    char term_moved[STORAGE_PG_TROUBLE_SIZE];
     char trouble[STORAGE_PG_TROUBLE_SIZE]; /* why alerts are not delivered; ingest shows it */
 
     bool is_stale;                 /* a restore must come before the next transaction */

@@ -11,6 +11,7 @@ static const int64_t HOUSE_US = TIME_MINUTE;
 /* A notification makes a standby look at the lease at once, because it may have been released. It
  * mostly tells of a push, so not more often than this. */
 static const int64_t NOTIFIED_US = 20 * TIME_MS;
+enum { END_PUSHES_TRIES = 8 };
 
 /* Behind a pool no process of the server is this alerter's: 0. */
 #define RENEW(pid)                                                                                 \
@@ -45,6 +46,9 @@ static const struct pg_statement release_lease = {
                "RETURNING beat) SELECT beat FROM r WHERE pg_notify($3, 'l') IS NOT NULL"};
 static const struct pg_statement note_move = {
     "move", "UPDATE lease SET beat=beat+1, moved=$3 WHERE epoch=$1 AND beat=$2 RETURNING beat"};
+/* A push that began before the move was noted has locked the inbox until its end. */
+static const struct pg_statement end_pushes = {
+    "end_pushes", "DO $end$ BEGIN LOCK TABLE inbox IN SHARE MODE; END $end$"};
 static const struct pg_statement alive = {
     "alive", "INSERT INTO alerters (name, build, position, seen) VALUES ($1, $2, $3, now()) "
              "ON CONFLICT (name) DO UPDATE SET build=excluded.build, position=excluded.position, "
@@ -149,6 +153,13 @@ static void note_holder(struct storage_pg *st, const char *holder)
     snprintf(st->term_holder, sizeof st->term_holder, "%s", holder);
 }
 
+static void note_moved(struct storage_pg *st, const char *place)
+{
+    struct storage *s = &st->tables.storage;
+
+    text_copy_printable(s->moved, sizeof s->moved, place);
+}
+
 static void become_active(struct storage_pg *st, const struct pg_rows *rows)
 {
     take_state(st, rows);
@@ -248,7 +259,7 @@ int storage_pg_read_lease(struct storage_pg *st, struct err *err)
     if (rc == 0) {
         take_state(st, rows);
         note_holder(st, pg_text(rows, 0, 5));
-        text_copy_printable(st->term_moved, sizeof st->term_moved, pg_text(rows, 0, 6));
+        note_moved(st, pg_text(rows, 0, 6));
         st->term.is_heard = false;
         st->role = STORAGE_STANDBY;
     }
@@ -302,7 +313,7 @@ static int poll_lease(struct storage_pg *st, struct err *err)
     st->term.epoch = st->seen.epoch;
     st->term.last = pg_i64(rows, 0, 4);
     note_holder(st, pg_text(rows, 0, 3));
-    text_copy_printable(st->term_moved, sizeof st->term_moved, pg_text(rows, 0, 6));
+    note_moved(st, pg_text(rows, 0, 6));
     pg_rows_free(rows);
     check_loss(st, is_new_term);
     return 0;
@@ -501,12 +512,31 @@ void storage_pg_release(struct storage *s)
     (void)storage_pg_run(st, &leave, NULL, &err);
 }
 
+/* The server ends a push after 4 s, and a wait for a lock after 1 s. */
+static int wait_for_pushes(struct storage_pg *st, struct err *err)
+{
+    int rc = ERR_BUSY;
+
+    for (int i = 0; i < END_PUSHES_TRIES && rc == ERR_BUSY; i++) {
+        rc = storage_pg_beat(st, err);
+        pg_args_clear(st->args);
+        if (rc == 0)
+            rc = storage_pg_run(st, &end_pushes, NULL, err);
+    }
+    return rc != ERR_BUSY ? rc
+                          : err_set(err, rc,
+                                    "another session keeps the table inbox locked (end it, and "
+                                    "move again)");
+}
+
 int storage_pg_note_move(struct storage *s, const char *place, struct err *err)
 {
     struct storage_pg *st = storage_pg_of(s);
+    int rc;
 
     pg_put_text(storage_pg_fence(st), place);
-    return storage_pg_run_fenced(st, &note_move, err);
+    rc = storage_pg_run_fenced(st, &note_move, err);
+    return rc != 0 || place[0] == '\0' ? rc : wait_for_pushes(st, err);
 }
 
 const struct storage_term *storage_pg_term(const struct storage *s)

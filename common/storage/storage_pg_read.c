@@ -43,17 +43,14 @@ static const struct pg_statement select_alerters = {
 static const struct pg_statement select_ingests = {
     "ingests", "SELECT name, build, (extract(epoch FROM clock_timestamp()-seen)*1000000)::bigint, "
                "waiting, goodbye FROM ingests ORDER BY name"};
-/* An ingest keeps its last ten minutes, so that it can send them again. */
 static const struct pg_statement select_sizes = {
     "sizes",
     "SELECT l.bytes, i.n, i.size, i.rest, (SELECT sum(pg_total_relation_size(c.oid))::bigint "
     "FROM pg_class c WHERE c.relkind='r' AND "
     "c.relnamespace=current_schema()::regnamespace) FROM lease l CROSS JOIN (SELECT "
     "count(*) AS n, sum(octet_length(body)) AS size, count(*) FILTER (WHERE "
-    "NOT EXISTS (SELECT FROM senders s WHERE s.sender=b.sender AND s.taken>=b.last) AND "
-    "(at<clock_timestamp()-interval '5 minutes' OR NOT EXISTS (SELECT FROM ingests g "
-    "WHERE g.sender=b.sender AND NOT g.goodbye AND "
-    "g.seen>clock_timestamp()-interval '30 seconds'))) AS rest FROM inbox b) i"};
+    "NOT EXISTS (SELECT FROM senders s WHERE s.sender=b.sender AND s.taken>=b.last)) AS rest "
+    "FROM inbox b) i"};
 
 /* ---- The stream ---- */
 

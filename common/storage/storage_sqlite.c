@@ -1,16 +1,46 @@
 /* The storage backing on a local disk: one SQLite file, whose journal is the event stream. Called
  * by storage.c through the table at the end. */
+#include "common/base/text.h"
 #include "common/storage/journal.h"
 #include "common/storage/tables.h"
 
 #include <sqlite3.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { FORMAT = 1 };
 
 static struct journal *journal_of(const struct storage *s)
 {
     return ((const struct tables *)s)->journal;
+}
+
+/* ---- A move to another place ---- */
+
+static const char MOVED[] = "store.moved";
+
+static int read_moved(struct tables *t, struct err *err)
+{
+    struct storage *s = &t->storage;
+    bool found;
+
+    return journal_get(t->journal, MOVED, s->moved, sizeof s->moved, &found, err);
+}
+
+static int sqlite_note_move(struct storage *s, const char *place, struct err *err)
+{
+    struct journal *j = journal_of(s);
+    int rc = journal_begin(j, err);
+
+    if (rc != 0)
+        return rc;
+    memset(s->moved, 0, sizeof s->moved);
+    text_copy_printable(s->moved, sizeof s->moved, place);
+    rc = journal_put(j, MOVED, s->moved, sizeof s->moved, err);
+    if (rc == 0)
+        return journal_commit(j, err);
+    journal_rollback(j);
+    return rc;
 }
 
 /* ---- Open and close ---- */
@@ -115,6 +145,8 @@ static int sqlite_open(const struct storage_options *options, struct storage **o
     rc = check_format(t->journal, options, err);
     if (rc == 0 && !options->read_only && tables_lack_turns(t->db))
         rc = add_turns(t->journal, err);
+    if (rc == 0)
+        rc = read_moved(t, err);
     return rc != 0 ? rc : prepare(t, options, err);
 }
 
@@ -249,4 +281,5 @@ const struct storage_ops storage_sqlite = {
     .list_senders = tables_list_senders,
     .list_refused = tables_list_refused,
     .outbox_restore = tables_outbox_restore,
+    .note_move = sqlite_note_move,
 };

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from alerting import SHIPPED, rules
-from drainwatch import ALERTER, h12, wait_for, worker_timeout
+from drainwatch import ALERTER, DRAIN, PATH, h12, token, wait_for, worker_timeout
 
 
 def contents(site, **settings):
@@ -151,7 +151,7 @@ def test_an_alerter_that_was_frozen_during_a_move_does_nothing_more(site, databa
     age(database)
     back = one.folder / "back"
     code, said = move(one, "database", back)
-    assert code == 0 and "no alerter starts on it again" in said, said
+    assert code == 0 and "no alerter starts on database again" in said, said
     frozen.signal(signal.SIGCONT)
     for alerter in frozen, one.alerter(ready=False):
         assert alerter.wait() == 78
@@ -168,21 +168,142 @@ def test_an_alerter_that_was_frozen_during_a_move_does_nothing_more(site, databa
     assert len(contents(one, DRAINWATCH_STATE_DIR=back)[1]) == 2
 
 
-def test_records_that_lie_in_the_database_alone_are_not_left_there(site, database):
-    one = site(**database.settings)
+def counted(site, **settings):
+    status = site.run(ALERTER, "status", "--format", "json", **settings)
+    return json.loads(status.stdout)["counts"]["matches"]
+
+
+def post_kept(site, body):
+    """Posts it and returns the header that tells where the records are kept."""
+    status, headers, _ = site.request("POST", f"{PATH}?drain_token={token(DRAIN)}", body,
+                                      {"Logplex-Drain-Token": DRAIN})
+    assert status == 204
+    return headers.get("Drainwatch-Kept")
+
+
+def test_records_that_lie_in_the_database_alone_are_decided_on(site, database, slack):
+    """The ingest is gone for good, with its disk."""
+    one = site(rules=SHIPPED, SLACK_API_URL=slack.url, SLACK_BOT_TOKEN=slack.token,
+               **database.settings)
     alerter, ingest = one.alerter(), one.ingest()
     one.wait_healthy()
     assert alerter.stop() == 0
-    assert one.post(h12(1)) == 204
+    assert [post_kept(one, h12(1)) for _ in range(4)] == ["database"] * 4
+    ingest.kill()
+    back = one.folder / "back"
+    code, said = move(one, "database", back)
+    assert code == 0 and "and 1 alert\n" in said, said
+    assert counted(one, DRAINWATCH_STATE_DIR=back) == 4
+    for name in database.settings:
+        del one.settings[name]
+    one.alerter(DRAINWATCH_STATE_DIR=back)
+    wait_for(lambda: len(slack.delivered) == 1, "the alert")
+
+
+def test_a_flood_that_lies_in_the_database_is_moved(site, database):
+    """It is more than an ingest keeps to send it again."""
+    one = site(rules=SHIPPED, DRAINWATCH_SPOOL_MAX_BYTES="4MiB", **database.settings)
+    alerter, ingest = one.alerter(), one.ingest()
+    one.wait_healthy()
+    assert alerter.stop() == 0
+    sure = sum(200 for _ in range(60) if post_kept(one, h12(200)) == "database")
+    assert sure > 0
+    back = one.folder / "back"
+    code, said = move(one, "database", back)
+    assert code == 0, said
     assert ingest.stop() == 0
+    assert sure <= counted(one, DRAINWATCH_STATE_DIR=back) <= 60 * 200
+
+
+def test_no_record_is_put_into_a_database_that_was_moved(site, database):
+    one = site(rules=SHIPPED, **database.settings)
+    alerter, ingest = one.alerter(), one.ingest()
+    one.wait_healthy()
+    assert alerter.stop() == 0
+    back = one.folder / "back"
+    code, said = move(one, "database", back)
+    assert code == 0, said
+    assert post_kept(one, h12(1)) == "disk"
+    assert one.health()[1].startswith("what the database kept was moved to another place")
+    assert ingest.stop() == 0
+    for name in database.settings:
+        del one.settings[name]
+    one.ingest()
+    one.alerter(DRAINWATCH_STATE_DIR=back, DRAINWATCH_QUEUE=f"ipc://{one.folder}/state/queue.sock")
+    wait_for(lambda: counted(one, DRAINWATCH_STATE_DIR=back) == 1, "the record")
+
+
+def test_pushes_that_run_during_a_move_are_there_or_kept(site, database):
+    one = site(rules=SHIPPED, **database.settings)
+    alerter, ingest = one.alerter(), one.ingest()
+    one.wait_healthy()
+    assert alerter.stop() == 0
+    kept, stop = [], threading.Event()
+
+    def post_on():
+        while not stop.is_set():
+            kept.append(post_kept(one, h12(1)))
+
+    poster = threading.Thread(target=post_on)
+    poster.start()
+    wait_for(lambda: len(kept) > 20, "some posts")
+    back = one.folder / "back"
+    code, said = move(one, "database", back)
+    stop.set()
+    poster.join()
+    assert code == 0, said
+    assert kept[-1] == "disk"
+    assert counted(one, DRAINWATCH_STATE_DIR=back) >= kept.count("database")
+    assert ingest.stop() == 0
+    for name in database.settings:
+        del one.settings[name]
+    one.ingest()
+    one.alerter(DRAINWATCH_STATE_DIR=back, DRAINWATCH_QUEUE=f"ipc://{one.folder}/state/queue.sock")
+    wait_for(lambda: counted(one, DRAINWATCH_STATE_DIR=back) == len(kept), "all of them")
+
+
+def test_records_of_a_database_without_an_alerter_are_not_left_there(site, database):
+    one = site(rules=SHIPPED, **database.settings)
+    ingest = one.ingest()
+    wait_for(lambda: one.health()[0] == 200, "the database")
+    assert post_kept(one, h12(1)) == "database"
     code, said = move(one, "database", one.folder / "back")
-    assert code == 1 and "1 message waits in the database that no ingest would send again" in said
+    assert code == 1 and "no alerter was ever active there (start one until status" in said
     assert not (one.folder / "back" / "alerter.db").exists()
     alerter = one.alerter()
-    wait_for(lambda: database.sql("SELECT count(*) FROM inbox") == [["0"]], "the record to be taken")
-    assert alerter.stop() == 0
+    wait_for(lambda: counted(one) == 1, "the record to be taken")
+    assert post_kept(one, h12(1)) == "database"
+    assert alerter.stop() == ingest.stop() == 0
     code, said = move(one, "database", one.folder / "back")
     assert code == 0, said
+
+
+def test_no_alerter_goes_on_with_a_folder_that_was_moved(kept, database):
+    site, state = kept
+    code, said = move(site, state, "database", **database.settings)
+    assert code == 0 and f"no alerter starts on {state} again" in said, said
+    alerter = site.alerter(ready=False)
+    assert alerter.wait() == 78
+    schema = database.settings["DRAINWATCH_SCHEMA"]
+    assert alerter.said(f"was moved to the schema {schema} of the database: set "
+                        "DRAINWATCH_DATABASE_URL")
+    new, other = site.folder / "new", site.folder / "other"
+    assert move(site, "database", new, **database.settings)[0] == 0
+    assert move(site, new, other)[0] == 0
+    alerter = site.alerter(ready=False, DRAINWATCH_STATE_DIR=new)
+    assert alerter.wait() == 78
+    assert alerter.said(f"was moved to {other}: set DRAINWATCH_STATE_DIR to that folder")
+    site.alerter(DRAINWATCH_STATE_DIR=other)
+
+
+def test_an_alerter_goes_on_with_a_folder_whose_move_broke_off(kept, database):
+    site, state = kept
+    database.proxy.stall_after(11_000)
+    cut = threading.Timer(1, database.proxy.cut)
+    cut.start()
+    assert move(site, state, "database", **database.settings)[0] != 0
+    cut.cancel()
+    site.alerter()
 
 
 def test_a_move_that_ends_before_its_folder_has_a_name_can_be_run_again(kept, database):

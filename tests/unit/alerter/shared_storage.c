@@ -279,7 +279,7 @@ static int shared_open(const struct storage_options *options, struct storage **o
     (void)options, (void)set_aside;
     assert_non_null(side);
     side->source.ops = &inbox_ops;
-    side->term.holder = side->term.moved = "";
+    side->term.holder = "";
     *out = &side->tables.storage;
     assert_int_equal(sqlite3_open(":memory:", &side->tables.db), SQLITE_OK);
     copy(shared.db, side->tables.db);
@@ -316,7 +316,8 @@ static int shared_tend(struct storage *s, int64_t now_us, enum storage_role *rol
     side->term.holder = shared.holder == NULL ? "" : "another one";
     side->term.is_heard = shared.holder != NULL;
     side->term.last = shared_last();
-    side->term.moved = shared.moved == NULL ? "" : shared.moved;
+    snprintf(side->tables.storage.moved, sizeof side->tables.storage.moved, "%s",
+             shared.moved == NULL ? "" : shared.moved);
     return 0;
 }
 

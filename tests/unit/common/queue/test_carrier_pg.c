@@ -442,6 +442,28 @@ UNIT_TEST(it_sends_nothing_to_a_database_that_was_moved)
     assert_int_equal(idle_us(w), 0);
 }
 
+UNIT_TEST(a_push_that_comes_after_the_move_is_kept)
+{
+    struct world *w = *state;
+    struct pg_known moved;
+    uint64_t epoch;
+
+    connect_carrier(w);
+    assert_acked(w, 0);
+    epoch = w->c->ops->epoch(w->c);
+    assert_int_equal(push_records(w, 1, 3), 0);
+    moved = alive(w, 0);
+    moved.is_moved = true;
+    succeed(w, moved);
+    assert_acked(w, 0);
+    assert_true(w->c->ops->epoch(w->c) > epoch);
+    assert_true(is_away(w));
+    assert_string_equal(fault(w), "what the database kept was moved to another place");
+    tend_after(w, CARRIER_PG_PING_US); /* the move broke off */
+    succeed(w, alive(w, 0));
+    assert_false(is_away(w));
+}
+
 UNIT_TEST(a_push_builds_on_what_came_another_way)
 {
     struct world *w = *state;
@@ -537,6 +559,7 @@ int main(void)
         TEST(it_says_that_no_alerter_is_active),
         TEST(it_sends_nothing_while_the_inbox_is_full),
         TEST(it_sends_nothing_to_a_database_that_was_moved),
+        TEST(a_push_that_comes_after_the_move_is_kept),
         TEST(a_push_builds_on_what_came_another_way),
         TEST(what_comes_another_way_meanwhile_is_not_lost),
         TEST(acks_bring_the_alerters_words),

@@ -504,18 +504,34 @@ UNIT_TEST(what_another_ingest_handed_over_leaves_no_hole_behind_a_pool)
     assert_int_equal(health(w).taken_back, 5);
 }
 
-/* What the alerter has not taken must go to another one. */
-UNIT_TEST(what_lies_in_a_moved_database_waits_again)
+static const char *count_pushes(void)
+{
+    return database_sql("SELECT count(*) FROM " SCHEMA ".inbox");
+}
+
+/* The push has begun when the move commits. The move takes all that was pushed before it. */
+UNIT_TEST(a_database_that_was_moved_takes_no_push)
 {
     struct world *w = *state;
+    PGconn *mover = PQconnectdb(database_url());
+    char pushes[16];
 
     start_ingest(w);
     deliver(w, 3);
     UNTIL(w, sender_waiting(w->sender) == 0);
-    database_sql("INSERT INTO " SCHEMA ".senders SELECT sender, last - 1, 1 FROM " SCHEMA ".inbox;"
-                 "UPDATE " SCHEMA ".lease SET moved = '/srv/state'");
+    snprintf(pushes, sizeof pushes, "%s", count_pushes());
+    PQclear(PQexec(mover, "BEGIN; LOCK TABLE " SCHEMA ".inbox IN SHARE MODE;"
+                          "UPDATE " SCHEMA ".lease SET moved = '/srv/state'"));
+    deliver(w, 1);
+    UNTIL(w, strcmp(database_sql("SELECT count(*) FROM pg_locks WHERE NOT granted"), "1") == 0);
+    PQclear(PQexec(mover, "COMMIT"));
+    PQfinish(mover);
     UNTIL(w, says(w, "what the database kept was moved to another place, 1 delivery waits"));
-    assert_int_equal(health(w).taken_back, 1);
+    assert_int_equal(health(w).taken_back, 0);
+    assert_string_equal(count_pushes(), pushes);
+    database_sql("UPDATE " SCHEMA ".lease SET moved = ''");
+    UNTIL(w, sender_waiting(w->sender) == 0);
+    assert_int_equal(count_missing(4), 0);
 }
 
 UNIT_TEST(nobody_there)
@@ -568,7 +584,7 @@ int main(void)
         TEST(a_failover_that_lost_commits_loses_no_record),
         TEST(a_failover_behind_a_pool_loses_no_record),
         TEST(what_another_ingest_handed_over_leaves_no_hole_behind_a_pool),
-        TEST(what_lies_in_a_moved_database_waits_again),
+        TEST(a_database_that_was_moved_takes_no_push),
         TEST(nobody_there),
         TEST(a_goodbye_is_noted),
     };

@@ -590,19 +590,40 @@ UNIT_TEST(a_move_is_noted_by_the_holder_alone_and_seen_by_all)
 
     become_active(&b);
     assert_int_equal(a.s->ops->note_move(a.s, "/srv/a", &err), ERR_AWAY);
-    assert_string_equal(storage_term(b.s)->moved, "");
+    assert_string_equal(b.s->moved, "");
     OK(b.s->ops->note_move(b.s, "/srv/b", &err));
     OK(turn(&b, 1));
     live(&a, TIME_S);
-    assert_string_equal(storage_term(a.s)->moved, "/srv/b");
+    assert_string_equal(a.s->moved, "/srv/b");
     c = open_standby("three");
-    assert_string_equal(storage_term(c.s)->moved, "/srv/b");
+    assert_string_equal(c.s->moved, "/srv/b");
     OK(b.s->ops->note_move(b.s, "", &err));
     live(&a, TIME_S);
-    assert_string_equal(storage_term(a.s)->moved, "");
+    assert_string_equal(a.s->moved, "");
     storage_close(a.s);
     storage_close(b.s);
     storage_close(c.s);
+}
+
+/* It looked at the lease before the note. */
+UNIT_TEST(a_note_of_a_move_waits_for_the_pushes_before_it)
+{
+    struct alerter a = open_active("one");
+    PGconn *ingest = PQconnectdb(database_url());
+
+    assert_int_equal(PQsendQuery(ingest, "INSERT INTO " TABLE(
+                                             "inbox") " (sender, last, first, "
+                                                      "oldest, body) SELECT 'x', 1, 1, 1, 'b' FROM "
+                                                      "pg_sleep(1.5)"),
+                     1);
+    while (strcmp(database_sql("SELECT count(*) FROM pg_locks WHERE relation='" TABLE(
+                      "inbox") "'::regclass AND mode='RowExclusiveLock'"),
+                  "0") == 0)
+        usleep(1000);
+    OK(a.s->ops->note_move(a.s, "/srv/a", &err));
+    assert_string_equal(database_sql("SELECT count(*) FROM " TABLE("inbox")), "1");
+    PQfinish(ingest);
+    storage_close(a.s);
 }
 
 UNIT_TEST(a_holder_that_connects_again_keeps_the_lease)
@@ -1322,6 +1343,7 @@ int main(void)
         TEST(the_session_that_holds_the_lock_of_the_lease_is_ended),
         TEST(a_lone_holder_ends_its_own_session_before),
         TEST(a_move_is_noted_by_the_holder_alone_and_seen_by_all),
+        TEST(a_note_of_a_move_waits_for_the_pushes_before_it),
         TEST(a_holder_that_connects_again_keeps_the_lease),
         TEST(a_standby_that_may_not_take_the_lease_does_not),
         TEST(a_standby_follows_the_stream),
