@@ -7,6 +7,7 @@
 #include "common/app/startup.h"
 #include "common/base/text.h"
 #include "common/base/time.h"
+#include "common/queue/source_both.h"
 #include "common/queue/source_queue.h"
 
 #include <stdio.h>
@@ -565,17 +566,35 @@ static void start_clock(struct turn *t, int64_t boot_us)
         t->clock.offset_us = begin_us - boot_us;
 }
 
+static int open_source(struct turn *t, struct source **out, struct err *err)
+{
+    const struct queue_options options = {t->settings->queue, t->settings->secrets,
+                                          t->settings->n_secrets};
+    struct source *inbox = storage_source(t->storage), *queue;
+    int rc;
+
+    *out = inbox;
+    if (options.endpoint == NULL)
+        return 0;
+    rc = source_queue_open(&options, &queue, err);
+    if (rc == 0 && inbox != NULL)
+        return source_both_open(inbox, queue, out, err);
+    if (rc == 0)
+        *out = queue;
+    else if (inbox != NULL)
+        inbox->ops->close(inbox);
+    return rc;
+}
+
 static int open_receiver(struct turn *t, struct err *err)
 {
-    const struct queue_options queue = {t->settings->queue, t->settings->secrets,
-                                        t->settings->n_secrets};
     const struct receiver_calls calls = {.ctx = t,
                                          .last_taken = last_taken,
                                          .take = take,
                                          .set_aside = set_aside,
                                          .set_taken = set_taken};
-    struct source *source = t->settings->queue == NULL ? storage_source(t->storage) : NULL;
-    int rc = source == NULL ? source_queue_open(&queue, &source, err) : 0;
+    struct source *source;
+    int rc = open_source(t, &source, err);
 
     return rc != 0 ? rc : receiver_open(source, &calls, &t->receiver, err);
 }

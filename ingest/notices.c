@@ -146,17 +146,23 @@ static void say_alone(struct notices_alone *a, const char *detail, int64_t now_u
     }
 }
 
-static void say_taken_back(struct notices *n, uint64_t taken_back)
+static void say_taken_back(struct notices *n, const struct sender_health *health)
 {
+    const uint64_t again = health->taken_back - n->taken_back, lost = health->lost - n->lost;
     char count[TEXT_COUNT_SIZE];
 
-    if (taken_back > n->taken_back) {
-        text_format_count(taken_back - n->taken_back, count);
-        log_warning("the database lost %s %s that it had taken, as in a failover or a move: the "
-                    "ones that are still here are sent again",
-                    count, text_plural(taken_back - n->taken_back, "record", "records"));
-    }
-    n->taken_back = taken_back;
+    text_format_count(again, count);
+    if (again > 0)
+        log_warning("the database lost %s %s that it had taken, as in a failover; they "
+                    "are still here and are sent again",
+                    count, text_plural(again, "record", "records"));
+    text_format_count(lost, count);
+    if (lost > 0)
+        log_error("the database lost %s %s that it had taken and that are not kept here any more: "
+                  "alerts that were not decided before that may be missing",
+                  count, text_plural(lost, "record", "records"));
+    n->taken_back = health->taken_back;
+    n->lost = health->lost;
 }
 
 /* An error of a file without its folder, which is not for everybody who asks. */
@@ -243,7 +249,7 @@ void notices_say(struct notices *n, const struct sender_health *health, int64_t 
 {
     say_sums(n, now_us, false);
     say_alone(&n->alone, health->detail, now_us);
-    say_taken_back(n, health->taken_back);
+    say_taken_back(n, health);
     if (health->is_pooled)
         startup_log_pooled(&n->is_pool_told);
     say_alerter(n, health, now_us);

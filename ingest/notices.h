@@ -38,6 +38,7 @@ struct notices {
     struct throttle alerter_away;
     enum sender_state away_state; /* as it was logged last */
     uint64_t taken_back;          /* acks, as the health last told */
+    uint64_t lost;                /* records, likewise */
     bool is_pool_told;
     struct notices_fault writing;
     struct notices_fault sending;

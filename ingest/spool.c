@@ -487,21 +487,23 @@ uint64_t spool_waiting(const struct spool *s)
 }
 
 /* The lane that is worse: the one with a fault, then the one that waits longer. The acks taken back
- * are those of both. */
+ * and the lost records are those of both. */
 void spool_health(const struct spool *s, int64_t now_us, struct sender_health *out)
 {
     sender_health(s->lanes[BACKLOG_QUICK].sender, now_us, out);
     for (int i = 1; i < s->n_lanes; i++) {
         struct sender_health health;
-        uint64_t taken_back;
+        uint64_t taken_back, lost;
 
         sender_health(s->lanes[i].sender, now_us, &health);
         if (health.is_new) /* a lane is opened when it is first needed */
             continue;
         taken_back = out->taken_back + health.taken_back;
+        lost = out->lost + health.lost;
         if (health.ok < out->ok || (health.ok == out->ok && health.waiting_us > out->waiting_us))
             *out = health;
         out->taken_back = taken_back;
+        out->lost = lost;
     }
 }
 

@@ -86,26 +86,35 @@ static int read_peers(struct programs *p, struct storage *storage, struct err *e
 }
 
 /* Programs that serve own their files. */
+static void find_ingest(struct programs *p, const char *state_dir)
+{
+    char path[STORAGE_LOCATION_SIZE];
+
+    snprintf(path, sizeof path, "%s/ingest.db", state_dir);
+    p->ingest_runs = journal_files_are_owned(path);
+}
+
 static void find_owners(struct programs *p, const char *state_dir)
 {
     char path[STORAGE_LOCATION_SIZE];
 
     storage_location(state_dir, path);
     p->alerter_runs = journal_files_are_owned(path);
-    snprintf(path, sizeof path, "%s/ingest.db", state_dir);
-    p->ingest_runs = journal_files_are_owned(path);
+    find_ingest(p, state_dir);
 }
 
 int programs_read(struct programs *p, const struct settings *settings, struct storage *storage,
                   struct err *err)
 {
-    *p = (struct programs){.has_peers = storage->ops->list_peers != NULL};
+    *p = (struct programs){.has_peers = storage->ops->list_peers != NULL,
+                           .has_queue = settings->queue != NULL};
     buf_init(&p->alerters, PROGRAMS_MAX * sizeof(struct programs_one));
     buf_init(&p->ingests, PROGRAMS_MAX * sizeof(struct programs_one));
-    if (p->has_peers)
-        return read_peers(p, storage, err);
-    find_owners(p, settings->state_dir);
-    return 0;
+    if (!p->has_peers)
+        find_owners(p, settings->state_dir);
+    else if (p->has_queue)
+        find_ingest(p, settings->state_dir);
+    return p->has_peers ? read_peers(p, storage, err) : 0;
 }
 
 void programs_close(struct programs *p)
@@ -207,6 +216,16 @@ static void format_bytes(int64_t bytes, char out[FORMAT_SIZE])
         snprintf(out, FORMAT_SIZE, "%.1f MB", (double)bytes / 1e6);
 }
 
+/* The database knows only ingests that use it as the queue. */
+static const char *ingest_words(const struct programs *p)
+{
+    if (p->ingest_runs)
+        return "ingest is running";
+    return p->has_queue ? "NO ingest runs on this state folder; others at DRAINWATCH_QUEUE are not "
+                          "listed"
+                        : "NO ingest is heard";
+}
+
 static int print_peers(const struct programs *p, struct err *err)
 {
     char history[FORMAT_SIZE], total[FORMAT_SIZE], inbox[FORMAT_SIZE];
@@ -217,8 +236,7 @@ static int print_peers(const struct programs *p, struct err *err)
     format_bytes(p->sizes.inbox_bytes, inbox);
     printf("alerter: %s\n", p->alerter_runs ? "running" : "NONE is active");
     rc = print_list(&p->alerters, print_alerter, err);
-    printf("queue: %s; %" PRId64 " %s in the database (%s)\n",
-           p->ingest_runs ? "ingest is running" : "NO ingest is heard", p->sizes.inbox_rows,
+    printf("queue: %s; %" PRId64 " %s in the database (%s)\n", ingest_words(p), p->sizes.inbox_rows,
            text_plural((uint64_t)p->sizes.inbox_rows, "message waits", "messages wait"), inbox);
     if (rc == 0)
         rc = print_list(&p->ingests, print_ingest, err);

@@ -14,6 +14,7 @@
 struct programs {
     bool alerter_runs;
     bool ingest_runs;
+    bool has_queue;      /* beside the database: the ingests that use it are not known */
     bool has_peers;      /* the next three are known: there is a database */
     struct buf alerters; /* struct programs_one of programs.c */
     struct buf ingests;

@@ -13,6 +13,6 @@ int carrier_open(const struct queue_options *queue, const struct pg_jobs_options
         return carrier_pg_open(database, out, err);
     rc = carrier_queue_open(queue, now_us, out, err);
     if (rc == 0) /* the alerter keeps its records there */
-        (*out)->may_lose = database->url != NULL;
+        (*out)->may_lose = (*out)->tells_acked = database->url != NULL;
     return rc;
 }

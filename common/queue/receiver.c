@@ -41,12 +41,14 @@ enum verdict {
 };
 
 /* A record is taken if it follows the last one taken from its sender, or is the sender's oldest
- * beyond that. */
-static enum verdict judge(uint64_t taken, uint64_t oldest, uint64_t sequence)
+ * beyond that. A sender that believes more to be taken may still hold what is in between. */
+static enum verdict judge(uint64_t taken, const struct wire_push *push, uint64_t sequence)
 {
     if (sequence <= taken)
         return VERDICT_SEEN;
-    return sequence == taken + 1 || sequence == oldest ? VERDICT_TAKE : VERDICT_GAP;
+    return sequence == taken + 1 || (sequence == push->oldest && push->acked <= taken)
+               ? VERDICT_TAKE
+               : VERDICT_GAP;
 }
 
 int receiver_open(struct source *source, const struct receiver_calls *calls, struct receiver **out,
@@ -225,7 +227,7 @@ static int take_records(struct receiver *r, struct known_sender *s, const struct
     int rc = 0;
 
     while (k < push->n_records &&
-           (verdict = judge(s->taken, push->oldest, push->first + k)) == VERDICT_SEEN)
+           (verdict = judge(s->taken, push, push->first + k)) == VERDICT_SEEN)
         k++;
     if (k < push->n_records && verdict == VERDICT_GAP) {
         s->again = true;

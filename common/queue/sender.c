@@ -90,6 +90,8 @@ struct sender {
     int64_t kept;        /* `acked` at kept_us: the next `old` */
     int64_t kept_us;
     uint64_t taken_back; /* acks */
+    uint64_t lost;       /* records that the peer lost and that were not kept any more */
+    uint64_t heard;      /* the sequence in the last ack; at the start that of `acked`, if kept */
     int64_t acked_us;    /* since when acked records wait to be trimmed */
     int64_t again_us;    /* of the last resend on request */
     int64_t again_acked; /* `acked` at that time */
@@ -199,6 +201,7 @@ static bool send_push(struct sender *s, struct wire_push *push, int64_t now_us)
     struct carrier *c = s->carrier;
 
     memcpy(push->sender, s->sender, sizeof push->sender);
+    push->acked = c->tells_acked ? s->heard : 0;
     buf_clear(&s->packed);
     if (wire_pack_push(push, &s->packed) != 0 ||
         c->ops->send(c, push, (struct wire_bytes){s->packed.data, s->packed.len}) != 0)
@@ -327,6 +330,8 @@ static void set_old(struct sender *s, int64_t position, int64_t now_us)
     s->old = position;
 }
 
+/* Only an ack tells that the peer still has them: after a long outage it may be a replica that
+ * never had them. */
 static void age_kept(struct sender *s, int64_t now_us)
 {
     if (!s->carrier->may_lose) {
@@ -345,6 +350,15 @@ static void halve_kept(struct sender *s)
 
     s->old = s->old > half ? s->old : half;
     s->kept = s->kept > half ? s->kept : half;
+}
+
+/* An ack names fewer records than the one before. Those are lost that are not kept any more. */
+static void count_lost(struct sender *s, uint64_t taken)
+{
+    const int64_t from = position_of(taken), to = position_of(s->heard);
+
+    if (taken < s->heard && from < s->trimmed)
+        s->lost += (uint64_t)((to < s->trimmed ? to : s->trimmed) - from);
 }
 
 /* The peer has lost records that it acked. The ones that are still here are sent again. */
@@ -380,7 +394,6 @@ static int advance(struct sender *s, int64_t position, int64_t now_us, struct er
     s->acked = position;
     s->advance_us = now_us;
     s->cannot_note = false;
-    age_kept(s, now_us);
     if (s->sent < position)
         s->sent = position;
     drop_flights(s);
@@ -437,12 +450,17 @@ static int take_ack(struct sender *s, const struct wire_ack *ack, int64_t now_us
     s->answered = true;
     s->answer_us = now_us;
     s->carrier->acked = ack->taken;
+    if (s->carrier->may_lose)
+        count_lost(s, ack->taken);
+    s->heard = ack->taken;
     if (ack->taken >= s->oldest)
         rc = advance(s, position_of(ack->taken), now_us, err);
     else
         rc = s->carrier->may_lose ? take_back(s, position_of(ack->taken), now_us, err) : 0;
     if (rc == 0 && ack->again)
         send_again(s, now_us);
+    if (rc == 0)
+        age_kept(s, now_us);
     return rc;
 }
 
@@ -519,6 +537,7 @@ static int begin_start(struct sender *s, struct err *err)
 static int find_place(struct sender *s, struct err *err)
 {
     int64_t first = journal_first(s->journal);
+    int rc = 0;
 
     s->last = journal_last(s->journal);
     s->start_position = s->last + 1;
@@ -529,7 +548,9 @@ static int find_place(struct sender *s, struct err *err)
     s->sent = s->sent_ever = s->acked;
     s->noting = -1;
     s->mark = s->last;
-    return sequence_at(s, s->acked + 1, &s->oldest, err);
+    if (s->acked > s->trimmed)
+        rc = sequence_at(s, s->acked, &s->heard, err);
+    return rc == 0 ? sequence_at(s, s->acked + 1, &s->oldest, err) : rc;
 }
 
 int sender_open(struct carrier *carrier, struct journal *journal, int64_t keep_bytes,
@@ -696,7 +717,6 @@ int sender_timer(struct sender *s, int64_t now_us, struct err *err)
             s->patience_us = SENDER_RESEND_MAX_US;
         go_back(s);
     }
-    age_kept(s, now_us);
     rc = send_stored(s, now_us, err);
     s->writable = s->carrier->ops->writable(s->carrier);
     if (rc == 0 && s->writable && s->n_flights == 0 && now_us - s->sent_us >= SENDER_PING_US) {
@@ -871,6 +891,7 @@ void sender_health(const struct sender *s, int64_t now_us, struct sender_health 
                                .fault = s->carrier->ops->fault(s->carrier),
                                .waiting = sender_waiting(s),
                                .taken_back = s->taken_back,
+                               .lost = s->lost,
                                .is_pooled = s->carrier->is_pooled,
                                .detail = s->carrier->last.text,
                                .address = s->carrier->address};

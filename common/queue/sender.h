@@ -58,6 +58,7 @@ struct sender_health {
     const char *fault;               /* why it takes none, for anybody; "": it does, or unknown */
     uint64_t waiting;                /* records without an ack */
     uint64_t taken_back;             /* acks so far that did not hold: the peer lost the records */
+    uint64_t lost;                   /* likewise, and the records were not kept any more */
     bool is_pooled;                  /* the carrier's */
     int64_t waiting_us;              /* time since the last ack; 0 if none waits */
     char reason[SENDER_REASON_SIZE]; /* one line for anybody, "" if ok */
@@ -68,8 +69,8 @@ struct sender_health {
 
 /* Counts this start in a synced transaction of its own. Takes `carrier` over, also if it fails. The
  * journal must outlive the sender, and nobody else may append to it. If the carrier's peer may lose
- * records, acked ones stay in the journal for SENDER_KEEP_US, or until it is larger than
- * `keep_bytes`. Returns 0, ERR_NOMEM or an error of the journal. */
+ * records, acked ones stay in the journal until an ack that comes SENDER_KEEP_US later, or until it
+ * is larger than `keep_bytes`. Returns 0, ERR_NOMEM or an error of the journal. */
 int sender_open(struct carrier *carrier, struct journal *journal, int64_t keep_bytes,
                 int64_t now_us, struct sender **out, struct err *err);
 void sender_close(struct sender *s); /* NULL is fine */

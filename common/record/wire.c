@@ -245,7 +245,8 @@ int wire_unpack_push(struct wire *w, const void *bytes, size_t n, struct wire_pu
                               .first = m->first,
                               .records = records,
                               .n_records = m->n_records,
-                              .goodbye = m->goodbye};
+                              .goodbye = m->goodbye,
+                              .acked = m->acked};
     check_sender(&c, m->sender, out->sender);
     for (size_t i = 0; i < m->n_records && c.rc == 0; i++)
         records[i] = bytes_in(m->records[i]);

@@ -78,6 +78,7 @@ struct wire_push {
     const struct wire_bytes *records;
     size_t n_records;
     bool goodbye;
+    uint64_t acked; /* by the last ack that the sender heard, if acked records may get lost; or 0 */
 };
 
 struct wire_ack {

@@ -143,6 +143,7 @@ int wire_pack_push(const struct wire_push *push, struct buf *out)
     m.oldest = push->oldest;
     m.first = push->first;
     m.goodbye = push->goodbye;
+    m.acked = push->acked;
     m.n_records = push->n_records;
     memory = malloc(push->n_records * sizeof *m.records + 1);
     if (memory == NULL)

@@ -133,6 +133,7 @@ static void put_push(struct feed *in)
     push.first = sequence(in);
     push.n_records = feed_choice(in, RECORDS_MAX + 1);
     push.goodbye = feed_choice(in, 8) == 7;
+    push.acked = feed_choice(in, 2) == 0 ? 0 : push.oldest - 1;
     push.records = records;
     for (size_t i = 0; i < push.n_records; i++) {
         buf_init(&packed[i], 1000);

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import time
 
@@ -186,7 +187,8 @@ def test_only_the_active_alerter_binds_the_queue(site, slack, database):
     workers.wait_counted(5)
 
 
-def test_commits_that_the_database_loses_come_again_over_the_queue(site, slack, database):
+@pytest.mark.parametrize("meanwhile", [0, 2])
+def test_commits_that_the_database_loses_come_again_over_the_queue(site, slack, database, meanwhile):
     tables = ("lease", "senders", "stream", "part", "outbox", "channels")
     workers = Workers(site, slack, database,
                       DRAINWATCH_QUEUE=f"ipc://{site('queue').folder}/queue.sock")
@@ -202,12 +204,34 @@ def test_commits_that_the_database_loses_come_again_over_the_queue(site, slack, 
     workers.active.wait_said("the database cannot be used")
     database.sql("BEGIN; " + "; ".join(f"DELETE FROM {name}; INSERT INTO {name} TABLE copy_{name}"
                                        for name in tables) + "; COMMIT")
+    for _ in range(meanwhile):
+        workers.post(1)
     database.proxy.go_on()
     workers.active.wait_said("the database lost its newest commits")
     workers.ingest.wait_said("the database lost 2 records that it had taken")
     workers.post(1)
+    workers.wait_counted(4 + meanwhile)
+    workers.wait_messages(1)
+
+
+@pytest.mark.parametrize("disk", ["kept", "gone"])
+def test_what_the_database_carried_before_the_queue_is_taken_too(site, slack, database, disk):
+    workers = Workers(site, slack, database)
+    assert workers.standby.stop() == 0 and workers.active.stop() == 0
+    for _ in range(3):
+        workers.post(1)
+    assert workers.ingest.stop() == 0
+    if disk == "gone":
+        shutil.rmtree(workers.site.folder / "state")
+    workers.site.settings["DRAINWATCH_QUEUE"] = f"ipc://{site('queue').folder}/queue.sock"
+    workers.site.ingest()
+    workers.post(1)
+    workers.site.alerter()
     workers.wait_counted(4)
-    assert ", 4 in 5 minutes" in workers.wait_messages(1)[0].text
+    assert len(workers.wait_messages(1)) == 1
+    assert "queue: ingest is running; 0 messages wait in the database" in workers.text()
+    elsewhere = workers.site.run(ALERTER, "status", DRAINWATCH_STATE_DIR=workers.site.folder / "other")
+    assert b"others at DRAINWATCH_QUEUE are not listed" in elsewhere.stdout
 
 
 def test_rules_of_a_standby_come_into_force_with_its_term(workers):

@@ -215,12 +215,15 @@ UNIT_TEST(test_a_database_that_takes_no_records)
 
 UNIT_TEST(test_a_database_that_lost_records)
 {
-    const struct sender_health lost = {
+    struct sender_health lost = {
         .ok = true, .peer = "the database", .fault = "", .detail = "", .taken_back = 1200};
 
     assert_string_equal(heard_say(&well, TIME_S), "");
     assert_non_null(strstr(heard_say(&lost, TIME_S), "the database lost 1,200 records"));
     assert_string_equal(heard_say(&lost, 2 * TIME_S), "");
+    lost.lost = 7;
+    assert_non_null(strstr(heard_say(&lost, 3 * TIME_S), "lost 7 records"));
+    assert_string_equal(heard_say(&lost, 4 * TIME_S), "");
 }
 
 int main(void)

@@ -422,32 +422,38 @@ static void assert_all_taken(struct world *w)
 UNIT_TEST(test_rules_of_sequence)
 {
     static const struct {
-        uint64_t taken, oldest, sequence;
+        uint64_t taken, oldest, sequence, acked;
         enum verdict verdict;
     } table[] = {
-        {0, 1, 1, VERDICT_TAKE},     /* the first of all */
-        {0, 500, 500, VERDICT_TAKE}, /* the first record is its oldest */
-        {0, 500, 501, VERDICT_GAP},  /* its oldest got lost on the way */
-        {0, 1, 0, VERDICT_SEEN},     /* no sequence is 0 */
-        {7, 1, 8, VERDICT_TAKE},     /* the next one, whatever is still held */
-        {7, 8, 8, VERDICT_TAKE},     /* */
-        {7, 1, 7, VERDICT_SEEN},     /* */
-        {7, 7, 7, VERDICT_SEEN},     /* its oldest, and taken already */
-        {7, 1, 3, VERDICT_SEEN},     /* */
-        {7, 1, 9, VERDICT_GAP},      /* 8 is missing, and the sender has it */
-        {7, 8, 9, VERDICT_GAP},      /* */
-        {7, 12, 12, VERDICT_TAKE},   /* 8 to 11 are nowhere any more */
-        {7, 12, 13, VERDICT_GAP},    /* */
-        {7, 12, 11, VERDICT_GAP},    /* below its own oldest: nonsense */
-        {(1ull << 40) + 5, (2ull << 40) + 6, (2ull << 40) + 6, VERDICT_TAKE}, /* a new start */
-        {(1ull << 40) + 5, (1ull << 40) + 5, (2ull << 40) + 6, VERDICT_GAP},
-        {(2ull << 40) + 6, (1ull << 40) + 5, (1ull << 40) + 5, VERDICT_SEEN},
-        {UINT64_MAX, 0, UINT64_MAX, VERDICT_SEEN},
-        {UINT64_MAX, 0, 0, VERDICT_SEEN},
+        {0, 1, 1, 0, VERDICT_TAKE},     /* the first of all */
+        {0, 500, 500, 0, VERDICT_TAKE}, /* the first record is its oldest */
+        {0, 500, 501, 0, VERDICT_GAP},  /* its oldest got lost on the way */
+        {0, 1, 0, 0, VERDICT_SEEN},     /* no sequence is 0 */
+        {7, 1, 8, 0, VERDICT_TAKE},     /* the next one, whatever is still held */
+        {7, 8, 8, 0, VERDICT_TAKE},     /* */
+        {7, 1, 7, 0, VERDICT_SEEN},     /* */
+        {7, 7, 7, 0, VERDICT_SEEN},     /* its oldest, and taken already */
+        {7, 1, 3, 0, VERDICT_SEEN},     /* */
+        {7, 1, 9, 0, VERDICT_GAP},      /* 8 is missing, and the sender has it */
+        {7, 8, 9, 0, VERDICT_GAP},      /* */
+        {7, 12, 12, 0, VERDICT_TAKE},   /* 8 to 11 are nowhere any more */
+        {7, 12, 13, 0, VERDICT_GAP},    /* */
+        {7, 12, 11, 0, VERDICT_GAP},    /* below its own oldest: nonsense */
+        {(1ull << 40) + 5, (2ull << 40) + 6, (2ull << 40) + 6, 0, VERDICT_TAKE}, /* a new start */
+        {(1ull << 40) + 5, (1ull << 40) + 5, (2ull << 40) + 6, 0, VERDICT_GAP},
+        {(2ull << 40) + 6, (1ull << 40) + 5, (1ull << 40) + 5, 0, VERDICT_SEEN},
+        {7, 12, 12, 7, VERDICT_TAKE}, /* the sender knows what is taken */
+        {7, 12, 12, 3, VERDICT_TAKE}, /* an ack is still on its way */
+        {7, 12, 12, 11, VERDICT_GAP}, /* 8 to 11 were taken and got lost again */
+        {7, 8, 8, 11, VERDICT_TAKE},
+        {UINT64_MAX, 0, UINT64_MAX, 0, VERDICT_SEEN},
+        {UINT64_MAX, 0, 0, 0, VERDICT_SEEN},
     };
 
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (judge(table[i].taken, table[i].oldest, table[i].sequence) != table[i].verdict)
+        if (judge(table[i].taken,
+                  &(struct wire_push){.oldest = table[i].oldest, .acked = table[i].acked},
+                  table[i].sequence) != table[i].verdict)
             fail_msg("row %zu", i);
 }
 
@@ -623,32 +629,66 @@ UNIT_TEST(test_alerter_killed_mid_stream)
     assert_int_equal(count_holes(&w->store.committed), 0);
 }
 
-/* As after a failover of its database: it acks fewer records than before. */
-UNIT_TEST(test_alerter_whose_database_lost_commits)
+/* As in a failover of the alerter's database: `n` commits of it are lost. */
+static void take_and_lose(struct world *w, size_t n)
 {
-    struct world *w = *state;
     struct rows *left = malloc(sizeof *left);
 
     assert_non_null(left);
-    start_alerter(w);
-    start_ingest(w);
-    w->sender->carrier->may_lose = true;
-    w->sender->keep_bytes = 1 << 20;
     deliver(w, 300);
     UNTIL(w, sender_waiting(w->sender) == 0);
     copy_rows(left, &w->store.committed);
-    deliver(w, 200);
+    deliver(w, n);
     UNTIL(w, sender_waiting(w->sender) == 0);
     copy_rows(&w->store.committed, left);
     copy_rows(&w->store.now, left);
     receiver_forget(w->receiver);
-    w->skipped_us += SENDER_PING_US;
-    UNTIL(w, w->sender->taken_back == 200 && sender_waiting(w->sender) == 0);
-    deliver(w, 1);
-    UNTIL(w, sender_waiting(w->sender) == 0);
-    assert_int_equal(w->store.committed.n, 501);
-    assert_int_equal(count_holes(&w->store.committed), 0);
     free(left);
+}
+
+static void assert_has_all(struct world *w, size_t n)
+{
+    UNTIL(w, sender_waiting(w->sender) == 0);
+    assert_int_equal(w->store.committed.n, n);
+    assert_int_equal(count_holes(&w->store.committed), 0);
+}
+
+static void start_with_database(struct world *w)
+{
+    start_ingest(w);
+    w->sender->carrier->may_lose = w->sender->carrier->tells_acked = true;
+    w->sender->keep_bytes = 1 << 20;
+}
+
+UNIT_TEST(test_alerter_whose_database_lost_commits)
+{
+    struct world *w = *state;
+
+    start_alerter(w);
+    start_with_database(w);
+    take_and_lose(w, 200);
+    w->skipped_us += SENDER_PING_US;
+    UNTIL(w, w->sender->taken_back == 200);
+    deliver(w, 1);
+    assert_has_all(w, 501);
+}
+
+/* The first that the alerter hears is a new record, and more are on their way. */
+UNIT_TEST(test_records_before_the_ack_that_tells_of_lost_commits)
+{
+    struct world *w = *state;
+
+    start_alerter(w);
+    start_with_database(w);
+    for (size_t n = 1; n < 4; n++) {
+        const size_t before = w->store.committed.n;
+
+        take_and_lose(w, 200);
+        for (size_t i = 0; i < n; i++)
+            deliver(w, 1);
+        assert_has_all(w, before + 500 + n);
+        assert_int_equal(w->sender->taken_back, 200 * n);
+    }
 }
 
 /* The alerter commits and its ack gets lost: after a second it is asked again. */
@@ -1369,6 +1409,7 @@ int main(void)
         TEST(test_start_without_the_last_acks),
         TEST(test_alerter_killed_mid_stream),
         TEST(test_alerter_whose_database_lost_commits),
+        TEST(test_records_before_the_ack_that_tells_of_lost_commits),
         TEST(test_lost_ack),
         TEST(test_resend_times),
         TEST(test_holes),

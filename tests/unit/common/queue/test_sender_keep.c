@@ -190,9 +190,11 @@ static void deliver(struct world *w, size_t n)
     OK(w, sender_push(w->sender, w->now_us, &w->err));
 }
 
+/* The peer answers pings. */
 static void turn_after(struct world *w, int64_t us)
 {
     w->now_us += us;
+    memory.is_acked = memory.is_acked && us < TIME_S;
     OK(w, sender_receive(w->sender, w->now_us, &w->err));
     if (sender_trim_due(w->sender, w->now_us))
         deliver(w, 0);
@@ -232,6 +234,25 @@ UNIT_TEST(acked_records_are_kept_for_ten_minutes)
     turn_after(w, 1);
     turn_after(w, SENDER_TRIM_US);
     assert_int_equal(journal_first(w->journal), 51);
+}
+
+/* The peer that answers again may be a replica that never had them. */
+UNIT_TEST(acked_records_are_kept_in_an_outage)
+{
+    struct world *w = *state;
+
+    deliver(w, 50);
+    turn_after(w, TIME_MS);
+    turn_after(w, SENDER_KEEP_US); /* the mark is set */
+    memory.is_away = true;
+    for (int i = 0; i < 5; i++)
+        turn_after(w, SENDER_KEEP_US);
+    memory.is_away = false;
+    memory.n_sent = 0;
+    lose(w, sequence(20));
+    turn_after(w, 0);
+    assert_int_equal(memory.n_sent, 30);
+    assert_int_equal(memory.have, sequence(50));
 }
 
 UNIT_TEST(a_peer_that_does_not_lose_lets_them_go_at_once)
@@ -275,6 +296,7 @@ UNIT_TEST(what_the_peer_lost_is_sent_again)
 UNIT_TEST(what_is_not_kept_any_more_stays_lost)
 {
     struct world *w = *state;
+    struct sender_health health;
 
     deliver(w, 10);
     turn_after(w, 0);
@@ -288,6 +310,12 @@ UNIT_TEST(what_is_not_kept_any_more_stays_lost)
     lose(w, sequence(5));
     turn_after(w, 0);
     assert_int_equal(memory.n_sent, 10);
+    sender_health(w->sender, w->now_us, &health);
+    assert_int_equal(health.taken_back, 10);
+    assert_int_equal(health.lost, 5);
+    turn_after(w, TIME_S);
+    sender_health(w->sender, w->now_us, &health);
+    assert_int_equal(health.lost, 5);
     assert_int_equal(memory.have, sequence(20));
     assert_int_equal(sender_waiting(w->sender), 0);
 }
@@ -506,6 +534,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(acked_records_are_kept_for_ten_minutes),
+        TEST(acked_records_are_kept_in_an_outage),
         TEST(a_peer_that_does_not_lose_lets_them_go_at_once),
         TEST(what_the_peer_lost_is_sent_again),
         TEST(what_is_not_kept_any_more_stays_lost),

@@ -233,7 +233,8 @@ UNIT_TEST(test_push_round_trip)
                            .first = 7,
                            .records = records,
                            .n_records = 600,
-                           .goodbye = true},
+                           .goodbye = true,
+                           .acked = 3},
                      out;
 
     for (size_t i = 0; i < 600; i++)
@@ -241,7 +242,8 @@ UNIT_TEST(test_push_round_trip)
     memset(in.sender, 1, sizeof in.sender);
     ROUND_TRIP(push, &in, &out);
     assert_memory_equal(in.sender, out.sender, sizeof in.sender);
-    assert_true(out.oldest == 5 && out.first == 7 && out.goodbye && out.n_records == 600);
+    assert_true(out.oldest == 5 && out.first == 7 && out.goodbye && out.acked == 3 &&
+                out.n_records == 600);
     for (size_t i = 0; i < 600; i++) {
         assert_int_equal(out.records[i].len, i % 9);
         assert_memory_equal(out.records[i].data, "abcdefgh", i % 9);
