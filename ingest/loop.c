@@ -189,7 +189,9 @@ static void begin_stopping(struct loop *l, int64_t now_us)
     l->stop_by_us = now_us + HAND_OVER_US;
     server_stop(l->server);
     if (carries_by_database(l) && l->settings->public_url != NULL && l->auth != NULL)
-        sibling_begin(&l->sibling, l->settings, &l->spool, l->auth);
+        sibling_begin(&l->sibling, l->settings, &l->spool, l->auth, now_us);
+    if (carries_by_database(l))
+        spool_ask(&l->spool, now_us);
 }
 
 /* The alerter of a solo run gets new rules first: a match of a new rule must not reach it before it
@@ -286,12 +288,19 @@ static bool is_idle(const struct loop *l)
            (handovers == NULL || handovers_open(handovers) == 0);
 }
 
+/* A database may have lost commits since its last answer, and this disk may vanish. */
+static bool is_sure(const struct loop *l)
+{
+    return !carries_by_database(l) || spool_is_sure(&l->spool, l->stopped_us);
+}
+
 static bool is_done(const struct loop *l)
 {
     int64_t now_us = clock_boot_us();
 
     return l->stop_by_us != 0 &&
-           (now_us >= l->stop_by_us || (is_idle(l) && !sibling_is_needed(&l->sibling, now_us)));
+           (now_us >= l->stop_by_us ||
+            (is_idle(l) && is_sure(l) && !sibling_is_needed(&l->sibling, now_us)));
 }
 
 static void say_end(const struct sibling *s, uint64_t left)
@@ -315,6 +324,10 @@ static void say_goodbye(struct loop *l)
     uint64_t left = spool_waiting(&l->spool);
     struct err err;
 
+    if (!is_sure(l))
+        log_warning(
+            "acked records of the last 10 minutes are kept in the journal for the next start, "
+            "because the database did not say whether it still has them");
     if (carries_by_database(l)) /* the next start then knows which records still wait */
         (void)spool_record(&l->spool, NULL, clock_boot_us(), &err);
     notices_flush(&l->notices, clock_boot_us());

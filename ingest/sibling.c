@@ -17,9 +17,9 @@ enum { CONNECT_MS = 3000, WHOLE_MS = 8000 };
 static const int64_t RETRY_US = TIME_S;
 
 void sibling_begin(struct sibling *s, const struct settings *settings, struct spool *spool,
-                   const struct auth *auth)
+                   const struct auth *auth, int64_t now_us)
 {
-    *s = (struct sibling){.settings = settings, .auth = auth};
+    *s = (struct sibling){.settings = settings, .auth = auth, .begun_us = now_us};
     http_request_init(&s->request);
     if (auth_write_handover(auth, s->credentials))
         s->spool = spool;
@@ -37,9 +37,11 @@ void sibling_close(struct sibling *s)
 
 /* ---- steps ---- */
 
-/* Both lanes go to one database. */
+/* Both lanes go to one database, which is late with an ack or with the answer to a question. */
 static bool is_late(const struct sibling *s, int64_t now_us)
 {
+    if (now_us - s->begun_us >= SENDER_LATE_US && !spool_is_sure(s->spool, s->begun_us))
+        return true;
     for (enum backlog_lane lane = 0; lane < BACKLOG_LANES; lane++) {
         const struct sender *sender = spool_sender(s->spool, lane);
 

@@ -1,7 +1,8 @@
 /* Hands the records of an ingest that stops to another ingest of the same app, by posting them to
  * the app's own address (ingest/http/handover.h). It does so while the database takes this ingest's
- * own pushes late or not at all. After a failover the database may have a new address, which only
- * programs started since then know, and this disk may vanish.
+ * own pushes late or not at all, or does not say which acked records it still has. After a failover
+ * the database may have a new address, which only programs started since then know, and this disk
+ * may vanish.
  *
  * The records go the usual way at the same time; the first ack counts. No call waits. A try that
  * fails is repeated a second later. Times are clock_boot_us. */
@@ -41,6 +42,7 @@ struct sibling {
     bool has_handed[BACKLOG_LANES]; /* records; an answer to the next question may tell of them */
     uint64_t have[BACKLOG_LANES];   /* the last sequence that the other side has, as it said */
     enum sibling_step steps[BACKLOG_LANES];
+    int64_t begun_us;
     uint64_t taken_back;        /* of the lane's sender when the call began */
     int64_t try_us;             /* the next try is not before */
     uint64_t handed;            /* records that were handed over */
@@ -49,7 +51,7 @@ struct sibling {
 
 /* This ingest stops. All are borrowed; `auth` has a secret. */
 void sibling_begin(struct sibling *s, const struct settings *settings, struct spool *spool,
-                   const struct auth *auth);
+                   const struct auth *auth, int64_t now_us);
 void sibling_close(struct sibling *s); /* all zeros is fine */
 
 /* To be called once a turn, every few milliseconds while sibling_is_needed, outside of a

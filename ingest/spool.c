@@ -507,6 +507,21 @@ void spool_health(const struct spool *s, int64_t now_us, struct sender_health *o
     }
 }
 
+void spool_ask(struct spool *s, int64_t now_us)
+{
+    for (int i = 0; i < s->n_lanes; i++)
+        sender_ask(s->lanes[i].sender, now_us);
+}
+
+bool spool_is_sure(const struct spool *s, int64_t since_us)
+{
+    for (int i = 0; i < s->n_lanes; i++) {
+        if (!sender_is_sure(s->lanes[i].sender, since_us))
+            return false;
+    }
+    return true;
+}
+
 void spool_goodbye(struct spool *s)
 {
     for (int i = 0; i < s->n_lanes; i++)

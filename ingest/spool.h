@@ -86,6 +86,9 @@ struct spool_alone spool_alone(const struct spool *s, int64_t now_us);
 struct sender *spool_sender(const struct spool *s, enum backlog_lane lane);
 
 uint64_t spool_waiting(const struct spool *s); /* records that the alerter has not acked */
+/* sender_ask and sender_is_sure for all of them. */
+void spool_ask(struct spool *s, int64_t now_us);
+bool spool_is_sure(const struct spool *s, int64_t since_us);
 void spool_health(const struct spool *s, int64_t now_us, struct sender_health *out);
 /* Tells the alerter that nothing more comes; see sender_goodbye. */
 void spool_goodbye(struct spool *s);

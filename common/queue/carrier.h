@@ -58,6 +58,7 @@ struct carrier {
     /* The sender keeps these two up to date before each `tend` and each goodbye. */
     uint8_t sender[WIRE_SENDER_BYTES];
     uint64_t waiting; /* records without an ack */
+    bool wants_ack;   /* an ack as soon as possible; the carrier takes it back once it asks */
     /* The sequence in the last ack. The carrier sets it for its own acks, and the sender for the
      * ones that came another way. */
     uint64_t acked;

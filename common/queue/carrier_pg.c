@@ -114,6 +114,7 @@ static void begin(struct carrier_pg *c, enum pg_job_kind kind, int64_t now_us)
         .kind = kind, .waiting = (int64_t)c->base.waiting, .acked = (int64_t)c->base.acked};
     memcpy(c->job.sender, c->base.sender, sizeof c->job.sender);
     c->is_running = pg_jobs_begin(c->jobs, &c->job) == 0;
+    c->base.wants_ack = c->base.wants_ack && !c->is_running;
     c->told = c->job.waiting;
     if (!c->is_running)
         plan_retry(c, now_us);
@@ -137,7 +138,7 @@ static void tend(struct carrier *base, int64_t now_us)
         return;
     if (!c->is_up)
         begin(c, PG_JOB_CONNECT, now_us);
-    else if (now_us >= c->ping_us || (c->told > 0 && base->waiting == 0))
+    else if (base->wants_ack || now_us >= c->ping_us || (c->told > 0 && base->waiting == 0))
         begin(c, PG_JOB_REGISTER, now_us);
 }
 

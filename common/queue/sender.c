@@ -782,6 +782,17 @@ bool sender_has_kept(const struct sender *s)
     return s->acked > s->trimmed;
 }
 
+void sender_ask(struct sender *s, int64_t now_us)
+{
+    s->carrier->wants_ack = true;
+    (void)send_empty(s, false, now_us);
+}
+
+bool sender_is_sure(const struct sender *s, int64_t since_us)
+{
+    return !sender_has_kept(s) || s->answer_us >= since_us;
+}
+
 int sender_acked_sequence(struct sender *s, uint64_t *sequence, struct err *err)
 {
     *sequence = 0;

@@ -118,6 +118,10 @@ int sender_pack_empty(const struct sender *s, bool goodbye, struct buf *out, str
 int sender_take_ack(struct sender *s, uint64_t taken, bool lacks_more, int64_t now_us,
                     struct err *err);
 bool sender_has_kept(const struct sender *s); /* acked records are still in the journal */
+/* Asks for an ack now: the peer may have lost records since the last one. */
+void sender_ask(struct sender *s, int64_t now_us);
+/* Since then an ack told which records the peer has, or none are kept that it could have lost. */
+bool sender_is_sure(const struct sender *s, int64_t since_us);
 /* The sequence of the last acked record; 0: it is not kept. Returns 0 or an error of the journal.
  */
 int sender_acked_sequence(struct sender *s, uint64_t *sequence, struct err *err);

@@ -276,6 +276,7 @@ def test_nobody_is_there(app):
     assert app.ingest.wait(STOP_S + 5) == 0
     assert STOP_S - 1 < time.monotonic() - begin < STOP_S + 2
     assert app.ingest.said("3 records were not handed over: kept in the journal for the next start")
+    assert app.ingest.said("the database did not say whether it still has them")
     no_secret(app.ingest)
 
 
@@ -298,6 +299,19 @@ def test_acked_records_that_a_failover_lost(app):
     assert app.ingest.wait() == 0
     assert app.ingest.said("of the database lost") or app.ingest.said("none is left here")
     app.wait_counted()
+
+
+@pytest.mark.parametrize("end", ["cut", "silent"])
+def test_a_failover_just_before_the_stop(app, end):
+    """The old ingest has had no chance to learn of it."""
+    for _ in range(4):
+        assert app.post() == "database"
+    app.start_next()
+    app.database.proxy.stall() if end == "silent" else app.database.proxy.refuse()
+    app.database.sql("DELETE FROM inbox")
+    if end == "cut":
+        app.database.proxy.cut()
+    app.wait_handed(app.stop_old() + ", none is left here")
 
 
 def test_an_ingest_that_stops_takes_nothing(app):
@@ -424,7 +438,7 @@ def test_without_a_database_there_is_no_such_path(site, router, database):
     assert s.request("GET", HANDOVER)[0] == 404
 
 
-def test_a_queue_beside_the_database_would_not_read_it(site, database):
+def test_an_ingest_with_a_queue_beside_the_database_takes_no_handover(site, database):
     s = site(**database.settings)
     s.ingest(DRAINWATCH_QUEUE=s.endpoint)
     assert hand(s)[0] == 404
