@@ -51,23 +51,34 @@ static uint32_t char_number(const uint8_t *s, size_t len)
     return number;
 }
 
-/* Characters that mislead the eye: they turn the direction of the text around them, end the line,
- * or cannot be seen. U+200C and U+200D are left out, because words and emojis are made with them.
- */
+/* Characters that cannot be seen or that mislead the eye, sorted: Default_Ignorable_Code_Point,
+ * format characters (Cf), separators (Z*) except the plain space, private use (Co) and
+ * noncharacters of Unicode 15.0, and U+2800, which looks like a space. All above U+EFFFD are
+ * private or noncharacters, and so are the last two of each plane. */
 static bool misleads(uint32_t c)
 {
     static const uint32_t ranges[][2] = {
-        {0x00a0, 0x00a0}, {0x00ad, 0x00ad}, {0x034f, 0x034f}, {0x061c, 0x061c},
-        {0x115f, 0x1160}, {0x17b4, 0x17b5}, {0x180b, 0x180e}, {0x2000, 0x200b},
-        {0x200e, 0x200f}, {0x2028, 0x202f}, {0x205f, 0x206f}, {0x2800, 0x2800},
-        {0x3164, 0x3164}, {0xfeff, 0xfeff}, {0xffa0, 0xffa0}, {0xe0000, 0xe0fff},
+        {0x00a0, 0x00a0},   {0x00ad, 0x00ad},   {0x034f, 0x034f},   {0x0600, 0x0605},
+        {0x061c, 0x061c},   {0x06dd, 0x06dd},   {0x070f, 0x070f},   {0x0890, 0x0891},
+        {0x08e2, 0x08e2},   {0x115f, 0x1160},   {0x1680, 0x1680},   {0x17b4, 0x17b5},
+        {0x180b, 0x180f},   {0x2000, 0x200f},   {0x2028, 0x202f},   {0x205f, 0x206f},
+        {0x2800, 0x2800},   {0x3000, 0x3000},   {0x3164, 0x3164},   {0xe000, 0xf8ff},
+        {0xfdd0, 0xfdef},   {0xfe00, 0xfe0f},   {0xfeff, 0xfeff},   {0xffa0, 0xffa0},
+        {0xfff0, 0xfffb},   {0x110bd, 0x110bd}, {0x110cd, 0x110cd}, {0x13430, 0x1343f},
+        {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff}, {0xefffe, 0x10ffff},
     };
+    const size_t n = sizeof ranges / sizeof ranges[0];
+    size_t low = 0, high = n;
 
-    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
-        if (c >= ranges[i][0] && c <= ranges[i][1])
-            return true;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (c > ranges[middle][1])
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return false;
+    return (low < n && c >= ranges[low][0]) || (c & 0xfffe) == 0xfffe;
 }
 
 /* How many bytes at `s` may be shown as they are: a whole character that is not a control, or 0.

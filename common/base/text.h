@@ -9,10 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Appends `bytes` with every control byte, the bytes of U+0080 to U+009F (controls too), of line
- * separators, of characters that turn the direction of text or cannot be seen, and every byte that
- * is not part of well-formed UTF-8 (RFC 3629), written as \xNN. Returns 0, ERR_FULL (what fits was
- * appended, never half a character) or ERR_NOMEM. */
+/* Appends `bytes` with some bytes written as \xNN: those of control characters (up to U+009F), of
+ * spaces other than " ", of line separators, of characters that turn the direction of text or
+ * cannot be seen, of private characters and noncharacters (Unicode 15.0; text.c has the list), and
+ * those that are not part of well-formed UTF-8 (RFC 3629). The joiners and selectors of emojis are
+ * among them. Returns 0, ERR_FULL (all that fits was appended, never half a character) or
+ * ERR_NOMEM. */
 int text_append_printable(struct buf *out, const char *bytes, size_t n);
 /* Writes a text so into `out`, of `size` bytes, and cuts it if it does not fit; "" without memory.
  */

@@ -108,8 +108,8 @@ UNIT_TEST(control_and_broken_bytes_are_escaped)
 UNIT_TEST(characters_that_turn_text_are_escaped)
 {
     assert_printable("\xd8\x9b\xd8\x9c\xd8\x9d", 6, "\xd8\x9b\\xd8\\x9c\xd8\x9d");
-    assert_printable("\xe2\x80\x8d\xe2\x80\x8e\xe2\x80\x8f\xe2\x80\x90", 12,
-                     "\xe2\x80\x8d\\xe2\\x80\\x8e\\xe2\\x80\\x8f\xe2\x80\x90");
+    assert_printable("\xe2\x80\x8e\xe2\x80\x8f\xe2\x80\x90", 9,
+                     "\\xe2\\x80\\x8e\\xe2\\x80\\x8f\xe2\x80\x90");
     assert_printable("\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xae\xe2\x80\xb0", 12,
                      "\xe2\x80\xa7\\xe2\\x80\\xa8\\xe2\\x80\\xae\xe2\x80\xb0");
     assert_printable("\xe2\x81\x9e\xe2\x81\xa6\xe2\x81\xa9\xe2\x81\xb0", 12,
@@ -124,7 +124,57 @@ UNIT_TEST(characters_that_cannot_be_seen_are_escaped)
     assert_printable("\u3164", 3, "\\xe3\\x85\\xa4");
     assert_printable("\ufeff", 3, "\\xef\\xbb\\xbf");
     assert_printable("\U000e0041", 4, "\\xf3\\xa0\\x81\\x81");
+    assert_printable("\ufe0f", 3, "\\xef\\xb8\\x8f");
     assert_printable("é€🔥\u3163\u3165", 15, "é€🔥\u3163\u3165");
+}
+
+static bool is_shown(uint32_t c)
+{
+    char text[4];
+    size_t len = encode(c, text);
+    struct buf b;
+    bool shown;
+
+    buf_init(&b, 4 * sizeof text);
+    assert_int_equal(text_append_printable(&b, text, len), 0);
+    shown = b.len == len;
+    buf_close(&b);
+    return shown;
+}
+
+/* Of each property one character at each end of a range, and the neighbours that stay. */
+UNIT_TEST(each_property_of_misleading_characters_counts)
+{
+    static const uint32_t hidden[] = {
+        0x00a0,  0x00ad,  0x034f,  0x0600,  0x0605,   0x061c,   0x06dd,  0x070f,  0x115f,  0x1160,
+        0x1680,  0x17b4,  0x17b5,  0x180b,  0x180f,   0x2000,   0x200c,  0x200d,  0x2028,  0x2029,
+        0x2060,  0x206f,  0x2800,  0x3000,  0x3164,   0xe000,   0xf8ff,  0xfdd0,  0xfdef,  0xfe00,
+        0xfe0f,  0xfeff,  0xffa0,  0xfff0,  0xfff9,   0xfffb,   0xfffe,  0xffff,  0x13430, 0x1bca0,
+        0x1bca3, 0x1d173, 0x1d17a, 0x1fffe, 0xdffff,  0xe0000,  0xe007f, 0xe0100, 0xe01ef, 0xe0fff,
+        0xefffe, 0xf0000, 0xffffd, 0xfffff, 0x100000, 0x10ffff,
+    };
+    static const uint32_t shown[] = {
+        0x00a1,  0x00ac,  0x00ae,  0x034e,  0x0350,  0x0606,  0x1161,  0x1681,  0x180a,  0x1810,
+        0x2010,  0x2027,  0x2030,  0x205e,  0x2070,  0x27ff,  0x2801,  0x2fff,  0x3001,  0xf900,
+        0xfdcf,  0xfdf0,  0xfdff,  0xfe10,  0xfefe,  0xff00,  0xffef,  0xfffc,  0xfffd,  0x10000,
+        0x13440, 0x1bca4, 0x1d172, 0x1d17b, 0x1fffd, 0x20000, 0xdfffd, 0xe1000, 0xefffd,
+    };
+
+    for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++)
+        assert_false(is_shown(hidden[i]));
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
+        assert_true(is_shown(shown[i]));
+}
+
+/* The number by the data files of Unicode 15.0: beside the properties the 32 controls from U+0080
+ * and U+2800. */
+UNIT_TEST(no_other_character_counts)
+{
+    size_t n = 0;
+
+    for (uint32_t c = 0x80; c < 0x110000; c++)
+        n += !(c >= 0xd800 && c < 0xe000) && !is_shown(c);
+    assert_int_equal(n, 141791);
 }
 
 UNIT_TEST(a_full_buffer_gets_whole_characters)
@@ -264,6 +314,8 @@ int main(void)
         cmocka_unit_test(control_and_broken_bytes_are_escaped),
         cmocka_unit_test(characters_that_turn_text_are_escaped),
         cmocka_unit_test(characters_that_cannot_be_seen_are_escaped),
+        cmocka_unit_test(each_property_of_misleading_characters_counts),
+        cmocka_unit_test(no_other_character_counts),
         cmocka_unit_test(a_full_buffer_gets_whole_characters),
         cmocka_unit_test(tokens_are_redacted),
         cmocka_unit_test(passwords_of_web_addresses_are_redacted),
