@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 enum {
-    DESTINATION_REASON_SIZE = 160,
+    DESTINATION_REASON_SIZE = 1024,
     /* Tries of a message whose error this build does not know: about two minutes with the waits
      * between them, which outlasts a hiccup with a new name. */
     DESTINATION_UNKNOWN_TRIES = 8,
@@ -36,7 +36,8 @@ enum destination_outcome {
 struct destination_verdict {
     enum destination_outcome outcome;
     int64_t retry_after_us; /* that the reply asks for, 0: nothing */
-    /* One short printable line: "ok", the error's name, "HTTP 503", "no answer: …". */
+    /* One printable line: "ok", the error's name, "HTTP 503", "no answer: …". It may hold secrets:
+     * dispatch.c takes them out, and cuts it after that. */
     char reason[DESTINATION_REASON_SIZE];
     const char *remedy; /* for the operator, a static text; "" if waiting is all */
 };

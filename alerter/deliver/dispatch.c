@@ -18,7 +18,8 @@
 
 enum {
     FDS_MAX = 4,
-    IN_FLIGHT_MAX = 8, /* posts at once; the outbox allows one a channel */
+    REASON_SHOWN = 159, /* bytes of a reason in the log and in the outbox */
+    IN_FLIGHT_MAX = 8,  /* posts at once; the outbox allows one a channel */
 };
 
 struct dispatch {
@@ -117,6 +118,17 @@ static void log_outcome(const struct dispatch *d, const struct post *post,
                   post->id, post->rule, post->channel, name, v->reason, colon, v->remedy);
 }
 
+/* Slack, or a proxy in its place, may name a secret in its answer. Returns the reason without it.
+ */
+static const char *hide_secrets(struct destination_verdict *v)
+{
+    size_t len = log_without_secrets(v->reason, strlen(v->reason));
+
+    len = text_redact_secrets(v->reason, len);
+    v->reason[text_cut(v->reason, len, REASON_SHOWN)] = '\0';
+    return v->reason;
+}
+
 /* Judges the reply to a post and ends it. */
 static void end_post(struct dispatch *d, struct post *post, const struct http_reply *reply)
 {
@@ -133,7 +145,7 @@ static void end_post(struct dispatch *d, struct post *post, const struct http_re
     post->facts.last_try_us = d->now_us;
     post->facts.retry_after_us = verdict.retry_after_us;
     post->next_try_us = d->now_us + retry_delay_us(&post->facts);
-    outbox_end_post(post, states[verdict.outcome], verdict.reason);
+    outbox_end_post(post, states[verdict.outcome], hide_secrets(&verdict));
     log_outcome(d, post, &verdict);
     http_call_free(post->call);
     post->call = NULL;

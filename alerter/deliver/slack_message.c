@@ -57,13 +57,6 @@ static void say_mentions(struct draft *d, const struct wire_alert *a, const char
 
 /* --- parts --- */
 
-static void show_sample(struct draft *d, const struct wire_alert *a)
-{
-    draft_say(d, "```\n");
-    draft_show_sample(d, a->sample, WORDING_SAMPLE_MAX);
-    draft_say(d, "\n```");
-}
-
 static void show_ids(struct draft *d, const struct wire_alert *a)
 {
     draft_say(d, "id ");
@@ -226,7 +219,9 @@ static json_t *sample_block(const struct wire_alert *a)
 {
     struct draft d = draft_begin(DRAFT_MRKDWN);
 
-    show_sample(&d, a);
+    draft_say(&d, "```\n");
+    draft_show_sample(&d, a->sample, WORDING_SAMPLE_MAX);
+    draft_say(&d, "\n```");
     return section(&d);
 }
 
@@ -273,37 +268,36 @@ static json_t *text_string(struct draft *d)
 
 /* Mentions stand in blocks and `text`: Slack does not say whether it looks for them in the `text`
  * of a message with blocks, and it notifies nobody twice. */
-static void say_first_line(struct draft *d, const struct wire_alert *a)
-{
-    wording_notification(d, a);
-    say_mentions(d, a, " · ");
-}
-
 static json_t *notification(const struct wire_alert *a)
 {
     struct draft d = draft_begin(DRAFT_PLAIN);
 
-    say_first_line(&d, a);
+    wording_notification(&d, a);
+    say_mentions(&d, a, " · ");
     return text_string(&d);
 }
 
-/* The whole alert as one text. */
+/* The whole alert as one text. All but the mentions is preformatted: elsewhere in a `text` Slack
+ * reads markup, addresses and :names:, and a visitor chooses a part of the alert. */
 static json_t *plain_text(const struct wire_alert *a)
 {
     struct draft d = draft_begin(DRAFT_MRKDWN);
 
-    say_first_line(&d, a);
+    draft_say(&d, "```\n");
+    wording_notification(&d, a);
     wording_details(&d, a, "\n");
-    draft_say(&d, "\n");
     if (wording_has_origin(a)) {
-        wording_origin(&d, a);
         draft_say(&d, "\n");
+        wording_origin(&d, a);
     }
+    draft_say(&d, "\n");
     if (a->sample.len > 0) {
-        show_sample(&d, a);
+        draft_show_sample(&d, a->sample, WORDING_SAMPLE_MAX);
         draft_say(&d, "\n");
     }
     show_ids(&d, a);
+    draft_say(&d, "\n```");
+    say_mentions(&d, a, "\n");
     return text_string(&d);
 }
 

@@ -17,7 +17,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 8192, SLACK_TOKEN_LEAST = 13 };
+enum {
+    LINE_MAX_BYTES = 8192,
+    SLACK_TOKEN_LEAST = 13,
+    PART_LEAST = 8, /* of a secret that was cut */
+};
 
 static struct {
     const char *program;
@@ -88,16 +92,28 @@ static size_t slack_token_length(const char *text, size_t len)
     return n < SLACK_TOKEN_LEAST ? 0 : n;
 }
 
+/* Marks a secret, and its beginning if it was cut. */
+static size_t mark_whole_or_cut(char *text, size_t len, const char *secret, size_t n)
+{
+    const size_t least = n < PART_LEAST ? n : PART_LEAST;
+    char *at = text;
+
+    while ((at = memmem(at, len - (size_t)(at - text), secret, least)) != NULL) {
+        size_t left = len - (size_t)(at - text), alike = least;
+
+        while (alike < n && alike < left && at[alike] == secret[alike])
+            alike++;
+        len = mark_secret(text, len, at, alike);
+    }
+    return len;
+}
+
 size_t log_without_secrets(char *text, size_t len)
 {
     char *at;
 
-    for (size_t i = 0; i < state.n_secrets; i++) {
-        size_t n = state.secrets[i].len;
-
-        while ((at = memmem(text, len, state.secrets[i].bytes, n)) != NULL)
-            len = mark_secret(text, len, at, n);
-    }
+    for (size_t i = 0; i < state.n_secrets; i++)
+        len = mark_whole_or_cut(text, len, state.secrets[i].bytes, state.secrets[i].len);
     for (at = text; (at = memmem(at, len - (size_t)(at - text), "xox", 3)) != NULL; at++) {
         size_t n = slack_token_length(at, len - (size_t)(at - text));
 
@@ -135,22 +151,25 @@ static void append_time(struct buf *line)
 
 void log_write(const char *level, const char *fmt, ...)
 {
-    char text[LINE_MAX_BYTES];
+    char *text;
     struct buf line;
     va_list ap;
     size_t len;
     int n;
 
     va_start(ap, fmt);
-    n = vsnprintf(text, sizeof text, fmt, ap);
+    n = vasprintf(&text, fmt, ap);
     va_end(ap);
-    len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
-    len = log_without_secrets(text, len);
+    if (n < 0)
+        return;
+    len = log_without_secrets(text, (size_t)n); /* before it is cut */
     len = text_redact_secrets(text, len);
+    len = text_cut(text, len, LINE_MAX_BYTES);
     buf_init(&line, LINE_MAX_BYTES * 4 + 256);
     append_time(&line);
     (void)buf_printf(&line, "%s level=%s msg=\"", state.program, level);
     append_quoted(&line, text, len);
+    free(text);
     (void)buf_puts(&line, "\"\n");
     /* One write a line, so that lines of two processes on one pipe do not mix. A failure is
      * ignored: there is no other place to report it. */

@@ -86,6 +86,16 @@ int startup_make_state_dir(const struct settings *settings, struct err *err)
     return rc == 0 ? 0 : err_set(err, rc, "DRAINWATCH_STATE_DIR: %s", why.text);
 }
 
+/* The password as the URL has it. */
+static void hide_password(const char *url)
+{
+    const char *name = strstr(url, "://"), *end = strrchr(url, '@');
+    const char *colon = name != NULL ? strchr(name + 3, ':') : NULL;
+
+    if (colon != NULL && end != NULL && colon < end)
+        log_hide(colon + 1, (size_t)(end - colon) - 1);
+}
+
 /* From here on no log line shows a secret, also if an error message holds it. */
 static void hide_secrets(const struct settings *s)
 {
@@ -94,7 +104,7 @@ static void hide_secrets(const struct settings *s)
     if (s->slack_token != NULL)
         log_hide(s->slack_token, strlen(s->slack_token));
     if (s->database_url != NULL)
-        log_hide(s->database_url, strlen(s->database_url));
+        hide_password(s->database_url);
 }
 
 /* The values of the rules.yaml that this repository ships: the values of its first user. */

@@ -9,12 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Appends `bytes` with some bytes written as \xNN: those of control characters (up to U+009F), of
- * spaces other than " ", of line separators, of characters that turn the direction of text or
- * cannot be seen, of private characters and noncharacters (Unicode 15.0; text.c has the list), and
- * those that are not part of well-formed UTF-8 (RFC 3629). The joiners and selectors of emojis are
- * among them. Returns 0, ERR_FULL (all that fits was appended, never half a character) or
- * ERR_NOMEM. */
+/* Appends `bytes`, and writes as \xNN the bytes of control characters (up to U+009F), spaces other
+ * than " ", line separators, characters that cannot be seen or that turn the direction of text,
+ * private characters, noncharacters (Unicode 15.0; text.c has the list), and bytes that are no
+ * well-formed UTF-8 (RFC 3629). The joiners and selectors of emojis are invisible, too. Returns 0,
+ * ERR_FULL (all that fits was appended, never half a character) or ERR_NOMEM. */
 int text_append_printable(struct buf *out, const char *bytes, size_t n);
 /* Writes a text so into `out`, of `size` bytes, and cuts it if it does not fit; "" without memory.
  */

@@ -472,7 +472,7 @@ class SlackStandIn:
 def check_behaviour(behaviour):
     """A misspelt behaviour must not pass as one that does nothing."""
     known = (r"ok|hang|close|lost|truncated|garbage|empty|huge(:\d+)?|heads|trailers"
-             r"|extension|slow:[\d.]+|error:\w+"
+             r"|extension|slow:[\d.]+|error:[\w -]+"
              r"|429(:\d+)?|[345]\d\d")
     if not re.fullmatch(known, behaviour):
         raise ValueError(f"{behaviour!r} is no behaviour of the stand-in")

@@ -233,6 +233,16 @@ def test_blocks_that_slack_refuses_go_out_as_plain_text(site, slack):
     assert blocks == [True, False]
 
 
+def test_no_secret_of_an_answer_is_shown(site, slack):
+    """Also if only the secret's beginning is there, or it lies where the answer is cut."""
+    both = Both(site(rules=rules()), slack)
+    slack.behave(f"error:{'a' * 150} {slack.token} {slack.token[:12]}", f"error:{slack.token[:-1]}")
+    both.post(h12(4))
+    both.wait_messages(1)
+    shown = "\n".join(both.alerter.errors) + str(both.outbox()) + both.site.health()[1]
+    assert "try 2 failed" in shown and slack.token[:8] not in shown, shown
+
+
 def test_kept_alerts_make_healthz_red(site, slack):
     both = Both(site(rules=rules()), slack)
     slack.behave("error:invalid_auth")

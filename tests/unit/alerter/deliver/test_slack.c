@@ -243,7 +243,7 @@ UNIT_TEST(retry_after_is_passed_on)
 
 UNIT_TEST(a_lost_reply_is_retried)
 {
-    char error[400] = "Connection\r\nreset";
+    char error[2 * DESTINATION_REASON_SIZE] = "Connection\r\nreset";
     const struct destination_try attempt = {"C1", 1, ""};
     const struct http_reply reply = {
         .error = error, .status = 200, .body = "{\"ok\":true}", .body_len = 11};

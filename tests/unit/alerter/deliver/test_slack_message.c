@@ -657,21 +657,44 @@ UNIT_TEST(test_a_stack_trace_is_readable)
     buf_close(&all);
 }
 
+/* Slack reads no markup, address or :name: in a preformatted block, so a visitor's text has no
+ * place outside of it, and cannot end it. */
+UNIT_TEST(test_a_plain_message_shows_no_markup_of_a_visitor)
+{
+    static const char value[] = "``` *b* _i_ ~s~ `c` :tada: <!here> <https://e|x> https://evil";
+    struct wire_group group = {"path", value};
+    struct wire_alert a = an_alert();
+    const char *text, *end;
+    json_t *root;
+
+    a.group = &group;
+    a.n_group = 1;
+    a.sample = (struct wire_bytes){(const uint8_t *)value, strlen(value)};
+    root = render_form(&a, SLACK_MESSAGE_PLAIN);
+    text = string_at(root, "text");
+    end = text + strlen(text) - strlen("\n```");
+    assert_memory_equal(text, "```\n", 4);
+    assert_string_equal(end, "\n```");
+    assert_ptr_equal(strstr(text + 1, "```"), end + 1);
+    assert_null(strchr(text, '<'));
+    json_decref(root);
+}
+
 UNIT_TEST(test_a_plain_message_holds_the_whole_alert)
 {
     static const char *const who[] = {"here"};
     static const char want[] =
+        "```\n"
         "🟡 raxx-console-prod: H12 request timeouts (process web.3, path /a&lt;b, no user), 6 in "
         "5 "
-        "minutes (limit 3) · <!here>\n"
+        "minutes (limit 3)\n"
         "at 2026-05-07 08:06:12 UTC, matches from 2026-05-07 08:04:42 UTC to 2026-05-07 08:06:11 "
         "UTC\n"
         "process web.3\npath /a&lt;b\nuser (none)\n"
         "2 more matches were suppressed since the last alert\n"
         "runbook docs/ops/runbooks/console-status-poller.md — Failure mode H\n"
-        "heroku[router]\n"
-        "```\n" LINE "\n```\n"
-        "id 0123456789abcdef · rule h12-request-timeout";
+        "heroku[router]\n" LINE "\n"
+        "id 0123456789abcdef · rule h12-request-timeout\n```\n<!here>";
     struct wire_alert a = an_alert();
     json_t *root;
 
@@ -713,6 +736,7 @@ int main(void)
         cmocka_unit_test(test_a_buffer_that_is_too_small),
         cmocka_unit_test(test_without_memory_there_is_no_message_and_no_leak),
         cmocka_unit_test(test_a_stack_trace_is_readable),
+        cmocka_unit_test(test_a_plain_message_shows_no_markup_of_a_visitor),
         cmocka_unit_test(test_a_plain_message_holds_the_whole_alert),
     };
 

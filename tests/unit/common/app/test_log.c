@@ -81,6 +81,26 @@ UNIT_TEST(test_no_secret_is_said)
     assert_non_null(strstr(text, "drain_token=…&y=1"));
 }
 
+/* A library's message, or a field of ours, may end within a secret. */
+UNIT_TEST(test_no_beginning_of_a_secret_is_said)
+{
+    heard_begin();
+    log_error("the key %.10s: %.8s", SECRET, TOKEN);
+    assert_non_null(strstr(heard_end(), "the key …: …\""));
+}
+
+UNIT_TEST(test_a_line_is_cut_after_its_secrets_went)
+{
+    static char long_text[8200];
+    const char *text;
+
+    memset(long_text, 'x', sizeof long_text - 1);
+    heard_begin();
+    log_error("%.8187s%s", long_text, SECRET);
+    text = heard_end();
+    assert_null(strstr(text, (char[]){'x', SECRET[0], SECRET[1], SECRET[2], '\0'}));
+}
+
 /* Ingest does not keep the token, and a drain may send it by mistake. */
 UNIT_TEST(test_a_token_of_slacks_form_is_not_said)
 {
@@ -110,6 +130,8 @@ int main(void)
         cmocka_unit_test(test_the_time_is_left_to_the_journal_and_to_heroku),
         cmocka_unit_test(test_what_comes_from_outside_stays_on_its_line),
         cmocka_unit_test(test_no_secret_is_said),
+        cmocka_unit_test(test_no_beginning_of_a_secret_is_said),
+        cmocka_unit_test(test_a_line_is_cut_after_its_secrets_went),
         cmocka_unit_test(test_a_token_of_slacks_form_is_not_said),
         cmocka_unit_test(test_a_long_line_is_cut),
     };
