@@ -205,6 +205,13 @@ void notices_began_anew(struct notices *t)
                 "from the commits before them, so an alert of those moments may come twice");
 }
 
+void notices_cut(struct notices *t)
+{
+    t->failing = (struct throttle){0};
+    log_warning("history was deleted from the database: windows and cooldowns start from the "
+                "entries that are left, or empty if none is");
+}
+
 void notices_away(struct notices *t, const char *why, uint64_t waits, int64_t boot_us)
 {
     char count[64] = "";

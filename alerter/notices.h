@@ -51,6 +51,7 @@ void notices_standby(struct notices *t, const struct storage_term *term);
 void notices_active(struct notices *t, const struct storage_term *term, int64_t now_us);
 void notices_lost(struct notices *t, size_t dropped);
 void notices_began_anew(struct notices *t); /* after commits were lost */
+void notices_cut(struct notices *t);        /* the stream's beginning was deleted */
 void notices_away(struct notices *t, const char *why, uint64_t waits, int64_t boot_us);
 void notices_back(struct notices *t, int64_t boot_us);
 void notices_pooled(struct notices *t); /* a connection pool lies before the database */

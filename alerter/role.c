@@ -25,6 +25,8 @@ static int read_all(struct role *r, struct err *err)
     struct turn *t = r->turn;
     int rc = t->needs_restore ? ERR_BUSY : storage_restore(t->storage, err);
 
+    if (rc == 0 && term_of(r)->is_cut)
+        rc = ERR_BUSY;
     if (rc == 0)
         rc = fold_follow(&t->fold, t->storage, err);
     return rc == ERR_BUSY ? turn_restore(t, err) : rc;
@@ -67,6 +69,8 @@ static int take_over(struct role *r, struct err *err)
     struct turn *t = r->turn;
     int rc = read_all(r, err);
 
+    if (rc == 0 && term_of(r)->is_cut)
+        notices_cut(r->notices);
     if (rc == 0)
         rc = turn_activate(t, r->boot_us, err);
     if (rc != 0)
@@ -87,7 +91,7 @@ static void lose(struct role *r)
     turn_deactivate(r->turn);
     if (term_of(r)->has_lost)
         notices_began_anew(r->notices);
-    else
+    else if (!term_of(r)->is_cut)
         notices_lost(r->notices, dropped);
     r->is_told = false; /* who has taken over shows later */
 }

@@ -120,6 +120,7 @@ struct storage_term {
     bool is_heard;       /* while standing by: it changed the lease after our first look */
     bool was_released;   /* the one before us gave it up by itself */
     bool has_lost;       /* while active: the storage lost commits of ours, so a new term began */
+    bool is_cut;         /* somebody deleted the beginning of the stream, or all of it */
     bool must_reread;    /* the stream: entries that were read may be lost, until a restore */
     int64_t last;        /* position of the newest entry */
     int64_t taken_at_us; /* while active: the storage's own clock when we took it, UTC */

@@ -153,6 +153,13 @@ void storage_pg_disconnect(struct storage_pg *st);
 
 /* ---- storage_pg_lease.c: the role ---- */
 
+/* The condition of a fenced statement that the entry with which a restart would begin is still
+ * stored; `position` is that of storage_pg_begin_position. */
+#define STORAGE_PG_BEGINS(position)                                                                \
+    "(" position "=0 OR EXISTS (SELECT FROM (SELECT position-n AS before FROM stream WHERE "       \
+    "position>=" position " ORDER BY position LIMIT 1) b WHERE before<" position "))"
+int64_t storage_pg_begin_position(struct storage_pg *st);
+
 /* Begins the parameters of a fenced statement: $1 and $2. */
 struct pg_args *storage_pg_fence(struct storage_pg *st);
 /* Takes the answer of a fenced statement: its new beat, or that another alerter is active. */

@@ -253,7 +253,8 @@ static int check_start(struct storage_pg *st, struct err *err)
     struct pg_rows *rows;
     int rc;
 
-    if (oldest <= 1 || c->start >= oldest)
+    st->term.is_cut = oldest > 1 && c->start < oldest;
+    if (!st->term.is_cut)
         return 0;
     pg_args_clear(st->args);
     rc = storage_pg_run(st, &sum_bytes, &rows, err);

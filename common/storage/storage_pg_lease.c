@@ -39,8 +39,10 @@ static const struct pg_statement terminate = {
                  "l.relation='lease'::regclass AND l.mode='RowExclusiveLock' AND l.database="
                  "(SELECT oid FROM pg_database WHERE datname=current_database()) AND NOT EXISTS "
                  "(SELECT FROM pg_locks w WHERE w.pid=l.pid AND NOT w.granted)"};
+#define BEGINS STORAGE_PG_BEGINS("$4::bigint")
 static const struct pg_statement beat = {
-    "beat", "UPDATE lease SET beat=beat+1, trouble=$3 WHERE epoch=$1 AND beat=$2 RETURNING beat"};
+    "beat", "UPDATE lease SET beat=beat+1, trouble=$3 WHERE epoch=$1 AND beat=$2 AND " BEGINS
+            " RETURNING beat"};
 static const struct pg_statement release_lease = {
     "release", "WITH r AS (UPDATE lease SET beat=beat+1, held=false WHERE epoch=$1 AND beat=$2 "
                "RETURNING beat) SELECT beat FROM r WHERE pg_notify($3, 'l') IS NOT NULL"};
@@ -77,6 +79,21 @@ static const struct pg_statement house = {
 
 /* ---- Fenced statements ---- */
 
+static int begin_anew(struct storage_pg *st, struct err *err);
+
+/* Of entries that are committed. */
+int64_t storage_pg_begin_position(struct storage_pg *st)
+{
+    const struct storage_pg_state *c = &st->committed;
+    int64_t position = 0;
+    struct err ignored;
+
+    if (st->is_stale ||
+        tables_find_snapshot(&st->tables.storage, INT64_MAX, c->last + 1, &position, &ignored) != 0)
+        return 0;
+    return position != 0 ? position : c->first;
+}
+
 struct pg_args *storage_pg_fence(struct storage_pg *st)
 {
     pg_args_clear(st->args);
@@ -97,6 +114,20 @@ static void stand_by(struct storage_pg *st)
     storage_pg_source_drop(st);
 }
 
+/* If the lease is as this alerter left it, the stream was cut. */
+static int refused(struct storage_pg *st, struct err *err)
+{
+    int rc = begin_anew(st, err);
+
+    st->term.has_lost = false;
+    st->term.is_cut = rc == 0 && st->role == STORAGE_ACTIVE;
+    if (rc != 0)
+        return rc;
+    return err_set(err, ERR_AWAY,
+                   st->term.is_cut ? "the history in the database was deleted"
+                                   : "another alerter has become active, and this one stands by");
+}
+
 int storage_pg_fenced(struct storage_pg *st, struct pg_rows *rows, struct err *err)
 {
     bool holds = pg_n_rows(rows) == 1;
@@ -105,12 +136,9 @@ int storage_pg_fenced(struct storage_pg *st, struct pg_rows *rows, struct err *e
     if (holds) {
         st->beat = pg_i64(rows, 0, 0);
         lease_prove(&st->hold, st->now_us);
-    } else {
-        stand_by(st);
-        err_set(err, ERR_AWAY, "another alerter has become active, and this one stands by");
     }
     pg_rows_free(rows);
-    return holds ? 0 : ERR_AWAY;
+    return holds ? 0 : refused(st, err);
 }
 
 int storage_pg_run_fenced(struct storage_pg *st, const struct pg_statement *s, struct err *err)
@@ -123,7 +151,10 @@ int storage_pg_run_fenced(struct storage_pg *st, const struct pg_statement *s, s
 
 int storage_pg_beat(struct storage_pg *st, struct err *err)
 {
+    int64_t begin = storage_pg_begin_position(st);
+
     pg_put_text(storage_pg_fence(st), st->trouble);
+    pg_put_i64(st->args, begin);
     return storage_pg_run_fenced(st, &beat, err);
 }
 
@@ -199,8 +230,9 @@ static int take(struct storage_pg *st, struct err *err)
     return rc;
 }
 
-/* A failover may have lost commits. Positions and rows of the outbox get the same numbers again
- * then, so all that was done with the lost ones must be forgotten: a new term does that. */
+/* A failover may have lost commits, or an operator deleted entries. Positions and rows of the
+ * outbox get the same numbers again then, so all that was done with the lost ones must be
+ * forgotten: a new term does that. */
 static int begin_anew(struct storage_pg *st, struct err *err)
 {
     st->seen = (struct lease_seen){.epoch = st->epoch, .beat = st->beat, .is_held = true};
@@ -269,15 +301,15 @@ int storage_pg_read_lease(struct storage_pg *st, struct err *err)
 
 /* ---- A standby ---- */
 
-/* A pool hides a failover. Entries that it lost may have been read. Others may have their positions
- * by now, but only in a new term. */
+/* A pool hides a failover. Entries that it lost may have been read, or entries that an operator
+ * deleted. Others may have their positions by now, but only in a new term. */
 static void check_loss(struct storage_pg *st, bool is_new_term)
 {
     const bool lacks_some = st->term.last < st->read_to;
 
     if (lacks_some)
         st->read_to = st->term.last;
-    if (lacks_some || (is_new_term && st->term.is_pooled))
+    if (lacks_some || is_new_term)
         st->term.must_reread = true;
 }
 

@@ -10,13 +10,15 @@ enum {
     ARENA_BYTES_MAX = 64 << 20,
 };
 
+#define BEGINS STORAGE_PG_BEGINS("$42::bigint")
+
 /* In one statement no part sees another's rows, so an alert that is put and marked in one turn is
  * inserted as it is at the end. The lower bound of the inbox's range saves a walk over the dead
  * rows of all earlier turns. */
 static const struct pg_statement turn = {
     "turn",
     "WITH fence AS (UPDATE lease SET beat=beat+1, last=$3, start=$4, bytes=$5, trouble=$6 "
-    "WHERE epoch=$1 AND beat=$2 RETURNING beat), "
+    "WHERE epoch=$1 AND beat=$2 AND " BEGINS " RETURNING beat), "
     "h AS (DELETE FROM stream USING fence WHERE position>=$7 AND position<=$8), "
     "p AS (DELETE FROM part USING fence WHERE position>=$7 AND position<=$8), "
     "e AS (INSERT INTO stream (position, n, at_us, snapshot, body) SELECT u.* FROM fence, "
@@ -147,6 +149,7 @@ static int put_rows(struct storage_pg *st, struct err *err)
 
 static int put_turn(struct storage_pg *st, struct err *err)
 {
+    const int64_t begin = storage_pg_begin_position(st);
     struct pg_args *args = storage_pg_fence(st);
     int rc;
 
@@ -157,7 +160,10 @@ static int put_turn(struct storage_pg *st, struct err *err)
     pg_put_i64(args, st->trim_from);
     pg_put_i64(args, st->trim_to);
     rc = put_rows(st, err);
-    return rc != 0 ? rc : storage_pg_copy_gather(st, err);
+    if (rc == 0)
+        rc = storage_pg_copy_gather(st, err);
+    pg_put_i64(args, begin);
+    return rc;
 }
 
 /* Sends the turn, and behind it the statement that reads the inbox, which saves a round trip. */

@@ -246,6 +246,29 @@ def test_rules_of_a_standby_come_into_force_with_its_term(workers):
              "the new rules")
 
 
+@pytest.mark.parametrize("is_active_killed", [False, True])
+def test_history_that_is_deleted_beside_the_alerters_is_noticed(workers, database, is_active_killed):
+    """The next alerter finds the rules in the history that is left, and so does a replay."""
+    workers.post(3)
+    workers.wait_counted(3)
+    database.sql("TRUNCATE stream, part")
+    one, other = workers.active, workers.standby
+    if is_active_killed:
+        one.kill()
+        one, other = other, workers.start("third")
+    one.wait_said("history was deleted from the database")
+    workers.post(3)
+    workers.wait_counted(3)
+    one.kill()
+    other.wait_said("active since")
+    workers.post(1)
+    messages = workers.wait_messages(1)
+    assert "4 in 5 minutes" in messages[0].text
+    stream = workers.site.run(ALERTER, "export").stdout
+    replay = workers.site.run(ALERTER, "replay", "--format", "json", stdin=stream)
+    assert [json.loads(line)["id"] for line in replay.stdout.splitlines()] == [messages[0].id]
+
+
 def test_a_schema_that_was_dropped_ends_the_alerter(workers, database):
     database.sql(f"SET client_min_messages = error; DROP SCHEMA {database.name} CASCADE")
     assert workers.active.wait() == 1

@@ -819,6 +819,62 @@ UNIT_TEST(history_that_was_deleted_by_hand_is_not_missed)
     storage_close(a.s);
 }
 
+static void cut(struct alerter *a, int64_t epoch)
+{
+    assert_int_equal(storage_term(a->s)->epoch, epoch);
+    assert_true(storage_term(a->s)->is_cut);
+    assert_false(storage_term(a->s)->has_lost);
+    OK(storage_restore(a->s, &err));
+    assert_true(storage_term(a->s)->is_cut);
+    assert_int_equal(read_from(a->s, 0).n, 0);
+}
+
+/* The owner would go on with what it has in memory, and a restart would lack that. */
+UNIT_TEST(an_active_alerter_notices_that_its_history_was_deleted)
+{
+    struct alerter a = open_active("one");
+
+    OK(turn(&a, 1));
+    OK(turn(&a, 2));
+    database_sql("TRUNCATE " TABLE("stream") ", " TABLE("part"));
+    assert_int_equal(turn(&a, 3), ERR_AWAY);
+    cut(&a, 2);
+    OK(turn(&a, 3));
+    OK(turn(&a, 4));
+    assert_int_equal(read_from(a.s, 0).n, 2);
+    database_sql("TRUNCATE " TABLE("stream") ", " TABLE("part"));
+    live(&a, 2 * TIME_S); /* without a turn */
+    cut(&a, 3);
+    OK(turn(&a, 5));
+    live(&a, 2 * TIME_S);
+    assert_int_equal(storage_term(a.s)->epoch, 3);
+    storage_close(a.s);
+}
+
+UNIT_TEST(a_standby_reads_anew_after_history_was_deleted)
+{
+    struct alerter a = open_active("one"), b = open_standby("two");
+
+    OK(turn(&a, 1));
+    OK(turn(&a, 2));
+    live(&b, TIME_S);
+    database_sql("TRUNCATE " TABLE("stream") ", " TABLE("part"));
+    become_active(&b);
+    OK(storage_restore(b.s, &err));
+    assert_true(storage_term(b.s)->is_cut);
+    OK(turn(&b, 3));
+    live_until(&a, STORAGE_STANDBY);
+    OK(storage_restore(a.s, &err));
+    assert_false(storage_term(a.s)->is_cut);
+    become_active(&a);
+    database_sql("TRUNCATE " TABLE("stream") ", " TABLE("part"));
+    OK(storage_restore(a.s, &err));
+    live(&b, 2 * TIME_S);
+    assert_true(storage_term(b.s)->must_reread);
+    storage_close(a.s);
+    storage_close(b.s);
+}
+
 UNIT_TEST(damage_is_told_with_its_remedy)
 {
     struct alerter a = open_active("one");
@@ -1352,6 +1408,8 @@ int main(void)
         TEST(commits_that_a_failover_lost_are_missed),
         TEST(nobody_goes_on_with_the_term_of_another_one),
         TEST(history_that_was_deleted_by_hand_is_not_missed),
+        TEST(an_active_alerter_notices_that_its_history_was_deleted),
+        TEST(a_standby_reads_anew_after_history_was_deleted),
         TEST(damage_is_told_with_its_remedy),
         TEST(a_holder_that_is_stuck_in_a_statement_is_ended),
         TEST(pushes_come_by_notification_and_go_with_the_turn),
