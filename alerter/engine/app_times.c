@@ -1,4 +1,4 @@
-/* The apps that lost lines, each with its newest one. Called by the engine. */
+/* Counts marks of apps and notes the newest. Called by the engine, budgets.c and digest.c. */
 
 #include "alerter/engine/app_times.h"
 
@@ -13,6 +13,7 @@
 
 struct app_time {
     int64_t time;
+    uint64_t marks;
     struct app_time *prev, *next;
     UT_hash_handle hh;
     char name[]; /* of the app */
@@ -40,7 +41,8 @@ static struct app_time *find(const struct app_times *l, const char *app, size_t 
     return one;
 }
 
-static struct app_time *add(struct app_times *l, const char *app, size_t len, int64_t time)
+static struct app_time *add(struct app_times *l, const char *app, size_t len, int64_t time,
+                            uint64_t marks)
 {
     struct app_time *one;
 
@@ -48,6 +50,7 @@ static struct app_time *add(struct app_times *l, const char *app, size_t len, in
     if (one == NULL)
         return NULL;
     one->time = time;
+    one->marks = marks;
     DL_APPEND(l->stalest, one);
     l->n++;
     return one;
@@ -60,10 +63,11 @@ int app_times_mark(struct app_times *l, const char *app, int64_t time, size_t ma
 
     assert(max_apps >= 1);
     if (one == NULL) {
-        if (add(l, app, len, time) == NULL)
+        if (add(l, app, len, time, 1) == NULL)
             return ERR_NOMEM;
     } else {
         one->time = time > one->time ? time : one->time;
+        one->marks++;
         DL_DELETE(l->stalest, one);
         DL_APPEND(l->stalest, one);
     }
@@ -72,17 +76,18 @@ int app_times_mark(struct app_times *l, const char *app, int64_t time, size_t ma
     return 0;
 }
 
-void app_times_forget(struct app_times *l, int64_t until)
-{
-    while (l->stalest != NULL && l->stalest->time <= until)
-        drop(l, l->stalest);
-}
-
 int64_t app_times_newest(const struct app_times *l, const char *app)
 {
     const struct app_time *one = l->n == 0 ? NULL : find(l, app, strlen(app));
 
     return one == NULL ? APP_TIMES_NONE : one->time;
+}
+
+uint64_t app_times_marks(const struct app_times *l, const char *app)
+{
+    const struct app_time *one = l->n == 0 ? NULL : find(l, app, strlen(app));
+
+    return one == NULL ? 0 : one->marks;
 }
 
 void app_times_save(const struct app_times *l, struct snapshot_writer *out)
@@ -94,19 +99,21 @@ void app_times_save(const struct app_times *l, struct snapshot_writer *out)
     {
         snapshot_put_bytes(out, one->name, strlen(one->name));
         snapshot_put_i64(out, one->time);
+        snapshot_put_u64(out, one->marks);
     }
 }
 
-static int load_loss(struct app_times *l, struct snapshot_reader *in, int64_t latest)
+static int load_one(struct app_times *l, struct snapshot_reader *in, int64_t latest)
 {
     size_t len;
     const char *app = (const char *)snapshot_get_bytes(in, &len);
     int64_t time = snapshot_get_i64(in);
+    uint64_t marks = in->version >= 7 ? snapshot_get_u64(in) : 1;
 
     if (in->bad || memchr(app, 0, len) != NULL || find(l, app, len) != NULL || time > latest ||
         time == APP_TIMES_NONE)
         return ERR_DAMAGED;
-    return add(l, app, len, time) == NULL ? ERR_NOMEM : 0;
+    return add(l, app, len, time, marks) == NULL ? ERR_NOMEM : 0;
 }
 
 int app_times_load(struct app_times *l, struct snapshot_reader *in, size_t max_apps, int64_t latest)
@@ -117,6 +124,6 @@ int app_times_load(struct app_times *l, struct snapshot_reader *in, size_t max_a
     if (n > max_apps)
         return ERR_DAMAGED;
     for (size_t i = 0; i < n && rc == 0; i++)
-        rc = load_loss(l, in, latest);
+        rc = load_one(l, in, latest);
     return rc == 0 && in->bad ? ERR_DAMAGED : rc;
 }

@@ -1,4 +1,4 @@
-/* Apps, each with a time: of its newest report of lost lines, or of its last alert.
+/* Apps, each with marks and the time of the newest: reports of lost lines, or alerts.
  *
  * Pure. Memory: about 160 bytes an app. */
 #ifndef DRAINWATCH_ALERTER_ENGINE_APP_TIMES_H
@@ -27,15 +27,13 @@ void app_times_close(struct app_times *l);
  * nothing changed. */
 int app_times_mark(struct app_times *l, const char *app, int64_t time, size_t max_apps);
 
-/* Forgets the apps that were longest without a mark, as far as their time is `until` or before. */
-void app_times_forget(struct app_times *l, int64_t until);
-
 /* The newest mark; APP_TIMES_NONE if the app has none. */
 int64_t app_times_newest(const struct app_times *l, const char *app);
+uint64_t app_times_marks(const struct app_times *l, const char *app); /* how many it has */
 
 void app_times_save(const struct app_times *l, struct snapshot_writer *out);
-/* Into losses just made: at most `max_apps`, and none later than `latest`. Returns 0,
- * ERR_DAMAGED or ERR_NOMEM. */
+/* Into an empty list: at most `max_apps`, and none later than `latest`. Returns 0, ERR_DAMAGED or
+ * ERR_NOMEM. */
 int app_times_load(struct app_times *l, struct snapshot_reader *in, size_t max_apps,
                    int64_t latest);
 

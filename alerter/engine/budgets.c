@@ -15,6 +15,7 @@ void budgets_close(struct budgets *b)
     for (size_t i = 0; b->list != NULL && i < b->n; i++) {
         digest_free(b->list[i].digest);
         app_times_close(&b->list[i].alerted);
+        app_times_close(&b->list[i].before);
     }
     free(b->list);
     *b = (struct budgets){.next_us = INT64_MAX};
@@ -22,16 +23,16 @@ void budgets_close(struct budgets *b)
 
 static void begin_period(struct budget *one, int64_t starts_us, int64_t period_us, bool is_storm)
 {
-    const int64_t quiet_us = is_storm ? one->starts_us : starts_us;
+    struct app_times before = one->alerted;
     int64_t ends_us;
 
     if (__builtin_add_overflow(starts_us, period_us, &ends_us))
         ends_us = INT64_MAX;
-    *one = (struct budget){.starts_us = starts_us,
-                           .ends_us = ends_us,
-                           .quiet_us = quiet_us,
-                           .is_storm = is_storm,
-                           .alerted = one->alerted};
+    app_times_close(&one->before);
+    if (!is_storm)
+        app_times_close(&before);
+    *one = (struct budget){
+        .starts_us = starts_us, .ends_us = ends_us, .is_storm = is_storm, .before = before};
 }
 
 static void note_due(struct budgets *b, const struct budget *one)
@@ -47,28 +48,26 @@ static void find_next(struct budgets *b)
         note_due(b, &b->list[i]);
 }
 
-/* Whether the rule did not alert of the app in this period, nor in the storm's last one. Notes this
- * alert. */
-static int note_alert(struct budget *one, const char *app, int64_t at_us, bool *was_quiet)
+/* Whether the app's alert, which is counted, gets a message beyond the budget. */
+static bool is_extra(const struct budget *one, const struct rule *rule, const char *app)
 {
-    app_times_forget(&one->alerted, one->quiet_us - 1);
-    *was_quiet = app_times_newest(&one->alerted, app) == APP_TIMES_NONE;
-    return app_times_mark(&one->alerted, app, at_us, BUDGETS_APPS_MAX);
+    const uint64_t n = app_times_marks(&one->alerted, app) + app_times_marks(&one->before, app);
+
+    return n <= rule->messages.n && one->extra < (n == 1 ? BUDGETS_APPS : BUDGETS_FURTHER);
 }
 
 int budgets_spend(struct budgets *b, size_t i, const struct rule *rule, const char *app,
                   int64_t at_us)
 {
     struct budget *one = &b->list[i];
-    bool was_quiet;
 
     if (at_us >= one->ends_us)
         begin_period(one, at_us, rule->messages.period_us, false);
-    if (note_alert(one, app, at_us, &was_quiet) != 0)
+    if (app_times_mark(&one->alerted, app, at_us, BUDGETS_APPS_MAX) != 0)
         return ERR_NOMEM;
     if (!one->is_storm && one->digest == NULL && one->sent < rule->messages.n)
         one->sent++;
-    else if (was_quiet && one->extra < BUDGETS_APPS)
+    else if (is_extra(one, rule, app))
         one->extra++;
     else
         return 0;
@@ -129,7 +128,7 @@ void budgets_move(struct budgets *from, size_t i, struct budgets *to, size_t j)
 
 static bool matters(const struct budget *one, int64_t step_us)
 {
-    return one->digest != NULL || one->ends_us > step_us || one->alerted.n > 0;
+    return one->digest != NULL || one->ends_us > step_us;
 }
 
 void budgets_save(const struct budgets *b, const struct rules *rules, int64_t step_us,
@@ -153,10 +152,25 @@ void budgets_save(const struct budgets *b, const struct rules *rules, int64_t st
         snapshot_put_u64(out, one->digest != NULL);
         if (one->digest != NULL)
             digest_save(one->digest, &rules->rules[i], out);
-        snapshot_put_i64(out, one->quiet_us);
         snapshot_put_u64(out, one->extra);
         app_times_save(&one->alerted, out);
+        app_times_save(&one->before, out);
     }
+}
+
+/* Versions 5 and 6 have one list of apps, and the time at which it begins. */
+static int load_apps(struct budget *one, int64_t step_us, struct snapshot_reader *in)
+{
+    int rc;
+
+    if (in->version < 5)
+        return 0;
+    if (in->version < 7)
+        (void)snapshot_get_i64(in);
+    one->extra = snapshot_get_max(in, BUDGETS_APPS);
+    rc = app_times_load(&one->alerted, in, BUDGETS_APPS_MAX, step_us);
+    return rc != 0 || in->version < 7 ? rc
+                                      : app_times_load(&one->before, in, BUDGETS_APPS_MAX, step_us);
 }
 
 static int load_one(struct budgets *b, const struct rules *rules, int64_t step_us,
@@ -175,15 +189,10 @@ static int load_one(struct budgets *b, const struct rules *rules, int64_t step_u
     one->is_storm = snapshot_get_max(in, 1) != 0;
     if (snapshot_get_max(in, 1) != 0)
         rc = digest_load(&one->digest, &rules->rules[i], step_us, in);
-    one->quiet_us = one->starts_us;
-    if (rc == 0 && in->version >= 5) {
-        one->quiet_us = snapshot_get_i64(in);
-        one->extra = snapshot_get_max(in, BUDGETS_APPS);
-        rc = app_times_load(&one->alerted, in, BUDGETS_APPS_MAX, step_us);
-    }
+    if (rc == 0)
+        rc = load_apps(one, step_us, in);
     if (rc == 0 && (in->bad || one->starts_us < 0 || one->starts_us > step_us ||
-                    one->quiet_us < 0 || one->quiet_us > one->starts_us || one->ends_us <= one->starts_us ||
-                    !matters(one, step_us)))
+                    one->ends_us <= one->starts_us || (in->version >= 7 && !matters(one, step_us))))
         rc = ERR_DAMAGED;
     note_due(b, one);
     return rc;

@@ -7,12 +7,13 @@
  * begins at once, as a storm: all its alerts are withheld. A period without a digest is the last
  * one of a storm.
  *
- * One app's alerts must not hide another app. So an app's first alert in a period gets a message
- * although the budget is spent; in a storm only if the app had none in the last period either. Up
- * to BUDGETS_APPS alerts do in a period, so that many apps that fail at once do not fill a channel.
- * Pure.
+ * One app's alerts must not hide another app. So an alert gets a message although the budget is
+ * spent if its app had few: in this period, and in a storm also in the last one, together no more
+ * than `messages` allows. Up to BUDGETS_APPS alerts do in a period, so that many apps that fail at
+ * once do not fill a channel. Half of them are for apps that had no alert before, so that a few
+ * apps do not use all of them. Pure.
  *
- * Memory: 80 bytes a rule, a digest while one waits, and 160 for an app that alerted lately. */
+ * Memory: 100 bytes a rule, a digest while one waits, and 170 for an app in a period. */
 #ifndef DRAINWATCH_ALERTER_ENGINE_BUDGETS_H
 #define DRAINWATCH_ALERTER_ENGINE_BUDGETS_H
 
@@ -28,18 +29,18 @@
 
 enum {
     BUDGETS_APPS = 10,       /* messages in a period beyond the rule's `messages` */
+    BUDGETS_FURTHER = 5,     /* with fewer than these sent, also for an app's second alert */
     BUDGETS_APPS_MAX = 4096, /* apps that a rule remembers; the one that alerted first goes */
 };
 
 struct budget {
     int64_t starts_us; /* of the last period that began */
     int64_t ends_us;   /* 0: none began */
-    int64_t quiet_us;  /* an app without an alert since then was quiet: the start of this period,
-                          in a storm of the one before */
     uint64_t sent;     /* messages in it */
-    uint64_t extra;    /* of them: of apps that had been quiet, beyond the budget */
+    uint64_t extra;    /* messages beyond the budget, of apps with few alerts */
     bool is_storm;
-    struct app_times alerted; /* apps, with the step time of their last alert */
+    struct app_times alerted; /* apps, with their alerts in this period */
+    struct app_times before;  /* in a storm: in the last period */
     struct digest *digest;    /* NULL: nothing was withheld in it */
 };
 
@@ -72,8 +73,7 @@ struct digest *budgets_take(struct budgets *b, size_t i, const struct rule *rule
 /* Moves the budget of a rule to other budgets. Of `from` only the list is good after that. */
 void budgets_move(struct budgets *from, size_t i, struct budgets *to, size_t j);
 
-/* Leaves out budgets whose period ended by `step_us` and that remember no app: they do not matter
- * any more. */
+/* Leaves out budgets whose period ended by `step_us`: they do not matter any more. */
 void budgets_save(const struct budgets *b, const struct rules *rules, int64_t step_us,
                   struct snapshot_writer *out);
 /* Into budgets just made. Returns 0, ERR_DAMAGED or ERR_NOMEM. */

@@ -14,9 +14,9 @@
 #include <stdint.h>
 
 enum {
-    SNAPSHOT_VERSION = 6, /* written */
+    SNAPSHOT_VERSION = 7, /* written */
     /* That is still read. 2 tells less of a key, 3 no budgets, 4 no apps of budgets; 5 takes more
-     * bytes for a window. */
+     * bytes for a window, 6 no number of an app's alerts. */
     SNAPSHOT_VERSION_OLDEST = 2,
     SNAPSHOT_U64_BYTES = 10, /* of an encoded number at most */
 };

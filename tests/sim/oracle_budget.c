@@ -14,43 +14,49 @@ void oracle_budget_close(struct oracle_budget *b)
     *b = (struct oracle_budget){.has_period = false};
 }
 
-/* "An app's first alert in a period; in a storm only if it had none in the last period either." */
-static bool was_quiet(struct oracle_budget *b, const char *app, int64_t at_us)
+/* The number of this alert among those of its app in this period, in a storm also in the last. */
+static uint64_t count_of_app(struct oracle_budget *b, const char *app)
 {
-    const int64_t since_us = b->is_storm ? b->before_us : b->starts_us;
     size_t i = 0;
-    bool quiet;
 
-    while (i < b->n_apps && strcmp(b->apps[i], app) != 0)
+    while (i < b->n_apps && strcmp(b->apps[i].app, app) != 0)
         i++;
-    quiet = i == b->n_apps || b->app_us[i] < since_us;
     if (i == ORACLE_APPS_SEEN)
         abort();
     b->n_apps += i == b->n_apps;
-    strcpy(b->apps[i], app);
-    b->app_us[i] = at_us;
-    return quiet;
+    strcpy(b->apps[i].app, app);
+    return ++b->apps[i].n + b->apps[i].before;
 }
 
-/* "A period begins with a rule's first alert after the last period." */
+static void begin_period(struct oracle_budget *b, int64_t starts_us, int64_t period_us,
+                         bool is_storm)
+{
+    b->starts_us = starts_us;
+    b->ends_us = starts_us + period_us;
+    b->sent = b->extra = 0;
+    b->is_storm = is_storm;
+    for (size_t i = 0; i < b->n_apps; i++) {
+        b->apps[i].before = is_storm ? b->apps[i].n : 0;
+        b->apps[i].n = 0;
+    }
+}
+
+/* "A period begins with a rule's first alert after the last period." "An alert gets a message
+ * beyond the budget if its app had few; ten in a period do; after five only an app's first one." */
 bool oracle_budget_spend(struct oracle_budget *b, const struct oracle_rule *rule, const char *app,
                          int64_t at_us)
 {
-    bool quiet;
+    uint64_t n;
 
-    if (!b->has_period || at_us >= b->ends_us) {
-        b->has_period = true;
-        b->starts_us = at_us;
-        b->ends_us = at_us + rule->period_us;
-        b->sent = b->extra = 0;
-        b->is_storm = false;
-    }
-    quiet = was_quiet(b, app, at_us);
+    if (!b->has_period || at_us >= b->ends_us)
+        begin_period(b, at_us, rule->period_us, false);
+    b->has_period = true;
+    n = count_of_app(b, app);
     if (!b->is_storm && b->n_held == 0 && b->sent < rule->messages) {
         b->sent++;
         return true;
     }
-    if (!quiet || b->extra == BUDGETS_APPS)
+    if (n > rule->messages || b->extra == BUDGETS_APPS || (b->extra >= BUDGETS_FURTHER && n > 1))
         return false;
     b->extra++;
     return true;
@@ -192,10 +198,6 @@ struct oracle_alert oracle_budget_digest(struct oracle_budget *b, const struct o
     b->told = b->held;
     b->held = NULL;
     b->n_held = 0;
-    b->is_storm = true;
-    b->sent = b->extra = 0;
-    b->before_us = b->starts_us;
-    b->starts_us = at_us;
-    b->ends_us = at_us + rule->period_us;
+    begin_period(b, at_us, rule->period_us, true);
     return digest;
 }

@@ -6,6 +6,11 @@
 
 enum { ORACLE_APPS_SEEN = 64 };
 
+struct oracle_app_alerts {
+    char app[ORACLE_NAME];
+    uint64_t n, before; /* in this period, and in a storm in the last one */
+};
+
 struct oracle_held {
     char app[ORACLE_NAME];
     char values[ORACLE_GROUP_BY][ORACLE_NAME];
@@ -18,13 +23,11 @@ struct oracle_held {
 struct oracle_budget {
     char rule[ORACLE_NAME];
     bool has_period;
-    int64_t starts_us, ends_us, before_us; /* before_us: the start of the period before */
+    int64_t starts_us, ends_us;
     uint64_t sent;
     uint64_t extra;
     bool is_storm;
-    char apps[ORACLE_APPS_SEEN]
-             [ORACLE_NAME]; /* each that alerted, with the time of its last alert */
-    int64_t app_us[ORACLE_APPS_SEEN];
+    struct oracle_app_alerts apps[ORACLE_APPS_SEEN];
     size_t n_apps;
     struct oracle_held *held;
     size_t n_held;

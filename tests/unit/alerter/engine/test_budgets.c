@@ -116,7 +116,17 @@ static void a_period_at_the_end_of_time_never_ends(void **state)
     assert_int_equal(budgets_due(b, INT64_MAX), SIZE_MAX);
 }
 
-static void an_app_that_was_quiet_gets_a_message_beyond_the_budget(void **state)
+/* The number of 20 alerts of the app that get a message. */
+static int spend_20(struct budgets *b, const char *app, int64_t at_us)
+{
+    int sent = 0;
+
+    for (int i = 0; i < 20; i++)
+        sent += spend(b, 0, app, at_us);
+    return sent;
+}
+
+static void an_app_with_few_alerts_gets_messages_beyond_the_budget(void **state)
 {
     struct budgets *b = *state;
 
@@ -124,17 +134,40 @@ static void an_app_that_was_quiet_gets_a_message_beyond_the_budget(void **state)
     assert_true(spend(b, 0, "shop", 0));
     withhold(b, 0, 0);
     assert_true(spend(b, 0, "blog", S));
-    assert_false(spend(b, 0, "blog", S));
     digest_free(budgets_take(b, 0, &RULE));
     withhold(b, 0, 19 * S); /* the storm goes on */
-    assert_false(spend(b, 0, "blog", 19 * S));
-    assert_true(spend(b, 0, "docs", 19 * S));
+    withhold(b, 0, 19 * S);
+    assert_true(spend(b, 0, "blog", 19 * S));
+    assert_false(spend(b, 0, "blog", 19 * S)); /* the third in two periods */
+    assert_int_equal(spend_20(b, "docs", 19 * S), RULE.messages.n);
     digest_free(budgets_take(b, 0, &RULE));
+    assert_false(spend(b, 0, "docs", 20 * S));
+    withhold(b, 0, 29 * S);
     withhold(b, 0, 29 * S);
     digest_free(budgets_take(b, 0, &RULE));
-    assert_true(spend(b, 0, "blog", 30 * S)); /* it had no alert in the last period */
-    assert_false(spend(b, 0, "blog", 30 * S));
+    assert_int_equal(spend_20(b, "blog", 30 * S), RULE.messages.n); /* none in the last period */
     assert_false(spend(b, 0, "shop", 30 * S));
+}
+
+static void an_app_alone_has_no_message_beyond_the_budget(void **state)
+{
+    struct budgets *b = *state;
+
+    for (int i = 0; i < 9; i++) {
+        assert_int_equal(spend_20(b, "shop", i * 10 * S), i == 0 ? RULE.messages.n : 0);
+        withhold(b, 0, i * 10 * S);
+        digest_free(budgets_take(b, 0, &RULE));
+    }
+}
+
+static void a_few_apps_leave_messages_for_the_first_alerts_of_others(void **state)
+{
+    struct budgets *b = *state;
+
+    assert_int_equal(spend_20(b, "shop", 0), RULE.messages.n);
+    assert_int_equal(spend_20(b, "a", 0) + spend_20(b, "b", 0) + spend_20(b, "c", 0),
+                     BUDGETS_FURTHER);
+    assert_int_equal(spend_20(b, "d", 0), 1);
 }
 
 static void many_apps_that_fail_at_once_have_a_bound(void **state)
@@ -164,7 +197,9 @@ int main(void)
         TEST(a_storm_ends_with_a_period_in_which_nothing_was_withheld),
         TEST(a_moved_budget_goes_on),
         TEST(a_period_at_the_end_of_time_never_ends),
-        TEST(an_app_that_was_quiet_gets_a_message_beyond_the_budget),
+        TEST(an_app_with_few_alerts_gets_messages_beyond_the_budget),
+        TEST(an_app_alone_has_no_message_beyond_the_budget),
+        TEST(a_few_apps_leave_messages_for_the_first_alerts_of_others),
         TEST(many_apps_that_fail_at_once_have_a_bound),
     };
 
