@@ -47,6 +47,7 @@ struct move {
     uint64_t senders;
     uint64_t refused;
     uint64_t alerts;
+    bool is_unsure; /* the target may have all of it */
     struct err *err;
 };
 
@@ -315,8 +316,10 @@ static int copy_all(struct move *m)
         rc = from->ops->outbox_list(from, copy_alert, m, m->err);
     if (rc == 0 && storage_in_transaction(to))
         rc = end_batch(m);
-    if (rc == 0 && to->ops->commit_all != NULL)
-        rc = to->ops->commit_all(to, m->err);
+    if (rc != 0 || to->ops->commit_all == NULL)
+        return rc;
+    rc = to->ops->commit_all(to, m->err);
+    m->is_unsure = rc == ERR_AWAY;
     return rc;
 }
 
@@ -405,7 +408,7 @@ static int move_noted(struct move *m, const struct settings *settings)
         rc = copy_all(m);
     if (rc == 0)
         rc = end(m);
-    if (rc != 0)
+    if (rc != 0 && !m->is_unsure)
         take_back_note(m);
     return rc;
 }
