@@ -126,13 +126,20 @@ static void turn(int64_t now_us)
     server_answer(server, now_us);
 }
 
+/* From one of many addresses in turn: the ports of one would all be used up within a minute. */
 static int join(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    static uint32_t joined;
+    const struct sockaddr_in from = {.sin_family = AF_INET,
+                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK + joined++ % 250)};
+    const struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const int yes = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
 
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert(fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0);
+    assert(fd >= 0);
+    assert(setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof yes) == 0);
+    assert(bind(fd, (const struct sockaddr *)&from, sizeof from) == 0);
+    assert(connect(fd, (const struct sockaddr *)&to, sizeof to) == 0);
     return fd;
 }
 
@@ -171,7 +178,7 @@ static void exchange(const struct buf *sent, size_t piece, struct buf *answers)
     shutdown(fd, SHUT_WR);
     for (int i = 0; i < TURNS_MAX && hear(fd, answers); i++)
         turn(now_us += 300000);
-    /* Else the closed connections would use up the machine's ports. */
+    /* A closed connection shall not keep its port. */
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     close(fd);
     for (int i = 0; i < TURNS_MAX && is_open(); i++)
