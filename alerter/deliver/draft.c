@@ -163,9 +163,12 @@ static void show(struct draft *d, const void *bytes, size_t n, const char *line_
     buf_init(&copy, n);
     buf_init(&clean, 5 * n); /* a byte becomes at most " ⏎ " */
     if (buf_append(&copy, bytes, n) == 0) {
-        if (line_end != NULL)
+        if (line_end != NULL) {
             copy.len = trim_end((char *)copy.data, text_strip_terminal((char *)copy.data, n));
-        copy.len = text_redact_secrets((char *)copy.data, copy.len);
+            copy.len = text_redact_line((char *)copy.data, copy.len);
+        } else {
+            copy.len = text_redact_secrets((char *)copy.data, copy.len);
+        }
         if (line_end != NULL)
             append_lines(&clean, &copy, line_end);
         else

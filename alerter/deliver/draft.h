@@ -37,11 +37,12 @@ void draft_say_local_time(struct draft *d, int64_t us);
 void draft_say_bold(struct draft *d); /* begins or ends bold text, in markup */
 
 /* Text from outside in at most `max` bytes (at least DRAFT_SHOW_MIN): one line of printable UTF-8
- * without drain tokens, for Slack with its three control characters as entities. Longer text ends
- * in an ellipsis, never within a character or an entity. */
+ * without drain tokens and passwords of addresses, for Slack with its three control characters as
+ * entities. Longer text ends in an ellipsis, never within a character or an entity. */
 void draft_show(struct draft *d, const char *text, size_t max);
 void draft_show_bytes(struct draft *d, const void *bytes, size_t n, size_t max);
-/* A sample of a log, likewise, but without terminal sequences and with tabs as blanks. Its line
+/* A sample of a log, likewise, but without terminal sequences and other secrets (text_redact_line),
+ * and with tabs as blanks. Its line
  * ends stay line ends in markup, and become " ⏎ " in the other forms. */
 void draft_show_sample(struct draft *d, struct wire_bytes sample, size_t max);
 /* An operator's text; in markup a web address at its beginning becomes a link. */

@@ -149,11 +149,37 @@ void text_copy_printable(char *out, size_t size, const char *text)
     buf_close(&shown);
 }
 
-static bool ends_value(char c)
+/* White space or a control byte, which no secret in a log holds. */
+static bool ends_word(char c)
 {
-    uint8_t byte = (uint8_t)c;
+    return (uint8_t)c <= ' ' || c == 0x7f;
+}
 
-    return byte <= ' ' || byte == 0x7f || byte == '"' || byte == '\'' || byte == '&';
+static bool is_quote(char c)
+{
+    return c == '"' || c == '\'';
+}
+
+/* Whether the quote at `at` ends a quotation: within a password other text follows. */
+static bool is_closing(const char *bytes, size_t at, size_t n)
+{
+    if (!is_quote(bytes[at]))
+        return false;
+    return at + 1 == n || ends_word(bytes[at + 1]) || strchr(",;:)]}>\\", bytes[at + 1]) != NULL;
+}
+
+static bool begins(const char *bytes, size_t at, size_t n, const char *with)
+{
+    const size_t len = strlen(with);
+
+    return at <= n && n - at >= len && strncasecmp(bytes + at, with, len) == 0;
+}
+
+static bool ends_before(const char *bytes, size_t from, size_t at, const char *with)
+{
+    const size_t len = strlen(with);
+
+    return at - from >= len && begins(bytes, at - len, at, with);
 }
 
 /* Writes the mark for a value of `n` bytes and returns the mark's length, which is at most `n`. A
@@ -177,53 +203,229 @@ struct span {
 /* Finds the next secret; false: there is none. */
 typedef bool find_fn(const char *bytes, size_t from, size_t n, struct span *found);
 
-/* The value of `drain_token=`, in any case: libmicrohttpd knows an argument's name in each. */
-static bool find_token(const char *bytes, size_t from, size_t n, struct span *found)
+static size_t skip_range(const uint8_t *s, size_t from, size_t n, uint8_t low, uint8_t high)
 {
-    static const char key[] = "drain_token";
-    const size_t key_len = sizeof key - 1;
-    size_t at = from;
-    const char *equals;
+    while (from < n && s[from] >= low && s[from] <= high)
+        from++;
+    return from;
+}
 
-    while (at < n && (equals = memchr(bytes + at, '=', n - at)) != NULL) {
-        at = (size_t)(equals - bytes);
-        if (at - from >= key_len && strncasecmp(equals - key_len, key, key_len) == 0) {
-            *found = (struct span){at + 1, at + 1};
-            while (found->end < n && !ends_value(bytes[found->end]))
-                found->end++;
-            return true;
-        }
+/* ---- values of keys ---- */
+
+static const char *const token_keys[] = {"drain_token", NULL};
+static const char *const secret_keys[] = {
+    "password",   "passwd",      "passphrase", "pass",          "pwd",    "secret",
+    "token",      "access_key",  "accesskey",  "api_key",       "apikey", "api-key",
+    "secret_key", "private_key", "credential", "authorization", NULL,
+};
+static const char *const schemes[] = {"basic", "bearer", NULL};
+
+static bool is_one_of(const char *bytes, size_t from, size_t at, const char *const *names)
+{
+    while (*names != NULL && !ends_before(bytes, from, at, *names))
+        names++;
+    return *names != NULL;
+}
+
+/* The text between a key and its value. */
+struct separator {
+    size_t key_end;
+    size_t len;   /* 0: no separator */
+    bool is_json; /* the key is in quotes */
+};
+
+/* Reads `=`, `:`, `=>` or `%3D` after a key, which may be in quotes, and blanks after the key. */
+static struct separator read_separator(const char *bytes, size_t from, size_t at, size_t n)
+{
+    const bool is_plain = bytes[at] == '=' || bytes[at] == ':';
+    struct separator s = {at, is_plain ? 1 : begins(bytes, at, n, "%3D") ? 3 : 0, false};
+    bool may_blank = bytes[at] == ':' || begins(bytes, at, n, "=>");
+
+    if (s.len == 0)
+        return s;
+    s.len += begins(bytes, at, n, "=>");
+    for (int i = 0; i < 2 && ends_before(bytes, from, s.key_end, " "); i++) {
+        s.key_end--;
+        may_blank = true;
+    }
+    s.is_json = s.key_end > from && is_quote(bytes[s.key_end - 1]);
+    s.key_end -= s.is_json;
+    for (int i = 0; i < 7 && s.is_json && ends_before(bytes, from, s.key_end, "\\"); i++)
+        s.key_end--;
+    while (may_blank && at + s.len < n && strchr(" [(", bytes[at + s.len]) != NULL &&
+           bytes[at + s.len] != '\0')
+        s.len++;
+    return s;
+}
+
+/* The rest of a quotation that begins at `at` behind `depth` backslashes and the quote. It goes on
+ * to the end if no quote closes it. */
+static struct span read_quoted(const char *bytes, size_t at, size_t n, size_t depth)
+{
+    const size_t begin = at;
+    const char quote = bytes[at - 1];
+    size_t escapes = 0;
+
+    for (; at < n; at++) {
+        if (bytes[at] == quote && escapes <= depth && is_closing(bytes, at, n))
+            return (struct span){begin, at - escapes};
+        escapes = bytes[at] == '\\' ? escapes + 1 : 0;
+    }
+    return (struct span){begin, n};
+}
+
+static size_t word_end(const char *bytes, size_t at, size_t n, bool is_json)
+{
+    while (at < n && !ends_word(bytes[at]) && !is_closing(bytes, at, n) &&
+           !(is_json && strchr(",}]", bytes[at]) != NULL))
         at++;
+    return at;
+}
+
+/* A quotation, a word, or the name of a scheme and a word. */
+static struct span read_value(const char *bytes, size_t at, size_t n, bool is_json)
+{
+    const size_t open = skip_range((const uint8_t *)bytes, at, n, '\\', '\\');
+    size_t end;
+
+    if (open < n && is_quote(bytes[open]))
+        return read_quoted(bytes, open + 1, n, open - at);
+    end = word_end(bytes, at, n, is_json);
+    if (end < n && bytes[end] == ' ' && is_one_of(bytes, at, end, schemes))
+        end = word_end(bytes, end + 1, n, is_json);
+    return (struct span){at, end};
+}
+
+static bool find_value(const char *bytes, size_t from, size_t n, const char *const *keys,
+                       struct span *found)
+{
+    for (size_t at = from; at < n; at++) {
+        struct separator s;
+
+        if (bytes[at] != '=' && bytes[at] != ':' && bytes[at] != '%')
+            continue;
+        s = read_separator(bytes, from, at, n);
+        if (s.len == 0 || s.key_end == from || !text_is_letter(bytes[s.key_end - 1]) ||
+            !is_one_of(bytes, from, s.key_end, keys))
+            continue;
+        *found = read_value(bytes, at + s.len, n, s.is_json);
+        if (found->end > found->begin)
+            return true;
     }
     return false;
 }
 
-/* The PASSWORD that ends at an "@", if "NAME:PASSWORD" begins at `from` (RFC 3986 section 3.2.1).
- */
-static bool read_userinfo(const char *bytes, size_t from, size_t n, struct span *found)
+static bool find_token(const char *bytes, size_t from, size_t n, struct span *found)
 {
-    size_t at = from;
-
-    found->begin = 0;
-    for (; at < n && !ends_value(bytes[at]) && strchr("/?#@", bytes[at]) == NULL; at++) {
-        if (bytes[at] == ':' && found->begin == 0)
-            found->begin = at + 1;
-    }
-    found->end = at;
-    return at < n && bytes[at] == '@' && found->begin != 0;
+    return find_value(bytes, from, n, token_keys, found);
 }
 
-/* The password of a web address: a drain's has its token there. */
+static bool find_secret(const char *bytes, size_t from, size_t n, struct span *found)
+{
+    return find_value(bytes, from, n, secret_keys, found);
+}
+
+/* "Bearer" or "Basic" and a word that is too long for prose. */
+static bool find_credential(const char *bytes, size_t from, size_t n, struct span *found)
+{
+    enum { LEAST = 16 };
+
+    for (size_t at = from; at < n; at++) {
+        if (bytes[at] != ' ' || !is_one_of(bytes, from, at, schemes))
+            continue;
+        *found = (struct span){at + 1, word_end(bytes, at + 1, n, false)};
+        if (found->end - found->begin >= LEAST)
+            return true;
+    }
+    return false;
+}
+
+/* ---- passwords of addresses ---- */
+
+/* How "://" is written: plain, in PHP's JSON, and in a query. 0: no address begins here. */
+static size_t start_len(const char *bytes, size_t at, size_t n)
+{
+    static const char *const starts[] = {"://", ":\\/\\/", "%3A%2F%2F"};
+
+    for (size_t i = 0; i < 3 && (bytes[at] == ':' || bytes[at] == '%'); i++) {
+        if (begins(bytes, at, n, starts[i]))
+            return strlen(starts[i]);
+    }
+    return 0;
+}
+
+static size_t colon_len(const char *bytes, size_t at, size_t n)
+{
+    return begins(bytes, at, n, ":") ? 1 : begins(bytes, at, n, "%3A") ? 3 : 0;
+}
+
+/* Whether a port is at `at`: up to five digits and the end, or in a web address a path. In others a
+ * slash may be part of a password. */
+static bool is_port(const char *bytes, size_t at, size_t n, bool is_web)
+{
+    const size_t end = skip_range((const uint8_t *)bytes, at, n, '0', '9');
+
+    if (end == at || end - at > 5)
+        return false;
+    return end == n || ends_word(bytes[end]) || is_closing(bytes, end, n) ||
+           (is_web && strchr("/?#\\", bytes[end]) != NULL);
+}
+
+/* The last "@" of the word or quotation, else the last "%40"; 0 if there is none. `*end` becomes
+ * the end of the bytes that were searched. */
+static size_t last_at(const char *bytes, size_t at, size_t n, size_t *end)
+{
+    size_t plain = 0, encoded = 0;
+
+    for (; at < n && !ends_word(bytes[at]); at++) {
+        if (bytes[at] == '@')
+            plain = at;
+        else if (begins(bytes, at, n, "%40"))
+            encoded = at;
+        else if (plain + encoded > 0 && is_closing(bytes, at, n))
+            break;
+    }
+    *end = at;
+    return plain > 0 ? plain : encoded;
+}
+
+/* Reads NAME:PASSWORD@ at `at`. The password goes on to the last "@", because clients log it with
+ * any characters in it. If there is none, `found->end` is the place to search on from, so that no
+ * byte is read often. */
+static bool read_userinfo(const char *bytes, size_t at, size_t n, bool is_web, struct span *found)
+{
+    size_t begin, end;
+
+    while (at < n && !ends_word(bytes[at]) && strchr("/?#\"'`<>,;()[]{}\\|", bytes[at]) == NULL &&
+           colon_len(bytes, at, n) == 0)
+        at++;
+    begin = at + colon_len(bytes, at, n);
+    *found = (struct span){begin, begin};
+    if (begin == at || is_port(bytes, begin, n, is_web))
+        return false;
+    found->end = last_at(bytes, begin, n, &end);
+    if (found->end > 0)
+        return true;
+    found->end = end;
+    return false;
+}
+
 static bool find_password(const char *bytes, size_t from, size_t n, struct span *found)
 {
     size_t at = from;
-    const char *colon;
 
-    while (at < n && (colon = memchr(bytes + at, ':', n - at)) != NULL) {
-        at = (size_t)(colon - bytes) + 1;
-        if (n - at >= 2 && bytes[at] == '/' && bytes[at + 1] == '/' &&
-            read_userinfo(bytes, at + 2, n, found))
+    while (at < n) {
+        const size_t len = start_len(bytes, at, n);
+
+        if (len == 0)
+            at++;
+        else if (read_userinfo(bytes, at + len, n,
+                               ends_before(bytes, from, at, "http") ||
+                                   ends_before(bytes, from, at, "https"),
+                               found))
             return true;
+        else
+            at = found->end;
     }
     return false;
 }
@@ -252,11 +454,11 @@ size_t text_redact_secrets(char *bytes, size_t n)
     return redact(bytes, redact(bytes, n, find_token), find_password);
 }
 
-static size_t skip_range(const uint8_t *s, size_t from, size_t n, uint8_t low, uint8_t high)
+size_t text_redact_line(char *bytes, size_t n)
 {
-    while (from < n && s[from] >= low && s[from] <= high)
-        from++;
-    return from;
+    n = redact(bytes, n, find_password);
+    n = redact(bytes, n, find_secret);
+    return redact(bytes, n, find_credential);
 }
 
 /* The length of the operating system command at `s` (ECMA-48 8.3.89), 0 if its end is missing: one

@@ -19,11 +19,16 @@ int text_append_printable(struct buf *out, const char *bytes, size_t n);
  */
 void text_copy_printable(char *out, size_t size, const char *text);
 
-/* Overwrites in place the value of each `drain_token=`, of any case, with "…" (a value shorter than
- * that with "*"): all that follows goes, up to white space, a control byte, a quote or "&". The
- * same befalls the password of each "://NAME:PASSWORD@". Returns the new length, which is never
- * larger. */
+/* Overwrites secrets in place with "…", and secrets shorter than that with "*": the value of each
+ * `drain_token=`, of any case, up to white space or the quote that ends the text around it, and the
+ * password of each "://NAME:PASSWORD@", up to the last "@" of the word. Returns the new length,
+ * which is never larger. Takes a time in proportion to `n`. */
 size_t text_redact_secrets(char *bytes, size_t n);
+/* Likewise for a line of another program: also the value of each key that ends in a word such as
+ * "password", "secret", "token", "api_key" or "authorization", in `key=value`, `"key":"value"`,
+ * `key: value` and `'key' => 'value'`, and a long word behind "Basic" or "Bearer". It takes too
+ * much rather than too little. */
+size_t text_redact_line(char *bytes, size_t n);
 
 /* Turns a line as a terminal would get it into plain text, in place: control sequences (ESC [ … of
  * colours, ESC ] … of titles, ESC ( … of character sets) go, a tab becomes a blank, CR LF and CR

@@ -54,13 +54,13 @@ void excerpt_forget(struct excerpt *e)
     e->source = (struct line_text){0};
 }
 
-/* Redacts the message in place. Tokens go first: an expression could take the name that a token is
- * known by, and leave the token. */
+/* Redacts the message in place. Secrets go first: an expression could take the name that a secret
+ * is known by, and leave the secret. */
 static int redact_message(struct excerpt *e, uint32_t rule)
 {
     struct buf text;
 
-    e->message.len = text_redact_secrets((char *)e->message.data, e->message.len);
+    e->message.len = text_redact_line((char *)e->message.data, e->message.len);
     if (!redact_is_needed(e->redact, rule))
         return 0;
     text = e->copy;

@@ -2,6 +2,8 @@
  * printable, parts lie within the bytes, and a written time is read back alike. */
 #include "tests/fuzz/feed.h"
 
+#include <stdio.h>
+
 #include "common/base/time.h"
 #include "ingest/input/line.h"
 #include "ingest/match/logfmt.h"
@@ -28,16 +30,51 @@ static void check_printable(const char *bytes, size_t n)
     free(text);
 }
 
-static void check_in_place(const char *bytes, size_t n)
+typedef size_t redact_fn(char *bytes, size_t n);
+
+/* A secret that is hidden stays as it is. */
+static void check_redacted(redact_fn *redact, const char *bytes, size_t n)
 {
-    char *text = feed_copy(bytes, n);
-    size_t len = text_redact_secrets(text, n), again;
+    char *text = feed_copy(bytes, n), *once;
+    size_t len = redact(text, n);
 
     assert(len <= n);
-    again = text_redact_secrets(text, len);
-    assert(again == len); /* a token that is hidden stays as it is */
-    len = text_strip_terminal(text, len);
-    assert(len <= again && memchr(text, '\t', len) == NULL && memchr(text, '\r', len) == NULL);
+    once = feed_copy(text, len);
+    assert(redact(text, len) == len && memcmp(text, once, len) == 0);
+    free(once);
+    free(text);
+}
+
+static void check_stripped(const char *bytes, size_t n)
+{
+    char *text = feed_copy(bytes, n);
+    size_t len = text_strip_terminal(text, n);
+
+    assert(len <= n && memchr(text, '\t', len) == NULL && memchr(text, '\r', len) == NULL);
+    free(text);
+}
+
+/* A secret made of the input's bytes does not survive on a line with any other bytes behind it. */
+static void check_secret(const char *bytes, size_t n)
+{
+    static const char *const befores[] = {
+        "postgres://u:", "redis://:", "amqp:\\/\\/u:",          "url='https://u:",
+        "password=",     "token: '",  "Authorization: Bearer ", "{\"api_key\":\""};
+    static const char *const afters[] = {"@h/x ", "@h ", "@h ", "@h' a=b@c ",
+                                         " ",     "' ",  " ",   "\"} "};
+    static const char letters[] = "aB0&'/?#@%+=!$*~";
+    char secret[16] = "Zq", *text = malloc(n + 64);
+
+    assert(text != NULL);
+    for (size_t i = 2; i < sizeof secret - 1; i++)
+        secret[i] = letters[i < n ? (unsigned char)bytes[i] % 16 : 0];
+    for (size_t i = 0; i < sizeof befores / sizeof befores[0]; i++) {
+        size_t len = (size_t)sprintf(text, "%s%s%s", befores[i], secret, afters[i]), left;
+
+        memcpy(text + len, bytes, n);
+        left = text_redact_line(text, len + n);
+        assert(memmem(text, left < len ? left : len, secret, strlen(secret)) == NULL);
+    }
     free(text);
 }
 
@@ -126,7 +163,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *bytes = feed_copy(data, size);
 
     check_printable(bytes, size);
-    check_in_place(bytes, size);
+    check_redacted(text_redact_secrets, bytes, size);
+    check_redacted(text_redact_line, bytes, size);
+    check_stripped(bytes, size);
+    check_secret(bytes, size);
     check_cut(bytes, size);
     check_times(bytes, size);
     check_pairs(bytes, size);

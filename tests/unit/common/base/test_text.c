@@ -3,6 +3,7 @@
 #include "common/base/text.h"
 #include "tests/unit/unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -193,19 +194,31 @@ UNIT_TEST(a_full_buffer_gets_whole_characters)
     }
 }
 
-static void assert_redacted(const char *text, const char *want)
+typedef size_t redact_fn(char *bytes, size_t n);
+
+static void assert_redacted_by(redact_fn *redact, const char *text, const char *want)
 {
     char bytes[200];
     size_t n = strlen(text), len;
 
     memcpy(bytes, text, n);
     memset(bytes + n, '!', sizeof bytes - n);
-    len = text_redact_secrets(bytes, n);
+    len = redact(bytes, n);
     assert_int_equal(len, strlen(want));
     assert_memory_equal(bytes, want, len);
     assert_int_equal(bytes[n], '!'); /* the next byte is untouched */
-    assert_int_equal(text_redact_secrets(bytes, len), len);
+    assert_int_equal(redact(bytes, len), len);
     assert_memory_equal(bytes, want, len);
+}
+
+static void assert_redacted(const char *text, const char *want)
+{
+    assert_redacted_by(text_redact_secrets, text, want);
+}
+
+static void assert_line(const char *text, const char *want)
+{
+    assert_redacted_by(text_redact_line, text, want);
 }
 
 UNIT_TEST(tokens_are_redacted)
@@ -222,14 +235,14 @@ UNIT_TEST(tokens_are_redacted)
     assert_redacted("path=\"/api?drain_token=0123456789abcdef\" host=x",
                     "path=\"/api?drain_token=" ELLIPSIS "\" host=x");
     assert_redacted("?a=1&drain_token=ABCDEF&b=2 drain_token='0123'\ndrain_token=dead\tx",
-                    "?a=1&drain_token=" ELLIPSIS "&b=2 drain_token='0123'\ndrain_token=" ELLIPSIS
-                    "\tx");
+                    "?a=1&drain_token=" ELLIPSIS " drain_token='" ELLIPSIS
+                    "'\ndrain_token=" ELLIPSIS "\tx");
     assert_redacted("drain_token=drain_token=abcdef", "drain_token=" ELLIPSIS);
     assert_redacted("drain_token=\xff\xfe%20#;,x\x7f"
                     "y",
                     "drain_token=" ELLIPSIS "\x7f"
                     "y");
-    assert_redacted("drain_token=&drain_token=abcdef", "drain_token=&drain_token=" ELLIPSIS);
+    assert_redacted("drain_token=&drain_token=abcdef", "drain_token=" ELLIPSIS);
 }
 
 UNIT_TEST(passwords_of_web_addresses_are_redacted)
@@ -238,14 +251,72 @@ UNIT_TEST(passwords_of_web_addresses_are_redacted)
                     "https://shop:" ELLIPSIS "@dw.example/api");
     assert_redacted("a://u:p@h b://:pa@h c://u:@h", "a://u:*@h b://:**@h c://u:@h");
     assert_redacted("postgres://u:a:b:c@h/d", "postgres://u:" ELLIPSIS "@h/d");
-    assert_redacted("://://u:abc@h", "://://u:" ELLIPSIS "@h");
+    assert_redacted("://://u:abc@h", "://:" ELLIPSIS "@h");
     assert_redacted("https://h:8080/a@b", "https://h:8080/a@b");
     assert_redacted("https://h:80?x@b https://u@h x:y@z", "https://h:80?x@b https://u@h x:y@z");
-    assert_redacted("https://u:\"p@h https://u:p q@h", "https://u:\"p@h https://u:p q@h");
+    assert_redacted("redis://u:12/345@h redis://h:6379 x@y",
+                    "redis://u:" ELLIPSIS "@h redis://h:6379 x@y");
+    assert_redacted("http://[::1]:80/a@b http://h/@u/x:y@z",
+                    "http://[::1]:80/a@b http://h/@u/x:y@z");
+    assert_redacted("https://u:\"pq@h https://u:p q@h", "https://u:" ELLIPSIS "@h https://u:p q@h");
     assert_redacted("https://u:p", "https://u:p");
     assert_redacted("https://u:", "https://u:");
     assert_redacted("://", "://");
     assert_redacted("https://u:drain_token=abcd@h", "https://u:drain_token=" ELLIPSIS);
+}
+
+UNIT_TEST(any_characters_of_a_password_are_redacted)
+{
+    static const char *const passwords[] = {"plain", "se&cret", "se'cret", "p@s@s", "p/ss/",
+                                            "p?ss",  "p#s\"s",  "a%26b",   "p%40s", "p:ss",
+                                            "päss",  "p\\\"ss", "1234/x",  "p,s}s", "[p<s>s]"};
+
+    for (size_t i = 0; i < sizeof passwords / sizeof passwords[0]; i++) {
+        char text[100];
+
+        snprintf(text, sizeof text, "no db: postgres://u:%s@db.example/x a=b@c", passwords[i]);
+        assert_redacted(text, "no db: postgres://u:" ELLIPSIS "@db.example/x a=b@c");
+    }
+}
+
+UNIT_TEST(passwords_of_addresses_in_other_spellings_are_redacted)
+{
+    assert_line("{\"url\":\"postgres://u:pwd1@h/x\",\"user\":\"a@b\"}",
+                "{\"url\":\"postgres://u:" ELLIPSIS "@h/x\",\"user\":\"a@b\"}");
+    assert_line("{\\\"url\\\":\\\"redis://:p\"q@h\\\",\\\"m\\\":\\\"x@y\\\"}",
+                "{\\\"url\\\":\\\"redis://:" ELLIPSIS "@h\\\",\\\"m\\\":\\\"x@y\\\"}");
+    assert_line("'url': 'amqp:\\/\\/u:p\\/w@h'", "'url': 'amqp:\\/\\/u:" ELLIPSIS "@h'");
+    assert_line("?to=https%3A%2F%2Fu%3Apwd1%40h%2Fx", "?to=https%3A%2F%2Fu%3A" ELLIPSIS "%40h%2Fx");
+    assert_line("mongodb://me@x.com:pwd1@h", "mongodb://me@x.com:" ELLIPSIS "@h");
+    assert_line("{\"url\":\"https://x.com\",\"user\":\"a@b\"}",
+                "{\"url\":\"https://x.com\",\"user\":\"a@b\"}");
+}
+
+UNIT_TEST(values_of_secret_keys_are_redacted)
+{
+    assert_line("DB_PASSWORD=se&cret' x=1", "DB_PASSWORD=" ELLIPSIS "' x=1");
+    assert_line("{\"password\":\"a\\\"bc\",\"user\":\"bob\"}",
+                "{\"password\":\"" ELLIPSIS "\",\"user\":\"bob\"}");
+    assert_line("\\\"apiKey\\\" : \\\"abc\\\",x", "\\\"apiKey\\\" : \\\"" ELLIPSIS "\\\",x");
+    assert_line("{\"token\":null,\"user\":1}", "{\"token\":" ELLIPSIS ",\"user\":1}");
+    assert_line("password='se cret' host=h", "password='" ELLIPSIS "' host=h");
+    assert_line("{\"passwd\"=>\"x yz\", :u=>1}", "{\"passwd\"=>\"" ELLIPSIS "\", :u=>1}");
+    assert_line("secret = hunter2 x", "secret = " ELLIPSIS " x");
+    assert_line("token= path=/x", "token= path=/x");
+    assert_line("no token, password or secret here", "no token, password or secret here");
+    assert_line("password=\"never closed", "password=\"" ELLIPSIS);
+    assert_redacted("SLACK_BOT_TOKEN: set it", "SLACK_BOT_TOKEN: set it"); /* words of our own */
+}
+
+UNIT_TEST(credentials_of_headers_are_redacted)
+{
+    assert_line("Authorization: Basic dTpw next", "Authorization: " ELLIPSIS " next");
+    assert_line("\"authorization\":\"Bearer abc\",\"a\":1",
+                "\"authorization\":\"" ELLIPSIS "\",\"a\":1");
+    assert_line("map[Authorization:[Bearer abcd] x", "map[Authorization:[" ELLIPSIS " x");
+    assert_line("'Authorization', 'Bearer 0123456789abcdef'",
+                "'Authorization', 'Bearer " ELLIPSIS "'");
+    assert_line("basic authentication failed", "basic authentication failed");
 }
 
 UNIT_TEST(a_cut_leaves_no_half_character)
@@ -319,6 +390,10 @@ int main(void)
         cmocka_unit_test(a_full_buffer_gets_whole_characters),
         cmocka_unit_test(tokens_are_redacted),
         cmocka_unit_test(passwords_of_web_addresses_are_redacted),
+        cmocka_unit_test(any_characters_of_a_password_are_redacted),
+        cmocka_unit_test(passwords_of_addresses_in_other_spellings_are_redacted),
+        cmocka_unit_test(values_of_secret_keys_are_redacted),
+        cmocka_unit_test(credentials_of_headers_are_redacted),
         cmocka_unit_test(terminal_sequences_are_stripped),
         cmocka_unit_test(a_cut_leaves_no_half_character),
         cmocka_unit_test(test_one_is_singular),
