@@ -57,6 +57,13 @@ static void say_mentions(struct draft *d, const struct wire_alert *a, const char
 
 /* --- parts --- */
 
+static void show_sample(struct draft *d, const struct wire_alert *a)
+{
+    draft_say(d, "```\n");
+    draft_show_sample(d, a->sample, WORDING_SAMPLE_MAX);
+    draft_say(d, "\n```");
+}
+
 static void show_ids(struct draft *d, const struct wire_alert *a)
 {
     draft_say(d, "id ");
@@ -219,9 +226,7 @@ static json_t *sample_block(const struct wire_alert *a)
 {
     struct draft d = draft_begin(DRAFT_MRKDWN);
 
-    draft_say(&d, "```\n");
-    draft_show_sample(&d, a->sample, WORDING_SAMPLE_MAX);
-    draft_say(&d, "\n```");
+    show_sample(&d, a);
     return section(&d);
 }
 
@@ -277,8 +282,9 @@ static json_t *notification(const struct wire_alert *a)
     return text_string(&d);
 }
 
-/* The whole alert as one text. All but the mentions is preformatted: elsewhere in a `text` Slack
- * reads markup, addresses and :names:, and a visitor chooses a part of the alert. */
+/* The whole alert as one text. All that a visitor may have chosen is preformatted: elsewhere in a
+ * `text` Slack reads markup, addresses and :names:. The sample may have several lines, and a block
+ * of its own keeps them apart from ours. */
 static json_t *plain_text(const struct wire_alert *a)
 {
     struct draft d = draft_begin(DRAFT_MRKDWN);
@@ -290,14 +296,13 @@ static json_t *plain_text(const struct wire_alert *a)
         draft_say(&d, "\n");
         wording_origin(&d, a);
     }
-    draft_say(&d, "\n");
+    draft_say(&d, "\n```\n");
     if (a->sample.len > 0) {
-        draft_show_sample(&d, a->sample, WORDING_SAMPLE_MAX);
+        show_sample(&d, a);
         draft_say(&d, "\n");
     }
     show_ids(&d, a);
-    draft_say(&d, "\n```");
-    say_mentions(&d, a, "\n");
+    say_mentions(&d, a, " · ");
     return text_string(&d);
 }
 

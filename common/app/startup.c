@@ -86,14 +86,18 @@ int startup_make_state_dir(const struct settings *settings, struct err *err)
     return rc == 0 ? 0 : err_set(err, rc, "DRAINWATCH_STATE_DIR: %s", why.text);
 }
 
-/* The password as the URL has it. */
+/* The password as the URL has it, before the host or as a parameter. */
 static void hide_password(const char *url)
 {
+    static const char parameter[] = "password=";
+    const char *value = strstr(url, parameter);
     const char *name = strstr(url, "://"), *end = strrchr(url, '@');
     const char *colon = name != NULL ? strchr(name + 3, ':') : NULL;
 
     if (colon != NULL && end != NULL && colon < end)
         log_hide(colon + 1, (size_t)(end - colon) - 1);
+    if (value != NULL)
+        log_hide(value + strlen(parameter), strcspn(value + strlen(parameter), "&"));
 }
 
 /* From here on no log line shows a secret, also if an error message holds it. */

@@ -52,15 +52,16 @@ static void check_text(const char *text)
     }
 }
 
-/* A block of preformatted text ends where it should and nowhere before. */
+/* At most two blocks of preformatted text, and no fence but theirs: each has a line to itself. */
 static void check_fences(const char *text)
 {
-    const char *open = strstr(text, "```\n"), *close;
+    size_t n = 0;
 
-    if (open == NULL)
-        return;
-    close = strstr(open + 3, "```");
-    assert(close != NULL && strstr(close + 3, "```") == NULL);
+    for (const char *at = text; (at = strstr(at, "```")) != NULL; at += 3) {
+        assert((at == text || at[-1] == '\n') && (at[3] == '\n' || at[3] == '\0'));
+        n++;
+    }
+    assert(n % 2 == 0 && n <= 4);
 }
 
 static void check_value(const json_t *value, size_t max);

@@ -658,25 +658,29 @@ UNIT_TEST(test_a_stack_trace_is_readable)
 }
 
 /* Slack reads no markup, address or :name: in a preformatted block, so a visitor's text has no
- * place outside of it, and cannot end it. */
+ * place outside of the two, and cannot end them. */
 UNIT_TEST(test_a_plain_message_shows_no_markup_of_a_visitor)
 {
     static const char value[] = "``` *b* _i_ ~s~ `c` :tada: <!here> <https://e|x> https://evil";
+    static const char sample[] = "`\n```\nid 0 · rule x\n<!here> *b*`";
     struct wire_group group = {"path", value};
     struct wire_alert a = an_alert();
-    const char *text, *end;
+    size_t n_fences = 0;
+    const char *text;
     json_t *root;
 
     a.group = &group;
     a.n_group = 1;
-    a.sample = (struct wire_bytes){(const uint8_t *)value, strlen(value)};
+    a.sample = (struct wire_bytes){(const uint8_t *)sample, strlen(sample)};
     root = render_form(&a, SLACK_MESSAGE_PLAIN);
     text = string_at(root, "text");
-    end = text + strlen(text) - strlen("\n```");
     assert_memory_equal(text, "```\n", 4);
-    assert_string_equal(end, "\n```");
-    assert_ptr_equal(strstr(text + 1, "```"), end + 1);
     assert_null(strchr(text, '<'));
+    for (const char *at = text; (at = strstr(at, "```")) != NULL; at += 3)
+        n_fences++;
+    assert_int_equal(n_fences, 4);
+    assert_string_equal(strstr(text, "\n```\nid "),
+                        "\n```\nid 0123456789abcdef · rule h12-request-timeout");
     json_decref(root);
 }
 
@@ -693,8 +697,9 @@ UNIT_TEST(test_a_plain_message_holds_the_whole_alert)
         "process web.3\npath /a&lt;b\nuser (none)\n"
         "2 more matches were suppressed since the last alert\n"
         "runbook docs/ops/runbooks/console-status-poller.md — Failure mode H\n"
-        "heroku[router]\n" LINE "\n"
-        "id 0123456789abcdef · rule h12-request-timeout\n```\n<!here>";
+        "heroku[router]\n```\n"
+        "```\n" LINE "\n```\n"
+        "id 0123456789abcdef · rule h12-request-timeout · <!here>";
     struct wire_alert a = an_alert();
     json_t *root;
 

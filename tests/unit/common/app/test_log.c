@@ -78,7 +78,7 @@ UNIT_TEST(test_no_secret_is_said)
     assert_null(strstr(text, TOKEN));
     assert_null(strstr(text, "0123456789abcdef"));
     assert_non_null(strstr(text, "secret … twice … and token …\""));
-    assert_non_null(strstr(text, "drain_token=…&y=1"));
+    assert_non_null(strstr(text, "drain_token=…\""));
 }
 
 /* A library's message, or a field of ours, may end within a secret. */

@@ -153,7 +153,7 @@ UNIT_TEST(test_samples_are_cut_and_redacted)
     sample = records[0].matches[0].sample;
     assert_true(sample.len <= WIRE_SAMPLE_MAX && sample.len > WIRE_SAMPLE_MAX - 4);
     assert_null(memmem(sample.data, sample.len, "012345", 6));
-    assert_non_null(memmem(sample.data, sample.len, "drain_token=\xe2\x80\xa6&a=b", 19));
+    assert_non_null(memmem(sample.data, sample.len, "drain_token=\xe2\x80\xa6 ", 16));
     assert_memory_equal(sample.data + sample.len - 6, "mmm\xe2\x80\xa6", 6);
     collect_free(t);
 }

@@ -229,11 +229,11 @@ UNIT_TEST(test_what_is_redacted)
 UNIT_TEST(test_no_drain_token_is_shown)
 {
     static const char message[] = "uri=\"/in?Drain_Token=0123456789&x=1\" drain_token=456789abcd";
-    static const char want[] = "uri=\"/in?Drain_Token=…&x=1\" drain_token=…";
+    static const char want[] = "uri=\"/in?Drain_Token=…\" drain_token=…";
 
     setup(NULL);
-    assert_value(URI, message, "/in?Drain_Token=…&x=1");
-    assert_value(EMAIL, message, "/in?Drain_Token=…&x=1");
+    assert_value(URI, message, "/in?Drain_Token=…");
+    assert_value(EMAIL, message, "/in?Drain_Token=…");
     assert_value(TOKEN, message, "…");
     assert_sample(PATH, message, want);
     assert_sample(EMAIL, message, want);
