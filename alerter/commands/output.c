@@ -66,15 +66,32 @@ static json_t *worst(const struct wire_alert *digest)
     return list;
 }
 
+static json_t *by_app(const struct wire_alert *digest)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < digest->n_by_app; i++) {
+        const struct wire_withheld *one = &digest->by_app[i];
+        json_t *object =
+            json_pack("{s:s, s:I}", "app", one->app, "withheld", (json_int_t)one->alerts);
+
+        if (json_array_append_new(list, object) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
 static json_t *digest_json(const struct wire_alert *digest)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:o, s:o, s:I, s:o, s:o}", "id",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:I, s:o, s:o}", "id",
                      digest->id, "kind", digest->kind, "rule", digest->rule, "app", digest->app,
                      "at", rfc3339(digest->at_us), "apps", (json_int_t)digest->apps, "groups",
                      (json_int_t)digest->groups, "matches", (json_int_t)digest->count, "worst",
-                     worst(digest), "window_s", seconds(digest->window_us), "threshold",
-                     (json_int_t)digest->threshold, "first", rfc3339(digest->first_us), "last",
-                     rfc3339(digest->last_us));
+                     worst(digest), "by_app", by_app(digest), "window_s",
+                     seconds(digest->window_us), "threshold", (json_int_t)digest->threshold,
+                     "first", rfc3339(digest->first_us), "last", rfc3339(digest->last_us));
 }
 
 json_t *output_json(const struct wire_alert *alert)

@@ -213,6 +213,15 @@ static json_t *worst_block(const struct wire_alert *a)
     return section(&d);
 }
 
+static json_t *by_app_block(const struct wire_alert *a)
+{
+    struct draft d = draft_begin(DRAFT_PLAIN);
+
+    draft_say(&d, "Withheld: ");
+    wording_by_app(&d, a);
+    return section(&d);
+}
+
 static json_t *runbook_block(const struct wire_alert *a)
 {
     struct draft d = draft_begin(DRAFT_MRKDWN);
@@ -249,6 +258,8 @@ static json_t *blocks_of(const struct wire_alert *a)
     rc |= json_array_append_new(blocks, fields_block(a));
     if (wire_is_digest(a))
         rc |= json_array_append_new(blocks, worst_block(a));
+    if (wording_has_by_app(a))
+        rc |= json_array_append_new(blocks, by_app_block(a));
     if (a->runbook[0] != '\0')
         rc |= json_array_append_new(blocks, runbook_block(a));
     if (a->sample.len > 0)

@@ -189,6 +189,25 @@ void wording_worst(struct draft *d, const struct wire_alert *digest, size_t i)
     say_number(d, worst->count, "match", "matches");
 }
 
+bool wording_has_by_app(const struct wire_alert *alert)
+{
+    return alert->n_by_app > 1;
+}
+
+void wording_by_app(struct draft *d, const struct wire_alert *digest)
+{
+    for (size_t i = 0; i < digest->n_by_app; i++) {
+        draft_say(d, "%s", i > 0 ? ", " : "");
+        draft_show(d, digest->by_app[i].app, WORDING_NAME_MAX);
+        draft_say(d, " ");
+        say_number(d, digest->by_app[i].alerts, "alert", "alerts");
+    }
+    if (digest->apps > digest->n_by_app) {
+        draft_say(d, ", and ");
+        say_number(d, digest->apps - digest->n_by_app, "more app", "more apps");
+    }
+}
+
 void wording_notification(struct draft *d, const struct wire_alert *alert)
 {
     draft_say(d, "%s", wording_colour(alert));
@@ -271,6 +290,10 @@ void wording_details(struct draft *d, const struct wire_alert *alert, const char
     for (size_t i = 0; i < alert->n_worst; i++) {
         draft_say(d, "%s", line_start);
         wording_worst(d, alert, i);
+    }
+    if (wording_has_by_app(alert)) {
+        draft_say(d, "%swithheld: ", line_start);
+        wording_by_app(d, alert);
     }
     if (alert->runbook[0] != '\0') {
         draft_say(d, "%srunbook ", line_start);

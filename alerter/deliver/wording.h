@@ -47,6 +47,11 @@ void wording_more(struct draft *d, const struct wire_alert *digest);
  * groups are of one app, and the group if the rule has none. */
 void wording_worst(struct draft *d, const struct wire_alert *digest, size_t i);
 
+/* Whether a digest tells the withheld alerts of each app: "shop-prod 12 alerts, blog 3 alerts, and
+ * 4 more apps". With one app the number of groups tells it already. */
+bool wording_has_by_app(const struct wire_alert *alert);
+void wording_by_app(struct draft *d, const struct wire_alert *digest);
+
 /* "🔴 shop-prod: H12 request timeouts (path /slow), at least 4 in 5 minutes (limit 3)": the line
  * that a phone shows. The colour stands for the severity. Of a digest: "🔴 shop-prod:
  * server-errors, 1,995 more groups in 1 minute". */

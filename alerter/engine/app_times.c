@@ -90,6 +90,23 @@ uint64_t app_times_marks(const struct app_times *l, const char *app)
     return one == NULL ? 0 : one->marks;
 }
 
+size_t app_times_most(const struct app_times *l, struct app_times_count *out, size_t max)
+{
+    const struct app_time *one;
+    size_t n = 0, to;
+
+    DL_FOREACH(l->stalest, one)
+    {
+        if (n == max && (max == 0 || out[n - 1].marks >= one->marks))
+            continue;
+        n += n < max;
+        for (to = n - 1; to > 0 && out[to - 1].marks < one->marks; to--)
+            out[to] = out[to - 1];
+        out[to] = (struct app_times_count){.app = one->name, .marks = one->marks};
+    }
+    return n;
+}
+
 void app_times_save(const struct app_times *l, struct snapshot_writer *out)
 {
     const struct app_time *one;

@@ -30,6 +30,13 @@ int app_times_mark(struct app_times *l, const char *app, int64_t time, size_t ma
 /* The newest mark; APP_TIMES_NONE if the app has none. */
 int64_t app_times_newest(const struct app_times *l, const char *app);
 uint64_t app_times_marks(const struct app_times *l, const char *app); /* how many it has */
+struct app_times_count {
+    const char *app; /* valid until the app is forgotten */
+    uint64_t marks;
+};
+/* The apps with the most marks, up to `max`, the most first; of equal ones that which was longest
+ * without a mark. Returns their number. */
+size_t app_times_most(const struct app_times *l, struct app_times_count *out, size_t max);
 
 void app_times_save(const struct app_times *l, struct snapshot_writer *out);
 /* Into an empty list: at most `max_apps`, and none later than `latest`. Returns 0, ERR_DAMAGED or

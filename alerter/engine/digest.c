@@ -184,6 +184,16 @@ static void show_worst(struct digest *d, const struct rule *rule)
     }
 }
 
+static size_t show_by_app(struct digest *d)
+{
+    struct app_times_count most[WIRE_BY_APP_MAX];
+    const size_t n = app_times_most(&d->apps, most, WIRE_BY_APP_MAX);
+
+    for (size_t i = 0; i < n; i++)
+        d->by_app[i] = (struct wire_withheld){.app = most[i].app, .alerts = most[i].marks};
+    return n;
+}
+
 void digest_show(struct digest *d, const struct rule *rule, int64_t at_us, struct wire_alert *out)
 {
     show_worst(d, rule);
@@ -210,6 +220,8 @@ void digest_show(struct digest *d, const struct rule *rule, int64_t at_us, struc
         .apps = d->apps.n,
         .worst = d->shown,
         .n_worst = d->n_worst,
+        .by_app = d->by_app,
+        .n_by_app = show_by_app(d),
     };
     write_id(out, out->id);
 }

@@ -3,8 +3,8 @@
  *
  * A group (app and values of group_by) counts once in a digest; if it alerts again, only its
  * further matches are added. Each app has its worst group named before any has a second one, so
- * that no app stands behind another's groups. Pure. Memory: about 600 bytes, the names of up to
- * WIRE_WORST_MAX groups, and 160 bytes an app. */
+ * that no app stands behind another's groups; the apps with the most alerts are told, too. Pure.
+ * Memory: about 600 bytes, the names of up to WIRE_WORST_MAX groups, and 160 bytes an app. */
 #ifndef DRAINWATCH_ALERTER_ENGINE_DIGEST_H
 #define DRAINWATCH_ALERTER_ENGINE_DIGEST_H
 
@@ -34,12 +34,13 @@ struct digest {
     int64_t first_us; /* of the matches counted by its alerts */
     int64_t last_us;
     char *app;                                     /* of all alerts; NULL: there are several */
-    struct app_times apps;                         /* with the step times of their alerts */
+    struct app_times apps;                         /* with their alerts */
     struct digest_group worst[WIRE_WORST_MAX + 1]; /* the last is for a moment */
     size_t n_worst;
     struct digest *next; /* for the engine: of those told in the last step */
     /* What an alert made of it points to. */
     struct wire_worst shown[WIRE_WORST_MAX];
+    struct wire_withheld by_app[WIRE_BY_APP_MAX];
     struct wire_group pairs[WIRE_WORST_MAX][RULES_GROUP_BY_MAX];
 };
 

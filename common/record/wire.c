@@ -355,6 +355,19 @@ static const struct wire_worst *worst_in(struct wire *w, struct check *c,
     return to;
 }
 
+static const struct wire_withheld *by_app_in(struct wire *w, struct check *c,
+                                             const Drainwatch__Alert *m)
+{
+    struct wire_withheld *to;
+
+    check_parts(c, "by_app", m->n_by_app, WIRE_BY_APP_MAX);
+    to = m->n_by_app > 0 ? array_in(w, c, m->n_by_app, sizeof *to) : NULL;
+    for (size_t i = 0; i < m->n_by_app && c->rc == 0; i++)
+        to[i] = (struct wire_withheld){.app = check_text(c, "app", m->by_app[i]->app, TEXT_MAX),
+                                       .alerts = m->by_app[i]->alerts};
+    return to;
+}
+
 static void alert_in(struct wire *w, struct check *c, const Drainwatch__Alert *m,
                      struct wire_alert *out)
 {
@@ -375,12 +388,14 @@ static void alert_in(struct wire *w, struct check *c, const Drainwatch__Alert *m
                                .apps = m->apps,
                                .period_us = m->period_us,
                                .n_worst = m->n_worst,
+                               .n_by_app = m->n_by_app,
                                .sample = sample_in(m->sample)};
     alert_texts_in(c, m, out);
     out->group =
         group_in(w, c, m->group, m->n_group, TEXT_MAX); /* the process may be one of them */
     out->mentions = mentions_in(w, c, m);
     out->worst = worst_in(w, c, m);
+    out->by_app = by_app_in(w, c, m);
 }
 
 int wire_unpack_alert(struct wire *w, const void *bytes, size_t n, struct wire_alert *out,

@@ -24,6 +24,7 @@ enum {
     WIRE_GROUP_TEXT_MAX = 1024, /* bytes of a key or a value among a record's matches */
     WIRE_MENTIONS_MAX = 32,     /* of an alert */
     WIRE_WORST_MAX = 5,         /* groups that a digest names */
+    WIRE_BY_APP_MAX = 5,        /* apps of which it tells the withheld alerts */
     WIRE_MESSAGE_MAX = 2 << 20, /* bytes of one packed message; larger ones are refused unread */
     WIRE_RECORD_MAX = WIRE_MESSAGE_MAX - 256, /* of a packed record, so that a push can hold it */
     WIRE_ENTRY_MAX = 512 << 20, /* of an entry: a snapshot is as large as the engine's state, and
@@ -111,6 +112,11 @@ struct wire_worst {
     uint64_t count;
 };
 
+struct wire_withheld {
+    const char *app;
+    uint64_t alerts;
+};
+
 #define WIRE_BREACH "breach"
 #define WIRE_DIGEST "digest" /* of a rule's alerts beyond its budget of messages */
 
@@ -148,6 +154,8 @@ struct wire_alert {
     const struct wire_worst
         *worst; /* with the highest counts; each app has one before any a second */
     size_t n_worst;
+    const struct wire_withheld *by_app; /* those with the most withheld alerts, the most first */
+    size_t n_by_app;                    /* 0: an older build did not tell */
 };
 
 /* A digest always names a group, and no other alert does. */

@@ -255,6 +255,17 @@ static void worst_out(const struct wire_alert *a, struct pairs *pairs, Drainwatc
     }
 }
 
+static void by_app_out(const struct wire_alert *a, Drainwatch__Withheld *items,
+                       Drainwatch__Withheld **list)
+{
+    for (size_t i = 0; i < a->n_by_app; i++) {
+        drainwatch__withheld__init(&items[i]);
+        items[i].app = text_out(a->by_app[i].app);
+        items[i].alerts = a->by_app[i].alerts;
+        list[i] = &items[i];
+    }
+}
+
 static size_t count_pairs(const struct wire_alert *a)
 {
     size_t n = a->n_group;
@@ -267,13 +278,14 @@ static size_t count_pairs(const struct wire_alert *a)
 int wire_pack_alert(const struct wire_alert *alert, struct buf *out)
 {
     Drainwatch__Worst worst[WIRE_WORST_MAX], *worst_list[WIRE_WORST_MAX];
+    Drainwatch__Withheld by_app[WIRE_BY_APP_MAX], *by_app_list[WIRE_BY_APP_MAX];
     Drainwatch__Alert m;
     struct pairs pairs;
     size_t n = count_pairs(alert);
     void *memory;
     int rc;
 
-    assert(alert->n_worst <= WIRE_WORST_MAX);
+    assert(alert->n_worst <= WIRE_WORST_MAX && alert->n_by_app <= WIRE_BY_APP_MAX);
     memory = malloc(n * PAIR_BYTES + alert->n_mentions * sizeof *alert->mentions + 1);
     if (memory == NULL)
         return ERR_NOMEM;
@@ -285,6 +297,9 @@ int wire_pack_alert(const struct wire_alert *alert, struct buf *out)
     worst_out(alert, &pairs, worst, worst_list);
     m.n_worst = alert->n_worst;
     m.worst = worst_list;
+    by_app_out(alert, by_app, by_app_list);
+    m.n_by_app = alert->n_by_app;
+    m.by_app = by_app_list;
     m.n_mentions = alert->n_mentions;
     m.mentions = (char **)(void *)pairs.list;
     for (size_t i = 0; i < alert->n_mentions; i++)

@@ -56,6 +56,11 @@ struct oracle_worst {
     uint64_t count;
 };
 
+struct oracle_withheld {
+    const char *app;
+    uint64_t alerts;
+};
+
 /* A digest if n_worst is not 0. */
 struct oracle_alert {
     const struct oracle_rule *rule;
@@ -77,6 +82,8 @@ struct oracle_alert {
     int64_t period_us;
     struct oracle_worst worst[WIRE_WORST_MAX];
     size_t n_worst;
+    struct oracle_withheld by_app[WIRE_BY_APP_MAX];
+    size_t n_by_app;
 };
 
 struct oracle_counts {

@@ -168,6 +168,50 @@ static bool is_first_of_app(const struct oracle_budget *b, size_t at)
     return true;
 }
 
+static uint64_t count_held(const struct oracle_budget *b, const char *app)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < b->n_held; i++)
+        n += strcmp(b->held[i].app, app) == 0;
+    return n;
+}
+
+static bool is_last_of_app(const struct oracle_budget *b, size_t at)
+{
+    for (size_t i = at + 1; i < b->n_held; i++) {
+        if (strcmp(b->held[i].app, b->held[at].app) == 0)
+            return false;
+    }
+    return true;
+}
+
+/* "The apps with the most withheld alerts are told; of equal ones that whose last alert is older."
+ */
+static void find_by_app(const struct oracle_budget *b, struct oracle_alert *digest)
+{
+    bool chosen[ORACLE_HELD] = {false};
+
+    while (digest->n_by_app < WIRE_BY_APP_MAX) {
+        size_t best = SIZE_MAX;
+        uint64_t most = 0;
+
+        for (size_t i = 0; i < b->n_held; i++) {
+            const uint64_t n = count_held(b, b->held[i].app);
+
+            if (!chosen[i] && is_last_of_app(b, i) && n > most) {
+                best = i;
+                most = n;
+            }
+        }
+        if (best == SIZE_MAX)
+            return;
+        chosen[best] = true;
+        digest->by_app[digest->n_by_app].app = b->held[best].app;
+        digest->by_app[digest->n_by_app++].alerts = most;
+    }
+}
+
 struct oracle_alert oracle_budget_digest(struct oracle_budget *b, const struct oracle_rule *rule,
                                          int64_t at_us)
 {
@@ -194,6 +238,7 @@ struct oracle_alert oracle_budget_digest(struct oracle_budget *b, const struct o
     if (digest.apps > 1)
         digest.app = "";
     find_worst(b, &digest);
+    find_by_app(b, &digest);
     free(b->told);
     b->told = b->held;
     b->held = NULL;

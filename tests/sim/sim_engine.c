@@ -72,6 +72,11 @@ static void compare_digest(const struct sim *s, const struct wire_alert *is,
     expect(s, is->groups == want->groups, "groups of a digest");
     expect(s, is->apps == want->apps, "apps of a digest");
     expect(s, is->period_us == want->period_us, "period of a digest");
+    expect(s, is->n_by_app == want->n_by_app, "number of apps named");
+    for (size_t i = 0; i < want->n_by_app; i++) {
+        expect(s, strcmp(is->by_app[i].app, want->by_app[i].app) == 0, "app with withheld alerts");
+        expect(s, is->by_app[i].alerts == want->by_app[i].alerts, "its withheld alerts");
+    }
     expect(s, is->n_worst == want->n_worst, "number of the worst");
     for (size_t i = 0; i < want->n_worst; i++) {
         expect(s, strcmp(is->worst[i].app, want->worst[i].app) == 0, "app of the worst");

@@ -117,6 +117,8 @@ def test_an_outage_of_one_app_hides_no_other_app(clocked):
     assert digest["app"] == "" and digest["apps"] == 2
     assert digest["worst"][-1] == {"app": "blog", "group": {"path": "/cart"}, "count": 11}
     message = wait_for(lambda: [m for m in both.slack.delivered if "more groups" in m.text], "it")[0]
+    assert digest["by_app"] == [{"app": "shop", "withheld": 20 - BUDGET}, {"app": "blog", "withheld": 1}]
+    assert f"Withheld: shop {20 - BUDGET} alerts, blog 1 alert" in message.everything
     assert "🔴 2 apps: " in message.text and "blog, path /cart: 11 matches" in message.everything
     listed, again = replayed(both)
     assert listed == again

@@ -96,6 +96,8 @@ UNIT_TEST(test_a_group_from_a_log_line)
 
 static const struct wire_worst WORST[] = {{"shop", GROUP, 2, 9}, {"blog", GROUP, 1, 2}};
 
+static const struct wire_withheld BY_APP[] = {{"shop", 11}, {"blog", 2}};
+
 UNIT_TEST(test_a_digest)
 {
     struct wire_alert alert = ALERT;
@@ -106,12 +108,16 @@ UNIT_TEST(test_a_digest)
     alert.withheld = 13;
     alert.worst = WORST;
     alert.n_worst = 2;
+    alert.by_app = BY_APP;
+    alert.n_by_app = 2;
     assert_json(&alert, "{\"id\":\"0123456789abcdef\",\"kind\":\"digest\","
                         "\"rule\":\"h12-request-timeout\",\"app\":\"\","
                         "\"at\":\"2026-05-07T08:06:12.123456Z\",\"apps\":0,\"groups\":12,"
                         "\"matches\":1000000,\"worst\":[{\"app\":\"shop\",\"group\":{"
                         "\"host\":\"x.example\",\"dyno\":\"web.1 \\\"ü\\\"\\n\"},\"count\":9},"
                         "{\"app\":\"blog\",\"group\":{\"host\":\"x.example\"},\"count\":2}],"
+                        "\"by_app\":[{\"app\":\"shop\",\"withheld\":11},"
+                        "{\"app\":\"blog\",\"withheld\":2}],"
                         "\"window_s\":300,\"threshold\":3,"
                         "\"first\":\"2026-05-07T08:06:11.000000Z\","
                         "\"last\":\"2026-05-07T08:06:12.000001Z\"}");

@@ -204,6 +204,26 @@ UNIT_TEST(a_digest_names_the_number_of_groups)
     assert_notification(&a, "🔴 9,000 apps: server-errors, 12 more alerts in 1 hour");
 }
 
+UNIT_TEST(a_digest_tells_the_withheld_alerts_of_each_app)
+{
+    const struct wire_withheld by_app[] = {{"shop", 1200}, {"a<b", 1}};
+    struct wire_alert a = a_digest();
+    struct draft d = draft_begin(DRAFT_PLAIN);
+
+    a.by_app = by_app;
+    a.n_by_app = 1;
+    assert_false(wording_has_by_app(&a));
+    a.n_by_app = a.apps = 2;
+    assert_true(wording_has_by_app(&a));
+    wording_by_app(&d, &a);
+    assert_string_equal(buf_text(&d.text), "shop 1,200 alerts, a&lt;b 1 alert");
+    a.apps = 6;
+    draft_say(&d, "; ");
+    wording_by_app(&d, &a);
+    assert_says(&d.text, "; shop 1,200 alerts, a&lt;b 1 alert, and 4 more apps");
+    draft_close(&d);
+}
+
 UNIT_TEST(each_severity_has_its_colour)
 {
     static const char *const colours[][2] = {
@@ -226,6 +246,7 @@ int main(void)
         cmocka_unit_test(the_longer_part_is_cut),
         cmocka_unit_test(a_notification_names_the_app_first),
         cmocka_unit_test(a_digest_names_the_number_of_groups),
+        cmocka_unit_test(a_digest_tells_the_withheld_alerts_of_each_app),
         cmocka_unit_test(each_severity_has_its_colour),
         cmocka_unit_test(one_word_stands_before_the_count),
     };

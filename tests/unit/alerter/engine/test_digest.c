@@ -160,6 +160,7 @@ static void assert_apps(struct digest *d, uint64_t n_apps, const char *want)
 UNIT_TEST(no_app_stands_behind_the_groups_of_another)
 {
     struct digest *d = new_digest("/0", 90);
+    struct wire_alert out;
     struct made m;
 
     for (uint64_t i = 1; i < 20; i++)
@@ -171,6 +172,13 @@ UNIT_TEST(no_app_stands_behind_the_groups_of_another)
         assert_int_equal(
             digest_add(d, alert(&m, (const char *[]){"c", "d", "e", "f"}[i], "/", 1), 0), 0);
     assert_apps(d, 6, "shop 109, blog 2, c 1, d 1, e 1");
+    digest_show(d, &RULE, 5, &out);
+    assert_int_equal(out.n_by_app, WIRE_BY_APP_MAX);
+    assert_string_equal(out.by_app[0].app, "shop");
+    assert_int_equal(out.by_app[0].alerts, 20);
+    assert_string_equal(out.by_app[1].app, "blog");
+    assert_int_equal(out.by_app[1].alerts, 2);
+    assert_string_equal(out.by_app[4].app, "e");
     digest_free(d);
 }
 

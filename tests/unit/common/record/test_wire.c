@@ -372,6 +372,7 @@ static void test_digest_round_trip(void **state)
     struct fixture *f = *state;
     struct wire_group group[] = {{"path", "/a b"}, {"process", "web.1"}};
     struct wire_worst worst[] = {{"shop", group, 2, 9}, {"blog", NULL, 0, 1}};
+    struct wire_withheld by_app[] = {{"shop", 2}, {"blog", 1}};
     struct wire_alert in = {.kind = WIRE_DIGEST,
                             .rule = "r",
                             .app = "",
@@ -384,7 +385,9 @@ static void test_digest_round_trip(void **state)
                             .groups = 2,
                             .period_us = 60,
                             .worst = worst,
-                            .n_worst = 2},
+                            .n_worst = 2,
+                            .by_app = by_app,
+                            .n_by_app = 2},
                       out;
 
     ROUND_TRIP(alert, &in, &out);
@@ -397,6 +400,9 @@ static void test_digest_round_trip(void **state)
     assert_same_group(group, 2, out.worst[0].group, out.worst[0].n_group);
     assert_string_equal(out.worst[1].app, "blog");
     assert_int_equal(out.worst[1].n_group, 0);
+    assert_int_equal(out.n_by_app, 2);
+    assert_string_equal(out.by_app[1].app, "blog");
+    assert_int_equal(out.by_app[1].alerts, 1);
 }
 
 static const struct wire_alert bare_alert = {
