@@ -200,8 +200,8 @@ struct span {
     size_t begin, end;
 };
 
-/* Finds the next secret; false: there is none. */
-typedef bool find_fn(const char *bytes, size_t from, size_t n, struct span *found);
+/* Finds the next secret that has `sign` before it or in it; false: there is none. */
+typedef bool find_fn(const char *bytes, size_t from, size_t n, char sign, struct span *found);
 
 static size_t skip_range(const uint8_t *s, size_t from, size_t n, uint8_t low, uint8_t high)
 {
@@ -212,50 +212,77 @@ static size_t skip_range(const uint8_t *s, size_t from, size_t n, uint8_t low, u
 
 /* ---- values of keys ---- */
 
-static const char *const token_keys[] = {"drain_token", NULL};
-static const char *const secret_keys[] = {
-    "password",   "passwd",      "passphrase", "pass",          "pwd",    "secret",
-    "token",      "access_key",  "accesskey",  "api_key",       "apikey", "api-key",
-    "secret_key", "private_key", "credential", "authorization", NULL,
+struct name {
+    const char *text;
+    size_t len;
 };
-static const char *const schemes[] = {"basic", "bearer", NULL};
+#define NAME(text)                                                                                 \
+    {                                                                                              \
+        text, sizeof(text) - 1                                                                     \
+    }
 
-static bool is_one_of(const char *bytes, size_t from, size_t at, const char *const *names)
+static const struct name token_keys[] = {NAME("drain_token"), {0}};
+static const struct name secret_keys[] = {
+    NAME("password"),
+    NAME("passwd"),
+    NAME("passphrase"),
+    NAME("pass"),
+    NAME("pwd"),
+    NAME("secret"),
+    NAME("token"),
+    NAME("access_key"),
+    NAME("accesskey"),
+    NAME("api_key"),
+    NAME("apikey"),
+    NAME("api-key"),
+    NAME("secret_key"),
+    NAME("private_key"),
+    NAME("credential"),
+    NAME("authorization"),
+    {0},
+};
+static const struct name schemes[] = {NAME("basic"), NAME("bearer"), {0}};
+
+/* The last byte is compared first, because this is asked for each "=" of a line. */
+static bool is_one_of(const char *bytes, size_t from, size_t at, const struct name *names)
 {
-    while (*names != NULL && !ends_before(bytes, from, at, *names))
-        names++;
-    return *names != NULL;
+    const char last = at > from ? (char)(bytes[at - 1] | ' ') : '\0';
+
+    for (; names->len > 0; names++) {
+        if (last == names->text[names->len - 1] && at - from >= names->len &&
+            strncasecmp(bytes + at - names->len, names->text, names->len) == 0)
+            return true;
+    }
+    return false;
 }
 
-/* The text between a key and its value. */
-struct separator {
-    size_t key_end;
-    size_t len;   /* 0: no separator */
-    bool is_json; /* the key is in quotes */
-};
-
-/* Reads `=`, `:`, `=>` or `%3D` after a key, which may be in quotes, and blanks after the key. */
-static struct separator read_separator(const char *bytes, size_t from, size_t at, size_t n)
+/* The end of a key whose separator is at `at`: a quote, and blanks, may stand between. */
+static size_t find_key_end(const char *bytes, size_t from, size_t at)
 {
-    const bool is_plain = bytes[at] == '=' || bytes[at] == ':';
-    struct separator s = {at, is_plain ? 1 : begins(bytes, at, n, "%3D") ? 3 : 0, false};
-    bool may_blank = bytes[at] == ':' || begins(bytes, at, n, "=>");
+    size_t end = at;
 
-    if (s.len == 0)
-        return s;
-    s.len += begins(bytes, at, n, "=>");
-    for (int i = 0; i < 2 && ends_before(bytes, from, s.key_end, " "); i++) {
-        s.key_end--;
-        may_blank = true;
-    }
-    s.is_json = s.key_end > from && is_quote(bytes[s.key_end - 1]);
-    s.key_end -= s.is_json;
-    for (int i = 0; i < 7 && s.is_json && ends_before(bytes, from, s.key_end, "\\"); i++)
-        s.key_end--;
-    while (may_blank && at + s.len < n && strchr(" [(", bytes[at + s.len]) != NULL &&
-           bytes[at + s.len] != '\0')
-        s.len++;
-    return s;
+    while (end > from && at - end < 2 && bytes[end - 1] == ' ')
+        end--;
+    if (end == from || !is_quote(bytes[end - 1]))
+        return end;
+    for (end--; end > from && bytes[end - 1] == '\\' && at - end < 9; end--)
+        ;
+    return end;
+}
+
+/* The length of `=`, `:`, `=>` or `%3D` at `at`, with the blanks and brackets after it; 0 if there
+ * is none. Behind a plain `=` a blank ends an empty value. */
+static size_t separator_len(const char *bytes, size_t at, size_t n, bool has_blank)
+{
+    const bool is_arrow = begins(bytes, at, n, "=>");
+    size_t len = is_arrow ? 2 : begins(bytes, at, n, "%3D") ? 3 : bytes[at] == '%' ? 0 : 1;
+
+    if (len == 0 || !(has_blank || is_arrow || bytes[at] == ':'))
+        return len;
+    while (at + len < n &&
+           (bytes[at + len] == ' ' || bytes[at + len] == '[' || bytes[at + len] == '('))
+        len++;
+    return len;
 }
 
 /* The rest of a quotation that begins at `at` behind `depth` backslashes and the quote. It goes on
@@ -296,42 +323,47 @@ static struct span read_value(const char *bytes, size_t at, size_t n, bool is_js
     return (struct span){at, end};
 }
 
-static bool find_value(const char *bytes, size_t from, size_t n, const char *const *keys,
+static bool find_value(const char *bytes, size_t from, size_t n, char sign, const struct name *keys,
                        struct span *found)
 {
-    for (size_t at = from; at < n; at++) {
-        struct separator s;
+    const char *next;
 
-        if (bytes[at] != '=' && bytes[at] != ':' && bytes[at] != '%')
+    for (size_t at = from; at < n && (next = memchr(bytes + at, sign, n - at)) != NULL; at++) {
+        size_t end, len;
+
+        at = (size_t)(next - bytes);
+        end = find_key_end(bytes, from, at);
+        if (!is_one_of(bytes, from, end, keys))
             continue;
-        s = read_separator(bytes, from, at, n);
-        if (s.len == 0 || s.key_end == from || !text_is_letter(bytes[s.key_end - 1]) ||
-            !is_one_of(bytes, from, s.key_end, keys))
+        len = separator_len(bytes, at, n, at > from && bytes[at - 1] == ' ');
+        if (len == 0)
             continue;
-        *found = read_value(bytes, at + s.len, n, s.is_json);
+        *found = read_value(bytes, at + len, n, is_quote(bytes[end]) || bytes[end] == '\\');
         if (found->end > found->begin)
             return true;
     }
     return false;
 }
 
-static bool find_token(const char *bytes, size_t from, size_t n, struct span *found)
+static bool find_token(const char *bytes, size_t from, size_t n, char sign, struct span *found)
 {
-    return find_value(bytes, from, n, token_keys, found);
+    return find_value(bytes, from, n, sign, token_keys, found);
 }
 
-static bool find_secret(const char *bytes, size_t from, size_t n, struct span *found)
+static bool find_secret(const char *bytes, size_t from, size_t n, char sign, struct span *found)
 {
-    return find_value(bytes, from, n, secret_keys, found);
+    return find_value(bytes, from, n, sign, secret_keys, found);
 }
 
 /* "Bearer" or "Basic" and a word that is too long for prose. */
-static bool find_credential(const char *bytes, size_t from, size_t n, struct span *found)
+static bool find_credential(const char *bytes, size_t from, size_t n, char sign, struct span *found)
 {
     enum { LEAST = 16 };
+    const char *next;
 
-    for (size_t at = from; at < n; at++) {
-        if (bytes[at] != ' ' || !is_one_of(bytes, from, at, schemes))
+    for (size_t at = from; at < n && (next = memchr(bytes + at, sign, n - at)) != NULL; at++) {
+        at = (size_t)(next - bytes);
+        if (!is_one_of(bytes, from, at, schemes))
             continue;
         *found = (struct span){at + 1, word_end(bytes, at + 1, n, false)};
         if (found->end - found->begin >= LEAST)
@@ -347,7 +379,7 @@ static size_t start_len(const char *bytes, size_t at, size_t n)
 {
     static const char *const starts[] = {"://", ":\\/\\/", "%3A%2F%2F"};
 
-    for (size_t i = 0; i < 3 && (bytes[at] == ':' || bytes[at] == '%'); i++) {
+    for (size_t i = 0; i < 3; i++) {
         if (begins(bytes, at, n, starts[i]))
             return strlen(starts[i]);
     }
@@ -410,32 +442,32 @@ static bool read_userinfo(const char *bytes, size_t at, size_t n, bool is_web, s
     return false;
 }
 
-static bool find_password(const char *bytes, size_t from, size_t n, struct span *found)
+static bool find_password(const char *bytes, size_t from, size_t n, char sign, struct span *found)
 {
     size_t at = from;
+    const char *next;
 
-    while (at < n) {
-        const size_t len = start_len(bytes, at, n);
+    while (at < n && (next = memchr(bytes + at, sign, n - at)) != NULL) {
+        size_t len;
+        bool is_web;
 
-        if (len == 0)
-            at++;
-        else if (read_userinfo(bytes, at + len, n,
-                               ends_before(bytes, from, at, "http") ||
-                                   ends_before(bytes, from, at, "https"),
-                               found))
+        at = (size_t)(next - bytes);
+        len = start_len(bytes, at, n);
+        is_web = len > 0 &&
+                 (ends_before(bytes, from, at, "http") || ends_before(bytes, from, at, "https"));
+        if (len > 0 && read_userinfo(bytes, at + len, n, is_web, found))
             return true;
-        else
-            at = found->end;
+        at = len > 0 ? found->end : at + 1;
     }
     return false;
 }
 
-static size_t redact(char *bytes, size_t n, find_fn *find)
+static size_t redact_each(char *bytes, size_t n, find_fn *find, char sign)
 {
     struct span found;
     size_t from = 0, to = 0;
 
-    while (find(bytes, from, n, &found)) {
+    while (find(bytes, from, n, sign, &found)) {
         size_t keep = found.begin - from;
 
         if (to != from)
@@ -449,16 +481,25 @@ static size_t redact(char *bytes, size_t n, find_fn *find)
     return to + (n - from);
 }
 
+/* `signs`: the bytes by which the secrets are found. */
+static size_t redact(char *bytes, size_t n, find_fn *find, const char *signs)
+{
+    for (; *signs != '\0'; signs++)
+        n = redact_each(bytes, n, find, *signs);
+    return n;
+}
+
 size_t text_redact_secrets(char *bytes, size_t n)
 {
-    return redact(bytes, redact(bytes, n, find_token), find_password);
+    n = redact(bytes, n, find_token, "=:%");
+    return redact(bytes, n, find_password, ":%");
 }
 
 size_t text_redact_line(char *bytes, size_t n)
 {
-    n = redact(bytes, n, find_password);
-    n = redact(bytes, n, find_secret);
-    return redact(bytes, n, find_credential);
+    n = redact(bytes, n, find_password, ":%");
+    n = redact(bytes, n, find_secret, "=:%");
+    return redact(bytes, n, find_credential, " ");
 }
 
 /* The length of the operating system command at `s` (ECMA-48 8.3.89), 0 if its end is missing: one
