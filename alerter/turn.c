@@ -17,6 +17,8 @@
 static const int64_t SNAPSHOT_US = 10 * TIME_MINUTE;
 /* After a failed turn: the disk may need a moment, and ingest keeps everything meanwhile. */
 static const int64_t FAILED_PAUSE_US = 500 * TIME_MS;
+/* After a snapshot that found no room: to make one anew takes the time of many records. */
+static const int64_t SNAPSHOT_RETRY_US = 10 * TIME_S;
 /* A turn that took longer than this takes no further record, so that alerts, acks and signals do
  * not wait for a backlog. */
 static const int64_t TURN_US = 50 * TIME_MS;
@@ -221,8 +223,9 @@ static int feed_new_rules(struct turn *t, struct err *err)
 
 static bool snapshot_due(const struct turn *t)
 {
-    return t->fold.since_saved > 0 && (t->snapshot_wanted || fold_wants_snapshot(&t->fold) ||
-                                       t->now_us - t->fold.saved_us >= SNAPSHOT_US);
+    return t->fold.since_saved > 0 && t->now_us >= t->snapshot_retry_us &&
+           (t->snapshot_wanted || fold_wants_snapshot(&t->fold) ||
+            t->now_us - t->fold.saved_us >= SNAPSHOT_US);
 }
 
 /* Adds to the transaction the work that belongs to no record: a snapshot, trimming, and the results
@@ -238,8 +241,10 @@ static int keep_house(struct turn *t, struct err *err)
         rc = need_transaction(t, err);
     if (rc == 0 && snapshot_due(t))
         rc = fold_save(&t->fold, t->storage, t->now_us, err);
-    if (rc == ERR_FULL) /* the snapshot changed nothing; records go on */
+    if (rc == ERR_FULL) { /* the snapshot changed nothing; records go on */
+        t->snapshot_retry_us = t->now_us + SNAPSHOT_RETRY_US;
         rc = 0;
+    }
     if (rc == 0 && storage_in_transaction(t->storage))
         rc = storage_trim(t->storage, t->now_us, s->history_us, s->history_max_bytes, &next, err);
     t->snapshot_wanted = next == STORAGE_TRIM_NEEDS_SNAPSHOT;

@@ -45,8 +45,9 @@ struct turn {
     int64_t now_us;            /* of this turn */
     size_t taken;              /* records in this turn */
     bool snapshot_wanted;
-    int64_t pause_until_us; /* 0: the last turn succeeded */
-    int64_t last_record_us; /* 0: none since the start */
+    int64_t snapshot_retry_us; /* none is tried before: the disk had no room for the last */
+    int64_t pause_until_us;    /* 0: the last turn succeeded */
+    int64_t last_record_us;    /* 0: none since the start */
     /* At a shared storage: the fold may differ from the stored stream, so turn_restore is due. */
     bool needs_restore;
     bool needs_room; /* because the disk was full */

@@ -40,6 +40,8 @@ static struct {
     struct side *holder;
     bool is_released;
     bool is_unreadable;
+    bool refuses_snapshots;
+    int refused;
     const char *moved;
     int64_t now_us;
     int64_t shift_us;
@@ -179,6 +181,16 @@ void shared_trim(void)
 int64_t shared_last(void)
 {
     return ask(shared.db, "SELECT max(position) FROM entries");
+}
+
+void shared_refuse_snapshots(bool is_refused)
+{
+    shared.refuses_snapshots = is_refused;
+}
+
+int shared_refused(void)
+{
+    return shared.refused;
 }
 
 size_t shared_rows(void)
@@ -453,6 +465,10 @@ static int shared_append(struct storage *s, const struct wire_entry *entry,
     struct side *side = side_of(s);
     sqlite3_stmt *stmt;
 
+    if (entry->input == WIRE_INPUT_SNAPSHOT && shared.refuses_snapshots) {
+        shared.refused++;
+        return err_set(err, ERR_FULL, "the test's disk is full");
+    }
     *position = side->last + (int64_t)++side->appended;
     assert_int_equal(
         sqlite3_prepare_v2(side->tables.db, "INSERT INTO entries VALUES (?1, ?2)", -1, &stmt, NULL),

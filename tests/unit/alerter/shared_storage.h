@@ -49,6 +49,10 @@ void shared_set_unreadable(bool is_unreadable);
 /* Deletes all before the newest snapshot, as the active alerter may do. */
 void shared_trim(void);
 
+/* Whether a snapshot finds no room; how many did. */
+void shared_refuse_snapshots(bool is_refused);
+int shared_refused(void);
+
 int64_t shared_last(void); /* position of the newest entry */
 size_t shared_rows(void);  /* of the outbox */
 bool shared_is_released(void);

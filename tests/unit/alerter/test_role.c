@@ -705,6 +705,29 @@ UNIT_TEST(an_alerter_that_read_much_takes_a_snapshot_at_once)
     assert_true(a->turn.fold.saved_us > saved_us);
 }
 
+UNIT_TEST(a_snapshot_without_room_is_tried_again_after_a_while)
+{
+    struct test *t = *state;
+    struct alerter *a = start(t, 0);
+    int64_t saved_us;
+
+    give(t, a);
+    saved_us = a->turn.fold.saved_us;
+    shared_refuse_snapshots(true);
+    t->boot_us += 11 * TIME_MINUTE;
+    push(t, "h12", 3);
+    go_on(t, a);
+    go_on(t, a);
+    assert_int_equal(shared_refused(), 1);
+    t->boot_us += 10 * TIME_S;
+    go_on(t, a);
+    assert_int_equal(shared_refused(), 2);
+    shared_refuse_snapshots(false);
+    t->boot_us += 10 * TIME_S;
+    go_on(t, a);
+    assert_true(a->turn.fold.saved_us > saved_us);
+}
+
 static int note_channel_last(void *ctx, const struct outbox_message *m)
 {
     *(int64_t *)ctx = m->facts.channel_last_us;
@@ -853,6 +876,7 @@ int main(void)
         TEST(an_alerter_that_cannot_read_the_stream_does_not_take_over),
         TEST(a_standby_that_is_behind_the_trimmed_history_reads_the_snapshot),
         TEST(an_alerter_that_read_much_takes_a_snapshot_at_once),
+        TEST(a_snapshot_without_room_is_tried_again_after_a_while),
         TEST(a_waiting_alert_counts_as_tried_at_the_take_over),
         TEST(the_clock_is_the_storages_and_never_goes_back),
         TEST(each_record_and_alert_counts_once_whatever_happens),
