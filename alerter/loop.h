@@ -19,8 +19,8 @@ struct loop_options {
 };
 
 /* Opens the state folder's store, builds the engine from its stream, and binds the queue. Returns
- * 0; ERR_BUSY (another instance has the folder or the endpoint), or an error of store, engine,
- * queue or HTTP client. */
+ * 0; ERR_STOPPED (a signal to end came first); ERR_BUSY (another instance has the folder or the
+ * endpoint), or an error of store, engine, queue or HTTP client. */
 int loop_open(const struct loop_options *options, struct loop **out, struct err *err);
 void loop_close(struct loop *l); /* NULL is fine */
 

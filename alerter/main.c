@@ -2,6 +2,7 @@
 #include "alerter/commands/commands.h"
 #include "alerter/loop.h"
 #include "common/app/commands.h"
+#include "common/app/log.h"
 #include "common/app/process.h"
 #include "common/app/startup.h"
 #include "common/base/err.h"
@@ -66,6 +67,10 @@ static int serve(struct startup_config *config, int signals)
     if (rc == 0)
         rc = loop_serve(loop, &err);
     loop_close(loop);
+    if (rc == ERR_STOPPED) {
+        log_info("stopped while the stream was read");
+        return STARTUP_OK;
+    }
     return rc == 0 ? STARTUP_OK : startup_cannot(&program, rc, err.text);
 }
 

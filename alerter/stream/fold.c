@@ -3,6 +3,7 @@
 #include "alerter/stream/fold.h"
 
 #include "common/app/log.h"
+#include "common/app/process.h"
 
 #include <stdbool.h>
 
@@ -130,9 +131,12 @@ static int restore_entry(void *ctx, int64_t position, const struct wire_entry *e
 {
     struct restore *r = ctx;
     struct engine_outcomes dropped;
-    int rc = fold_entry(r->fold, entry, &dropped, r->err);
+    int rc;
 
     (void)raw;
+    if (process_must_end())
+        return err_set(r->err, ERR_STOPPED, "asked to stop while the stream was read");
+    rc = fold_entry(r->fold, entry, &dropped, r->err);
     if (rc == ERR_INPUT && entry->input == WIRE_INPUT_RULES) {
         log_warning("the rules recorded at %lld are refused by this build and left out: %s",
                     (long long)position, r->err->text);

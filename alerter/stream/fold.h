@@ -58,7 +58,8 @@ int fold_tick(struct fold *f, struct engine_outcomes *out, struct err *err);
 
 /* Makes the fold anew from the newest stored snapshot that can be loaded, else from the stream's
  * beginning, and drops the alerts, which were decided before. Returns like fold_entry and the
- * storage; after ERR_DAMAGED the next storage_open sets the file aside. */
+ * storage; after ERR_DAMAGED the next storage_open sets the file aside. ERR_STOPPED: a signal to
+ * end came meanwhile, which the caller still has to take. */
 int fold_restore(struct fold *f, struct storage *storage, struct err *err);
 
 /* Feeds the entries that another alerter appended since the last fold_restore or fold_follow, and

@@ -28,6 +28,8 @@ bool process_write(int fd, const void *bytes, size_t n);
 
 /* The next signal that came; 0: none. */
 int process_next_signal(int fd);
+/* Whether SIGTERM or SIGINT came and waits for process_next_signal. */
+bool process_must_end(void);
 /* Unblocks the signals in a child process, between fork and exec, for a program that calls
  * process_signals. SIGHUP stays blocked, or it would end that program while its libraries load. */
 void process_unblock_signals(void);

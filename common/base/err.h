@@ -14,6 +14,7 @@ enum err_code {
     ERR_VERSION = -6, /* written by a newer build, which this one must not read */
     ERR_DAMAGED = -7, /* stored bytes have changed */
     ERR_AWAY = -8,    /* the database cannot be reached or written now; try again */
+    ERR_STOPPED = -9, /* a signal asks the program to end */
 };
 
 struct err {

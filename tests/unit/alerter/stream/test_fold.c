@@ -6,6 +6,8 @@
 #include "tests/unit/alerter/engine/engine_feed.h"
 #include "tests/unit/scratch.h"
 
+#include <signal.h>
+
 static const char OTHER_RULES[] = "app: console\n"
                                   "slack: {channel: C1}\n"
                                   "rules:\n"
@@ -365,6 +367,24 @@ static void test_a_damaged_record_ends_it_at_once(void **state)
     restore(t);
 }
 
+/* A long stream must not delay the end of the program. */
+static void test_a_signal_to_end_stops_the_reading(void **state)
+{
+    struct test *t = *state;
+    sigset_t set, before;
+    int sig;
+
+    enter_rules(t, NOW);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, &before);
+    raise(SIGTERM);
+    assert_int_equal(fold_restore(&t->f, t->s, &t->err), ERR_STOPPED);
+    assert_int_equal(sigwait(&set, &sig), 0);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    restore(t);
+}
+
 static void test_a_stream_of_damaged_snapshots_is_set_aside(void **state)
 {
     struct test *t = *state;
@@ -502,6 +522,7 @@ int main(void)
         TEST(test_refused_rules_in_the_stream_are_left_out),
         TEST(test_a_damaged_snapshot_is_passed_over),
         TEST(test_a_damaged_record_ends_it_at_once),
+        TEST(test_a_signal_to_end_stops_the_reading),
         TEST(test_a_stream_of_damaged_snapshots_is_set_aside),
         TEST(test_a_newer_builds_stream_is_left_alone),
         TEST(test_a_snapshot_that_is_rolled_back_is_none),
