@@ -160,8 +160,10 @@ void records_add(struct records *r, const struct record *given)
     line = &r->lines[r->n];
     *line = (struct line){.has_time = record.has_time, .time_us = record.time_us};
     line->message = copy_message(r, record.message);
-    if (line->message.len == 0) /* no rule can match it */
+    if (line->message.len == 0) { /* no rule can match it */
+        r->region_len = start;
         return;
+    }
     line->source = copy_name(r, record.program);
     line->process = copy_name(r, record.process);
     line->form = line->source.len > 0 ? LINE_SYSLOG : LINE_BARE;
