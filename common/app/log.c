@@ -92,7 +92,14 @@ static size_t slack_token_length(const char *text, size_t len)
     return n < SLACK_TOKEN_LEAST ? 0 : n;
 }
 
-/* Marks a secret, and its beginning if it was cut. */
+static bool goes_on(const char *text, size_t len)
+{
+    return len > 0 &&
+           (text_is_letter(*text) || text_is_digit(*text) || *text == '-' || *text == '_');
+}
+
+/* Marks a secret, and its beginning if a word ends with that: it was cut there. Other words may
+ * begin like a secret. */
 static size_t mark_whole_or_cut(char *text, size_t len, const char *secret, size_t n)
 {
     const size_t least = n < PART_LEAST ? n : PART_LEAST;
@@ -103,7 +110,10 @@ static size_t mark_whole_or_cut(char *text, size_t len, const char *secret, size
 
         while (alike < n && alike < left && at[alike] == secret[alike])
             alike++;
-        len = mark_secret(text, len, at, alike);
+        if (alike == n || !goes_on(at + alike, left - alike))
+            len = mark_secret(text, len, at, alike);
+        else
+            at++;
     }
     return len;
 }

@@ -14,9 +14,9 @@
  * (JOURNAL_STREAM, DYNO) to decide about the time. */
 void log_open(const char *program);
 
-/* From now on these bytes, and their beginning of 8 and more, are shown as "…" wherever they
- * appear. At most LOG_SECRETS_MAX. Secrets
- * under 4 bytes are ignored, because they would replace half of every line. */
+/* From now on these bytes are shown as "…" wherever they appear, and their beginning of 8 and more
+ * where a word ends with it. At most LOG_SECRETS_MAX. Secrets under 4 bytes are ignored, because
+ * they would replace half of every line. */
 enum { LOG_SECRETS_MAX = 40 };
 void log_hide(const char *secret, size_t len);
 void log_forget_secrets(void); /* before their memory goes */

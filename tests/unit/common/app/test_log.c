@@ -87,6 +87,9 @@ UNIT_TEST(test_no_beginning_of_a_secret_is_said)
     heard_begin();
     log_error("the key %.10s: %.8s", SECRET, TOKEN);
     assert_non_null(strstr(heard_end(), "the key …: …\""));
+    heard_begin();
+    log_error("%.8s-1, %.8sx", SECRET, SECRET); /* words that begin alike */
+    assert_null(strstr(heard_end(), "…"));
 }
 
 UNIT_TEST(test_a_line_is_cut_after_its_secrets_went)
