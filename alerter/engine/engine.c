@@ -143,9 +143,11 @@ void engine_set_limits(struct engine *e, const struct engine_limits *limits)
 
 struct wire_bytes engine_rules_text(const struct engine *e)
 {
-    return e->rules.rules == NULL
-               ? (struct wire_bytes){0}
-               : (struct wire_bytes){(const uint8_t *)e->rules.text, e->rules.len};
+    struct wire_bytes text = {0};
+
+    if (e->rules.rules != NULL)
+        text = (struct wire_bytes){(const uint8_t *)e->rules.text, e->rules.len};
+    return text;
 }
 
 bool engine_has_rules_text(const struct engine *e, const char *text, size_t len)
