@@ -285,6 +285,14 @@ static size_t separator_len(const char *bytes, size_t at, size_t n, bool has_bla
     return len;
 }
 
+static size_t word_end(const char *bytes, size_t at, size_t n, bool is_json)
+{
+    while (at < n && !ends_word(bytes[at]) && !is_closing(bytes, at, n) &&
+           !(is_json && strchr(",}]", bytes[at]) != NULL))
+        at++;
+    return at;
+}
+
 /* The rest of a quotation that begins at `at` behind `depth` backslashes and the quote. It goes on
  * to the end if no quote closes it. */
 static struct span read_quoted(const char *bytes, size_t at, size_t n, size_t depth)
@@ -301,20 +309,15 @@ static struct span read_quoted(const char *bytes, size_t at, size_t n, size_t de
     return (struct span){begin, n};
 }
 
-static size_t word_end(const char *bytes, size_t at, size_t n, bool is_json)
-{
-    while (at < n && !ends_word(bytes[at]) && !is_closing(bytes, at, n) &&
-           !(is_json && strchr(",}]", bytes[at]) != NULL))
-        at++;
-    return at;
-}
-
-/* A quotation, a word, or the name of a scheme and a word. */
+/* A quotation, a word, or the name of a scheme and a word. Behind a key without quotes, a quote may
+ * also end the text in which the key stands: "/?token=", "status": … */
 static struct span read_value(const char *bytes, size_t at, size_t n, bool is_json)
 {
     const size_t open = skip_range((const uint8_t *)bytes, at, n, '\\', '\\');
     size_t end;
 
+    if (open < n && !is_json && is_closing(bytes, open, n))
+        return (struct span){at, at};
     if (open < n && is_quote(bytes[open]))
         return read_quoted(bytes, open + 1, n, open - at);
     end = word_end(bytes, at, n, is_json);
@@ -343,6 +346,11 @@ static bool find_value(const char *bytes, size_t from, size_t n, char sign, cons
             return true;
     }
     return false;
+}
+
+bool text_is_secret_key(const char *key)
+{
+    return is_one_of(key, 0, strlen(key), secret_keys);
 }
 
 static bool find_token(const char *bytes, size_t from, size_t n, char sign, struct span *found)

@@ -29,6 +29,7 @@ size_t text_redact_secrets(char *bytes, size_t n);
  * `key: value` and `'key' => 'value'`, and a long word behind "Basic" or "Bearer". It takes too
  * much rather than too little. */
 size_t text_redact_line(char *bytes, size_t n);
+bool text_is_secret_key(const char *key); /* such a key's value is a secret */
 
 /* Turns a line as a terminal would get it into plain text, in place: control sequences (ESC [ … of
  * colours, ESC ] … of titles, ESC ( … of character sets) go, a tab becomes a blank, CR LF and CR

@@ -27,12 +27,14 @@ void excerpt_init(struct excerpt *e)
     *e = (struct excerpt){0};
     buf_init(&e->message, MESSAGE_MAX);
     buf_init(&e->copy, MESSAGE_MAX);
+    buf_init(&e->shown, MESSAGE_MAX);
     buf_init(&e->value, EXCERPT_VALUE_MAX);
 }
 
 void excerpt_close(struct excerpt *e)
 {
     buf_close(&e->value);
+    buf_close(&e->shown);
     buf_close(&e->copy);
     buf_close(&e->message);
 }
@@ -231,33 +233,87 @@ static int append_folded(const char *path, size_t n, struct buf *out)
     return rc;
 }
 
-/* A path counts without its query, which differs from one visitor to the next. */
-static int append_path(struct excerpt *e, const struct rule *rule, const char *path, size_t n,
-                       struct buf *out)
+static bool is_alike(const struct buf *shown, struct line_text other)
 {
-    const char *query = memchr(path, '?', n);
+    return shown->len == other.len && memcmp(buf_text(shown), other.data, other.len) == 0;
+}
+
+static int redact_content(struct excerpt *e, uint32_t rule)
+{
+    struct buf text = e->shown;
+
+    e->shown = e->copy;
+    e->copy = text;
+    buf_clear(&e->shown);
+    return redact_append(e->redact, rule, buf_text(&e->copy), e->copy.len, &e->shown);
+}
+
+/* Makes the content of a pair as the rule may show it. Where a pair ends is read from the message
+ * as it came, because redaction may take a quote, and a visitor's text then stands outside. An
+ * expression may need the text around the content: so it must be alike in the redacted message.
+ * Returns 0; ERR_INPUT: it must not be shown; or another error. */
+static int show_content(struct excerpt *e, uint32_t rule, struct line_text content,
+                        struct line_text redacted)
+{
     int rc;
 
-    n = query != NULL ? (size_t)(query - path) : n;
+    buf_clear(&e->shown);
+    rc = buf_append(&e->shown, content.data, content.len);
+    if (rc != 0)
+        return rc;
+    e->shown.len = text_strip_terminal((char *)e->shown.data, e->shown.len);
+    e->shown.len = text_redact_line((char *)e->shown.data, e->shown.len);
+    if (!redact_is_needed(e->redact, rule) || is_alike(&e->shown, redacted))
+        return 0;
+    rc = redact_content(e, rule);
+    return rc != 0 ? rc : is_alike(&e->shown, redacted) ? 0 : ERR_INPUT;
+}
+
+static int append_path(struct excerpt *e, const struct rule *rule, struct buf *out)
+{
+    int rc;
+
     if (!rule->fold_ids)
-        return append_value(e, path, n, out);
+        return append_value(e, buf_text(&e->shown), e->shown.len, out);
     buf_clear(&e->copy);
-    rc = append_folded(path, n, &e->copy);
+    rc = append_folded(buf_text(&e->shown), e->shown.len, &e->copy);
     return rc == 0 ? append_value(e, buf_text(&e->copy), e->copy.len, out) : rc;
 }
 
-static int append_pair(struct excerpt *e, const struct rule *rule, const char *key,
-                       const struct logfmt_pair *pair, struct buf *out)
+/* A path counts without its query, which differs from one visitor to the next. */
+static struct line_text content_of(const struct logfmt_pair *pair, bool is_path)
 {
+    struct line_text content = pair->content;
+    const char *query = is_path && content.len > 0 ? memchr(content.data, '?', content.len) : NULL;
+
+    if (query != NULL)
+        content.len = (size_t)(query - content.data);
+    return content;
+}
+
+/* `redacted` is the pair in the redacted message. */
+static int append_pair(struct excerpt *e, uint32_t index, const char *key,
+                       const struct logfmt_pair *pair, const struct logfmt_pair *redacted,
+                       struct buf *out)
+{
+    const bool is_path = strcmp(key, "path") == 0;
+    int rc;
+
     if (pair->key.data == NULL || pair->cut)
         return append_value(e, "", 0, out);
-    if (strcmp(key, "path") == 0)
-        return append_path(e, rule, pair->content.data, pair->content.len, out);
-    return append_value(e, pair->content.data, pair->content.len, out);
+    rc = text_is_secret_key(key)
+             ? ERR_INPUT
+             : show_content(e, index, content_of(pair, is_path), content_of(redacted, is_path));
+    if (rc == ERR_INPUT || rc == ERR_IO)
+        return buf_append(out, ellipsis, sizeof ellipsis);
+    if (rc != 0)
+        return rc;
+    return is_path ? append_path(e, &e->rules->rules[index], out)
+                   : append_value(e, buf_text(&e->shown), e->shown.len, out);
 }
 
 /* Finds the first pair of each key. A key without a pair keeps an empty one. */
-static void find_pairs(const struct buf *message, const char *const *keys, size_t n,
+static void find_pairs(struct line_text message, const char *const *keys, size_t n,
                        struct logfmt_pair *found)
 {
     struct logfmt_pair pair;
@@ -265,7 +321,7 @@ static void find_pairs(const struct buf *message, const char *const *keys, size_
     size_t missing = n;
 
     memset(found, 0, n * sizeof *found);
-    logfmt_begin(&pairs, buf_text(message), message->len);
+    logfmt_begin(&pairs, message.data, message.len);
     while (missing > 0 && logfmt_next(&pairs, &pair)) {
         for (size_t i = 0; i < n; i++) {
             if (found[i].key.data == NULL && line_text_is(pair.key, keys[i])) {
@@ -280,19 +336,24 @@ int excerpt_append_values(struct excerpt *e, uint32_t index, struct line_text me
                           struct buf *out)
 {
     const struct rule *rule = &e->rules->rules[index];
-    struct logfmt_pair found[RULES_GROUP_BY_MAX];
+    struct logfmt_pair found[RULES_GROUP_BY_MAX], redacted[RULES_GROUP_BY_MAX] = {0};
     const char *keys[RULES_GROUP_BY_MAX];
     size_t n = excerpt_keys(rule, keys);
-    int rc;
+    int rc = 0;
 
     if (n == 0)
         return 0;
-    rc = read_message(e, index, message);
+    if (redact_is_needed(e->redact, index)) {
+        rc = read_message(e, index, message);
+        if (rc == 0)
+            find_pairs((struct line_text){buf_text(&e->message), e->message.len}, keys, n,
+                       redacted);
+    }
     if (rc != 0)
         return rc == ERR_NOMEM ? rc : excerpt_append_no_values(rule, out);
-    find_pairs(&e->message, keys, n, found);
+    find_pairs(message, keys, n, found);
     for (size_t i = 0; rc == 0 && i < n; i++)
-        rc = append_pair(e, rule, keys[i], &found[i], out);
+        rc = append_pair(e, index, keys[i], &found[i], &redacted[i], out);
     return rc;
 }
 

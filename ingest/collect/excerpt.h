@@ -1,11 +1,15 @@
 /* The parts of a message that a record shows: a sample line, and the values that tell a rule's
  * groups apart.
  *
- * Everything goes through redaction first, in this order: drain tokens, then the rules' `redact`
- * expressions on the whole message, as an expression may need the text around a secret. A message
- * with terminal sequences is redacted again after these are removed, as they could split a secret.
- * Only then is it cut. If redaction fails, nothing of the message is shown. Many rules can match a
- * line, so the last message is kept as it may be shown. Pure. */
+ * A sample goes through redaction first, in this order: the secrets of text_redact_line, then the
+ * rules' `redact` expressions on the whole message, as an expression may need the text around a
+ * secret. A message with terminal sequences is redacted again after these are removed, as they
+ * could split a secret. Only then is it cut. If redaction fails, nothing of the message is shown.
+ * Many rules can match a line, so the last message is kept as it may be shown.
+ *
+ * Pairs are read from the message as it came, so that a group is named by the text that `field`
+ * sees, and no visitor can change where a pair ends. Each value is then redacted. If the rule has
+ * expressions, a value that stands differently in the redacted message is not shown. Pure. */
 #ifndef DRAINWATCH_INGEST_COLLECT_EXCERPT_H
 #define DRAINWATCH_INGEST_COLLECT_EXCERPT_H
 
@@ -30,7 +34,8 @@ struct excerpt {
     struct buf message;      /* as it may be shown */
     struct line_text source; /* the message that `message` was made of; NULL: none */
     uint32_t alike;          /* for the rules that hide the same as this one */
-    struct buf copy;    /* without drain tokens, on the way there */
+    struct buf copy;         /* without drain tokens, on the way there */
+    struct buf shown;        /* a pair's content as it may be shown */
     struct buf value;
 };
 

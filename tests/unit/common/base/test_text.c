@@ -303,6 +303,12 @@ UNIT_TEST(values_of_secret_keys_are_redacted)
     assert_line("{\"passwd\"=>\"x yz\", :u=>1}", "{\"passwd\"=>\"" ELLIPSIS "\", :u=>1}");
     assert_line("secret = hunter2 x", "secret = " ELLIPSIS " x");
     assert_line("token= path=/x", "token= path=/x");
+    assert_line("{\"ua\":\"token=\",\"db_password\":\"abcd\"}",
+                "{\"ua\":\"token=\",\"db_password\":\"" ELLIPSIS "\"}");
+    assert_line("\"GET /?token=\" 500 {\"secret\":\"abcd\"}",
+                "\"GET /?token=\" 500 {\"secret\":\"" ELLIPSIS "\"}");
+    assert_line("{\"error\":\"missing token:\",\"token\":\",abc\"}",
+                "{\"error\":\"missing token:\",\"token\":\"" ELLIPSIS "\"}");
     assert_line("no token, password or secret here", "no token, password or secret here");
     assert_line("password=\"never closed", "password=\"" ELLIPSIS);
     assert_redacted("SLACK_BOT_TOKEN: set it", "SLACK_BOT_TOKEN: set it"); /* words of our own */

@@ -317,8 +317,23 @@ UNIT_TEST(test_redaction_has_room)
         assert_int_equal(excerpt_sample(&f.excerpt, PLAIN, text(message), &f.sample), 0);
         assert_true(f.sample.len <= WIRE_SAMPLE_MAX && f.sample.len > WIRE_SAMPLE_MAX - 3);
         assert_memory_equal(f.sample.data, "….….", 8);
-        assert_value(PATH, message, ""); /* "p…th" */
+        assert_value(PATH, message, "…"); /* the redacted message has "p…th" */
     }
+}
+
+/* Redaction and the end of a terminal sequence may take a quote of the app: what a visitor has
+ * quoted is still no pair. */
+UNIT_TEST(test_redaction_uncovers_no_pair)
+{
+    setup(NULL);
+    assert_value(PATH, "agent=\"/?token=\" a=\"b\" c=\" path=/fake x\" path=/real", "/real");
+    assert_value(PATH, "agent=\"\033[\" a=\" path=/fake x\" path=/real", "/real");
+    assert_value(PATH, "agent=\"/?token='\" path=/real status=500", "/real");
+    assert_value(URI, "agent=\"password: a\" c=\" uri=/fake x\" uri=/real", "/real");
+    assert_value(EMAIL, "agent=\"email=a\\\" uri=/fake x\" uri=/real", "…");
+    assert_value(EMAIL, "uri=/users?email=a@b agent=c", "/users?…");
+    assert_value(EMAIL, "uri=/users email=a@b", "/users");
+    assert_value(TOKEN, "drain_token=abcd", "…");
 }
 
 /* Nothing of a message that cannot be redacted is shown. */
@@ -384,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_no_drain_token_is_shown),
         cmocka_unit_test(test_samples_are_redacted_before_they_are_cut),
         cmocka_unit_test(test_redaction_has_room),
+        cmocka_unit_test(test_redaction_uncovers_no_pair),
         cmocka_unit_test(test_failed_redaction_hides_all),
         cmocka_unit_test(test_ids_of_a_path_become_one),
     };
