@@ -127,6 +127,7 @@ int solo_start(struct solo *s, const struct settings *settings, int64_t now_us, 
 
 void solo_signal(struct solo *s, int sig)
 {
+    s->is_told = s->is_told || sig == SIGTERM || sig == SIGINT;
     if (s->pid > 0)
         kill(s->pid, sig);
 }
@@ -146,6 +147,13 @@ static void say_how_it_died(const struct solo *s, int status)
     log_error("%s %s%s", ALERTER, how, then);
 }
 
+/* An alerter that is told to end waits for ingest's records, but not for those that the next one
+ * finds in a database. */
+static bool ended_in_order(const struct solo *s, int status)
+{
+    return status == 0 && (s->stopping || (s->is_told && s->settings->database_url != NULL));
+}
+
 void solo_child_died(struct solo *s, int64_t now_us)
 {
     int status;
@@ -155,9 +163,9 @@ void solo_child_died(struct solo *s, int64_t now_us)
     s->pid = 0;
     if (now_us - s->started_us >= STEADY_US)
         s->pause_us = PAUSE_FIRST_US;
-    if (!s->stopping || status != 0)
+    if (!ended_in_order(s, status))
         say_how_it_died(s, status);
-    if (s->stopping)
+    if (s->stopping || ended_in_order(s, status))
         return;
     s->start_again_us = now_us + s->pause_us;
     s->pause_us = 2 * s->pause_us < PAUSE_MAX_US ? 2 * s->pause_us : PAUSE_MAX_US;

@@ -18,6 +18,7 @@ struct solo {
     const struct settings *settings; /* whose secrets the alerter gets */
     char path[4096];
     pid_t pid;     /* 0: not running */
+    bool is_told;  /* to end */
     bool stopping; /* by solo_stop: it is not started again */
     int64_t started_us;
     int64_t start_again_us; /* INT64_MAX: no restart is due */

@@ -251,12 +251,15 @@ def test_history_that_is_deleted_beside_the_alerters_is_noticed(workers, databas
     """The next alerter finds the rules in the history that is left, and so does a replay."""
     workers.post(3)
     workers.wait_counted(3)
-    database.sql("TRUNCATE stream, part")
     one, other = workers.active, workers.standby
     if is_active_killed:
         one.kill()
-        one, other = other, workers.start("third")
+        one = other
+    database.sql("TRUNCATE stream, part")
     one.wait_said("history was deleted from the database")
+    if is_active_killed:
+        other = workers.start("third")
+        other.wait_said("standing by: ")
     workers.post(3)
     workers.wait_counted(3)
     one.kill()
