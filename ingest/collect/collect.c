@@ -109,7 +109,7 @@ void collect_free(struct collect *t)
 
 size_t collect_held_bytes(const struct collect *t)
 {
-    return t->held_bytes + t->excerpt.message.cap + t->excerpt.copy.cap;
+    return t->held_bytes + excerpt_bytes(&t->excerpt);
 }
 
 void collect_begin(struct collect *t, const struct rulebook *book)

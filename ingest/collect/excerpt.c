@@ -39,12 +39,22 @@ void excerpt_close(struct excerpt *e)
     buf_close(&e->message);
 }
 
+size_t excerpt_bytes(const struct excerpt *e)
+{
+    return e->message.cap + e->copy.cap + e->shown.cap;
+}
+
+static void close_large(struct buf *b)
+{
+    if (b->cap > KEEP_BYTES)
+        buf_close(b);
+}
+
 void excerpt_begin(struct excerpt *e, const struct rulebook *book)
 {
-    if (e->message.cap > KEEP_BYTES)
-        buf_close(&e->message);
-    if (e->copy.cap > KEEP_BYTES)
-        buf_close(&e->copy);
+    close_large(&e->message);
+    close_large(&e->copy);
+    close_large(&e->shown);
     e->rules = rulebook_rules(book);
     e->match = rulebook_match(book);
     e->redact = rulebook_redact(book);
@@ -56,20 +66,28 @@ void excerpt_forget(struct excerpt *e)
     e->source = (struct line_text){0};
 }
 
-/* Redacts the message in place. Secrets go first: an expression could take the name that a secret
- * is known by, and leave the secret. */
+/* Secrets go first: an expression could take the name that a secret is known by, and leave the
+ * secret. */
+static void redact_secrets(struct buf *text)
+{
+    text->len = text_redact_line((char *)text->data, text->len);
+}
+
+/* Redacts what the rule's expressions match, in the place of `text`. */
+static int redact_matches(struct excerpt *e, uint32_t rule, struct buf *text)
+{
+    struct buf redacted = e->copy;
+
+    e->copy = *text;
+    *text = redacted;
+    buf_clear(text);
+    return redact_append(e->redact, rule, buf_text(&e->copy), e->copy.len, text);
+}
+
 static int redact_message(struct excerpt *e, uint32_t rule)
 {
-    struct buf text;
-
-    e->message.len = text_redact_line((char *)e->message.data, e->message.len);
-    if (!redact_is_needed(e->redact, rule))
-        return 0;
-    text = e->copy;
-    e->copy = e->message;
-    e->message = text;
-    buf_clear(&e->message);
-    return redact_append(e->redact, rule, buf_text(&e->copy), e->copy.len, &e->message);
+    redact_secrets(&e->message);
+    return redact_is_needed(e->redact, rule) ? redact_matches(e, rule, &e->message) : 0;
 }
 
 static int make_message(struct excerpt *e, uint32_t rule, struct line_text message)
@@ -238,16 +256,6 @@ static bool is_alike(const struct buf *shown, struct line_text other)
     return shown->len == other.len && memcmp(buf_text(shown), other.data, other.len) == 0;
 }
 
-static int redact_content(struct excerpt *e, uint32_t rule)
-{
-    struct buf text = e->shown;
-
-    e->shown = e->copy;
-    e->copy = text;
-    buf_clear(&e->shown);
-    return redact_append(e->redact, rule, buf_text(&e->copy), e->copy.len, &e->shown);
-}
-
 /* Makes the content of a pair as the rule may show it. Where a pair ends is read from the message
  * as it came, because redaction may take a quote, and a visitor's text then stands outside. An
  * expression may need the text around the content: so it must be alike in the redacted message.
@@ -262,10 +270,10 @@ static int show_content(struct excerpt *e, uint32_t rule, struct line_text conte
     if (rc != 0)
         return rc;
     e->shown.len = text_strip_terminal((char *)e->shown.data, e->shown.len);
-    e->shown.len = text_redact_line((char *)e->shown.data, e->shown.len);
+    redact_secrets(&e->shown);
     if (!redact_is_needed(e->redact, rule) || is_alike(&e->shown, redacted))
         return 0;
-    rc = redact_content(e, rule);
+    rc = redact_matches(e, rule, &e->shown);
     return rc != 0 ? rc : is_alike(&e->shown, redacted) ? 0 : ERR_INPUT;
 }
 

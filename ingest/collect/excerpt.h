@@ -41,6 +41,7 @@ struct excerpt {
 
 void excerpt_init(struct excerpt *e);
 void excerpt_close(struct excerpt *e);
+size_t excerpt_bytes(const struct excerpt *e); /* of memory that grows with the lines */
 
 /* Starts a delivery under this book, which the caller holds. Frees the memory of an unusually large
  * delivery before. */

@@ -321,6 +321,19 @@ UNIT_TEST(test_redaction_has_room)
     }
 }
 
+UNIT_TEST(test_the_memory_of_a_large_value_is_counted_and_given_back)
+{
+    static char message[LINE_BYTES_MAX + 1];
+
+    memset(message, 'a', LINE_BYTES_MAX);
+    memcpy(message, "path=/", 6);
+    setup(NULL);
+    append_changed(PATH, message);
+    assert_true(excerpt_bytes(&f.excerpt) >= LINE_BYTES_MAX - 5);
+    excerpt_begin(&f.excerpt, f.book);
+    assert_int_equal(excerpt_bytes(&f.excerpt), 0);
+}
+
 /* Redaction and the end of a terminal sequence may take a quote of the app: what a visitor has
  * quoted is still no pair. */
 UNIT_TEST(test_redaction_uncovers_no_pair)
@@ -399,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_no_drain_token_is_shown),
         cmocka_unit_test(test_samples_are_redacted_before_they_are_cut),
         cmocka_unit_test(test_redaction_has_room),
+        cmocka_unit_test(test_the_memory_of_a_large_value_is_counted_and_given_back),
         cmocka_unit_test(test_redaction_uncovers_no_pair),
         cmocka_unit_test(test_failed_redaction_hides_all),
         cmocka_unit_test(test_ids_of_a_path_become_one),
