@@ -42,8 +42,8 @@ void draft_say_bold(struct draft *d); /* begins or ends bold text, in markup */
 void draft_show(struct draft *d, const char *text, size_t max);
 void draft_show_bytes(struct draft *d, const void *bytes, size_t n, size_t max);
 /* A sample of a log, likewise, but without terminal sequences and other secrets (text_redact_line),
- * and with tabs as blanks. Its line
- * ends stay line ends in markup, and become " ⏎ " in the other forms. */
+ * and with tabs as blanks. Its line ends stay line ends in markup, and become " ⏎ " in the other
+ * forms. */
 void draft_show_sample(struct draft *d, struct wire_bytes sample, size_t max);
 /* An operator's text; in markup a web address at its beginning becomes a link. */
 void draft_show_linked(struct draft *d, const char *text, size_t max);

@@ -34,8 +34,8 @@ struct app_times_count {
     const char *app; /* valid until the app is forgotten */
     uint64_t marks;
 };
-/* The apps with the most marks, up to `max`, the most first; of equal ones that which was longest
- * without a mark. Returns their number. */
+/* The apps with the most marks, up to `max`, the most first. Of two with as many marks the one
+ * whose newest mark is older comes first. Returns their number. */
 size_t app_times_most(const struct app_times *l, struct app_times_count *out, size_t max);
 
 void app_times_save(const struct app_times *l, struct snapshot_writer *out);

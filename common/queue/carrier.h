@@ -51,7 +51,7 @@ struct carrier {
     /* The peer may lose records that it acked, as a failover of the database can. It then acks
      * fewer than before, and the sender sends those again that it still holds. */
     bool may_lose;
-    bool tells_acked;   /* pushes name the last ack, so that the peer notices what it lost */
+    bool tells_acked;   /* pushes name the last ack, so that the peer notices lost records */
     bool is_pooled;     /* a connection pool lies between, which makes everything slower */
     struct err last;    /* the last error, for the log alone; "" if all is well */
     int64_t push_bytes; /* what this link takes of CARRIER_PUSH_BYTES; 0: all */

@@ -41,7 +41,7 @@ enum verdict {
 };
 
 /* A record is taken if it follows the last one taken from its sender, or is the sender's oldest
- * beyond that. A sender that believes more to be taken may still hold what is in between. */
+ * beyond that. If the sender has heard of more, it may still hold the records in between. */
 static enum verdict judge(uint64_t taken, const struct wire_push *push, uint64_t sequence)
 {
     if (sequence <= taken)

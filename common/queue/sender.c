@@ -537,7 +537,7 @@ static int begin_start(struct sender *s, struct err *err)
 static int find_place(struct sender *s, struct err *err)
 {
     int64_t first = journal_first(s->journal);
-    int rc = 0;
+    int rc;
 
     s->last = journal_last(s->journal);
     s->start_position = s->last + 1;
@@ -548,8 +548,7 @@ static int find_place(struct sender *s, struct err *err)
     s->sent = s->sent_ever = s->acked;
     s->noting = -1;
     s->mark = s->last;
-    if (s->acked > s->trimmed)
-        rc = sequence_at(s, s->acked, &s->heard, err);
+    rc = sender_acked_sequence(s, &s->heard, err);
     return rc == 0 ? sequence_at(s, s->acked + 1, &s->oldest, err) : rc;
 }
 

@@ -307,7 +307,10 @@ def test_a_failover_just_before_the_stop(app, end):
     for _ in range(4):
         assert app.post() == "database"
     app.start_next()
-    app.database.proxy.stall() if end == "silent" else app.database.proxy.refuse()
+    if end == "silent":
+        app.database.proxy.stall()
+    else:
+        app.database.proxy.refuse()
     app.database.sql("DELETE FROM inbox")
     if end == "cut":
         app.database.proxy.cut()

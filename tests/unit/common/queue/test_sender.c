@@ -442,7 +442,7 @@ UNIT_TEST(test_rules_of_sequence)
         {(1ull << 40) + 5, (2ull << 40) + 6, (2ull << 40) + 6, 0, VERDICT_TAKE}, /* a new start */
         {(1ull << 40) + 5, (1ull << 40) + 5, (2ull << 40) + 6, 0, VERDICT_GAP},
         {(2ull << 40) + 6, (1ull << 40) + 5, (1ull << 40) + 5, 0, VERDICT_SEEN},
-        {7, 12, 12, 7, VERDICT_TAKE}, /* the sender knows what is taken */
+        {7, 12, 12, 7, VERDICT_TAKE}, /* the sender knows that 7 is taken */
         {7, 12, 12, 3, VERDICT_TAKE}, /* an ack is still on its way */
         {7, 12, 12, 11, VERDICT_GAP}, /* 8 to 11 were taken and got lost again */
         {7, 8, 8, 11, VERDICT_TAKE},

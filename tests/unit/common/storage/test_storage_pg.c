@@ -829,7 +829,7 @@ static void cut(struct alerter *a, int64_t epoch)
     assert_int_equal(read_from(a->s, 0).n, 0);
 }
 
-/* The owner would go on with what it has in memory, and a restart would lack that. */
+/* Else the owner would go on with its memory, and a restart would lack the deleted entries. */
 UNIT_TEST(an_active_alerter_notices_that_its_history_was_deleted)
 {
     struct alerter a = open_active("one");
